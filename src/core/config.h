@@ -1,0 +1,198 @@
+// Every option of every tool as plain structs with defaults and units; core/config_yaml.h reads and
+// checks them. Each module is given its own struct and never the whole, so that layers above do not
+// leak downwards.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/model_shape.h"
+
+namespace lococo {
+
+/// Compute type of activations and frozen weights; what is trained always keeps a float32 master
+/// copy.
+enum class DType { kFloat32, kBFloat16 };
+
+struct ModelConfig {
+  std::string path;  ///< Hugging Face folder (config.json + safetensors); empty: random weights of
+                     ///< shape `init`
+  std::string
+      adapter;      ///< checkpoint or export folder of ours, or a PEFT adapter folder; empty: none
+  ModelShape init;  ///< shape of a model with random weights, used when `path` is empty
+  double init_std = 0.02;  ///< standard deviation of random linear and embedding weights
+  DType dtype = DType::kFloat32;
+  /// Replaces the scaling that the checkpoint's own config.json names; absent: the checkpoint's.
+  std::optional<RopeScaling> rope_scaling;
+};
+
+enum class Sampling {
+  kRandomWindow,  ///< windows of context_length + 1 tokens at uniformly random starts of the joined
+                  ///< documents
+  kPacked,  ///< an epoch visits every document once in shuffled order, joined and cut without a gap
+};
+
+struct DataSource {
+  std::string path;  ///< text file, JSONL (.jsonl, .jsonl.zst), folder of them, token file, or raw
+                     ///< tokens (.bin)
+  double weight =
+      1.0;  ///< share of the sequences that come from this source, relative to the others
+};
+
+enum class RawTokenType { kNone, kUint16, kUint32 };
+
+struct DataConfig {
+  std::string tokenizer;  ///< SentencePiece model; empty: tokenizer.model of `model.path`
+  std::vector<DataSource> train;
+  std::vector<DataSource> validation;
+  std::string cache_dir;  ///< where lococo-prepare puts token files; empty: beside the source
+  RawTokenType raw_dtype = RawTokenType::kNone;  ///< element type of raw .bin token files
+  std::string text_field = "text";               ///< key of a JSONL record that holds the text
+  int64_t context_length = 4096;                 ///< tokens of a training sequence
+  Sampling sampling = Sampling::kRandomWindow;
+  int64_t min_document_tokens = 0;  ///< shorter documents are left out (their number is printed)
+  bool add_bos = true;              ///< a document is [BOS] + ids + [EOS]
+  bool add_eos = true;
+};
+
+/// Which keys a query sees inside one forward pass (stateless). See model/attention.h.
+enum class AttentionBackend { kAuto, kReference, kFlash, kCudnn };
+
+struct AttentionConfig {
+  AttentionBackend backend = AttentionBackend::kAuto;
+};
+
+enum class CachePolicyKind { kNone, kStreaming, kH2o, kLococo };
+enum class ScoreKind { kLastBlock, kAccumulated };
+enum class KeyKind { kRotated, kUnrotated };
+enum class ConvInit { kNormal, kFanIn, kIdentity };
+
+/// What survives between blocks (stateful, may learn). The defaults are the official LoCoCo code's
+/// behaviour.
+struct CacheConfig {
+  CachePolicyKind policy = CachePolicyKind::kNone;
+  int64_t slots = 512;  ///< M: slots of a layer's cache after a compression
+  int64_t block = 512;  ///< tokens of one block
+  double keep_fraction =
+      0.5;  ///< mixed slots = int(slots * (1 - keep_fraction)); the rest keeps tokens unchanged
+  int64_t kernel_size = 21;  ///< odd
+  int64_t conv_layers = 1;
+  int64_t expand = 1;            ///< hidden channels of a deeper convolution, in mixed slots
+  double normalizer_init = 0.5;  ///< share of the convolution in a mixed slot's weights
+  int64_t local = 0;             ///< newest tokens always kept
+  int64_t sinks = 0;             ///< first tokens always kept
+  int64_t buffer = 16;           ///< compress only when the cache exceeds slots + buffer
+  ScoreKind scores = ScoreKind::kLastBlock;
+  KeyKind keys = KeyKind::kRotated;
+  bool boundary_targets = false;      ///< train the target of each block's last query too
+  bool first_block_gradient = false;  ///< let gradients reach the first block's keys and values
+  ConvInit init = ConvInit::kNormal;
+  int64_t bptt_blocks =
+      1;                 ///< blocks that a gradient crosses backwards; 1 = truncate at every block
+  double distill = 0.0;  ///< weight of a loss against full attention
+
+  /// Slots that hold a mixture of tokens (0 unless policy is lococo).
+  int64_t mixed_slots() const;
+  /// Slots that hold tokens unchanged: sinks, local and heavy hitters.
+  int64_t kept_slots() const { return slots - mixed_slots(); }
+};
+
+/// A group is trained when its learning rate is given and positive; everything else stays
+/// bit-identical.
+struct TuneConfig {
+  std::optional<double> conv;        ///< learning rate of the convolution kernels
+  std::optional<double> normalizer;  ///< of the normalizers; absent: conv's
+  std::optional<double> lora;
+  std::optional<double> embed;  ///< token embedding (and the tied head)
+  std::optional<double> norm;   ///< all RMSNorm weights
+  std::optional<double> all;    ///< every weight of the base model (full fine-tuning, pretraining)
+  int64_t lora_rank = 8;
+  double lora_alpha = 16.0;
+  std::vector<std::string> lora_targets = {"q_proj", "k_proj", "v_proj", "o_proj"};
+};
+
+enum class PassKind { kAuto, kBlockwise, kFullSequence };
+enum class Decay { kConstant, kLinear, kCosine };
+enum class Resume { kAuto, kNever, kPath };
+
+struct TrainConfig {
+  int64_t steps = 1000;
+  int64_t sequences_per_step = 16;  ///< over all ranks
+  int64_t micro_batch = 1;          ///< sequences of one forward pass on one rank
+  uint64_t seed = 1;
+  std::string output;             ///< folder of checkpoints, metrics and the effective config
+  Resume resume = Resume::kAuto;  ///< auto: the newest good checkpoint in `output`, if any
+  std::string resume_path;        ///< the checkpoint folder when `resume` names one
+  PassKind pass =
+      PassKind::kAuto;  ///< auto: blockwise when a cache policy is set, else full_sequence
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.0;  ///< not applied to biases, norms and normalizers
+  double clip = 1.0;          ///< largest gradient norm; 0: no clipping
+  int64_t warmup_steps = 0;
+  Decay decay = Decay::kLinear;
+  double final_lr_fraction = 0.0;  ///< of the peak, at the last step
+  bool activation_checkpointing =
+      false;                  ///< full_sequence: recompute each layer in the backward pass
+  int64_t loss_chunk = 2048;  ///< tokens whose logits exist at one time
+};
+
+struct CheckpointConfig {
+  int64_t every = 0;      ///< steps between checkpoints; 0: only at the end and on signals
+  int64_t keep_last = 2;  ///< older checkpoints are removed after a new one is complete
+};
+
+struct LogConfig {
+  std::string level = "info";  ///< trace, debug, info, warn, error
+  int64_t every = 1;           ///< steps between progress lines
+  bool tensorboard = true;     ///< write TensorBoard events beside metrics.jsonl
+};
+
+enum class CommBackend { kAuto, kSingle, kMpi, kNccl };
+
+struct DistributedConfig {
+  CommBackend backend =
+      CommBackend::kAuto;       ///< auto: single without mpirun; NCCL on GPUs, MPI on CPUs
+  std::string device = "auto";  ///< auto, cpu, cuda (GPU by local rank), cuda:N
+  int64_t threads = 0;  ///< CPU threads of one rank; 0: cores / local ranks (recorded, see resume)
+};
+
+struct EvalConfig {
+  std::vector<int64_t> lengths = {4096};
+  int64_t max_tokens = 1310720;       ///< per length: the first max_tokens / length segments
+  int64_t stride = 0;                 ///< tokens between segment starts; 0: the length
+  int64_t segments_per_document = 0;  ///< at most; 0: all
+  int64_t far = 1024;  ///< a repeat is far when its latest earlier occurrence is more tokens back
+  std::string output;  ///< JSON file; empty: print only
+  bool per_segment = false;  ///< write every segment's figures too
+  int64_t batch = 1;         ///< segments of one forward pass
+  int64_t every = 0;  ///< lococo-train: steps between evaluations on data.validation; 0: never
+};
+
+enum class ExportKind { kConv, kOfficialConv, kAdapter, kMerged };
+
+struct ExportConfig {
+  ExportKind kind = ExportKind::kMerged;
+  std::string output;             ///< folder to create; an existing one is refused
+  DType dtype = DType::kFloat32;  ///< of a merged model's weights
+  int64_t max_shard_bytes = 5000000000;
+};
+
+struct Config {
+  ModelConfig model;
+  DataConfig data;
+  AttentionConfig attention;
+  CacheConfig cache;
+  TuneConfig tune;
+  TrainConfig train;
+  CheckpointConfig checkpoint;
+  LogConfig log;
+  DistributedConfig distributed;
+  EvalConfig eval;
+  ExportConfig export_;  ///< section `export`
+};
+
+}  // namespace lococo

@@ -1,0 +1,28 @@
+// Strict YAML <-> Config. Unknown keys, wrong types, values out of range and impossible
+// combinations stop with one line.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+
+namespace lococo {
+
+/// Reads `path` (empty: only defaults), applies `overrides` ("cache.slots=128", the value parsed as
+/// YAML), checks every value and every combination. Throws UserError("configs/x.yaml:12:
+/// cache.slot: unknown key, did you mean cache.slots?").
+Config load_config(const std::string& path, const std::vector<std::string>& overrides);
+
+/// The same from a string; `name` stands in for the path in messages.
+Config parse_config(const std::string& yaml, const std::string& name,
+                    const std::vector<std::string>& overrides = {});
+
+/// Every key with its effective value, as YAML that load_config reads back to the same Config.
+std::string config_to_yaml(const Config& config);
+
+/// All dotted keys of the schema in order, e.g. "cache.slots"; the reference config is tested
+/// against it.
+std::vector<std::string> config_keys();
+
+}  // namespace lococo

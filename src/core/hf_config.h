@@ -1,0 +1,20 @@
+// Hugging Face config.json <-> ModelShape, in the old (rope_theta, rope_scaling) and the new
+// (rope_parameters) spelling.
+#pragma once
+
+#include <string>
+
+#include "core/model_shape.h"
+
+namespace lococo {
+
+/// Reads DIR/config.json. Throws UserError for a missing file, another architecture, a biased
+/// projection, an unknown RoPE type or a shape that does not fit together.
+ModelShape read_hf_config(const std::string& dir);
+
+/// Writes DIR/config.json so that transformers 4.3x (old spelling) and 5.x (new spelling) both read
+/// it, RoPE scaling included. `dtype` is the Hugging Face name of the weights' type ("float32",
+/// "bfloat16").
+void write_hf_config(const std::string& dir, const ModelShape& shape, const std::string& dtype);
+
+}  // namespace lococo
