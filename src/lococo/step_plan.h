@@ -1,0 +1,26 @@
+// The order of work of one sequence, decided before any tensor exists: which blocks run, where the cache is compressed
+// and where gradients are cut. The blockwise pass executes it; so can a pipeline or a captured graph.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/config.h"
+
+namespace lococo {
+
+/// One block of a sequence: tokens [begin, end).
+struct BlockStep {
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t cached = 0;      ///< slots in the cache when the block arrives, before a compression
+  bool compress = false;   ///< shrink the cache to `slots` before the block attends
+  bool detach_keys = false;  ///< cut gradients into this block's own keys and values (official first block)
+  int64_t length() const { return end - begin; }
+};
+
+/// Covers [0, context_length) with blocks of config.block (the last may be shorter). With policy none nothing is ever
+/// compressed.
+std::vector<BlockStep> make_step_plan(const CacheConfig& config, int64_t context_length);
+
+}  // namespace lococo

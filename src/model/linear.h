@@ -1,0 +1,42 @@
+// A linear layer without bias and, where asked, a low-rank update beside it (LoRA, arXiv 2106.09685).
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+namespace lococo {
+
+/// Holds one weight matrix under the name `weight`, so that registered names equal PEFT's (lora_A.weight).
+class LowRankFactorImpl : public torch::nn::Module {
+ public:
+  explicit LowRankFactorImpl(torch::Tensor initial);
+  torch::Tensor weight;
+};
+TORCH_MODULE(LowRankFactor);
+
+class LinearImpl : public torch::nn::Module {
+ public:
+  LinearImpl(int64_t in_features, int64_t out_features);
+
+  /// Adds trainable factors A [rank, in] (Kaiming uniform from `seed`, PEFT's default) and B [out, rank] (zeros); the
+  /// layer then computes x W' + (alpha / rank) x A' B'.
+  void add_lora(int64_t rank, double alpha, uint64_t seed);
+  bool has_lora() const { return !lora_A.is_empty(); }
+  double lora_scale() const { return lora_scale_; }
+
+  /// W + scale * B A in float32, detached: what export writes.
+  torch::Tensor merged_weight() const;
+
+  /// x [..., in] -> [..., out] in the dtype of x; float32 master weights are cast at use.
+  torch::Tensor forward(const torch::Tensor& x);
+
+  torch::Tensor weight;  ///< [out, in]
+  LowRankFactor lora_A{nullptr};
+  LowRankFactor lora_B{nullptr};
+
+ private:
+  double lora_scale_ = 0.0;
+};
+TORCH_MODULE(Linear);
+
+}  // namespace lococo

@@ -1,0 +1,94 @@
+// LLaMA (arXiv 2307.09288) with grouped-query attention. Registered names equal Hugging Face's, so named_parameters() is
+// the checkpoint's map; the LoCoCo module sits at self_attn.memory_saver as in the official code. The model is
+// stateless: caches belong to the pass that runs it.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/pimpl.h>
+
+#include "core/config.h"
+#include "lococo/cache_policy.h"
+#include "lococo/cache_state.h"
+#include "lococo/step_plan.h"
+#include "model/attention.h"
+#include "model/layers.h"
+#include "model/linear.h"
+#include "model/rope.h"
+
+namespace lococo {
+
+class DecoderLayerImpl : public torch::nn::Module {
+ public:
+  DecoderLayerImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend, uint64_t init_seed);
+
+  /// hidden_BLE -> hidden_BLE. `state` is this layer's cache, replaced by the one after the block; nullptr: none.
+  torch::Tensor forward(const torch::Tensor& hidden_BLE, const AttentionInput& input, CacheState* state);
+
+  RmsNorm input_layernorm{nullptr};
+  SelfAttention self_attn{nullptr};
+  RmsNorm post_attention_layernorm{nullptr};
+  Mlp mlp{nullptr};
+};
+TORCH_MODULE(DecoderLayer);
+
+/// The part that Hugging Face names `model`.
+class LlamaBodyImpl : public torch::nn::Module {
+ public:
+  LlamaBodyImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend, uint64_t init_seed);
+
+  Embedding embed_tokens{nullptr};
+  std::vector<DecoderLayer> layers;
+  RmsNorm norm{nullptr};
+
+ private:
+  torch::nn::ModuleList layer_list_{nullptr};
+};
+TORCH_MODULE(LlamaBody);
+
+class LlamaImpl : public torch::nn::Module {
+ public:
+  /// Weights are allocated on `device` in float32 and not initialised; model/hf_weights.h or init_random() fills them.
+  /// A learning cache policy is initialised from `init_seed`.
+  LlamaImpl(const ModelShape& shape, const CacheConfig& cache, const AttentionConfig& attention, uint64_t init_seed = 0);
+
+  /// Normal weights (deviation `stddev`), ones for norms, from `seed`.
+  void init_random(double stddev, uint64_t seed);
+
+  /// Adds LoRA to every projection whose name is in `targets` (q_proj ... down_proj). Throws UserError for another name.
+  void add_lora(int64_t rank, double alpha, const std::vector<std::string>& targets, uint64_t seed);
+
+  /// The whole sequence at once: tokens_BL int64 -> hidden_BLE after the final norm.
+  /// `checkpoint_layers`: recompute each layer in the backward pass instead of keeping its activations.
+  torch::Tensor forward(const torch::Tensor& tokens_BL, bool checkpoint_layers = false);
+
+  /// One block of a step plan: tokens_BL are tokens [step.begin, step.end) of each sequence; `caches` holds N states (all
+  /// empty before the first block) and is updated. Gradients do not reach earlier blocks.
+  torch::Tensor forward_block(const torch::Tensor& tokens_BL, const BlockStep& step, std::vector<CacheState>& caches);
+
+  /// Output weights [V, E]: lm_head, or the embedding when tied.
+  torch::Tensor head_weight() const;
+
+  /// Compute dtype of activations; parameters that are not trained are converted to it by freeze() in train/registry.
+  void set_compute_dtype(torch::ScalarType dtype) { compute_dtype_ = dtype; }
+  torch::ScalarType compute_dtype() const { return compute_dtype_; }
+
+  const ModelShape& shape() const { return shape_; }
+  const CacheConfig& cache_config() const { return cache_; }
+  std::vector<CacheState> empty_caches() const { return std::vector<CacheState>(shape_.num_layers); }
+
+  LlamaBody model{nullptr};
+  Linear lm_head{nullptr};  ///< empty when tied
+
+ private:
+  ModelShape shape_;
+  CacheConfig cache_;
+  Rope rope_;
+  torch::ScalarType compute_dtype_ = torch::kFloat32;
+};
+TORCH_MODULE(Llama);
+
+}  // namespace lococo

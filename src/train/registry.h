@@ -1,0 +1,44 @@
+// The list of a model's parameters that optimizer, checkpoint, all-reduce and export read, and nothing else.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "core/config.h"
+#include "model/llama.h"
+
+namespace lococo {
+
+enum class ParameterGroup { kConv, kNormalizer, kLora, kEmbed, kNorm, kBase };
+const char* name_of(ParameterGroup group);
+
+struct RegisteredParameter {
+  std::string name;      ///< Hugging Face / PEFT / official LoCoCo name
+  torch::Tensor tensor;  ///< handle to the model's own tensor; trainable: float32 master with requires_grad
+  ParameterGroup group = ParameterGroup::kBase;
+  bool trainable = false;
+  double learning_rate = 0.0;  ///< peak
+  double weight_decay = 0.0;   ///< 0 for biases, norms and normalizers
+  int owner_stage = 0;         ///< pipeline stage that holds it
+};
+
+class ParameterRegistry {
+ public:
+  /// Decides what is trained. Trainable parameters become float32 leaves with requires_grad; all others are converted to
+  /// `frozen_dtype` in place and need no gradient.
+  ParameterRegistry(Llama& model, const TuneConfig& tune, double weight_decay, torch::ScalarType frozen_dtype);
+
+  const std::vector<RegisteredParameter>& all() const { return parameters_; }
+  std::vector<RegisteredParameter> trainable() const;
+  int64_t count(bool trainable) const;  ///< elements
+
+  /// Trainable and frozen parameters by group, one line each, for logs and --dry-run.
+  std::string summary() const;
+
+ private:
+  std::vector<RegisteredParameter> parameters_;
+};
+
+}  // namespace lococo
