@@ -1,0 +1,43 @@
+// From a source of the config to an open token file; nothing is tokenised twice.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+#include "data/dataset.h"
+#include "data/token_file.h"
+#include "data/tokenizer.h"
+
+namespace lococo {
+
+/// Makes the token file of a source, or finds the one made before, and returns its path. A document
+/// is [BOS] + ids + [EOS] by config.add_bos and add_eos, in the order of for_each_document. The
+/// file lies in config.cache_dir, else beside the source, as NAME.HASH.tokens with a hash of the
+/// source's place, tokenizer and options; it is up to date when the source files still have the
+/// same names, sizes and modification times. Tokenises on all cores with bounded memory and logs
+/// documents, tokens, tokens/s and the documents below config.min_document_tokens: those stay in
+/// the file (so that the limit can change freely) and are left out when sequences are drawn. A
+/// source that is a token file or raw tokens is returned as it is. Throws UserError; a token file
+/// given as a source must be of this tokenizer.
+std::string prepare_source(const DataSource& source, const DataConfig& config,
+                           const Tokenizer& tokenizer);
+
+/// The same without a tokenizer for sources that hold tokens; throws UserError for text.
+/// (Ranks: let rank 0 prepare all sources first, then let every rank open them.)
+std::string prepare_source(const DataSource& source, const DataConfig& config,
+                           const Tokenizer* tokenizer);
+
+/// prepare_source, then opens each file and checks that its tokens fit the model (`vocab_size`, 0:
+/// unchecked).
+std::vector<std::shared_ptr<const TokenFile>> open_sources(const std::vector<DataSource>& sources,
+                                                           const DataConfig& config,
+                                                           const Tokenizer* tokenizer,
+                                                           int64_t vocab_size);
+
+/// open_sources as a mix ready for drawing training sequences.
+Dataset open_dataset(const std::vector<DataSource>& sources, const DataConfig& config,
+                     const Tokenizer* tokenizer, int64_t vocab_size);
+
+}  // namespace lococo
