@@ -17,4 +17,8 @@ ModelShape read_hf_config(const std::string& dir);
 /// "bfloat16").
 void write_hf_config(const std::string& dir, const ModelShape& shape, const std::string& dtype);
 
+/// The same without files: `name` stands for the file in messages.
+ModelShape parse_hf_config(const std::string& text, const std::string& name);
+std::string hf_config_to_json(const ModelShape& shape, const std::string& dtype);
+
 }  // namespace lococo

@@ -34,7 +34,7 @@ struct ModelShape {
   double rope_theta = 10000.0;
   RopeScaling rope_scaling;
   bool tie_word_embeddings = false;
-  int64_t bos_token_id = 1;
+  int64_t bos_token_id = 1;  ///< -1: none
   std::vector<int64_t> eos_token_ids = {2};
 
   /// Fills num_kv_heads and head_dim where they are 0.
@@ -43,5 +43,12 @@ struct ModelShape {
     if (head_dim == 0 && num_heads > 0) head_dim = hidden_size / num_heads;
   }
 };
+
+/// The transformers name of a type: default, linear, dynamic, yarn, llama3.
+const char* name_of(RopeType type);
+
+/// Why a shape (its defaults resolved) cannot be a model, as "key: reason" with the Hugging Face
+/// name of the key; empty when it can.
+std::string shape_problem(const ModelShape& shape);
 
 }  // namespace lococo

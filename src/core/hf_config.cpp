@@ -1,0 +1,309 @@
+#include "core/hf_config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+
+#include "core/error.h"
+#include "core/files.h"
+
+namespace lococo {
+namespace {
+
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
+
+constexpr RopeType kRopeTypes[] = {RopeType::kDefault, RopeType::kLinear, RopeType::kDynamic,
+                                   RopeType::kYarn, RopeType::kLlama3};
+
+/// Typed access to one JSON object; absent and null are the same, as in transformers.
+class Reader {
+ public:
+  Reader(const Json& object, std::string where) : object_(object), where_(std::move(where)) {}
+
+  [[noreturn]] void fail(const std::string& what) const { throw UserError(where_ + ": " + what); }
+
+  const Json* find(const char* key) const {
+    const auto found = object_.find(key);
+    return found == object_.end() || found->is_null() ? nullptr : &*found;
+  }
+
+  int64_t integer(const char* key, std::optional<int64_t> fallback) const {
+    const Json* value = find(key);
+    if (value == nullptr) {
+      if (!fallback) fail(std::string(key) + " is missing");
+      return *fallback;
+    }
+    // Some writers put sizes as 4096.0.
+    const bool whole_float = value->is_number_float() && std::abs(value->get<double>()) < 9e15 &&
+                             value->get<double>() == std::floor(value->get<double>());
+    if (!value->is_number_integer() && !whole_float) {
+      fail(std::string(key) + " is not an integer");
+    }
+    return value->get<int64_t>();
+  }
+
+  double number(const char* key, double fallback) const {
+    const Json* value = find(key);
+    if (value == nullptr) return fallback;
+    if (!value->is_number()) fail(std::string(key) + " is not a number");
+    return value->get<double>();
+  }
+
+  bool boolean(const char* key, bool fallback) const {
+    const Json* value = find(key);
+    if (value == nullptr) return fallback;
+    if (!value->is_boolean()) fail(std::string(key) + " is not true or false");
+    return value->get<bool>();
+  }
+
+  std::string text(const char* key, const std::string& fallback) const {
+    const Json* value = find(key);
+    if (value == nullptr) return fallback;
+    if (!value->is_string()) fail(std::string(key) + " is not a string");
+    return value->get<std::string>();
+  }
+
+ private:
+  const Json& object_;
+  std::string where_;
+};
+
+void check_architecture(const Reader& config) {
+  const std::string type = config.text("model_type", "");
+  bool is_llama = type == "llama";
+  std::string found = type.empty() ? "no model_type" : "model_type \"" + type + "\"";
+  if (const Json* list = config.find("architectures"); list != nullptr) {
+    if (!list->is_array()) config.fail("architectures is not a list");
+    const Json wanted = "LlamaForCausalLM";
+    const bool listed = std::find(list->begin(), list->end(), wanted) != list->end();
+    is_llama = listed && (is_llama || type.empty());
+    found += ", architectures " + list->dump(-1, ' ', true, Json::error_handler_t::replace);
+  }
+  if (!is_llama) {
+    config.fail("this is not a LLaMA model (" + found +
+                "); only LlamaForCausalLM with model_type llama is supported");
+  }
+  const std::string activation = config.text("hidden_act", "silu");
+  if (activation != "silu") {
+    config.fail("hidden_act \"" + activation + "\" is not supported, only silu");
+  }
+  for (const char* key : {"attention_bias", "mlp_bias"}) {
+    if (config.boolean(key, false)) {
+      config.fail(std::string(key) + " is true; projections with a bias are not supported");
+    }
+  }
+  if (config.find("quantization_config") != nullptr) {
+    config.fail("quantization_config: quantized weights are not supported; use the original model");
+  }
+  if (config.number("partial_rotary_factor", 1.0) != 1.0) {
+    config.fail("partial_rotary_factor other than 1 is not supported");
+  }
+}
+
+RopeType read_rope_type(const Reader& rope) {
+  const std::string name = rope.text("rope_type", rope.text("type", "default"));
+  for (const RopeType type : kRopeTypes) {
+    if (name == name_of(type)) return type;
+  }
+  rope.fail("RoPE type \"" + name +
+            "\" is not supported, only default, linear, dynamic, yarn and llama3");
+}
+
+/// A key that we do not know may change the angles, so it is refused and not skipped.
+void check_rope_keys(const Reader& rope, const Json& object) {
+  static const std::set<std::string> kKnown = {
+      "rope_type",        "type",
+      "rope_theta",       "factor",
+      "low_freq_factor",  "high_freq_factor",
+      "beta_fast",        "beta_slow",
+      "attention_factor", "original_max_position_embeddings",
+      "finetuned",        "partial_rotary_factor"};
+  for (const auto& [key, value] : object.items()) {
+    if (!value.is_null() && kKnown.count(key) == 0) rope.fail(key + " is not supported");
+  }
+  if (rope.number("partial_rotary_factor", 1.0) != 1.0) {
+    rope.fail("partial_rotary_factor other than 1 is not supported");
+  }
+}
+
+void read_rope(const Reader& config, const std::string& name, ModelShape* shape) {
+  shape->rope_theta = config.number("rope_theta", 10000.0);
+  // Both spellings may be present; transformers 5 prefers the old one then.
+  const char* key = config.find("rope_scaling") != nullptr ? "rope_scaling" : "rope_parameters";
+  const Json* object = config.find(key);
+  if (object == nullptr) return;
+  const Reader rope(*object, name + ": " + key);
+  if (!object->is_object()) rope.fail("is not an object");
+  check_rope_keys(rope, *object);
+  shape->rope_theta = rope.number("rope_theta", shape->rope_theta);
+  RopeScaling& scaling = shape->rope_scaling;
+  scaling.type = read_rope_type(rope);
+  if (scaling.type == RopeType::kDefault) return;
+  if (rope.find("factor") == nullptr) rope.fail("factor is missing");
+  scaling.factor = rope.number("factor", scaling.factor);
+  // Some writers keep the pretrained length beside the dictionary instead of inside it.
+  scaling.original_max_position_embeddings = rope.integer(
+      "original_max_position_embeddings", config.integer("original_max_position_embeddings", 0));
+  if (scaling.type == RopeType::kLlama3) {
+    for (const char* needed : {"low_freq_factor", "high_freq_factor"}) {
+      if (rope.find(needed) == nullptr) rope.fail(std::string(needed) + " is missing");
+    }
+  }
+  scaling.low_freq_factor = rope.number("low_freq_factor", scaling.low_freq_factor);
+  scaling.high_freq_factor = rope.number("high_freq_factor", scaling.high_freq_factor);
+  scaling.beta_fast = rope.number("beta_fast", scaling.beta_fast);
+  scaling.beta_slow = rope.number("beta_slow", scaling.beta_slow);
+  scaling.attention_factor = rope.number("attention_factor", scaling.attention_factor);
+}
+
+void read_special_tokens(const Reader& config, ModelShape* shape) {
+  // Absent means the default of transformers, null means that the model has no such token.
+  shape->bos_token_id = config.integer("bos_token_id", -1);
+  shape->eos_token_ids.clear();
+  const Json* eos = config.find("eos_token_id");
+  if (eos == nullptr) return;
+  const Json list = eos->is_array() ? *eos : Json::array({*eos});
+  for (const Json& id : list) {
+    if (!id.is_number_integer()) config.fail("eos_token_id is not an integer or a list of them");
+    shape->eos_token_ids.push_back(id.get<int64_t>());
+  }
+}
+
+/// The angles' parameters in one dictionary, as transformers 4.43 and later read them.
+OrderedJson rope_dictionary(const RopeScaling& scaling) {
+  OrderedJson rope = {{"rope_type", name_of(scaling.type)}};
+  if (scaling.type == RopeType::kDefault) return rope;
+  rope["factor"] = scaling.factor;
+  const bool has_original = scaling.type == RopeType::kYarn || scaling.type == RopeType::kLlama3;
+  if (has_original && scaling.original_max_position_embeddings > 0) {
+    rope["original_max_position_embeddings"] = scaling.original_max_position_embeddings;
+  }
+  if (scaling.type == RopeType::kLlama3) {
+    rope["low_freq_factor"] = scaling.low_freq_factor;
+    rope["high_freq_factor"] = scaling.high_freq_factor;
+  }
+  if (scaling.type == RopeType::kYarn) {
+    rope["beta_fast"] = scaling.beta_fast;
+    rope["beta_slow"] = scaling.beta_slow;
+    if (scaling.attention_factor > 0.0) rope["attention_factor"] = scaling.attention_factor;
+  }
+  return rope;
+}
+
+void write_rope(ModelShape shape, OrderedJson* config) {
+  RopeScaling& scaling = shape.rope_scaling;
+  const int64_t original = scaling.original_max_position_embeddings > 0
+                               ? scaling.original_max_position_embeddings
+                               : shape.max_position_embeddings;
+  // Both types leave every angle as it is with factor 1, which older releases refuse.
+  const bool is_simple = scaling.type == RopeType::kLinear || scaling.type == RopeType::kDynamic;
+  if (is_simple && scaling.factor == 1.0) scaling = RopeScaling{};
+  // transformers takes the pretrained length of the dynamic type from max_position_embeddings.
+  if (scaling.type == RopeType::kDynamic) shape.max_position_embeddings = original;
+  scaling.original_max_position_embeddings = original;
+
+  (*config)["max_position_embeddings"] = shape.max_position_embeddings;
+  (*config)["rope_theta"] = shape.rope_theta;
+  OrderedJson rope = rope_dictionary(scaling);
+  if (scaling.type == RopeType::kDefault) {
+    (*config)["rope_scaling"] = nullptr;
+  } else if (is_simple) {
+    // Releases before 4.43 demand exactly these two keys.
+    (*config)["rope_scaling"] = {{"type", name_of(scaling.type)}, {"factor", scaling.factor}};
+  } else {
+    (*config)["rope_scaling"] = rope;
+  }
+  rope["rope_theta"] = shape.rope_theta;
+  (*config)["rope_parameters"] = rope;
+}
+
+}  // namespace
+
+ModelShape parse_hf_config(const std::string& text, const std::string& name) {
+  Json json;
+  try {
+    json = Json::parse(text);
+  } catch (const Json::parse_error& error) {
+    throw UserError(name + ": is not JSON (at byte " + std::to_string(error.byte) + ")");
+  } catch (const Json::exception&) {
+    throw UserError(name + ": is not JSON");
+  }
+  if (!json.is_object()) throw UserError(name + ": is not a JSON object");
+  const Reader config(json, name);
+  check_architecture(config);
+  ModelShape shape;
+  shape.vocab_size = config.integer("vocab_size", std::nullopt);
+  shape.hidden_size = config.integer("hidden_size", std::nullopt);
+  shape.intermediate_size = config.integer("intermediate_size", std::nullopt);
+  shape.num_layers = config.integer("num_hidden_layers", std::nullopt);
+  shape.num_heads = config.integer("num_attention_heads", std::nullopt);
+  shape.num_kv_heads = config.integer("num_key_value_heads", shape.num_heads);
+  const bool has_head_dim = config.find("head_dim") != nullptr;
+  shape.head_dim = config.integer("head_dim", 0);
+  if (!has_head_dim && (shape.num_heads <= 0 || shape.hidden_size % shape.num_heads != 0)) {
+    config.fail("hidden_size is not a multiple of num_attention_heads, and head_dim is missing");
+  }
+  // What a file leaves out has the default that LlamaConfig gives it.
+  shape.max_position_embeddings = config.integer("max_position_embeddings", 2048);
+  shape.rms_norm_eps = config.number("rms_norm_eps", 1e-6);
+  shape.tie_word_embeddings = config.boolean("tie_word_embeddings", false);
+  read_special_tokens(config, &shape);
+  if (!json.contains("bos_token_id")) shape.bos_token_id = 1;
+  if (!json.contains("eos_token_id")) shape.eos_token_ids = {2};
+  read_rope(config, name, &shape);
+  shape.resolve_defaults();
+  if (const std::string problem = shape_problem(shape); !problem.empty()) config.fail(problem);
+  return shape;
+}
+
+std::string hf_config_to_json(const ModelShape& given, const std::string& dtype) {
+  ModelShape shape = given;
+  shape.resolve_defaults();
+  OrderedJson config;
+  config["architectures"] = OrderedJson::array({"LlamaForCausalLM"});
+  config["model_type"] = "llama";
+  config["vocab_size"] = shape.vocab_size;
+  config["hidden_size"] = shape.hidden_size;
+  config["intermediate_size"] = shape.intermediate_size;
+  config["num_hidden_layers"] = shape.num_layers;
+  config["num_attention_heads"] = shape.num_heads;
+  config["num_key_value_heads"] = shape.num_kv_heads;
+  config["head_dim"] = shape.head_dim;
+  config["hidden_act"] = "silu";
+  config["attention_bias"] = false;
+  config["mlp_bias"] = false;
+  config["attention_dropout"] = 0.0;
+  config["initializer_range"] = 0.02;
+  config["rms_norm_eps"] = shape.rms_norm_eps;
+  write_rope(shape, &config);
+  config["tie_word_embeddings"] = shape.tie_word_embeddings;
+  config["bos_token_id"] =
+      shape.bos_token_id >= 0 ? OrderedJson(shape.bos_token_id) : OrderedJson(nullptr);
+  const auto& eos = shape.eos_token_ids;
+  config["eos_token_id"] = eos.empty()       ? OrderedJson(nullptr)
+                           : eos.size() == 1 ? OrderedJson(eos[0])
+                                             : OrderedJson(eos);
+  config["use_cache"] = true;
+  // Releases before 4.56 read the first name, later ones the second.
+  config["torch_dtype"] = dtype;
+  config["dtype"] = dtype;
+  return config.dump(2) + "\n";
+}
+
+ModelShape read_hf_config(const std::string& dir) {
+  const std::string path = dir + "/config.json";
+  if (!std::filesystem::exists(path)) {
+    throw UserError(path + ": is missing; a Hugging Face model folder is needed");
+  }
+  return parse_hf_config(read_text_file(path), path);
+}
+
+void write_hf_config(const std::string& dir, const ModelShape& shape, const std::string& dtype) {
+  write_text_file(dir + "/config.json", hf_config_to_json(shape, dtype));
+}
+
+}  // namespace lococo

@@ -1,0 +1,62 @@
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "core/files.h"
+#include "core/safetensors.h"
+
+namespace lococo {
+namespace {
+
+constexpr size_t kHeaderAlignment = 8;
+
+size_t bytes_to_write(const TensorToWrite& tensor) {
+  size_t total = bytes_of(tensor.dtype);
+  for (const int64_t size : tensor.shape) {
+    if (size < 0 || __builtin_mul_overflow(total, static_cast<size_t>(size), &total)) {
+      throw std::logic_error("write_safetensors: impossible shape of " + tensor.name);
+    }
+  }
+  if (total > 0 && tensor.data == nullptr) {
+    throw std::logic_error("write_safetensors: no data for " + tensor.name);
+  }
+  return total;
+}
+
+}  // namespace
+
+void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  // Wide elements first: then every tensor is aligned to its element, because the header is padded.
+  std::vector<const TensorToWrite*> order;
+  for (const TensorToWrite& tensor : tensors) order.push_back(&tensor);
+  std::stable_sort(order.begin(), order.end(), [](const TensorToWrite* a, const TensorToWrite* b) {
+    return bytes_of(a->dtype) > bytes_of(b->dtype);
+  });
+
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  size_t next = 0;
+  std::vector<size_t> sizes;
+  for (const TensorToWrite* tensor : order) {
+    if (tensor->name == "__metadata__" || header.contains(tensor->name)) {
+      throw std::logic_error("write_safetensors: the name " + tensor->name + " is taken");
+    }
+    sizes.push_back(bytes_to_write(*tensor));
+    header[tensor->name] = {{"dtype", name_of(tensor->dtype)},
+                            {"shape", tensor->shape},
+                            {"data_offsets", {next, next + sizes.back()}}};
+    next += sizes.back();
+  }
+
+  std::string text = header.dump();
+  text.resize((text.size() + kHeaderAlignment - 1) / kHeaderAlignment * kHeaderAlignment, ' ');
+  const uint64_t length = text.size();
+  AtomicFile file(path);
+  file.write(&length, sizeof(length));
+  file.write(text.data(), text.size());
+  for (size_t i = 0; i < order.size(); ++i) file.write(order[i]->data, sizes[i]);
+  file.commit();
+}
+
+}  // namespace lococo
