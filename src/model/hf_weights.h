@@ -1,0 +1,49 @@
+// Hugging Face LLaMA folders: weights in and out.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+#include "core/safetensors.h"
+#include "model/llama.h"
+#include "tensor/safetensors_tensor.h"
+
+namespace lococo {
+
+/// The opened weight files of a Hugging Face folder and the union of their tensors.
+struct HfTensors {
+  std::vector<SafetensorsFile> files;  ///< keep the views below alive
+  std::map<std::string, TensorView> views;
+};
+
+/// Opens DIR/model.safetensors, or every shard that DIR/model.safetensors.index.json names. Throws
+/// UserError for a folder without either (naming the remedy when it holds pytorch_model.bin), a
+/// missing shard, and an index that disagrees with its shards.
+HfTensors open_hf_tensors(const std::string& dir);
+
+/// The parameters that belong to the Hugging Face model: everything but LoRA factors and the cache
+/// policies' own parameters. Handles to the model's tensors.
+TensorMap base_parameters(Llama& model);
+
+/// Fills the base parameters from DIR; float32, float16 or bfloat16 values are converted to each
+/// parameter's own dtype and device. Strict: throws one UserError that lists every tensor (the first
+/// ten by name) that is missing, unknown or of another shape. Of tied models lm_head.weight may be
+/// absent or equal to the embedding. Non-parameter buffers of old checkpoints
+/// (rotary_emb.inv_freq) are skipped with one log line. LoRA and LoCoCo parameters stay as they are.
+void load_hf_weights(Llama& model, const std::string& dir);
+
+/// Which base weights save_hf_model writes.
+enum class HfWeightForm {
+  kMerged,  ///< LoRA added in float32
+  kPlain,   ///< without LoRA
+};
+
+/// Writes a folder that transformers loads: config.json (RoPE scaling included) and model.safetensors,
+/// or shards of at most `max_shard_bytes` with their index. `dtype` absent: each parameter's own.
+/// DIR must exist. The tokenizer is the caller's to copy. Throws UserError when DIR cannot be written.
+void save_hf_model(Llama& model, const std::string& dir, std::optional<DType> dtype,
+                   int64_t max_shard_bytes, HfWeightForm form = HfWeightForm::kMerged);
+
+}  // namespace lococo

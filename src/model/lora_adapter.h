@@ -1,0 +1,54 @@
+// LoRA adapters, tuned embeddings and norms in PEFT's layout: adapter_config.json and
+// adapter_model.safetensors (arXiv 2106.09685; trainable embedding and norms as in LongLoRA,
+// arXiv 2309.12307).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/llama.h"
+
+namespace lococo {
+
+/// What we use of adapter_config.json.
+struct AdapterConfig {
+  int64_t rank = 0;  ///< 0: an adapter of ours without LoRA, only tuned embedding or norms
+  double alpha = 0.0;
+  bool rank_stabilized = false;      ///< use_rslora: scale alpha / sqrt(rank)
+  std::vector<std::string> targets;  ///< projections with LoRA, for example q_proj
+  std::vector<std::string> modules_to_save;
+
+  /// The alpha that gives the adapter's scale under the plain rule alpha / rank.
+  double plain_alpha() const;
+};
+
+/// Reads DIR/adapter_config.json. Throws UserError for a missing or malformed file and for every PEFT
+/// option that would change the result and is not supported (DoRA, biases, patterns of ranks, ...).
+AdapterConfig read_adapter_config(const std::string& dir);
+
+/// What to say about an adapter besides its tensors.
+struct AdapterOrigin {
+  std::string base_path;         ///< base_model_name_or_path; may be empty
+  std::string base_fingerprint;  ///< kept in the tensor file's metadata; may be empty
+};
+
+/// Writes the model's LoRA factors and, whole, the base tensors in `saved_whole` (names such as
+/// model.embed_tokens.weight). A tied embedding is written under lm_head too, because PEFT unties it.
+/// DIR must exist. Throws UserError when DIR cannot be written.
+void save_adapter(Llama& model, const std::string& dir, const std::vector<std::string>& saved_whole,
+                  const AdapterOrigin& origin);
+
+/// Whether DIR holds an adapter_config.json.
+bool has_adapter(const std::string& dir);
+
+/// Loads DIR's factors and whole tensors into the model, converted to each parameter's dtype and
+/// device. Adds LoRA with the file's rank, alpha and targets where the model has none. Strict: a
+/// tensor that is missing, unknown or of another shape, and LoRA of another rank, scale or targets than
+/// the model's, are UserErrors.
+void load_adapter(Llama& model, const std::string& dir);
+
+/// The fingerprint that the adapter's file carries; empty for files written by others.
+std::string base_fingerprint_of_adapter(const std::string& dir);
+
+}  // namespace lococo

@@ -1,0 +1,64 @@
+// Checkpoint folders OUTPUT/step-00000040: everything that a run needs to go on bit for bit, in files
+// that other tools read.
+//
+//   adapter_config.json, adapter_model.safetensors   when LoRA, embedding or norms are tuned (PEFT)
+//   lococo_config.json, lococo.safetensors           when the cache policy learns
+//   config.json, model.safetensors                   when the whole base is tuned (tune.all), unmerged
+//   optimizer.safetensors, config.yaml, state.json   always; state.json lists size and checksum of all
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include <torch/types.h>
+
+#include "core/config.h"
+#include "model/llama.h"
+#include "train/registry.h"
+
+namespace lococo {
+
+struct CheckpointState {
+  int64_t step = 0;  ///< optimizer steps done
+  int64_t tokens_seen = 0;
+  std::string base_fingerprint;
+  std::string base_path;    ///< model.path of the run; may be empty
+  std::string config_yaml;  ///< the effective config
+  std::string git_revision;
+  int64_t threads = 0;  ///< CPU threads of one rank: a bit-exact resume needs the same
+  int64_t world_size = 1;
+};
+
+/// Name of a step's folder inside the output folder: "step-00000040".
+std::string checkpoint_name(int64_t step);
+
+/// Writes OUTPUT/step-N: to OUTPUT/.tmp-step-N, every file and the folder synced, then renamed; then
+/// removes older checkpoints beyond `config.keep_last` (only folders of this naming that hold a
+/// state.json, and never the one just written). Returns the folder. Only one rank calls it. Throws
+/// UserError when the disk is full or not writable; older checkpoints are then untouched and nothing
+/// half-written stays.
+std::string save_checkpoint(const std::string& output, const CheckpointConfig& config,
+                            const CheckpointState& state, Llama& model,
+                            const ParameterRegistry& registry,
+                            const std::map<std::string, torch::Tensor>& optimizer_state);
+
+/// The checkpoint with the most steps in OUTPUT whose files all have the size and checksum that
+/// state.json lists; damaged ones are passed over with a warning line each.
+std::optional<std::string> newest_good_checkpoint(const std::string& output);
+
+/// Restores the trained parameters and the optimizer state of a checkpoint folder of ours. Throws
+/// UserError when the folder is damaged or was made on another base, with another set of trained
+/// parameters or with cache options that do not fit.
+CheckpointState load_checkpoint(const std::string& dir, Llama& model,
+                                const ParameterRegistry& registry,
+                                const std::string& base_fingerprint,
+                                std::map<std::string, torch::Tensor>* optimizer_state);
+
+/// Loads what was tuned, for evaluation, generation, export or further training: `dir` is a checkpoint
+/// folder or an export folder of ours, or a PEFT adapter folder. Adds LoRA to the model as the folder
+/// says. `base_fingerprint` is compared where the folder knows its base. Throws UserError.
+void load_trained(const std::string& dir, Llama& model, const std::string& base_fingerprint);
+
+}  // namespace lococo

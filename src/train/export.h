@@ -1,0 +1,29 @@
+// What lococo-export writes: conv weights alone, the adapter alone, or a merged Hugging Face model.
+#pragma once
+
+#include <string>
+
+#include "core/config.h"
+#include "model/llama.h"
+
+namespace lococo {
+
+/// Where an exported model came from.
+struct ExportSource {
+  std::string base_path;         ///< `model.path`; empty: random weights
+  std::string base_fingerprint;  ///< written into the adapter and conv files
+  std::string adapter;           ///< `model.adapter`: what was loaded into the model; may be empty
+};
+
+/// Creates `config.output` (to a temporary name, synced, renamed) with
+///   conv           lococo_config.json + lococo.safetensors
+///   official_conv  lococo_args.json (the official script's arguments) + lococo.safetensors
+///   adapter        PEFT folder, a config.json that carries the RoPE scaling beside it
+///   merged         config.json + safetensors with LoRA, embedding and norms merged, and the base's
+///                  tokenizer files
+/// Logs a warning for what the target cannot express: LoCoCo modules that a merged model or a PEFT
+/// adapter drops, an unrotated cache that the weights need. Throws UserError when the output exists,
+/// when there is nothing of the kind to export, and when the disk is full.
+void export_model(const ExportConfig& config, const ExportSource& source, Llama& model);
+
+}  // namespace lococo
