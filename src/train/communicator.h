@@ -1,0 +1,86 @@
+// What the processes of one training run say to each other, and which device and threads each one
+// gets.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+
+namespace lococo {
+
+/// Where this process stands among the processes that a launcher started together.
+struct ProcessRanks {
+  int rank = 0;
+  int size = 1;
+  int local_rank = 0;  ///< among the processes of this host
+  int local_size = 1;
+};
+
+/// Asks the launcher (mpirun, srun --mpi=...). Initialises MPI on the first call, but only when a
+/// launcher started several processes. Throws UserError when it did and this build has no MPI, or
+/// `backend` is single: each process would train alone into the same folder.
+ProcessRanks join_ranks(const DistributedConfig& config);
+
+/// The device that `config.device` names: auto is the GPU of this local rank, or the CPU where
+/// there is no GPU. Makes it the current one. Throws UserError for a GPU that is not there.
+torch::Device pick_device(const DistributedConfig& config, int local_rank);
+
+/// Sets the number of CPU threads of this process (config.threads, or the usable cores divided by
+/// the ranks of this host) and returns it. Sums depend on it, so a bit-exact resume needs the same.
+int64_t set_threads(const DistributedConfig& config, int local_size);
+
+/// Collective calls: every rank makes the same ones in the same order with tensors of the same
+/// shapes. Methods that take or return numbers go over the host and never touch the GPU.
+///
+/// The destructor ends the communication in order and waits for the other ranks, unless an
+/// exception is on its way: then it leaves at once, and the process must end with a non-zero code,
+/// upon which the launcher ends the others.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  virtual int local_rank() const = 0;
+  virtual int local_size() const = 0;
+  bool is_main() const { return rank() == 0; }
+
+  /// Replaces each tensor by its sum over the ranks, in place, all in ONE collective. float32 and
+  /// int64 (counts; summed exactly for up to 4096 ranks) may stand in one list, all on the
+  /// communicator's device. Every rank gets the same bits. On CPUs the sum runs in rank order, so
+  /// it is the same in every run with this number of ranks.
+  virtual void all_reduce_sum(std::vector<torch::Tensor>& tensors) = 0;
+
+  virtual int64_t all_reduce_sum_int(int64_t value) = 0;
+  virtual int64_t all_reduce_max_int(int64_t value) = 0;
+  virtual double all_reduce_sum_double(double value) = 0;  ///< in rank order
+
+  /// Copies root's tensor over everybody's, in place; any dtype, CPU or the communicator's device.
+  virtual void broadcast(torch::Tensor& tensor, int root) = 0;
+  virtual std::string broadcast_text(const std::string& text, int root) = 0;
+
+  virtual void barrier() = 0;
+
+  /// Ends every rank at once with exit code `code` (not 0). Runs no destructor.
+  [[noreturn]] virtual void abort(int code) = 0;
+};
+
+/// The communicator of this run. auto: one process alone without a launcher; NCCL for GPUs where
+/// this build has it; MPI otherwise (for GPUs through host memory). Throws UserError for a backend
+/// that this build or `device` does not have, for ranks on different kinds of device, and for two
+/// NCCL ranks on one GPU. At most one may exist in a process, and none after it: MPI cannot start
+/// twice.
+std::unique_ptr<Communicator> make_communicator(const DistributedConfig& config,
+                                                torch::Device device);
+
+/// For the catch clause around a training loop: prints "rank R: step S: REASON" to stderr (without
+/// the step when it is negative) and ends every rank with `code`.
+[[noreturn]] void abort_all_ranks(Communicator& communicator, int64_t step,
+                                  const std::string& reason, int code);
+
+}  // namespace lococo
