@@ -17,9 +17,6 @@ class CachePolicy : public torch::nn::Module {
   /// Whether attention must deliver column sums (CacheState::mass_BGS) for this policy.
   virtual bool needs_mass() const = 0;
 
-  /// Whether the times of the slots must be kept.
-  virtual bool needs_time() const = 0;
-
   /// Shrinks a cache of more than `slots` slots to exactly `slots`. The inputs carry no gradient; a learning policy's
   /// result carries gradient to its own parameters only.
   virtual CacheState compress(const CacheState& cache) = 0;

@@ -5,13 +5,13 @@
 
 namespace lococo {
 
-/// Keys are stored as the policy's KeyKind says: after RoPE (rotated) or before it (unrotated). Rows of a ragged batch are
-/// padded on the right: what a row caches after its own end is never looked at by a target that counts.
+/// Slots lie in order of time, except that the official (rotated) LoCoCo puts its mixed slots after the kept ones. Keys are
+/// stored as KeyKind says: after RoPE (rotated) or before it (unrotated). Rows of a ragged batch are padded on the right:
+/// what a row caches after its own end is seen by no target that counts.
 struct CacheState {
-  torch::Tensor k_BGSD;     ///< compute dtype; detached from the graph of earlier blocks
+  torch::Tensor k_BGSD;    ///< compute dtype; carries no gradient
   torch::Tensor v_BGSD;
-  torch::Tensor mass_BGS;   ///< float32 score of each slot; undefined when the policy needs none
-  torch::Tensor time_BGS;   ///< int64 position in the sequence of the token a slot stands for; undefined if not needed
+  torch::Tensor mass_BGS;  ///< float32 score of each slot; undefined when the policy needs none
 
   /// Slots in use (S); 0 before the first block.
   int64_t size() const { return k_BGSD.defined() ? k_BGSD.size(2) : 0; }

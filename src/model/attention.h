@@ -37,8 +37,6 @@ class SelfAttentionImpl : public torch::nn::Module {
   std::shared_ptr<CachePolicy> memory_saver;  ///< nullptr for policy none; registered only if it has parameters
 
  private:
-  torch::Tensor attend_whole(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGLD, const torch::Tensor& v_BGLD,
-                             const AttentionInput& input);
   torch::Tensor attend_block(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGLD, const torch::Tensor& v_BGLD,
                              const AttentionInput& input, CacheState* state);
   ModelShape shape_;

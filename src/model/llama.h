@@ -51,8 +51,8 @@ TORCH_MODULE(LlamaBody);
 
 class LlamaImpl : public torch::nn::Module {
  public:
-  /// Weights are allocated on `device` in float32 and not initialised; model/hf_weights.h or init_random() fills them.
-  /// A learning cache policy is initialised from `init_seed`.
+  /// Weights are float32 on the CPU and not initialised; load_hf_weights() or init_random() fills them. The parameters of a
+  /// learning cache policy are drawn from `init_seed`, different in every layer.
   LlamaImpl(const ModelShape& shape, const CacheConfig& cache, const AttentionConfig& attention, uint64_t init_seed = 0);
 
   /// Normal weights (deviation `stddev`), ones for norms, from `seed`.
@@ -72,7 +72,7 @@ class LlamaImpl : public torch::nn::Module {
   /// Output weights [V, E]: lm_head, or the embedding when tied.
   torch::Tensor head_weight() const;
 
-  /// Compute dtype of activations; parameters that are not trained are converted to it by freeze() in train/registry.
+  /// Dtype of activations; ParameterRegistry converts what is not trained to it and keeps the rest in float32.
   void set_compute_dtype(torch::ScalarType dtype) { compute_dtype_ = dtype; }
   torch::ScalarType compute_dtype() const { return compute_dtype_; }
 
@@ -84,6 +84,9 @@ class LlamaImpl : public torch::nn::Module {
   Linear lm_head{nullptr};  ///< empty when tied
 
  private:
+  torch::Tensor run_layers(const torch::Tensor& tokens_BL, const AttentionInput& input, std::vector<CacheState>* caches,
+                           bool checkpoint_layers);
+
   ModelShape shape_;
   CacheConfig cache_;
   Rope rope_;

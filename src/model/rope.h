@@ -2,6 +2,8 @@
 // Hugging Face names: linear (position interpolation), dynamic (NTK), yarn, llama3.
 #pragma once
 
+#include <vector>
+
 #include <torch/types.h>
 
 #include "core/model_shape.h"
@@ -12,23 +14,28 @@ namespace lococo {
 struct RopeTable {
   torch::Tensor cos_LD;
   torch::Tensor sin_LD;
+
+  RopeTable narrow(int64_t begin, int64_t length) const;
 };
 
 class Rope {
  public:
   explicit Rope(const ModelShape& shape);
 
-  /// The angles of positions begin .. end - 1. `dynamic` scales by `end`, as transformers does for the longest position
-  /// of a forward.
+  /// The angles of positions begin .. end - 1. `dynamic` scales by `end`, as transformers does by the longest position of a
+  /// forward.
   RopeTable table(int64_t begin, int64_t end, torch::Device device) const;
 
  private:
-  std::vector<double> inverse_frequencies(int64_t sequence_length) const;
+  torch::Tensor inverse_frequencies(int64_t sequence_length) const;  // float32 [D / 2] on the CPU
+
   ModelShape shape_;
-  double attention_factor_ = 1.0;
+  double attention_factor_ = 1.0;         // yarn multiplies cos and sin by it
+  mutable torch::Tensor on_device_;       // the last inverse frequencies used: saves a copy to the GPU at every forward
+  mutable int64_t on_device_length_ = 0;  // the length they were made for (0 unless dynamic)
 };
 
-/// x_BHLD rotated by the angles; dtype of x, computed in float32.
+/// x_BHLD rotated by the angles of its L positions, computed in float32 (float64 for float64), in the dtype of x.
 torch::Tensor apply_rope(const torch::Tensor& x_BHLD, const RopeTable& table);
 
 }  // namespace lococo

@@ -1,0 +1,92 @@
+#include "lococo/conv_memory.h"
+
+#include <cmath>
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "lococo/selection.h"
+#include "tensor/shape.h"
+
+namespace lococo {
+
+TimeConvImpl::TimeConvImpl(int64_t in_channels, int64_t out_channels, int64_t kernel_size) {
+  weight = register_parameter("weight", torch::empty({out_channels, in_channels, kernel_size}));
+  bias = register_parameter("bias", torch::empty({out_channels}));
+}
+
+torch::Tensor TimeConvImpl::forward(const torch::Tensor& x_XCS) {
+  const auto dtype = x_XCS.scalar_type();
+  return torch::conv1d(x_XCS, weight.to(dtype), bias.to(dtype), /*stride=*/1, /*padding=*/(weight.size(2) - 1) / 2);
+}
+
+ConvMemory::ConvMemory(const CacheConfig& config, int64_t head_dim, uint64_t init_seed) : config_(config) {
+  const int64_t R = config.mixed_slots();
+  auto layers = std::make_shared<torch::nn::Module>("layers");
+  for (int64_t i = 0; i < config.conv_layers; ++i) {
+    const int64_t in_channels = i == 0 ? 2 * head_dim : R * config.expand;
+    const int64_t out_channels = i == config.conv_layers - 1 ? R : R * config.expand;
+    TimeConv conv(in_channels, out_channels, config.kernel_size);
+    // The official container counts the activation after each convolution too.
+    convs_.push_back(layers->register_module(std::to_string(2 * i), conv));
+  }
+  register_module("layers", layers);
+  normalizer = register_parameter("normalizer", torch::empty({1}));
+  reset_parameters(init_seed);
+}
+
+void ConvMemory::reset_parameters(uint64_t seed) {
+  torch::NoGradGuard no_grad;
+  auto generator = at::detail::createCPUGenerator(seed);
+  for (auto& conv : convs_) {
+    const double fan_in = static_cast<double>(conv->weight.size(1) * conv->weight.size(2));
+    const double deviation = config_.init == ConvInit::kNormal ? 1.0 : 1.0 / std::sqrt(fan_in);
+    const double bound = 1.0 / std::sqrt(fan_in);  // PyTorch's default for a convolution's bias
+    // Drawn on the CPU, so that a seed means the same weights on every device.
+    conv->weight.copy_(torch::empty(conv->weight.sizes()).normal_(0.0, deviation, generator));
+    conv->bias.copy_(torch::empty(conv->bias.sizes()).uniform_(-bound, bound, generator));
+  }
+  normalizer.fill_(config_.init == ConvInit::kIdentity ? 0.0 : config_.normalizer_init);
+}
+
+torch::Tensor ConvMemory::mixing_weights(const torch::Tensor& k_BGSD, const torch::Tensor& v_BGSD) {
+  const int64_t B = k_BGSD.size(0), G = k_BGSD.size(1), S = k_BGSD.size(2), D = k_BGSD.size(3);
+  auto x_XCS = torch::cat({k_BGSD, v_BGSD}, /*dim=*/-1).reshape({B * G, S, 2 * D}).transpose(1, 2);
+  for (auto& conv : convs_) x_XCS = torch::relu(conv->forward(x_XCS));
+  const auto wide = x_XCS.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const auto weights = torch::softmax(x_XCS, /*dim=*/-1, wide);
+  return weights.view({B, G, weights.size(1), S}).to(k_BGSD.scalar_type());
+}
+
+CacheState ConvMemory::compress(const CacheState& cache) {
+  const int64_t R = config_.mixed_slots();
+  TORCH_CHECK(cache.size() > config_.slots, "S=", cache.size(), " must exceed the ", config_.slots, " slots");
+  const auto selection = select_slots(cache.mass_BGS, config_.kept_slots(), config_.sinks, config_.local);
+  const CacheState kept = {gather_slots(cache.k_BGSD, selection.kept_BGM), gather_slots(cache.v_BGSD, selection.kept_BGM),
+                           gather_slots(cache.mass_BGS, selection.kept_BGM)};
+  if (R == 0) return kept;
+
+  const auto rest_k = gather_slots(cache.k_BGSD, selection.rest_BGS);
+  const auto rest_v = gather_slots(cache.v_BGSD, selection.rest_BGS);
+  const auto rest_mass = gather_slots(cache.mass_BGS, selection.rest_BGS);
+  const auto residual_BGR = std::get<0>(std::get<1>(rest_mass.topk(R, /*dim=*/-1)).sort(/*dim=*/-1));
+  const auto weights_BGRS = mixing_weights(rest_k, rest_v);
+  // In the wide dtype of the parameter, rounded once: (1 - a) * residual + a * mixture.
+  auto mix = [&](const torch::Tensor& rest, const torch::Tensor& mixture) {
+    const auto residual = gather_slots(rest, residual_BGR);
+    return ((1 - normalizer) * residual + normalizer * mixture).to(rest.scalar_type());
+  };
+  const auto mixed_k = mix(rest_k, torch::matmul(weights_BGRS, rest_k));
+  const auto mixed_v = mix(rest_v, torch::matmul(weights_BGRS, rest_v));
+  const auto rest_mass_column = rest_mass.to(weights_BGRS.scalar_type()).unsqueeze(-1);
+  const auto mixed_mass = mix(rest_mass, torch::matmul(weights_BGRS.detach(), rest_mass_column).squeeze(-1)).detach();
+
+  CacheState result = {torch::cat({kept.k_BGSD, mixed_k}, /*dim=*/2), torch::cat({kept.v_BGSD, mixed_v}, /*dim=*/2),
+                       torch::cat({kept.mass_BGS, mixed_mass}, /*dim=*/2)};
+  if (config_.keys == KeyKind::kRotated) return result;
+  const auto residual_slot_BGR = selection.rest_BGS.gather(/*dim=*/2, residual_BGR);
+  const auto time_order_BGM = torch::cat({selection.kept_BGM, residual_slot_BGR}, /*dim=*/2).argsort(/*dim=*/-1);
+  return {gather_slots(result.k_BGSD, time_order_BGM), gather_slots(result.v_BGSD, time_order_BGM),
+          gather_slots(result.mass_BGS, time_order_BGM)};
+}
+
+}  // namespace lococo

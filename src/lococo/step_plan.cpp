@@ -1,0 +1,24 @@
+#include "lococo/step_plan.h"
+
+#include <algorithm>
+
+namespace lococo {
+
+std::vector<BlockStep> make_step_plan(const CacheConfig& config, int64_t context_length) {
+  std::vector<BlockStep> plan;
+  int64_t cached = 0;
+  for (int64_t begin = 0; begin < context_length; begin += config.block) {
+    BlockStep step;
+    step.begin = begin;
+    step.end = std::min(begin + config.block, context_length);
+    step.cached = cached;
+    step.slots = config.slots;
+    step.compress = config.policy != CachePolicyKind::kNone && cached > config.slots + config.buffer;
+    step.detach_keys = begin == 0 && !config.first_block_gradient;
+    cached = step.attended();
+    plan.push_back(step);
+  }
+  return plan;
+}
+
+}  // namespace lococo

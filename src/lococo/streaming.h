@@ -1,0 +1,21 @@
+// StreamingLLM (arXiv 2309.17453): the first tokens (attention sinks) and the newest ones.
+#pragma once
+
+#include "lococo/cache_policy.h"
+
+namespace lococo {
+
+class StreamingPolicy : public CachePolicy {
+ public:
+  explicit StreamingPolicy(const CacheConfig& config);
+  bool needs_mass() const override { return false; }
+
+  /// Keeps slots [0, sinks) and the newest slots - sinks.
+  CacheState compress(const CacheState& cache) override;
+
+ private:
+  int64_t slots_;
+  int64_t sinks_;
+};
+
+}  // namespace lococo

@@ -1,0 +1,61 @@
+#include "model/attention.h"
+
+#include "tensor/attention.h"
+#include "tensor/shape.h"
+
+namespace lococo {
+
+SelfAttentionImpl::SelfAttentionImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend, uint64_t init_seed)
+    : shape_(shape), cache_(cache), backend_(backend) {
+  const int64_t E = shape.hidden_size, D = shape.head_dim;
+  q_proj = register_module("q_proj", Linear(E, shape.num_heads * D));
+  k_proj = register_module("k_proj", Linear(E, shape.num_kv_heads * D));
+  v_proj = register_module("v_proj", Linear(E, shape.num_kv_heads * D));
+  o_proj = register_module("o_proj", Linear(shape.num_heads * D, E));
+  memory_saver = make_cache_policy(cache, D, init_seed);
+  if (memory_saver && !memory_saver->parameters().empty()) register_module("memory_saver", memory_saver);
+}
+
+torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden_BLE, const AttentionInput& input, CacheState* state) {
+  const int64_t B = hidden_BLE.size(0), L = hidden_BLE.size(1), H = shape_.num_heads, G = shape_.num_kv_heads, D = shape_.head_dim;
+  CHECK_SHAPE(hidden_BLE, B, input.step.length(), shape_.hidden_size);
+  const auto q_BHLD = apply_rope(q_proj->forward(hidden_BLE).view({B, L, H, D}).transpose(1, 2), input.queries);
+  const auto k_BGLD = k_proj->forward(hidden_BLE).view({B, L, G, D}).transpose(1, 2);
+  const auto v_BGLD = v_proj->forward(hidden_BLE).view({B, L, G, D}).transpose(1, 2);
+  const auto out_BHLD = state == nullptr
+                            ? causal_attention(q_BHLD, apply_rope(k_BGLD, input.keys), v_BGLD, backend_).out_BHLD
+                            : attend_block(q_BHLD, k_BGLD, v_BGLD, input, state);
+  return o_proj->forward(out_BHLD.transpose(1, 2).reshape({B, L, H * D}));
+}
+
+torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGLD, const torch::Tensor& v_BGLD,
+                                              const AttentionInput& input, CacheState* state) {
+  const BlockStep& step = input.step;
+  const bool rotated = cache_.keys == KeyKind::kRotated;
+  TORCH_CHECK(state->size() == step.cached, "the plan expects ", step.cached, " cached slots, the layer holds ", state->size());
+
+  // The state carries no gradient, so a compression's gradient reaches the policy's own parameters and goes no further back.
+  const CacheState past = step.compress ? memory_saver->compress(*state) : *state;
+  auto k_new = rotated ? apply_rope(k_BGLD, input.keys) : k_BGLD;
+  auto v_new = v_BGLD;
+  if (step.detach_keys) {  // the official code stores the first block's keys detached and attends to what it stored
+    k_new = k_new.detach();
+    v_new = v_new.detach();
+  }
+  const auto k_BGSD = past.size() == 0 ? k_new : torch::cat({past.k_BGSD, k_new}, /*dim=*/2);
+  const auto v_BGSD = past.size() == 0 ? v_new : torch::cat({past.v_BGSD, v_new}, /*dim=*/2);
+  const auto k_rotated_BGSD = rotated ? k_BGSD : apply_rope(k_BGSD, input.keys);
+  const auto attention = causal_attention(q_BHLD, k_rotated_BGSD, v_BGSD, backend_);
+
+  torch::Tensor mass_BGS;
+  if (memory_saver && memory_saver->needs_mass()) {
+    mass_BGS = column_mass(q_BHLD.detach(), k_rotated_BGSD.detach(), attention.lse_BHL);
+    if (cache_.scores == ScoreKind::kAccumulated && past.size() > 0) {
+      mass_BGS.narrow(/*dim=*/2, 0, past.size()).add_(past.mass_BGS);
+    }
+  }
+  *state = {k_BGSD.detach(), v_BGSD.detach(), mass_BGS};
+  return attention.out_BHLD;
+}
+
+}  // namespace lococo

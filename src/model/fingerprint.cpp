@@ -1,0 +1,86 @@
+#include "model/fingerprint.h"
+
+#include <cinttypes>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <vector>
+
+#include <xxhash.h>
+
+#include "core/error.h"
+#include "model/hf_weights.h"
+
+namespace lococo {
+namespace {
+
+std::string hex_of(uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016" PRIx64, value);
+  return text;
+}
+
+class Hasher {
+ public:
+  Hasher() : state_(XXH3_createState(), &XXH3_freeState) { XXH3_64bits_reset(state_.get()); }
+  void add(const void* data, size_t num_bytes) {
+    XXH3_64bits_update(state_.get(), data, num_bytes);
+  }
+  /// With its end marked, so that "ab" + "c" and "a" + "bc" differ.
+  void add_text(const std::string& text) { add(text.c_str(), text.size() + 1); }
+  std::string hex() const { return hex_of(XXH3_64bits_digest(state_.get())); }
+
+ private:
+  std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state_;
+};
+
+}  // namespace
+
+std::string fingerprint_of_base(const std::string& dir) {
+  const HfTensors tensors = open_hf_tensors(dir);
+  Hasher hasher;
+  for (const auto& [name, view] : tensors.views) {
+    hasher.add_text(name);
+    hasher.add_text(name_of(view.dtype));
+    for (const int64_t size : view.shape) hasher.add_text(std::to_string(size));
+    hasher.add_text("");
+    hasher.add(view.data, view.num_bytes);
+  }
+  return hasher.hex();
+}
+
+std::string fingerprint_of_random(const ModelShape& shape, double init_std, uint64_t seed) {
+  std::ostringstream text;
+  text << shape.vocab_size << ' ' << shape.hidden_size << ' ' << shape.intermediate_size << ' '
+       << shape.num_layers << ' ' << shape.num_heads << ' ' << shape.num_kv_heads << ' '
+       << shape.head_dim << ' ' << shape.tie_word_embeddings << ' ' << std::hexfloat << init_std
+       << ' ' << seed;
+  Hasher hasher;
+  hasher.add_text(text.str());
+  return "random-" + hasher.hex();
+}
+
+std::string fingerprint_of_base(const ModelConfig& model, uint64_t seed) {
+  if (!model.path.empty()) return fingerprint_of_base(model.path);
+  ModelShape shape = model.init;
+  shape.resolve_defaults();
+  return fingerprint_of_random(shape, model.init_std, seed);
+}
+
+std::string checksum_of_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw UserError(path + ": cannot read the file");
+  const std::unique_ptr<XXH64_state_t, decltype(&XXH64_freeState)> state(XXH64_createState(),
+                                                                         &XXH64_freeState);
+  XXH64_reset(state.get(), 0);
+  std::vector<char> buffer(size_t{1} << 20);
+  while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) ||
+         file.gcount() > 0) {
+    XXH64_update(state.get(), buffer.data(), static_cast<size_t>(file.gcount()));
+  }
+  if (file.bad()) throw UserError(path + ": reading the file failed");
+  return hex_of(XXH64_digest(state.get()));
+}
+
+}  // namespace lococo

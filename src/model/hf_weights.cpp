@@ -1,0 +1,158 @@
+#include "model/hf_weights.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include <torch/torch.h>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/log.h"
+#include "model/tensor_check.h"
+
+namespace lococo {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kSingleFile = "model.safetensors";
+constexpr const char* kIndexFile = "model.safetensors.index.json";
+constexpr const char* kHead = "lm_head.weight";
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+
+bool ends_with(const std::string& text, const std::string& ending) {
+  return text.size() >= ending.size() &&
+         text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
+}
+
+/// Tensor name -> shard, as the index says.
+std::map<std::string, std::string> read_index(const std::string& path) {
+  const nlohmann::json index = nlohmann::json::parse(read_text_file(path), nullptr, false);
+  if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object() ||
+      index["weight_map"].empty()) {
+    throw UserError(path + ": is not an index with a weight_map; download the file again");
+  }
+  std::map<std::string, std::string> shards;
+  for (const auto& [name, shard] : index["weight_map"].items()) {
+    const bool is_name = shard.is_string() && !shard.get_ref<const std::string&>().empty() &&
+                         shard.get_ref<const std::string&>().find('/') == std::string::npos;
+    if (!is_name) throw UserError(path + ": the shard of " + name + " is not a file name");
+    shards[name] = shard.get<std::string>();
+  }
+  return shards;
+}
+
+void add_file(const std::string& path, HfTensors* tensors) {
+  tensors->files.emplace_back(path);
+  for (const auto& [name, view] : tensors->files.back().tensors()) {
+    if (!tensors->views.emplace(name, view).second) {
+      throw UserError(path + ": tensor " + name + " stands in another shard too");
+    }
+  }
+}
+
+HfTensors open_shards(const std::string& dir) {
+  const std::string index_path = dir + "/" + kIndexFile;
+  const std::map<std::string, std::string> index = read_index(index_path);
+  std::set<std::string> shards;
+  for (const auto& [name, shard] : index) shards.insert(shard);
+  HfTensors tensors;
+  for (const std::string& shard : shards) {
+    if (!fs::exists(dir + "/" + shard)) {
+      throw UserError(dir + "/" + shard + ": this shard is missing, though " + kIndexFile +
+                      " names it; download it again");
+    }
+    add_file(dir + "/" + shard, &tensors);
+  }
+  for (const auto& [name, shard] : index) {
+    if (tensors.views.count(name) == 0) {
+      throw UserError(index_path + ": names tensor " + name + " in " + shard +
+                      ", which does not hold it; download the folder again");
+    }
+  }
+  return tensors;
+}
+
+[[noreturn]] void throw_no_weights(const std::string& dir) {
+  for (const auto& entry : fs::directory_iterator(dir)) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind("pytorch_model", 0) == 0 && ends_with(name, ".bin")) {
+      throw UserError(dir + ": holds pytorch_model.bin and no safetensors; convert it in Python: " +
+                      "AutoModelForCausalLM.from_pretrained(\"" + dir +
+                      "\", dtype=\"auto\").save_pretrained(NEW_FOLDER)");
+    }
+  }
+  throw UserError(dir + ": holds neither " + kSingleFile + " nor " + kIndexFile +
+                  "; model.path needs a Hugging Face folder with safetensors");
+}
+
+bool same_bytes(const TensorView& a, const TensorView& b) {
+  return a.dtype == b.dtype && a.shape == b.shape && torch::equal(copy_tensor(a), copy_tensor(b));
+}
+
+/// Takes out what old checkpoints hold besides weights, and a tied head that repeats the embedding.
+void drop_redundant(const std::string& dir, bool tied, std::map<std::string, TensorView>* views) {
+  const size_t buffers =
+      std::erase_if(*views, [](const auto& item) { return ends_with(item.first, "rotary_emb.inv_freq"); });
+  if (buffers > 0) {
+    log_info(dir + ": skipped " + std::to_string(buffers) +
+             " rotary_emb.inv_freq buffers; the angles come from config.json");
+  }
+  const auto head = views->find(kHead);
+  const auto embedding = views->find(kEmbedding);
+  if (!tied || head == views->end() || embedding == views->end()) return;
+  if (!same_bytes(head->second, embedding->second)) {
+    throw UserError(dir + ": config.json ties the word embeddings, but lm_head.weight differs from " +
+                    kEmbedding + "; set tie_word_embeddings to false in its config.json");
+  }
+  views->erase(head);
+}
+
+}  // namespace
+
+HfTensors open_hf_tensors(const std::string& dir) {
+  if (!fs::is_directory(dir)) throw UserError(dir + ": there is no such folder (model.path)");
+  if (fs::exists(dir + "/" + kSingleFile)) {
+    HfTensors tensors;
+    add_file(dir + "/" + kSingleFile, &tensors);
+    return tensors;
+  }
+  if (fs::exists(dir + "/" + kIndexFile)) return open_shards(dir);
+  throw_no_weights(dir);
+}
+
+TensorMap base_parameters(Llama& model) {
+  TensorMap parameters;
+  for (const auto& item : model->named_parameters()) {
+    const std::string& name = item.key();
+    const bool is_added = name.find(".lora_A.") != std::string::npos ||
+                          name.find(".lora_B.") != std::string::npos ||
+                          name.find(".memory_saver.") != std::string::npos;
+    if (!is_added) parameters[name] = item.value();
+  }
+  return parameters;
+}
+
+void load_hf_weights(Llama& model, const std::string& dir) {
+  HfTensors tensors = open_hf_tensors(dir);
+  drop_redundant(dir, model->shape().tie_word_embeddings, &tensors.views);
+  const TensorMap parameters = base_parameters(model);
+  TensorCheck check;
+  for (const auto& [name, view] : tensors.views) {
+    const auto found = parameters.find(name);
+    if (found == parameters.end()) {
+      check.unknown(name);
+    } else {
+      check.compare(name, view, found->second);
+    }
+  }
+  for (const auto& [name, parameter] : parameters) {
+    if (tensors.views.count(name) == 0) check.missing(name);
+  }
+  check.throw_if_any(dir, "its weights do not fit its config.json (only the LLaMA architecture is "
+                          "supported)");
+  for (const auto& [name, parameter] : parameters) copy_into(parameter, tensors.views.at(name));
+}
+
+}  // namespace lococo

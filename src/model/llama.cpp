@@ -1,0 +1,138 @@
+#include "model/llama.h"
+
+#include <algorithm>
+#include <map>
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "core/error.h"
+#include "tensor/activation_checkpoint.h"
+#include "tensor/shape.h"
+
+namespace lococo {
+namespace {
+
+/// Different initial weights in every layer and for every purpose from one seed.
+uint64_t derive_seed(uint64_t seed, uint64_t index) {
+  uint64_t x = seed + 0x9e3779b97f4a7c15ULL * (index + 1);  // splitmix64
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+std::vector<torch::Tensor> trainable_parameters(torch::nn::Module& module) {
+  std::vector<torch::Tensor> result;
+  for (const auto& parameter : module.parameters()) {
+    if (parameter.requires_grad()) result.push_back(parameter);
+  }
+  return result;
+}
+
+}  // namespace
+
+DecoderLayerImpl::DecoderLayerImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend, uint64_t init_seed) {
+  input_layernorm = register_module("input_layernorm", RmsNorm(shape.hidden_size, shape.rms_norm_eps));
+  self_attn = register_module("self_attn", SelfAttention(shape, cache, backend, init_seed));
+  post_attention_layernorm = register_module("post_attention_layernorm", RmsNorm(shape.hidden_size, shape.rms_norm_eps));
+  mlp = register_module("mlp", Mlp(shape.hidden_size, shape.intermediate_size));
+}
+
+torch::Tensor DecoderLayerImpl::forward(const torch::Tensor& hidden_BLE, const AttentionInput& input, CacheState* state) {
+  const auto attended_BLE = hidden_BLE + self_attn->forward(input_layernorm->forward(hidden_BLE), input, state);
+  return attended_BLE + mlp->forward(post_attention_layernorm->forward(attended_BLE));
+}
+
+LlamaBodyImpl::LlamaBodyImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend, uint64_t init_seed) {
+  embed_tokens = register_module("embed_tokens", Embedding(shape.vocab_size, shape.hidden_size));
+  layer_list_ = register_module("layers", torch::nn::ModuleList());
+  for (int64_t n = 0; n < shape.num_layers; ++n) {
+    DecoderLayer layer(shape, cache, backend, derive_seed(init_seed, static_cast<uint64_t>(n)));
+    layer_list_->push_back(layer);
+    layers.push_back(layer);
+  }
+  norm = register_module("norm", RmsNorm(shape.hidden_size, shape.rms_norm_eps));
+}
+
+LlamaImpl::LlamaImpl(const ModelShape& shape, const CacheConfig& cache, const AttentionConfig& attention, uint64_t init_seed)
+    : shape_(shape), cache_(cache), rope_(shape) {
+  model = register_module("model", LlamaBody(shape, cache, attention.backend, init_seed));
+  if (!shape.tie_word_embeddings) lm_head = register_module("lm_head", Linear(shape.hidden_size, shape.vocab_size));
+}
+
+void LlamaImpl::init_random(double stddev, uint64_t seed) {
+  torch::NoGradGuard no_grad;
+  auto generator = at::detail::createCPUGenerator(derive_seed(seed, 0));
+  for (auto& item : named_parameters()) {
+    auto& weight = item.value();
+    if (item.key().find("memory_saver") != std::string::npos || item.key().find("lora_") != std::string::npos) continue;
+    if (weight.dim() == 1) {
+      weight.fill_(1.0);
+    } else {
+      weight.copy_(torch::empty(weight.sizes()).normal_(0.0, stddev, generator));
+    }
+  }
+}
+
+void LlamaImpl::add_lora(int64_t rank, double alpha, const std::vector<std::string>& targets, uint64_t seed) {
+  uint64_t index = 0;
+  for (auto& layer : model->layers) {
+    const std::map<std::string, Linear> projections = {
+        {"q_proj", layer->self_attn->q_proj}, {"k_proj", layer->self_attn->k_proj}, {"v_proj", layer->self_attn->v_proj},
+        {"o_proj", layer->self_attn->o_proj}, {"gate_proj", layer->mlp->gate_proj}, {"up_proj", layer->mlp->up_proj},
+        {"down_proj", layer->mlp->down_proj}};
+    for (const auto& target : targets) {
+      const auto found = projections.find(target);
+      if (found == projections.end()) {
+        throw UserError("tune.lora_targets: '" + target +
+                        "' is no projection; use q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj or down_proj");
+      }
+      Linear projection = found->second;
+      projection->add_lora(rank, alpha, derive_seed(seed, index++));
+    }
+  }
+}
+
+torch::Tensor LlamaImpl::run_layers(const torch::Tensor& tokens_BL, const AttentionInput& input, std::vector<CacheState>* caches,
+                                    bool checkpoint_layers) {
+  auto hidden_BLE = model->embed_tokens->forward(tokens_BL).to(compute_dtype_);
+  for (size_t n = 0; n < model->layers.size(); ++n) {
+    auto& layer = model->layers[n];
+    CacheState* state = caches == nullptr ? nullptr : &(*caches)[n];
+    if (checkpoint_layers && torch::GradMode::is_enabled()) {
+      hidden_BLE = activation_checkpoint([layer, input](const torch::Tensor& x) mutable { return layer->forward(x, input, nullptr); },
+                                         hidden_BLE, trainable_parameters(*layer));
+    } else {
+      hidden_BLE = layer->forward(hidden_BLE, input, state);
+    }
+  }
+  return model->norm->forward(hidden_BLE);
+}
+
+torch::Tensor LlamaImpl::forward(const torch::Tensor& tokens_BL, bool checkpoint_layers) {
+  const int64_t L = tokens_BL.size(1);
+  AttentionInput input;
+  input.step.end = L;
+  input.queries = rope_.table(0, L, tokens_BL.device());
+  input.keys = input.queries;
+  return run_layers(tokens_BL, input, /*caches=*/nullptr, checkpoint_layers);
+}
+
+torch::Tensor LlamaImpl::forward_block(const torch::Tensor& tokens_BL, const BlockStep& step, std::vector<CacheState>& caches) {
+  CHECK_SHAPE(tokens_BL, -1, step.length());
+  TORCH_CHECK(caches.size() == model->layers.size(), "want a cache for each layer");
+  AttentionInput input;
+  input.step = step;
+  if (cache_.keys == KeyKind::kRotated) {
+    input.queries = rope_.table(step.begin, step.end, tokens_BL.device());
+    input.keys = input.queries;
+  } else {
+    // Angles follow the slots, not the sequence: positions never exceed slots + block.
+    input.keys = rope_.table(0, step.attended(), tokens_BL.device());
+    input.queries = input.keys.narrow(step.attended() - step.length(), step.length());
+  }
+  return run_layers(tokens_BL, input, &caches, /*checkpoint_layers=*/false);
+}
+
+torch::Tensor LlamaImpl::head_weight() const { return shape_.tie_word_embeddings ? model->embed_tokens->weight : lm_head->weight; }
+
+}  // namespace lococo

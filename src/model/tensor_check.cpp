@@ -1,0 +1,61 @@
+#include "model/tensor_check.h"
+
+#include <torch/torch.h>
+
+#include "core/error.h"
+#include "tensor/safetensors_tensor.h"
+
+namespace lococo {
+namespace {
+
+std::string shape_text(at::IntArrayRef shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  }
+  return text + "]";
+}
+
+void append(std::string* line, const std::vector<std::string>& names, const char* what) {
+  constexpr size_t kMostNames = 10;
+  if (names.empty()) return;
+  *line += line->empty() ? "" : "; ";
+  *line += std::to_string(names.size()) + (names.size() == 1 ? " tensor " : " tensors ") + what;
+  *line += " (";
+  for (size_t i = 0; i < names.size() && i < kMostNames; ++i) {
+    *line += (i > 0 ? ", " : "") + names[i];
+  }
+  *line += names.size() > kMostNames ? ", ...)" : ")";
+}
+
+}  // namespace
+
+bool TensorCheck::compare(const std::string& name, const TensorView& view,
+                          const torch::Tensor& parameter) {
+  if (parameter.sizes() != at::IntArrayRef(view.shape)) {
+    misshapen_.push_back(name + ": " + shape_text(view.shape) + " in the file, " +
+                         shape_text(parameter.sizes()) + " in the model");
+    return false;
+  }
+  const bool is_float = view.dtype == FileDType::kFloat32 || view.dtype == FileDType::kFloat16 ||
+                        view.dtype == FileDType::kBFloat16;
+  if (!is_float) not_float_.push_back(name + ": " + name_of(view.dtype));
+  return is_float;
+}
+
+void TensorCheck::throw_if_any(const std::string& where, const std::string& remedy) const {
+  std::string line;
+  append(&line, missing_, "missing");
+  append(&line, unknown_, "unknown");
+  append(&line, misshapen_, "of another shape");
+  append(&line, not_float_, "not in F32, F16 or BF16");
+  if (!line.empty()) throw UserError(where + ": " + line + "; " + remedy);
+}
+
+void copy_into(const torch::Tensor& parameter, const TensorView& view) {
+  const torch::NoGradGuard no_grad;
+  torch::Tensor target = parameter;
+  target.copy_(borrow_tensor(view));
+}
+
+}  // namespace lococo

@@ -1,0 +1,37 @@
+// Tells the user in one line everything that does not fit between a file's tensors and a model's
+// parameters.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "core/safetensors.h"
+
+namespace lococo {
+
+/// Collects the differences and throws them together.
+class TensorCheck {
+ public:
+  void missing(const std::string& name) { missing_.push_back(name); }
+  void unknown(const std::string& name) { unknown_.push_back(name); }
+
+  /// Notes a view that cannot fill `parameter`: another shape, or values that are not floating point.
+  /// Returns whether it fits.
+  bool compare(const std::string& name, const TensorView& view, const torch::Tensor& parameter);
+
+  /// Throws UserError("WHERE: 2 tensors are missing (a, b); ...; REMEDY") if anything was noted.
+  void throw_if_any(const std::string& where, const std::string& remedy) const;
+
+ private:
+  std::vector<std::string> missing_;
+  std::vector<std::string> unknown_;
+  std::vector<std::string> misshapen_;
+  std::vector<std::string> not_float_;
+};
+
+/// Copies a view's values into a parameter, converted to its dtype and device; no gradient.
+void copy_into(const torch::Tensor& parameter, const TensorView& view);
+
+}  // namespace lococo
