@@ -2,6 +2,7 @@
 // stays bounded.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -34,8 +35,12 @@ using DocumentCallback = std::function<void(const std::string& name, std::string
 void for_each_document(const std::string& path, const std::string& text_field,
                        const DocumentCallback& callback);
 
+/// The same for one file of list_document_files.
+void for_each_document(const DocumentFile& file, const std::string& text_field,
+                       const DocumentCallback& callback);
+
 /// Byte offset of the first byte that does not continue valid UTF-8 (no overlong forms, no
-/// surrogates); npos when all is valid.
+/// surrogates); std::string::npos when all is valid.
 size_t find_invalid_utf8(const std::string& text);
 
 }  // namespace lococo

@@ -2,6 +2,7 @@
 // far.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

@@ -101,6 +101,8 @@ class TokenFile {
   void check_token_range(int64_t vocab_size) const;
 
  private:
+  void parse();
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -1,0 +1,164 @@
+#include "data/prepare.h"
+
+#include <xxhash.h>
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "data/documents.h"
+#include "data/hash.h"
+#include "data/parallel_tokenizer.h"
+
+namespace lococo {
+namespace {
+
+namespace fs = std::filesystem;
+
+uint64_t hash_text(const std::string& text) { return XXH64(text.data(), text.size(), 0); }
+
+std::string hex(uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+bool holds_tokens(const std::string& path) {
+  return path.ends_with(".bin") || path.ends_with(".tokens") || TokenFile::has_magic(path);
+}
+
+// Of everything that decides the tokens apart from the bytes of the source.
+uint64_t options_hash(const DataConfig& config, const Tokenizer& tokenizer) {
+  const uint64_t flags = (config.add_bos ? 1 : 0) + (config.add_eos ? 2 : 0);
+  return hash_u64(tokenizer.fingerprint(), flags, hash_text(config.text_field));
+}
+
+uint64_t source_fingerprint(const std::vector<DocumentFile>& files, uint64_t options) {
+  uint64_t h = options;
+  for (const DocumentFile& file : files) {
+    h = hash_u64(h, hash_text(file.name), file.size, static_cast<uint64_t>(file.modified_ns));
+  }
+  return h;
+}
+
+std::string token_file_path(const std::string& source, const DataConfig& config, uint64_t options) {
+  const fs::path place = fs::canonical(source);
+  const fs::path folder =
+      config.cache_dir.empty() ? place.parent_path() : fs::path(config.cache_dir);
+  const uint64_t hash = hash_u64(options, hash_text(place.string()));
+  return (folder / (place.filename().string() + "." + hex(hash) + ".tokens")).string();
+}
+
+bool up_to_date(const std::string& path, uint64_t fingerprint) {
+  if (!fs::exists(path)) return false;
+  try {
+    return TokenFile(path).source_fingerprint() == fingerprint;
+  } catch (const UserError& e) {
+    log_warn(std::string(e.what()) + "; making it anew");
+    return false;
+  }
+}
+
+void report(const std::string& path, const DataConfig& config, const std::string& how) {
+  const TokenFile file(path, config.raw_dtype);
+  int64_t left_out = 0;
+  for (int64_t i = 0; i < file.num_documents(); ++i) {
+    if (file.document_length(i) < config.min_document_tokens) ++left_out;
+  }
+  std::string line = path + ": " + std::to_string(file.num_documents()) + " documents, " +
+                     std::to_string(file.num_tokens()) + " tokens" + how;
+  if (config.min_document_tokens > 0) {
+    line += "; " + std::to_string(left_out) + " documents below data.min_document_tokens " +
+            std::to_string(config.min_document_tokens) + " will be left out of training sequences";
+  }
+  log_info(line);
+}
+
+std::string tokenise_source(const DataSource& source, const DataConfig& config,
+                            const Tokenizer& tokenizer) {
+  const std::vector<DocumentFile> files = list_document_files(source.path);
+  const uint64_t options = options_hash(config, tokenizer);
+  const uint64_t fingerprint = source_fingerprint(files, options);
+  const std::string path = token_file_path(source.path, config, options);
+  if (up_to_date(path, fingerprint)) {
+    report(path, config, ", up to date");
+    return path;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  TokenFileWriter writer(path, {tokenizer.vocab_size(), tokenizer.fingerprint(), fingerprint});
+  ParallelTokenizer tokens(tokenizer, config.add_bos, config.add_eos,
+                           [&](const std::string& name, const std::vector<int32_t>& ids) {
+                             writer.add_document(name, ids);
+                           });
+  for (const DocumentFile& file : files) {
+    for_each_document(file, config.text_field, [&](const std::string& name, std::string&& text) {
+      tokens.add(name, std::move(text));
+    });
+  }
+  tokens.finish();
+  writer.finish();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  char how[64];
+  std::snprintf(how, sizeof(how), " in %.1f s (%.0f tokens/s)", took.count(),
+                static_cast<double>(writer.num_tokens()) / took.count());
+  report(path, config, how);
+  return path;
+}
+
+std::string check_token_source(const DataSource& source, const DataConfig& config,
+                               const Tokenizer* tokenizer) {
+  const TokenFile file(source.path, config.raw_dtype);
+  if (!file.is_raw() && tokenizer != nullptr &&
+      file.tokenizer_fingerprint() != tokenizer->fingerprint()) {
+    throw UserError(source.path + ": its tokens are of another tokenizer than data.tokenizer (" +
+                    hex(file.tokenizer_fingerprint()) + ", not " + hex(tokenizer->fingerprint()) +
+                    "); prepare it again from its text");
+  }
+  report(source.path, config, file.is_raw() ? ", raw" : "");
+  return source.path;
+}
+
+}  // namespace
+
+std::string prepare_source(const DataSource& source, const DataConfig& config,
+                           const Tokenizer* tokenizer) {
+  if (!fs::exists(source.path)) throw UserError(source.path + ": no such file or folder");
+  if (!fs::is_directory(source.path) && holds_tokens(source.path)) {
+    return check_token_source(source, config, tokenizer);
+  }
+  if (tokenizer == nullptr) {
+    throw UserError(source.path + ": text needs a tokenizer; set data.tokenizer");
+  }
+  return tokenise_source(source, config, *tokenizer);
+}
+
+std::string prepare_source(const DataSource& source, const DataConfig& config,
+                           const Tokenizer& tokenizer) {
+  return prepare_source(source, config, &tokenizer);
+}
+
+std::vector<std::shared_ptr<const TokenFile>> open_sources(const std::vector<DataSource>& sources,
+                                                           const DataConfig& config,
+                                                           const Tokenizer* tokenizer,
+                                                           int64_t vocab_size) {
+  std::vector<std::shared_ptr<const TokenFile>> files;
+  for (const DataSource& source : sources) {
+    const std::string path = prepare_source(source, config, tokenizer);
+    files.push_back(std::make_shared<const TokenFile>(path, config.raw_dtype));
+    if (vocab_size > 0) files.back()->check_token_range(vocab_size);
+  }
+  return files;
+}
+
+Dataset open_dataset(const std::vector<DataSource>& sources, const DataConfig& config,
+                     const Tokenizer* tokenizer, int64_t vocab_size) {
+  const auto files = open_sources(sources, config, tokenizer, vocab_size);
+  std::vector<WeightedTokenFile> weighted;
+  for (size_t i = 0; i < sources.size(); ++i) weighted.push_back({files[i], sources[i].weight});
+  return Dataset(std::move(weighted), config.sampling, config.context_length,
+                 config.min_document_tokens);
+}
+
+}  // namespace lococo

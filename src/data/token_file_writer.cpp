@@ -1,0 +1,192 @@
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <stdexcept>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "data/token_file.h"
+#include "data/token_format.h"
+
+namespace lococo {
+namespace {
+
+constexpr size_t kBufferBytes = size_t{1} << 20;
+
+/// A temporary file that only one process writes: locked while it is open, so that a second one
+/// stops instead of mixing its bytes in, and a crashed one leaves no lock behind.
+class LockedFile {
+ public:
+  explicit LockedFile(const std::string& path) : path_(path) {
+    fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd_ < 0) fail("cannot create");
+    struct stat opened {};
+    struct stat named {};
+    // The other process may have renamed the file between our opening and our locking it.
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0 || ::fstat(fd_, &opened) != 0 ||
+        ::stat(path.c_str(), &named) != 0 || opened.st_ino != named.st_ino) {
+      ::close(fd_);
+      fd_ = -1;
+      throw UserError(path +
+                      ": another process is writing this file; run lococo-prepare once, "
+                      "before the others start");
+    }
+    if (::ftruncate(fd_, 0) != 0) fail("cannot empty");
+  }
+  ~LockedFile() {
+    if (fd_ < 0) return;
+    std::remove(path_.c_str());
+    ::close(fd_);
+  }
+  LockedFile(const LockedFile&) = delete;
+  LockedFile& operator=(const LockedFile&) = delete;
+
+  void write(const void* data, size_t size) {
+    const char* p = static_cast<const char*>(data);
+    while (size > 0) {
+      const ssize_t written = ::write(fd_, p, size);
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) fail("cannot write");
+      p += written;
+      size -= static_cast<size_t>(written);
+    }
+  }
+
+  void rewind() {
+    if (::lseek(fd_, 0, SEEK_SET) != 0) fail("cannot seek in");
+  }
+
+  void commit(const std::string& final_path) {
+    if (::fsync(fd_) != 0) fail("cannot sync");
+    if (std::rename(path_.c_str(), final_path.c_str()) != 0) fail("cannot rename");
+    ::close(fd_);
+    fd_ = -1;
+  }
+
+ private:
+  [[noreturn]] void fail(const char* what) const {
+    throw UserError(path_ + ": " + what + ": " + std::strerror(errno) +
+                    "; data.cache_dir names another place for token files");
+  }
+
+  std::string path_;
+  int fd_ = -1;
+};
+
+}  // namespace
+
+struct TokenFileWriter::Impl {
+  Impl(const std::string& final_path, const TokenFileInfo& file_info)
+      : path(final_path),
+        info(file_info),
+        narrow(file_info.vocab_size <= token_format::kMaxVocab16),
+        file(final_path + ".tmp"),
+        checksum(XXH64_createState()) {
+    XXH64_reset(checksum, 0);
+    buffer.reserve(kBufferBytes);
+    const token_format::Header blank{};
+    file.write(&blank, sizeof(blank));
+  }
+  ~Impl() { XXH64_freeState(checksum); }
+
+  void append(const void* data, size_t size) {
+    if (buffer.size() + size > kBufferBytes) flush();
+    if (size >= kBufferBytes) {
+      XXH64_update(checksum, data, size);
+      file.write(data, size);
+      return;
+    }
+    const char* p = static_cast<const char*>(data);
+    buffer.insert(buffer.end(), p, p + size);
+  }
+
+  void flush() {
+    XXH64_update(checksum, buffer.data(), buffer.size());
+    file.write(buffer.data(), buffer.size());
+    buffer.clear();
+  }
+
+  template <typename T>
+  void append_ids(const std::vector<int32_t>& ids) {
+    const std::vector<T> stored(ids.begin(), ids.end());
+    append(stored.data(), stored.size() * sizeof(T));
+  }
+
+  std::string path;
+  TokenFileInfo info;
+  bool narrow;
+  LockedFile file;
+  XXH64_state_t* checksum;
+  std::vector<char> buffer;
+  std::vector<uint64_t> offsets{0};
+  std::vector<uint64_t> name_offsets{0};
+  std::string names;
+};
+
+TokenFileWriter::TokenFileWriter(const std::string& path, const TokenFileInfo& info) {
+  if (info.vocab_size <= 0) throw std::logic_error("a token file needs a vocabulary size");
+  const auto folder = std::filesystem::path(path).parent_path();
+  if (!folder.empty()) make_directories(folder.string());
+  impl_ = std::make_unique<Impl>(path, info);
+}
+
+TokenFileWriter::~TokenFileWriter() = default;
+
+void TokenFileWriter::add_document(const std::string& name, const std::vector<int32_t>& ids) {
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= impl_->info.vocab_size) {
+      throw std::logic_error("token id " + std::to_string(id) + " outside the vocabulary of " +
+                             std::to_string(impl_->info.vocab_size));
+    }
+  }
+  if (impl_->narrow) {
+    impl_->append_ids<uint16_t>(ids);
+  } else {
+    impl_->append_ids<uint32_t>(ids);
+  }
+  impl_->offsets.push_back(impl_->offsets.back() + ids.size());
+  impl_->names += name;
+  impl_->name_offsets.push_back(impl_->names.size());
+}
+
+void TokenFileWriter::finish() {
+  Impl& s = *impl_;
+  token_format::Header header{};
+  std::memcpy(header.magic, token_format::kMagic, sizeof(header.magic));
+  header.version = token_format::kVersion;
+  header.token_bytes = s.narrow ? 2 : 4;
+  header.vocab_size = static_cast<uint64_t>(s.info.vocab_size);
+  header.tokenizer_fingerprint = s.info.tokenizer_fingerprint;
+  header.source_fingerprint = s.info.source_fingerprint;
+  header.num_documents = s.offsets.size() - 1;
+  header.num_tokens = s.offsets.back();
+  header.name_bytes = s.names.size();
+
+  const uint64_t zeros = 0;
+  s.append(&zeros, token_format::padding_after(header.num_tokens * header.token_bytes));
+  s.append(s.offsets.data(), s.offsets.size() * sizeof(uint64_t));
+  s.append(s.name_offsets.data(), s.name_offsets.size() * sizeof(uint64_t));
+  s.append(s.names.data(), s.names.size());
+  s.flush();
+  header.body_checksum = XXH64_digest(s.checksum);
+  header.header_checksum = token_format::header_checksum(header);
+  s.file.rewind();
+  s.file.write(&header, sizeof(header));
+  s.file.commit(s.path);
+  const auto folder = std::filesystem::path(s.path).parent_path();
+  sync_directory(folder.empty() ? "." : folder.string());
+}
+
+int64_t TokenFileWriter::num_documents() const {
+  return static_cast<int64_t>(impl_->offsets.size()) - 1;
+}
+int64_t TokenFileWriter::num_tokens() const { return static_cast<int64_t>(impl_->offsets.back()); }
+
+}  // namespace lococo
