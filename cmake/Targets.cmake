@@ -99,6 +99,7 @@ function(lococo_test name)
       return()
     endif()
     set(command "${MPIEXEC_EXECUTABLE}" -np ${ARG_RANKS} --oversubscribe --bind-to none ${command})
+    list(APPEND lc_test_environment "OMP_NUM_THREADS=1")
   endif()
   add_test(NAME ${name} COMMAND ${command})
   if(NOT ARG_TIMEOUT)
@@ -109,9 +110,30 @@ function(lococo_test name)
     ENVIRONMENT "${lc_test_environment}")
 endfunction()
 
+# lococo_python_test(name LABEL interop SCRIPT file.py [ARGS ...])
+# A Python test. LOCOCO_BIN is the folder of the tools, LOCOCO_SOURCE that of the sources. Exit
+# code 4 means skipped; a last line "N passed, N failed, N skipped" is counted by scripts/test.sh.
+function(lococo_python_test name)
+  cmake_parse_arguments(ARG "" "LABEL;SCRIPT;TIMEOUT" "ARGS" ${ARGN})
+  lococo_existing(sources ${ARG_SCRIPT})
+  if(NOT sources OR NOT LC_TEST_PYTHON)
+    return()
+  endif()
+  add_test(NAME ${name}
+           COMMAND "${LC_TEST_PYTHON}" "${CMAKE_CURRENT_SOURCE_DIR}/${sources}" ${ARG_ARGS})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 600)
+  endif()
+  set_tests_properties(${name} PROPERTIES
+    LABELS "${ARG_LABEL}" SKIP_RETURN_CODE 4 TIMEOUT ${ARG_TIMEOUT}
+    ENVIRONMENT "${lc_test_environment};LOCOCO_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};\
+LOCOCO_SOURCE=${PROJECT_SOURCE_DIR};PYTHONDONTWRITEBYTECODE=1")
+endfunction()
+
 # lococo_fuzz_target(name source libs...): `source` defines LLVMFuzzerTestOneInput.
 # With LC_FUZZER (clang) libFuzzer drives it; otherwise a small driver of our own does, which
-# replays the corpus it is given and mutates it for a fixed number of rounds.
+# replays the corpus it is given and mutates it for a fixed number of rounds. Either way a short run
+# over tests/fuzz/corpus/NAME is a test of the label `unit`.
 function(lococo_fuzz_target name source)
   lococo_existing(sources ${source})
   if(NOT sources)
@@ -127,4 +149,19 @@ function(lococo_fuzz_target name source)
   target_link_libraries(${name} PRIVATE lc_flags ${ARGN} lc_warnings)
   set_target_properties(${name} PROPERTIES
     LINKER_LANGUAGE CXX RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+  set(corpus "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}")
+  if(NOT EXISTS "${corpus}")
+    set(corpus "")
+  endif()
+  set(scratch "${PROJECT_BINARY_DIR}/tests/${name}_run")  # libFuzzer adds to the first folder
+  file(MAKE_DIRECTORY "${scratch}")
+  if(LC_FUZZER)
+    add_test(NAME ${name} WORKING_DIRECTORY "${scratch}"
+             COMMAND ${name} -runs=2000 -seed=1 "${scratch}" ${corpus})
+  else()
+    add_test(NAME ${name} WORKING_DIRECTORY "${scratch}"
+             COMMAND ${name} --rounds 2000 --seed 1 ${corpus})
+  endif()
+  set_tests_properties(${name} PROPERTIES
+    LABELS unit TIMEOUT 300 ENVIRONMENT "${lc_test_environment}")
 endfunction()

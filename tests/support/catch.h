@@ -21,17 +21,17 @@ namespace lococo::testing {
 [[noreturn]] void skip_test_case();
 }  // namespace lococo::testing
 
-#define SKIP(reason)                        \
-  do {                                      \
-    WARN("skipped: " << reason);            \
-    ::lococo::testing::skip_test_case();    \
+#define SKIP(reason)                     \
+  do {                                   \
+    WARN("skipped: " << reason);         \
+    ::lococo::testing::skip_test_case(); \
   } while (false)
 #endif
 
-#define SKIP_FIXTURES(reason)                        \
-  do {                                               \
-    if (std::getenv("LOCOCO_FIXTURES") != nullptr) { \
+#define SKIP_FIXTURES(reason)                         \
+  do {                                                \
+    if (std::getenv("LOCOCO_FIXTURES") != nullptr) {  \
       FAIL("LOCOCO_FIXTURES is set, but " << reason); \
-    }                                                \
-    SKIP(reason);                                    \
+    }                                                 \
+    SKIP(reason);                                     \
   } while (false)

@@ -26,9 +26,7 @@ Counts& counts() {
 
 #if __has_include(<catch2/catch_all.hpp>)
 using ListenerBase = Catch::EventListenerBase;
-bool is_skipped(const Catch::TestCaseStats& stats) {
-  return stats.totals.testCases.skipped > 0;
-}
+bool is_skipped(const Catch::TestCaseStats& stats) { return stats.totals.testCases.skipped > 0; }
 #else
 using ListenerBase = Catch::TestEventListenerBase;
 bool is_skipped(const Catch::TestCaseStats&) { return counts().skipping; }

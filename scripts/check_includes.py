@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Checks the rules of the source tree that a compiler does not check.
+
+  order        a folder includes only folders above it (ALLOWED)
+  cycle        no file includes itself, directly or through others
+  containment  a third party library is included only where it belongs (CONTAINED)
+  torch        core, data and CUDA sources are free of torch headers
+  header       headers start with #pragma once; a .cpp includes its own header first
+  length       no file is longer than 500 lines
+
+Usage: check_includes.py [ROOT]      prints one line for each violation; exit code 1 when any.
+"""
+
+import fnmatch
+import pathlib
+import re
+import sys
+
+ALLOWED = {
+    "core": {"core"},
+    "data": {"core", "data"},
+    "tensor": {"core", "tensor"},
+    "lococo": {"core", "tensor", "lococo"},
+    "model": {"core", "tensor", "lococo", "model"},
+    "train": {"core", "data", "tensor", "lococo", "model", "train"},
+    "tools": {"core", "data", "tensor", "lococo", "model", "train", "tools"},
+}
+
+# library: (pattern of the include, files that may have it)
+CONTAINED = {
+    "MPI": (r"mpi\.h", ["src/train/communicator_*.cpp", "tests/*.cpp"]),
+    "NCCL": (r"nccl\.h|torch/csrc/(cuda/nccl\.h|distributed/.*NCCL.*)",
+             ["src/train/communicator_*.cpp"]),
+    "yaml-cpp": (r"yaml-cpp/.*", ["src/core/config_yaml.cpp"]),
+    "SentencePiece": (r"sentencepiece.*", ["src/data/tokenizer.cpp"]),
+    "spdlog": (r"(spdlog|fmt)/.*", ["src/core/log.cpp"]),
+    "CLI11": (r"CLI/.*", ["tools/*"]),
+    "Catch2": (r"catch2/.*", ["tests/support/catch.h"]),
+}
+
+TORCH = re.compile(r"(torch|ATen|c10|caffe2)/.*")
+TORCH_FREE = ["src/core/*", "src/data/*", "src/*.cu", "src/*.cuh"]
+
+MAX_LINES = 500
+CODE = {".h", ".cpp", ".cu", ".cuh"}
+MEASURED = CODE | {".py", ".sh", ".cmake"}
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+
+
+def source_files(root):
+    """Paths relative to root, of every file the rules look at."""
+    for top in ("src", "tools", "tests", "scripts", "cmake"):
+        for path in sorted((root / top).rglob("*")):
+            if path.is_file() and path.suffix in MEASURED:
+                yield path.relative_to(root)
+
+
+def includes_of(text):
+    """(line number, included name) of each include, in order."""
+    for number, line in enumerate(text.splitlines(), 1):
+        match = INCLUDE.match(line)
+        if match:
+            yield number, match.group(2)
+
+
+def layer_of(path):
+    """"core" for src/core/x.h, "tools" for tools/x.cpp, None where no order applies."""
+    if path.parts[0] == "src" and len(path.parts) > 2:
+        return path.parts[1]
+    return "tools" if path.parts[0] == "tools" else None
+
+
+def matches(path, patterns):
+    return any(fnmatch.fnmatch(path.as_posix(), pattern) for pattern in patterns)
+
+
+def check_include(path, number, name):
+    """Violations of one include line."""
+    layer = layer_of(path)
+    place = f"{path}:{number}"
+    target = name.split("/")[0]
+    if layer is not None:
+        if layer not in ALLOWED:
+            yield f"{place}: folder '{layer}' is not in the order; add it to ALLOWED"
+        elif "/" in name and target in ALLOWED and target not in ALLOWED[layer]:
+            yield (f"{place}: order: {layer} may not include {target} ({name}); "
+                   f"allowed: {', '.join(sorted(ALLOWED[layer]))}")
+        elif target == "tests":
+            yield f"{place}: order: only tests may include {name}"
+    for library, (pattern, places) in CONTAINED.items():
+        if re.fullmatch(pattern, name) and not matches(path, places):
+            yield f"{place}: containment: {library} ({name}) belongs in {', '.join(places)} only"
+    if TORCH.fullmatch(name) and matches(path, TORCH_FREE):
+        yield f"{place}: torch: {name} in a file that must be free of torch"
+
+
+def check_file(root, path, text):
+    """Violations of the rules about a file as a whole."""
+    lines = text.count("\n")
+    if lines > MAX_LINES:
+        yield f"{path}:{MAX_LINES + 1}: length: {lines} lines, at most {MAX_LINES}: split the file"
+    if path.suffix in (".h", ".cuh") and "#pragma once" not in text:
+        yield f"{path}:1: header: #pragma once is missing"
+    if path.suffix == ".cpp" and path.parts[0] == "src":
+        own = path.with_suffix(".h")
+        first = next(includes_of(text), (1, None))
+        expected = own.relative_to("src").as_posix()
+        if (root / own).exists() and first[1] != expected:
+            yield f"{path}:{first[0]}: header: the first include must be its own, {expected}"
+
+
+def find_cycles(graph):
+    """One line for each include cycle; graph: file -> files it includes."""
+    state = {}
+    found = []
+
+    def visit(node, trail):
+        state[node] = "open"
+        for target in graph.get(node, ()):
+            if state.get(target) == "open":
+                cycle = trail[trail.index(target):] + [target]
+                found.append(f"{node}:1: cycle: {' -> '.join(cycle)}")
+            elif target not in state:
+                visit(target, trail + [target])
+        state[node] = "done"
+
+    for node in sorted(graph):
+        if node not in state:
+            visit(node, [node])
+    return found
+
+
+def check(root):
+    """Every violation below root, as lines of text."""
+    violations = []
+    graph = {}
+    for path in source_files(root):
+        text = (root / path).read_text(encoding="utf-8", errors="replace")
+        violations += check_file(root, path, text)
+        if path.suffix not in CODE:
+            continue
+        edges = graph.setdefault(path.as_posix(), [])
+        for number, name in includes_of(text):
+            violations += check_include(path, number, name)
+            for target in (pathlib.Path("src") / name, pathlib.Path(name)):
+                if (root / target).is_file():
+                    edges.append(target.as_posix())
+                    break
+    return violations + find_cycles(graph)
+
+
+def main():
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[1])
+    files = list(source_files(root))
+    if not files:
+        print(f"{root}: no source files found")
+        return 1
+    violations = check(root)
+    for line in violations:
+        print(line)
+    print(f"{len(files)} files checked, {len(violations)} violations")
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
