@@ -21,28 +21,22 @@ enum class ConvConfigNames {
 };
 
 /// Writes the policies' parameters and the options they were trained with. DIR must exist. Throws
-/// UserError when the model has none, when DIR cannot be written, and for kOfficial when an option is
-/// set that the official code does not know.
+/// UserError when the model has none, when DIR cannot be written, and for kOfficial when an option
+/// is set that the official code does not know.
 void save_conv_weights(Llama& model, const std::string& dir, const std::string& base_fingerprint,
                        ConvConfigNames names = ConvConfigNames::kOurs);
 
 /// Whether DIR holds a lococo.safetensors.
 bool has_conv_weights(const std::string& dir);
 
-/// Loads DIR/lococo.safetensors into the model's policies. Names may carry the prefixes `module.` and
-/// `base_model.model.` and, in a folder without a lococo_config.json, may stand among tensors of the
-/// base, which are left out with one log line. Throws one UserError that names the option that differs
-/// from the model's `cache:` options, or the tensors that are missing, unknown or misshapen. A
-/// different block or buffer is only warned about.
+/// Loads DIR/lococo.safetensors into the model's policies. Names may carry the prefixes `module.`
+/// and `base_model.model.` and, in a folder without a lococo_config.json, may stand among tensors
+/// of the base, which are left out with one log line. Throws one UserError that names the option
+/// that differs from the model's `cache:` options, or the tensors that are missing, unknown or
+/// misshapen. A different block or buffer is only warned about.
 void load_conv_weights(Llama& model, const std::string& dir);
 
 /// The fingerprint that the file carries; empty when it carries none.
 std::string base_fingerprint_of_conv(const std::string& dir);
-
-/// The cache options as JSON text (one object), and the first option of such a text that differs from
-/// `cache` and changes what trained weights mean: "" or "cache.keys is rotated there and unrotated
-/// here". Unknown keys are ignored, absent ones count as equal.
-std::string cache_options_json(const CacheConfig& cache);
-std::string cache_difference(const std::string& options_json, const CacheConfig& cache);
 
 }  // namespace lococo

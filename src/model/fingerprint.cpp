@@ -1,13 +1,13 @@
 #include "model/fingerprint.h"
 
+#include <xxhash.h>
+
 #include <cinttypes>
 #include <cstdio>
 #include <fstream>
 #include <memory>
 #include <sstream>
 #include <vector>
-
-#include <xxhash.h>
 
 #include "core/error.h"
 #include "model/hf_weights.h"
@@ -50,7 +50,7 @@ std::string fingerprint_of_base(const std::string& dir) {
   return hasher.hex();
 }
 
-std::string fingerprint_of_random(const ModelShape& shape, double init_std, uint64_t seed) {
+std::string fingerprint_of_random_base(const ModelShape& shape, uint64_t seed, double init_std) {
   std::ostringstream text;
   text << shape.vocab_size << ' ' << shape.hidden_size << ' ' << shape.intermediate_size << ' '
        << shape.num_layers << ' ' << shape.num_heads << ' ' << shape.num_kv_heads << ' '
@@ -59,13 +59,6 @@ std::string fingerprint_of_random(const ModelShape& shape, double init_std, uint
   Hasher hasher;
   hasher.add_text(text.str());
   return "random-" + hasher.hex();
-}
-
-std::string fingerprint_of_base(const ModelConfig& model, uint64_t seed) {
-  if (!model.path.empty()) return fingerprint_of_base(model.path);
-  ModelShape shape = model.init;
-  shape.resolve_defaults();
-  return fingerprint_of_random(shape, model.init_std, seed);
 }
 
 std::string checksum_of_file(const std::string& path) {

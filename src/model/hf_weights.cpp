@@ -1,10 +1,10 @@
 #include "model/hf_weights.h"
 
+#include <torch/torch.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
-
-#include <torch/torch.h>
 
 #include "core/error.h"
 #include "core/files.h"
@@ -93,8 +93,8 @@ bool same_bytes(const TensorView& a, const TensorView& b) {
 
 /// Takes out what old checkpoints hold besides weights, and a tied head that repeats the embedding.
 void drop_redundant(const std::string& dir, bool tied, std::map<std::string, TensorView>* views) {
-  const size_t buffers =
-      std::erase_if(*views, [](const auto& item) { return ends_with(item.first, "rotary_emb.inv_freq"); });
+  const size_t buffers = std::erase_if(
+      *views, [](const auto& item) { return ends_with(item.first, "rotary_emb.inv_freq"); });
   if (buffers > 0) {
     log_info(dir + ": skipped " + std::to_string(buffers) +
              " rotary_emb.inv_freq buffers; the angles come from config.json");
@@ -103,7 +103,8 @@ void drop_redundant(const std::string& dir, bool tied, std::map<std::string, Ten
   const auto embedding = views->find(kEmbedding);
   if (!tied || head == views->end() || embedding == views->end()) return;
   if (!same_bytes(head->second, embedding->second)) {
-    throw UserError(dir + ": config.json ties the word embeddings, but lm_head.weight differs from " +
+    throw UserError(dir +
+                    ": config.json ties the word embeddings, but lm_head.weight differs from " +
                     kEmbedding + "; set tie_word_embeddings to false in its config.json");
   }
   views->erase(head);
@@ -150,8 +151,9 @@ void load_hf_weights(Llama& model, const std::string& dir) {
   for (const auto& [name, parameter] : parameters) {
     if (tensors.views.count(name) == 0) check.missing(name);
   }
-  check.throw_if_any(dir, "its weights do not fit its config.json (only the LLaMA architecture is "
-                          "supported)");
+  check.throw_if_any(dir,
+                     "its weights do not fit its config.json (only the LLaMA architecture is "
+                     "supported)");
   for (const auto& [name, parameter] : parameters) copy_into(parameter, tensors.views.at(name));
 }
 

@@ -28,10 +28,11 @@ HfTensors open_hf_tensors(const std::string& dir);
 TensorMap base_parameters(Llama& model);
 
 /// Fills the base parameters from DIR; float32, float16 or bfloat16 values are converted to each
-/// parameter's own dtype and device. Strict: throws one UserError that lists every tensor (the first
-/// ten by name) that is missing, unknown or of another shape. Of tied models lm_head.weight may be
-/// absent or equal to the embedding. Non-parameter buffers of old checkpoints
-/// (rotary_emb.inv_freq) are skipped with one log line. LoRA and LoCoCo parameters stay as they are.
+/// parameter's own dtype and device. Strict: throws one UserError that lists every tensor (the
+/// first ten by name) that is missing, unknown or of another shape. Of tied models lm_head.weight
+/// may be absent or equal to the embedding. Non-parameter buffers of old checkpoints
+/// (rotary_emb.inv_freq) are skipped with one log line. LoRA and LoCoCo parameters stay as they
+/// are.
 void load_hf_weights(Llama& model, const std::string& dir);
 
 /// Which base weights save_hf_model writes.
@@ -40,9 +41,10 @@ enum class HfWeightForm {
   kPlain,   ///< without LoRA
 };
 
-/// Writes a folder that transformers loads: config.json (RoPE scaling included) and model.safetensors,
-/// or shards of at most `max_shard_bytes` with their index. `dtype` absent: each parameter's own.
-/// DIR must exist. The tokenizer is the caller's to copy. Throws UserError when DIR cannot be written.
+/// Writes a folder that transformers loads: config.json (RoPE scaling included) and
+/// model.safetensors, or shards of at most `max_shard_bytes` with their index. `dtype` absent: each
+/// parameter's own. DIR must exist. The tokenizer is the caller's to copy. Throws UserError when
+/// DIR cannot be written.
 void save_hf_model(Llama& model, const std::string& dir, std::optional<DType> dtype,
                    int64_t max_shard_bytes, HfWeightForm form = HfWeightForm::kMerged);
 

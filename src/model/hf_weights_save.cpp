@@ -1,7 +1,7 @@
+#include <torch/torch.h>
+
 #include <cstdio>
 #include <nlohmann/json.hpp>
-
-#include <torch/torch.h>
 
 #include "core/files.h"
 #include "core/hf_config.h"

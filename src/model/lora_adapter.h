@@ -23,8 +23,9 @@ struct AdapterConfig {
   double plain_alpha() const;
 };
 
-/// Reads DIR/adapter_config.json. Throws UserError for a missing or malformed file and for every PEFT
-/// option that would change the result and is not supported (DoRA, biases, patterns of ranks, ...).
+/// Reads DIR/adapter_config.json. Throws UserError for a missing or malformed file and for every
+/// PEFT option that would change the result and is not supported (DoRA, biases, patterns of ranks,
+/// ...).
 AdapterConfig read_adapter_config(const std::string& dir);
 
 /// What to say about an adapter besides its tensors.
@@ -34,8 +35,8 @@ struct AdapterOrigin {
 };
 
 /// Writes the model's LoRA factors and, whole, the base tensors in `saved_whole` (names such as
-/// model.embed_tokens.weight). A tied embedding is written under lm_head too, because PEFT unties it.
-/// DIR must exist. Throws UserError when DIR cannot be written.
+/// model.embed_tokens.weight). A tied embedding is written under lm_head too, because PEFT unties
+/// it. DIR must exist. Throws UserError when DIR cannot be written.
 void save_adapter(Llama& model, const std::string& dir, const std::vector<std::string>& saved_whole,
                   const AdapterOrigin& origin);
 
@@ -44,9 +45,13 @@ bool has_adapter(const std::string& dir);
 
 /// Loads DIR's factors and whole tensors into the model, converted to each parameter's dtype and
 /// device. Adds LoRA with the file's rank, alpha and targets where the model has none. Strict: a
-/// tensor that is missing, unknown or of another shape, and LoRA of another rank, scale or targets than
-/// the model's, are UserErrors.
+/// tensor that is missing, unknown or of another shape, and LoRA of another rank, scale or targets
+/// than the model's, are UserErrors.
 void load_adapter(Llama& model, const std::string& dir);
+
+/// Names of the base tensors that DIR's adapter holds whole (model.embed_tokens.weight, ...): what
+/// it tuned beside LoRA. Throws UserError when the files cannot be read.
+std::vector<std::string> whole_tensors_of_adapter(const std::string& dir);
 
 /// The fingerprint that the adapter's file carries; empty for files written by others.
 std::string base_fingerprint_of_adapter(const std::string& dir);

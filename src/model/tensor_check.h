@@ -2,10 +2,10 @@
 // parameters.
 #pragma once
 
+#include <torch/types.h>
+
 #include <string>
 #include <vector>
-
-#include <torch/types.h>
 
 #include "core/safetensors.h"
 
@@ -17,8 +17,8 @@ class TensorCheck {
   void missing(const std::string& name) { missing_.push_back(name); }
   void unknown(const std::string& name) { unknown_.push_back(name); }
 
-  /// Notes a view that cannot fill `parameter`: another shape, or values that are not floating point.
-  /// Returns whether it fits.
+  /// Notes a view that cannot fill `parameter`: another shape, or values that are not floating
+  /// point. Returns whether it fits.
   bool compare(const std::string& name, const TensorView& view, const torch::Tensor& parameter);
 
   /// Throws UserError("WHERE: 2 tensors are missing (a, b); ...; REMEDY") if anything was noted.

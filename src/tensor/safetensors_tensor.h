@@ -2,10 +2,10 @@
 // mapped bytes are aligned.
 #pragma once
 
+#include <torch/types.h>
+
 #include <map>
 #include <string>
-
-#include <torch/types.h>
 
 #include "core/safetensors.h"
 

@@ -1,18 +1,19 @@
-// Checkpoint folders OUTPUT/step-00000040: everything that a run needs to go on bit for bit, in files
-// that other tools read.
+// Checkpoint folders OUTPUT/step-00000040: everything that a run needs to go on bit for bit, in
+// files that other tools read.
 //
 //   adapter_config.json, adapter_model.safetensors   when LoRA, embedding or norms are tuned (PEFT)
 //   lococo_config.json, lococo.safetensors           when the cache policy learns
-//   config.json, model.safetensors                   when the whole base is tuned (tune.all), unmerged
-//   optimizer.safetensors, config.yaml, state.json   always; state.json lists size and checksum of all
+//   config.json, model.safetensors                   when the whole base is tuned (tune.all),
+//   unmerged optimizer.safetensors, config.yaml, state.json   always; state.json lists size and
+//   checksum of all
 #pragma once
+
+#include <torch/types.h>
 
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
-
-#include <torch/types.h>
 
 #include "core/config.h"
 #include "model/llama.h"
@@ -24,7 +25,10 @@ struct CheckpointState {
   int64_t step = 0;  ///< optimizer steps done
   int64_t tokens_seen = 0;
   std::string base_fingerprint;
-  std::string base_path;    ///< model.path of the run; may be empty
+  std::string base_path;  ///< model.path of the run; may be empty
+  /// model.adapter of the run; may be empty. What it replaced in the base is written into the
+  /// checkpoint too, so that a checkpoint needs only the base.
+  std::string adapter_path;
   std::string config_yaml;  ///< the effective config
   std::string git_revision;
   int64_t threads = 0;  ///< CPU threads of one rank: a bit-exact resume needs the same
@@ -34,11 +38,11 @@ struct CheckpointState {
 /// Name of a step's folder inside the output folder: "step-00000040".
 std::string checkpoint_name(int64_t step);
 
-/// Writes OUTPUT/step-N: to OUTPUT/.tmp-step-N, every file and the folder synced, then renamed; then
-/// removes older checkpoints beyond `config.keep_last` (only folders of this naming that hold a
-/// state.json, and never the one just written). Returns the folder. Only one rank calls it. Throws
-/// UserError when the disk is full or not writable; older checkpoints are then untouched and nothing
-/// half-written stays.
+/// Writes OUTPUT/step-N: to OUTPUT/.tmp-step-N, every file and the folder synced, then renamed;
+/// then removes older checkpoints beyond `config.keep_last` (only folders of this naming that hold
+/// a state.json, and never the one just written). Returns the folder. Only one rank calls it.
+/// Throws UserError when the disk is full or not writable; older checkpoints are then untouched and
+/// nothing half-written stays.
 std::string save_checkpoint(const std::string& output, const CheckpointConfig& config,
                             const CheckpointState& state, Llama& model,
                             const ParameterRegistry& registry,
@@ -56,9 +60,10 @@ CheckpointState load_checkpoint(const std::string& dir, Llama& model,
                                 const std::string& base_fingerprint,
                                 std::map<std::string, torch::Tensor>* optimizer_state);
 
-/// Loads what was tuned, for evaluation, generation, export or further training: `dir` is a checkpoint
-/// folder or an export folder of ours, or a PEFT adapter folder. Adds LoRA to the model as the folder
-/// says. `base_fingerprint` is compared where the folder knows its base. Throws UserError.
+/// Loads what was tuned, for evaluation, generation, export or further training: `dir` is a
+/// checkpoint folder or an export folder of ours, or a PEFT adapter folder. Adds LoRA to the model
+/// as the folder says. `base_fingerprint` is compared where the folder knows its base. Throws
+/// UserError.
 void load_trained(const std::string& dir, Llama& model, const std::string& base_fingerprint);
 
 }  // namespace lococo

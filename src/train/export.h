@@ -22,8 +22,8 @@ struct ExportSource {
 ///   merged         config.json + safetensors with LoRA, embedding and norms merged, and the base's
 ///                  tokenizer files
 /// Logs a warning for what the target cannot express: LoCoCo modules that a merged model or a PEFT
-/// adapter drops, an unrotated cache that the weights need. Throws UserError when the output exists,
-/// when there is nothing of the kind to export, and when the disk is full.
+/// adapter drops, an unrotated cache that the weights need. Throws UserError when the output
+/// exists, when there is nothing of the kind to export, and when the disk is full.
 void export_model(const ExportConfig& config, const ExportSource& source, Llama& model);
 
 }  // namespace lococo

@@ -1,0 +1,142 @@
+#include "model/cache_options.h"
+
+#include <array>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+
+namespace lococo {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int64_t kOfficialBuffer = 16;  // hard-coded in the official code
+
+/// Our option and the official argument that means the same.
+struct OfficialName {
+  const char* ours;
+  const char* official;
+};
+constexpr std::array<OfficialName, 8> kOfficialNames = {{{"slots", "mem_size"},
+                                                         {"block", "block_size"},
+                                                         {"keep_fraction", "hh_keep_rate"},
+                                                         {"kernel_size", "kernel_size"},
+                                                         {"conv_layers", "n_convlayer"},
+                                                         {"expand", "expand"},
+                                                         {"normalizer_init", "normalizer_init"},
+                                                         {"local", "local_len"}}};
+
+const char* name_of(CachePolicyKind policy) {
+  switch (policy) {
+    case CachePolicyKind::kNone:
+      return "none";
+    case CachePolicyKind::kStreaming:
+      return "streaming";
+    case CachePolicyKind::kH2o:
+      return "h2o";
+    case CachePolicyKind::kLococo:
+      return "lococo";
+  }
+  return "";
+}
+
+const char* name_of(ConvInit init) {
+  switch (init) {
+    case ConvInit::kNormal:
+      return "normal";
+    case ConvInit::kFanIn:
+      return "fan_in";
+    case ConvInit::kIdentity:
+      return "identity";
+  }
+  return "";
+}
+
+Json options_of(const CacheConfig& cache) {
+  return {{"policy", name_of(cache.policy)},
+          {"slots", cache.slots},
+          {"block", cache.block},
+          {"keep_fraction", cache.keep_fraction},
+          {"kernel_size", cache.kernel_size},
+          {"conv_layers", cache.conv_layers},
+          {"expand", cache.expand},
+          {"normalizer_init", cache.normalizer_init},
+          {"local", cache.local},
+          {"sinks", cache.sinks},
+          {"buffer", cache.buffer},
+          {"scores", cache.scores == ScoreKind::kLastBlock ? "last_block" : "accumulated"},
+          {"keys", cache.keys == KeyKind::kRotated ? "rotated" : "unrotated"},
+          {"boundary_targets", cache.boundary_targets},
+          {"first_block_gradient", cache.first_block_gradient},
+          {"init", name_of(cache.init)},
+          {"bptt_blocks", cache.bptt_blocks},
+          {"distill", cache.distill}};
+}
+
+std::string first_difference(const std::string& options_json, const CacheConfig& cache,
+                             std::initializer_list<const char*> keys) {
+  const Json there = Json::parse(options_json, nullptr, /*allow_exceptions=*/false);
+  if (!there.is_object()) throw UserError("the cache options beside the weights are not JSON");
+  const Json here = options_of(cache);
+  for (const char* key : keys) {
+    if (!there.contains(key) || there[key] == here[key]) continue;
+    return std::string("cache.") + key + " is " + there[key].dump() + " there and " +
+           here[key].dump() + " here";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string cache_options_json(const CacheConfig& cache) {
+  return options_of(cache).dump(2) + "\n";
+}
+
+std::string cache_difference(const std::string& options_json, const CacheConfig& cache) {
+  return first_difference(options_json, cache,
+                          {"policy", "slots", "keep_fraction", "kernel_size", "conv_layers",
+                           "expand", "local", "sinks", "scores", "keys"});
+}
+
+std::string harmless_cache_difference(const std::string& options_json, const CacheConfig& cache) {
+  return first_difference(options_json, cache, {"block", "buffer"});
+}
+
+std::string official_arguments_json(const CacheConfig& cache) {
+  const Json options = options_of(cache);
+  const Json official = {{"policy", "lococo"},
+                         {"scores", "last_block"},
+                         {"keys", "rotated"},
+                         {"sinks", 0},
+                         {"buffer", kOfficialBuffer}};
+  for (const auto& [key, value] : official.items()) {
+    if (options[key] == value) continue;
+    throw UserError("cache." + key + " is " + options[key].dump() +
+                    ", the official code only knows " + value.dump() + "; use export.kind: conv");
+  }
+  Json arguments = {{"method", "conv"}, {"hidden_act", "relu"}};
+  for (const auto& [ours, name] : kOfficialNames) arguments[name] = options[ours];
+  return arguments.dump(2) + "\n";
+}
+
+std::string options_of_official_arguments(const std::string& arguments_json,
+                                          const std::string& path) {
+  const Json arguments = Json::parse(arguments_json, nullptr, /*allow_exceptions=*/false);
+  if (!arguments.is_object()) throw UserError(path + ": is not a JSON object");
+  if (arguments.value("method", Json("conv")) != "conv" ||
+      arguments.value("hidden_act", Json("relu")) != "relu") {
+    throw UserError(path + ": only method conv with hidden_act relu can be read");
+  }
+  Json options = {{"policy", "lococo"},
+                  {"scores", "last_block"},
+                  {"keys", "rotated"},
+                  {"sinks", 0},
+                  {"buffer", kOfficialBuffer}};
+  for (const auto& [ours, name] : kOfficialNames) {
+    if (arguments.contains(name)) options[ours] = arguments[name];
+  }
+  return options.dump();
+}
+
+}  // namespace lococo

@@ -1,0 +1,30 @@
+// Cache options as JSON, in our names and in the official code's, and what differs between two
+// sets.
+#pragma once
+
+#include <string>
+
+#include "core/config.h"
+
+namespace lococo {
+
+/// The cache options as the text of one JSON object, keys as in the YAML section `cache`.
+std::string cache_options_json(const CacheConfig& cache);
+
+/// The first option of such a text that differs from `cache` and changes what trained weights mean,
+/// for example "cache.keys is \"rotated\" there and \"unrotated\" here"; empty when there is none.
+/// Absent options count as equal, unknown ones are ignored. Throws UserError for other text.
+std::string cache_difference(const std::string& options_json, const CacheConfig& cache);
+
+/// The same for options that weights survive: block and buffer.
+std::string harmless_cache_difference(const std::string& options_json, const CacheConfig& cache);
+
+/// The arguments of the official training script that mean these options (mem_size, hh_keep_rate,
+/// ...). Throws UserError naming the first option that the official code does not know.
+std::string official_arguments_json(const CacheConfig& cache);
+
+/// Such arguments as options of ours; `path` stands in for the file in messages.
+std::string options_of_official_arguments(const std::string& arguments_json,
+                                          const std::string& path);
+
+}  // namespace lococo

@@ -1,0 +1,240 @@
+#include "model/lora_adapter.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "model/hf_weights.h"
+#include "model/tensor_check.h"
+
+namespace lococo {
+namespace {
+
+constexpr const char* kPrefix = "base_model.model.";
+constexpr const char* kHead = "lm_head.weight";
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+constexpr const char* kFingerprintKey = "base_fingerprint";
+
+std::string tensor_path(const std::string& dir) { return dir + "/adapter_model.safetensors"; }
+
+SafetensorsFile open_adapter(const std::string& dir) {
+  namespace fs = std::filesystem;
+  if (!fs::exists(tensor_path(dir)) && fs::exists(dir + "/adapter_model.bin")) {
+    throw UserError(dir +
+                    ": holds adapter_model.bin and no safetensors; load it with PEFT and "
+                    "save_pretrained() it to a new folder");
+  }
+  return SafetensorsFile(tensor_path(dir));
+}
+
+void remove_part(std::string* name, const std::string& part, const std::string& replacement) {
+  const size_t at = name->find(part);
+  if (at != std::string::npos) name->replace(at, part.size(), replacement);
+}
+
+/// A PEFT tensor name as the model registers it: without prefix, adapter name and wrapper.
+std::string plain_name(std::string name) {
+  if (name.rfind(kPrefix, 0) == 0) name.erase(0, std::string(kPrefix).size());
+  remove_part(&name, ".modules_to_save.default.", ".");
+  remove_part(&name, ".lora_A.default.", ".lora_A.");
+  remove_part(&name, ".lora_B.default.", ".lora_B.");
+  return name;
+}
+
+bool is_lora(const std::string& name) {
+  return name.find(".lora_A.") != std::string::npos || name.find(".lora_B.") != std::string::npos;
+}
+
+/// The module a tensor belongs to: "model.embed_tokens.weight" -> "embed_tokens".
+std::string module_of(const std::string& name) {
+  const std::string path = name.substr(0, name.rfind('.'));
+  return path.substr(path.rfind('.') + 1);
+}
+
+struct ModelLora {
+  std::map<std::string, torch::Tensor> factors;  ///< by registered name
+  std::set<std::string> targets;
+  int64_t rank = 0;
+  double scale = 0.0;
+};
+
+ModelLora lora_of(Llama& model) {
+  ModelLora lora;
+  for (const auto& item : model->named_modules("", /*include_self=*/false)) {
+    auto* linear = dynamic_cast<LinearImpl*>(item.value().get());
+    if (linear == nullptr || !linear->has_lora()) continue;
+    const std::string name = item.key();
+    lora.factors[name + ".lora_A.weight"] = linear->lora_A->weight;
+    lora.factors[name + ".lora_B.weight"] = linear->lora_B->weight;
+    lora.targets.insert(name.substr(name.rfind('.') + 1));
+    lora.rank = linear->lora_A->weight.size(0);
+    lora.scale = linear->lora_scale();
+  }
+  return lora;
+}
+
+std::string join(const std::set<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text.empty() ? "none" : text;
+}
+
+/// scale * rank without the rounding of a division and a product.
+double alpha_of(const ModelLora& lora) {
+  const double alpha = lora.scale * static_cast<double>(lora.rank);
+  return std::abs(alpha - std::round(alpha)) < 1e-9 ? std::round(alpha) : alpha;
+}
+
+/// Adds the adapter's LoRA to a model without, or makes sure that the model's is the same.
+ModelLora prepare_lora(Llama& model, const AdapterConfig& config, const std::string& dir) {
+  ModelLora lora = lora_of(model);
+  if (config.targets.empty()) {
+    if (lora.factors.empty()) return lora;
+    throw UserError(dir + ": the adapter has no LoRA, but the model has (tune.lora)");
+  }
+  if (lora.factors.empty()) {
+    model->add_lora(config.rank, config.plain_alpha(), config.targets, /*seed=*/0);
+    return lora_of(model);
+  }
+  const std::set<std::string> targets(config.targets.begin(), config.targets.end());
+  const double scale = config.plain_alpha() / static_cast<double>(config.rank);
+  if (lora.rank != config.rank) {
+    throw UserError(dir + ": the adapter's LoRA rank is " + std::to_string(config.rank) +
+                    ", the model's is " + std::to_string(lora.rank) + "; set tune.lora_rank");
+  }
+  if (std::abs(lora.scale - scale) > 1e-9 * std::abs(scale)) {
+    throw UserError(dir + ": the adapter's LoRA scale (alpha / rank) is " + std::to_string(scale) +
+                    ", the model's is " + std::to_string(lora.scale) + "; set tune.lora_alpha");
+  }
+  if (lora.targets != targets) {
+    throw UserError(dir + ": the adapter's LoRA is on " + join(targets) + ", the model's on " +
+                    join(lora.targets) + "; set tune.lora_targets");
+  }
+  return lora;
+}
+
+/// The file's views under registered names; of tied models the head's copy of the embedding is
+/// dropped.
+std::map<std::string, TensorView> views_of(const SafetensorsFile& file, bool tied) {
+  std::map<std::string, TensorView> views;
+  for (const auto& [name, view] : file.tensors()) {
+    if (!views.emplace(plain_name(name), view).second) {
+      throw UserError(file.path() + ": holds " + plain_name(name) + " twice under two names");
+    }
+  }
+  if (!tied || views.count(kHead) == 0) return views;
+  const bool equal = views.count(kEmbedding) > 0 &&
+                     torch::equal(copy_tensor(views[kHead]), copy_tensor(views[kEmbedding]));
+  if (!equal) {
+    throw UserError(file.path() +
+                    ": holds an output layer (lm_head) of its own, but the base ties "
+                    "it to the embedding; untie the base first");
+  }
+  views.erase(kHead);
+  return views;
+}
+
+/// Checks everything before anything is changed; returns view and parameter by name.
+std::map<std::string, torch::Tensor> match(const std::map<std::string, TensorView>& views,
+                                           const ModelLora& lora, const TensorMap& base,
+                                           const AdapterConfig& config, const std::string& dir) {
+  std::map<std::string, torch::Tensor> matched;
+  TensorCheck check;
+  for (const auto& [name, view] : views) {
+    const auto& candidates = is_lora(name) ? lora.factors : base;
+    const auto found = candidates.find(name);
+    if (found == candidates.end()) {
+      check.unknown(name);
+    } else if (check.compare(name, view, found->second)) {
+      matched[name] = found->second;
+    }
+  }
+  const std::set<std::string> whole(config.modules_to_save.begin(), config.modules_to_save.end());
+  for (const auto& [name, factor] : lora.factors) {
+    if (views.count(name) == 0) check.missing(name);
+  }
+  for (const auto& [name, parameter] : base) {
+    if (whole.count(module_of(name)) > 0 && views.count(name) == 0) check.missing(name);
+  }
+  check.throw_if_any(dir, "the adapter belongs to another model");
+  return matched;
+}
+
+}  // namespace
+
+void save_adapter(Llama& model, const std::string& dir, const std::vector<std::string>& saved_whole,
+                  const AdapterOrigin& origin) {
+  const ModelLora lora = lora_of(model);
+  const TensorMap base = base_parameters(model);
+  TensorMap tensors;
+  std::set<std::string> modules;
+  for (const auto& [name, factor] : lora.factors) tensors[kPrefix + name] = factor;
+  const bool tied = model->shape().tie_word_embeddings;
+  for (const std::string& name : saved_whole) {
+    if (tied && name == kHead) continue;  // written with the embedding
+    TORCH_CHECK(base.count(name) > 0, "no base tensor is named ", name);
+    tensors[kPrefix + name] = base.at(name);
+    modules.insert(module_of(name));
+    if (name == kEmbedding && tied) {
+      tensors[std::string(kPrefix) + kHead] = base.at(name);
+      modules.insert("lm_head");
+    }
+  }
+  // A rank without targets would mean nothing; PEFT wants a positive number all the same.
+  const int64_t rank = std::max<int64_t>(lora.rank, 1);
+  const nlohmann::ordered_json config = {
+      {"peft_type", "LORA"},
+      {"task_type", "CAUSAL_LM"},
+      {"base_model_name_or_path",
+       origin.base_path.empty() ? nlohmann::ordered_json() : origin.base_path},
+      {"r", rank},
+      {"lora_alpha", alpha_of(lora)},
+      {"lora_dropout", 0.0},
+      {"target_modules", lora.targets},
+      {"modules_to_save", modules.empty() ? nlohmann::ordered_json() : modules},
+      {"bias", "none"},
+      {"fan_in_fan_out", false},
+      {"inference_mode", true},
+      {"init_lora_weights", true},
+      {"use_rslora", false},
+      {"use_dora", false},
+      {"rank_pattern", nlohmann::ordered_json::object()},
+      {"alpha_pattern", nlohmann::ordered_json::object()}};
+  std::map<std::string, std::string> metadata = {{"format", "pt"}};
+  if (!origin.base_fingerprint.empty()) metadata[kFingerprintKey] = origin.base_fingerprint;
+  write_tensors(tensor_path(dir), tensors, metadata);
+  write_text_file(dir + "/adapter_config.json", config.dump(2) + "\n");
+}
+
+void load_adapter(Llama& model, const std::string& dir) {
+  const AdapterConfig config = read_adapter_config(dir);
+  const SafetensorsFile file = open_adapter(dir);
+  const auto views = views_of(file, model->shape().tie_word_embeddings);
+  const ModelLora lora = prepare_lora(model, config, dir);
+  const auto matched = match(views, lora, base_parameters(model), config, dir);
+  for (const auto& [name, parameter] : matched) copy_into(parameter, views.at(name));
+}
+
+std::vector<std::string> whole_tensors_of_adapter(const std::string& dir) {
+  const SafetensorsFile file = open_adapter(dir);
+  std::vector<std::string> names;
+  for (const auto& [name, view] : file.tensors()) {
+    const std::string plain = plain_name(name);
+    if (!is_lora(plain)) names.push_back(plain);
+  }
+  return names;
+}
+
+std::string base_fingerprint_of_adapter(const std::string& dir) {
+  const SafetensorsFile file = open_adapter(dir);
+  const auto found = file.metadata().find(kFingerprintKey);
+  return found == file.metadata().end() ? "" : found->second;
+}
+
+}  // namespace lococo

@@ -1,0 +1,222 @@
+#include "train/checkpoint.h"
+
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <set>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/log.h"
+#include "model/cache_options.h"
+#include "model/conv_weights.h"
+#include "model/hf_weights.h"
+#include "model/lora_adapter.h"
+#include "train/atomic_folder.h"
+#include "train/checkpoint_files.h"
+
+namespace lococo {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kMaxShardBytes = 5000000000;
+
+/// Which of a checkpoint's parts a run has to write.
+struct Contents {
+  bool whole_base = false;
+  bool adapter = false;
+  bool conv = false;
+  std::vector<std::string> saved_whole;  ///< base tensors in the adapter
+};
+
+bool has_lora(const ParameterRegistry& registry) {
+  for (const RegisteredParameter& parameter : registry.all()) {
+    if (parameter.group == ParameterGroup::kLora) return true;
+  }
+  return false;
+}
+
+/// What the run tunes, and what its own adapter (model.adapter) had replaced before: without the
+/// latter a checkpoint would not be the model that was trained.
+Contents contents_of(const CheckpointState& state, Llama& model,
+                     const ParameterRegistry& registry) {
+  Contents contents;
+  std::set<std::string> whole;
+  for (const RegisteredParameter& parameter : registry.trainable()) {
+    if (parameter.group == ParameterGroup::kBase) contents.whole_base = true;
+    const bool in_adapter =
+        parameter.group == ParameterGroup::kEmbed || parameter.group == ParameterGroup::kNorm;
+    if (in_adapter) whole.insert(parameter.name);
+  }
+  if (!state.adapter_path.empty()) {
+    if (holds_whole_base(state.adapter_path)) contents.whole_base = true;
+    if (has_adapter(state.adapter_path)) {
+      for (const std::string& name : whole_tensors_of_adapter(state.adapter_path)) {
+        whole.insert(name);
+      }
+    }
+  }
+  if (contents.whole_base) whole.clear();
+  contents.saved_whole.assign(whole.begin(), whole.end());
+  contents.adapter = has_lora(registry) || !whole.empty();
+  contents.conv = !conv_parameters(model).empty();
+  return contents;
+}
+
+int64_t bytes_of_checkpoint(const Contents& contents, Llama& model,
+                            const ParameterRegistry& registry, const TensorMap& optimizer_state) {
+  constexpr int64_t kSmallFiles = 1 << 20;
+  const std::set<std::string> whole(contents.saved_whole.begin(), contents.saved_whole.end());
+  int64_t bytes = kSmallFiles;
+  for (const RegisteredParameter& parameter : registry.all()) {
+    const bool is_base = parameter.group != ParameterGroup::kLora &&
+                         parameter.group != ParameterGroup::kConv &&
+                         parameter.group != ParameterGroup::kNormalizer;
+    if (is_base && !contents.whole_base && whole.count(parameter.name) == 0) continue;
+    const int64_t copies = model->shape().tie_word_embeddings && is_base ? 2 : 1;
+    bytes += copies * static_cast<int64_t>(parameter.tensor.nbytes());
+  }
+  for (const auto& [name, tensor] : optimizer_state) bytes += static_cast<int64_t>(tensor.nbytes());
+  return bytes;
+}
+
+/// Removes all but the newest `keep_last` checkpoints up to `step`; later ones are another run's.
+void remove_older(const std::string& output, int64_t keep_last, int64_t step) {
+  int64_t kept = 0;
+  for (const auto& [found, dir] : checkpoints_newest_first(output)) {
+    if (found > step || ++kept <= std::max<int64_t>(keep_last, 1)) continue;
+    // Renamed first: a removal that is cut short must not leave half a checkpoint under its name.
+    const std::string doomed = output + "/.tmp-" + checkpoint_name(found);
+    std::error_code error;
+    fs::rename(dir, doomed, error);
+    if (!error) fs::remove_all(doomed, error);
+    if (error) log_warn(dir + ": cannot remove the old checkpoint: " + error.message());
+  }
+}
+
+void check_same_training(const std::string& dir, const StoredState& stored,
+                         const ParameterRegistry& registry, const CacheConfig& cache) {
+  const std::string place = dir + "/" + kStateFile;
+  const auto here = trainable_names(registry);
+  for (const auto& name : stored.trainable) {
+    if (here.count(name) > 0) continue;
+    throw UserError(place + ": the checkpoint trains " + name +
+                    ", this run does not; give the run the same tune: section, or start a new run "
+                    "with model.adapter: " +
+                    dir);
+  }
+  for (const auto& name : here) {
+    if (stored.trainable.count(name) > 0) continue;
+    throw UserError(place + ": this run trains " + name +
+                    ", the checkpoint does not; give the run the same tune: section, or start a "
+                    "new run with model.adapter: " +
+                    dir);
+  }
+  const std::string difference = cache_difference(stored.cache_json, cache);
+  if (!difference.empty()) throw UserError(place + ": " + difference + "; resume with the same");
+  const std::string harmless = harmless_cache_difference(stored.cache_json, cache);
+  if (!harmless.empty()) log_warn(place + ": " + harmless);
+}
+
+void check_base(const std::string& dir, const std::string& there, const std::string& here) {
+  if (there.empty() || here.empty() || there == here) return;
+  throw UserError(dir + ": was trained on another base model (fingerprint " + there +
+                  ", model.path has " + here + "); set model.path to the base it belongs to");
+}
+
+/// Loads every part that the folder holds; returns whether there was one.
+bool load_parts(const std::string& dir, Llama& model) {
+  bool found = false;
+  if (holds_whole_base(dir)) {
+    load_hf_weights(model, dir);
+    found = true;
+  }
+  if (has_adapter(dir)) {
+    load_adapter(model, dir);
+    found = true;
+  }
+  if (has_conv_weights(dir)) {
+    if (model->cache_config().policy == CachePolicyKind::kLococo) {
+      load_conv_weights(model, dir);
+    } else {
+      log_info(dir + ": its LoCoCo modules are left out, because cache.policy is not lococo");
+    }
+    found = true;
+  }
+  return found;
+}
+
+}  // namespace
+
+std::string save_checkpoint(const std::string& output, const CheckpointConfig& config,
+                            const CheckpointState& state, Llama& model,
+                            const ParameterRegistry& registry,
+                            const std::map<std::string, torch::Tensor>& optimizer_state) {
+  const std::string dir = output + "/" + checkpoint_name(state.step);
+  const Contents contents = contents_of(state, model, registry);
+  make_directories(output);
+  require_free_space(output, bytes_of_checkpoint(contents, model, registry, optimizer_state),
+                     "the checkpoint of step " + std::to_string(state.step));
+  AtomicFolder folder(dir);
+  if (contents.whole_base) {
+    save_hf_model(model, folder.path(), std::nullopt, kMaxShardBytes, HfWeightForm::kPlain);
+  }
+  if (contents.adapter) {
+    save_adapter(model, folder.path(), contents.saved_whole,
+                 {state.base_path, state.base_fingerprint});
+  }
+  if (contents.conv) save_conv_weights(model, folder.path(), state.base_fingerprint);
+  write_tensors(folder.path() + "/" + kOptimizerFile, optimizer_state);
+  write_text_file(folder.path() + "/" + kConfigFile, state.config_yaml);
+  write_state(folder.path(), state, trainable_names(registry),
+              cache_options_json(model->cache_config()));
+  folder.commit();
+  remove_older(output, config.keep_last, state.step);
+  return dir;
+}
+
+std::optional<std::string> newest_good_checkpoint(const std::string& output) {
+  for (const auto& [step, dir] : checkpoints_newest_first(output)) {
+    const std::string problem = find_damage(dir);
+    if (problem.empty()) return dir;
+    log_warn(dir + ": passed over, because " + problem);
+  }
+  return std::nullopt;
+}
+
+CheckpointState load_checkpoint(const std::string& dir, Llama& model,
+                                const ParameterRegistry& registry,
+                                const std::string& base_fingerprint,
+                                std::map<std::string, torch::Tensor>* optimizer_state) {
+  const std::string problem = find_damage(dir);
+  if (!problem.empty()) {
+    throw UserError(dir + ": cannot resume from this folder, because " + problem +
+                    "; choose another checkpoint (train.resume)");
+  }
+  const StoredState stored = read_state(dir);
+  check_base(dir, stored.state.base_fingerprint, base_fingerprint);
+  check_same_training(dir, stored, registry, model->cache_config());
+  load_parts(dir, model);
+  *optimizer_state = read_tensors(dir + "/" + kOptimizerFile);
+  return stored.state;
+}
+
+void load_trained(const std::string& dir, Llama& model, const std::string& base_fingerprint) {
+  if (!fs::is_directory(dir)) throw UserError(dir + ": there is no such folder (model.adapter)");
+  if (is_checkpoint(dir)) {
+    const std::string problem = find_damage(dir);
+    if (!problem.empty()) throw UserError(dir + ": is a damaged checkpoint: " + problem);
+    check_base(dir, read_state(dir).state.base_fingerprint, base_fingerprint);
+  } else {
+    if (has_adapter(dir)) check_base(dir, base_fingerprint_of_adapter(dir), base_fingerprint);
+    if (has_conv_weights(dir)) check_base(dir, base_fingerprint_of_conv(dir), base_fingerprint);
+  }
+  if (!load_parts(dir, model)) {
+    throw UserError(dir +
+                    ": holds no adapter_config.json and no lococo.safetensors; model.adapter "
+                    "needs a checkpoint, an exported folder or a PEFT adapter");
+  }
+}
+
+}  // namespace lococo

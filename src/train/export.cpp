@@ -1,0 +1,134 @@
+#include "train/export.h"
+
+#include <torch/torch.h>
+
+#include <array>
+#include <filesystem>
+#include <optional>
+#include <system_error>
+
+#include "core/error.h"
+#include "core/hf_config.h"
+#include "core/log.h"
+#include "model/conv_weights.h"
+#include "model/hf_weights.h"
+#include "model/lora_adapter.h"
+#include "train/atomic_folder.h"
+#include "train/checkpoint_files.h"
+
+namespace lococo {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What belongs to a Hugging Face folder besides config.json and weights.
+constexpr std::array<const char*, 6> kCompanionFiles = {
+    "tokenizer.model",         "tokenizer.json",    "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "generation_config.json"};
+
+bool has_lora(Llama& model) {
+  for (const auto& name : model->named_parameters().keys()) {
+    if (name.find(".lora_A.") != std::string::npos) return true;
+  }
+  return false;
+}
+
+/// Copies the tokenizer of the base beside the exported model.
+void copy_companions(const std::string& from, const std::string& to) {
+  if (from.empty()) return;
+  bool has_tokenizer = false;
+  for (const char* name : kCompanionFiles) {
+    const fs::path source = fs::path(from) / name;
+    if (!fs::exists(source)) continue;
+    std::error_code error;
+    fs::copy_file(source, fs::path(to) / name, error);
+    if (error) throw UserError(source.string() + ": cannot copy the file: " + error.message());
+    has_tokenizer = has_tokenizer || std::string(name).rfind("tokenizer.", 0) == 0;
+  }
+  if (!has_tokenizer) {
+    log_warn(from +
+             ": holds no tokenizer.model; copy the tokenizer into the exported folder yourself");
+  }
+}
+
+/// Says what a model of plain full attention loses.
+void warn_about_losses(const CacheConfig& cache, const std::string& output) {
+  if (cache.policy == CachePolicyKind::kNone) return;
+  if (cache.policy == CachePolicyKind::kLococo) {
+    log_warn(output +
+             ": the LoCoCo modules are not in it, no other program knows them; "
+             "export.kind=conv writes them");
+  }
+  if (cache.keys == KeyKind::kUnrotated) {
+    log_warn(output +
+             ": other programs run it with full attention and the positions of the text, but "
+             "it was tuned with cache.keys unrotated, whose positions never exceed " +
+             std::to_string(cache.slots + cache.block) +
+             "; beyond the base's own context it needs this project's cache");
+  } else {
+    log_warn(output + ": other programs run it with full attention, not with the cache of " +
+             std::to_string(cache.slots) + " slots that it was tuned with");
+  }
+}
+
+int64_t bytes_of_base(Llama& model, DType dtype) {
+  const int64_t element = dtype == DType::kBFloat16 ? 2 : 4;
+  int64_t bytes = 1 << 20;  // and the small files
+  for (const auto& [name, parameter] : base_parameters(model)) bytes += parameter.numel() * element;
+  return bytes;
+}
+
+void export_adapter(const ExportSource& source, const std::string& dir, Llama& model) {
+  std::vector<std::string> saved_whole;
+  if (!source.adapter.empty() && has_adapter(source.adapter)) {
+    saved_whole = whole_tensors_of_adapter(source.adapter);
+  }
+  if (!source.adapter.empty() && holds_whole_base(source.adapter)) {
+    throw UserError(source.adapter +
+                    ": every weight was tuned, an adapter cannot hold that; use "
+                    "export.kind: merged");
+  }
+  if (!has_lora(model) && saved_whole.empty()) {
+    throw UserError(
+        "there is no LoRA and no tuned embedding or norm to export; set model.adapter, or "
+        "use export.kind: conv");
+  }
+  if (!has_lora(model)) {
+    log_warn(dir +
+             ": the adapter has tuned embedding or norms but no LoRA, which PEFT does not load; "
+             "use export.kind: merged for other programs");
+  }
+  save_adapter(model, dir, saved_whole, {source.base_path, source.base_fingerprint});
+  write_hf_config(dir, model->shape(), "float32");
+}
+
+}  // namespace
+
+void export_model(const ExportConfig& config, const ExportSource& source, Llama& model) {
+  if (config.output.empty()) throw UserError("export.output: name the folder to create");
+  if (fs::exists(config.output)) {
+    throw UserError(config.output + ": exists already; choose a new folder for export.output");
+  }
+  AtomicFolder folder(config.output);
+  switch (config.kind) {
+    case ExportKind::kConv:
+      save_conv_weights(model, folder.path(), source.base_fingerprint, ConvConfigNames::kOurs);
+      break;
+    case ExportKind::kOfficialConv:
+      save_conv_weights(model, folder.path(), source.base_fingerprint, ConvConfigNames::kOfficial);
+      break;
+    case ExportKind::kAdapter:
+      export_adapter(source, folder.path(), model);
+      warn_about_losses(model->cache_config(), config.output);
+      break;
+    case ExportKind::kMerged:
+      require_free_space(folder.path(), bytes_of_base(model, config.dtype), "the merged model");
+      save_hf_model(model, folder.path(), config.dtype, config.max_shard_bytes);
+      copy_companions(source.base_path, folder.path());
+      warn_about_losses(model->cache_config(), config.output);
+      break;
+  }
+  folder.commit();
+}
+
+}  // namespace lococo
