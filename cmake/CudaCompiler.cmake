@@ -1,17 +1,29 @@
-# Finds nvcc: CMAKE_CUDA_COMPILER, the project's .venv (pip packages), PATH, /usr/local/cuda.
-# Sets LC_CUDA_FOUND or lc_no_cuda_why.
+# Finds an nvcc that runs and fits LibTorch: CMAKE_CUDA_COMPILER, CUDACXX, CUDA_HOME, PATH,
+# /usr/local/cuda, the pip packages beside LibTorch. Sets LC_CUDA_FOUND or lc_no_cuda_why.
 
 if(NOT CMAKE_CUDA_COMPILER)
-  find_program(LC_NVCC nvcc
-    HINTS ENV CUDACXX ENV CUDA_HOME PATH_SUFFIXES bin
-    PATHS /usr/local/cuda/bin "${lc_nvidia}/cu13/bin")
-  if(LC_NVCC)
-    set(CMAKE_CUDA_COMPILER "${LC_NVCC}")
-  endif()
+  find_program(LC_NVCC_IN_PATH nvcc)
+  set(lc_no_cuda_why "no CUDA compiler found")
+  foreach(nvcc IN ITEMS "$ENV{CUDACXX}" "$ENV{CUDA_HOME}/bin/nvcc" "${LC_NVCC_IN_PATH}"
+                        /usr/local/cuda/bin/nvcc "${lc_nvidia}/cu13/bin/nvcc")
+    if(NOT EXISTS "${nvcc}")
+      continue()
+    endif()
+    execute_process(COMMAND "${nvcc}" --version
+                    OUTPUT_VARIABLE lc_nvcc_says ERROR_QUIET RESULT_VARIABLE failed)
+    string(REGEX MATCH "release ([0-9]+)" _ "${lc_nvcc_says}")
+    if(failed)
+      set(lc_no_cuda_why "${nvcc} does not run")
+    elseif(EXISTS "${lc_nvidia}/cu13" AND NOT CMAKE_MATCH_1 EQUAL 13)
+      set(lc_no_cuda_why "${nvcc} is CUDA ${CMAKE_MATCH_1}, LibTorch is CUDA 13")
+    else()
+      set(CMAKE_CUDA_COMPILER "${nvcc}")
+      break()
+    endif()
+  endforeach()
 endif()
 
 if(NOT CMAKE_CUDA_COMPILER)
-  set(lc_no_cuda_why "no CUDA compiler found")
   return()
 endif()
 

@@ -103,19 +103,21 @@ make_venv() {
   fi
 }
 
-# A CUDA compiler from pip, where the machine has none. The pip tree is made to look like a toolkit.
+nvcc_works() { "$1" --version 2>/dev/null | grep -q 'release 13\.'; }
+
+# A CUDA compiler from pip, where the machine has none of CUDA 13. The pip tree is made to look like
+# a toolkit.
 install_nvcc() {
   [ "$cpu" = ON ] && return
   [ "$preset" = asan ] && return
-  command -v nvcc >/dev/null && return
-  [ -x /usr/local/cuda/bin/nvcc ] && return
+  nvcc_works nvcc || nvcc_works /usr/local/cuda/bin/nvcc && return
   [ -x .venv/bin/python ] || return 0
   local toolkit
   toolkit=$(.venv/bin/python -c \
     'import sysconfig; print(sysconfig.get_path("purelib") + "/nvidia/cu13")')
   [ -d "$toolkit" ] || return 0  # a CPU build of torch
   if [ ! -x "$toolkit/bin/nvcc" ]; then
-    say "no CUDA compiler on this machine: installing one into .venv"
+    say "no CUDA 13 compiler on this machine: installing one into .venv"
     if ! .venv/bin/python -m pip install -q --disable-pip-version-check --no-input \
       nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 \
       nvidia-cuda-cccl==13.0.85; then
