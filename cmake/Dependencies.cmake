@@ -32,6 +32,7 @@ endif()
 
 set(lc_mpi_found OFF)
 if(LC_WITH_MPI)
+  set(MPI_CXX_SKIP_MPICXX ON)  # the C interface only
   find_package(MPI QUIET COMPONENTS CXX)
   if(MPI_CXX_FOUND)
     set(lc_mpi_found ON)

@@ -75,6 +75,17 @@ install_packages() {
   rm -f "$log"
 }
 
+# pip, silent unless it fails.
+pip_install() {
+  local log code=0
+  log=$(mktemp)
+  .venv/bin/python -m pip install -q --disable-pip-version-check --no-input "$@" >"$log" 2>&1 ||
+    code=$?
+  [ $code -eq 0 ] || tail -n 2 "$log"
+  rm -f "$log"
+  return $code
+}
+
 # A .venv that the stamp says is complete is left alone. One that pip could not fill is removed:
 # configure then finds the torch of python3, if that has one.
 make_venv() {
@@ -88,8 +99,7 @@ make_venv() {
     return
   fi
   say "installing torch and the Python side of the tests into .venv (several GB, some minutes)"
-  if .venv/bin/python -m pip install -q --disable-pip-version-check --no-input \
-    -r scripts/requirements.txt; then
+  if pip_install -r scripts/requirements.txt; then
     cp scripts/requirements.txt "$stamp"
   elif .venv/bin/python -c 'import torch' 2>/dev/null; then
     say "pip could not install everything; going on with what .venv holds"
@@ -118,8 +128,7 @@ install_nvcc() {
   [ -d "$toolkit" ] || return 0  # a CPU build of torch
   if [ ! -x "$toolkit/bin/nvcc" ]; then
     say "no CUDA 13 compiler on this machine: installing one into .venv"
-    if ! .venv/bin/python -m pip install -q --disable-pip-version-check --no-input \
-      nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 \
+    if ! pip_install nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 \
       nvidia-cuda-cccl==13.0.85; then
       say "could not install it; building for CPU only"
       return
