@@ -17,11 +17,11 @@ namespace lococo {
 enum class DType { kFloat32, kBFloat16 };
 
 struct ModelConfig {
-  std::string path;  ///< Hugging Face folder (config.json + safetensors); empty: random weights of
-                     ///< shape `init`
-  std::string
-      adapter;      ///< checkpoint or export folder of ours, or a PEFT adapter folder; empty: none
-  ModelShape init;  ///< shape of a model with random weights, used when `path` is empty
+  /// Hugging Face folder (config.json + safetensors); empty: random weights of shape `init`.
+  std::string path;
+  /// Checkpoint or export folder of ours, or a PEFT adapter folder; empty: none.
+  std::string adapter;
+  ModelShape init;         ///< shape of a model with random weights, used when `path` is empty
   double init_std = 0.02;  ///< standard deviation of random linear and embedding weights
   DType dtype = DType::kFloat32;
   /// Replaces the scaling that the checkpoint's own config.json names; absent: the checkpoint's.
@@ -29,16 +29,16 @@ struct ModelConfig {
 };
 
 enum class Sampling {
-  kRandomWindow,  ///< windows of context_length + 1 tokens at uniformly random starts of the joined
-                  ///< documents
-  kPacked,  ///< an epoch visits every document once in shuffled order, joined and cut without a gap
+  /// Windows of context_length + 1 tokens at uniformly random starts of the joined documents.
+  kRandomWindow,
+  /// An epoch visits every document once in shuffled order, joined and cut without a gap.
+  kPacked,
 };
 
 struct DataSource {
-  std::string path;  ///< text file, JSONL (.jsonl, .jsonl.zst), folder of them, token file, or raw
-                     ///< tokens (.bin)
-  double weight =
-      1.0;  ///< share of the sequences that come from this source, relative to the others
+  /// Text file, JSONL (.jsonl, .jsonl.zst), folder of them, token file, or raw tokens (.bin).
+  std::string path;
+  double weight = 1.0;  ///< share of the sequences from this source, relative to the others
 };
 
 enum class RawTokenType { kNone, kUint16, kUint32 };
@@ -75,8 +75,8 @@ struct CacheConfig {
   CachePolicyKind policy = CachePolicyKind::kNone;
   int64_t slots = 512;  ///< M: slots of a layer's cache after a compression
   int64_t block = 512;  ///< tokens of one block
-  double keep_fraction =
-      0.5;  ///< mixed slots = int(slots * (1 - keep_fraction)); the rest keeps tokens unchanged
+  /// Mixed slots = int(slots * (1 - keep_fraction)); the rest keeps tokens unchanged.
+  double keep_fraction = 0.5;
   int64_t kernel_size = 21;  ///< odd
   int64_t conv_layers = 1;
   int64_t expand = 1;            ///< hidden channels of a deeper convolution, in mixed slots
@@ -89,8 +89,8 @@ struct CacheConfig {
   bool boundary_targets = false;      ///< train the target of each block's last query too
   bool first_block_gradient = false;  ///< let gradients reach the first block's keys and values
   ConvInit init = ConvInit::kNormal;
-  int64_t bptt_blocks =
-      1;                 ///< blocks that a gradient crosses backwards; 1 = truncate at every block
+  /// Blocks that a gradient crosses backwards; 1: truncate at every block.
+  int64_t bptt_blocks = 1;
   double distill = 0.0;  ///< weight of a loss against full attention
 
   /// Slots that hold a mixture of tokens (0 unless policy is lococo).
@@ -125,8 +125,8 @@ struct TrainConfig {
   std::string output;             ///< folder of checkpoints, metrics and the effective config
   Resume resume = Resume::kAuto;  ///< auto: the newest good checkpoint in `output`, if any
   std::string resume_path;        ///< the checkpoint folder when `resume` names one
-  PassKind pass =
-      PassKind::kAuto;  ///< auto: blockwise when a cache policy is set, else full_sequence
+  /// Auto: blockwise when a cache policy is set, else full_sequence.
+  PassKind pass = PassKind::kAuto;
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
@@ -135,8 +135,8 @@ struct TrainConfig {
   int64_t warmup_steps = 0;
   Decay decay = Decay::kLinear;
   double final_lr_fraction = 0.0;  ///< of the peak, at the last step
-  bool activation_checkpointing =
-      false;                  ///< full_sequence: recompute each layer in the backward pass
+  /// full_sequence: recompute each layer in the backward pass.
+  bool activation_checkpointing = false;
   int64_t loss_chunk = 2048;  ///< tokens whose logits exist at one time
 };
 
@@ -154,8 +154,8 @@ struct LogConfig {
 enum class CommBackend { kAuto, kSingle, kMpi, kNccl };
 
 struct DistributedConfig {
-  CommBackend backend =
-      CommBackend::kAuto;       ///< auto: single without mpirun; NCCL on GPUs, MPI on CPUs
+  /// Auto: single without mpirun; NCCL on GPUs, MPI on CPUs.
+  CommBackend backend = CommBackend::kAuto;
   std::string device = "auto";  ///< auto, cpu, cuda (GPU by local rank), cuda:N
   int64_t threads = 0;  ///< CPU threads of one rank; 0: cores / local ranks (recorded, see resume)
 };
@@ -181,6 +181,20 @@ struct ExportConfig {
   int64_t max_shard_bytes = 5000000000;
 };
 
+struct GenerateConfig {
+  std::string prompt;  ///< text to continue
+  int64_t max_new_tokens = 128;
+  double temperature = 0.0;  ///< 0: always the likeliest token
+  double top_p = 1.0;        ///< smallest set of tokens with this probability; 1: all
+  uint64_t seed = 1;
+};
+
+struct BenchConfig {
+  int64_t warmup_steps = 3;  ///< not timed
+  int64_t steps = 10;        ///< timed
+  std::string output;        ///< JSON file; empty: print only
+};
+
 struct Config {
   ModelConfig model;
   DataConfig data;
@@ -193,6 +207,8 @@ struct Config {
   DistributedConfig distributed;
   EvalConfig eval;
   ExportConfig export_;  ///< section `export`
+  GenerateConfig generate;
+  BenchConfig bench;
 };
 
 }  // namespace lococo

@@ -1,7 +1,6 @@
 #include "core/model_shape.h"
 
 namespace lococo {
-namespace {
 
 std::string rope_problem(const RopeScaling& rope) {
   if (rope.type == RopeType::kDefault) return "";
@@ -23,8 +22,6 @@ std::string rope_problem(const RopeScaling& rope) {
   }
   return "";
 }
-
-}  // namespace
 
 const char* name_of(RopeType type) {
   switch (type) {

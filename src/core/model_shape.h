@@ -47,6 +47,9 @@ struct ModelShape {
 /// The transformers name of a type: default, linear, dynamic, yarn, llama3.
 const char* name_of(RopeType type);
 
+/// Why a scaling makes no sense, as "rope_scaling: reason"; empty when it does.
+std::string rope_problem(const RopeScaling& scaling);
+
 /// Why a shape (its defaults resolved) cannot be a model, as "key: reason" with the Hugging Face
 /// name of the key; empty when it can.
 std::string shape_problem(const ModelShape& shape);

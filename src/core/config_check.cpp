@@ -1,0 +1,200 @@
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "core/config_read.h"
+#include "core/error.h"
+
+namespace lococo {
+namespace {
+
+/// The combinations that cannot work, one function for each section.
+class Checker {
+ public:
+  Checker(const Config& config, const ConfigOrigins& origins)
+      : config_(config), origins_(origins) {}
+
+  void run() const {
+    check_model();
+    check_data();
+    check_cache();
+    if (config_.cache.policy == CachePolicyKind::kLococo) check_lococo();
+    check_rope();
+    check_tune();
+    check_lora_targets();
+    check_train();
+    check_distributed();
+    check_eval();
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& key, const std::string& what) const {
+    throw UserError(origins_.prefix(key) + ": " + what);
+  }
+
+  void require(bool condition, const std::string& key, const std::string& what) const {
+    if (!condition) fail(key, what);
+  }
+
+  void check_model() const {
+    const ModelConfig& model = config_.model;
+    if (model.rope_scaling) {
+      const std::string problem = rope_problem(*model.rope_scaling);
+      require(problem.empty(), "model.rope_scaling", problem.substr(problem.find(' ') + 1));
+    }
+    ModelShape shape = model.init;
+    const bool given = shape.vocab_size > 0 || shape.hidden_size > 0 || shape.num_layers > 0 ||
+                       shape.num_heads > 0 || shape.intermediate_size > 0;
+    if (!model.path.empty() || !given) return;
+    require(shape.head_dim > 0 || shape.num_heads == 0 || shape.hidden_size % shape.num_heads == 0,
+            "model.init.hidden_size",
+            std::to_string(shape.hidden_size) + " is not a multiple of num_attention_heads " +
+                std::to_string(shape.num_heads) + "; change one or give head_dim");
+    shape.resolve_defaults();
+    const std::string problem = shape_problem(shape);
+    if (problem.empty()) return;
+    const size_t colon = problem.find(": ");
+    fail("model.init." + problem.substr(0, colon), problem.substr(colon + 2));
+  }
+
+  void check_data() const {
+    require(!config_.data.text_field.empty(), "data.text_field",
+            "is empty; name a key of a record");
+  }
+
+  void check_cache() const {
+    const CacheConfig& cache = config_.cache;
+    require(cache.kernel_size % 2 == 1, "cache.kernel_size",
+            std::to_string(cache.kernel_size) + " must be odd; use " +
+                std::to_string(cache.kernel_size + 1));
+    require(cache.bptt_blocks == 1, "cache.bptt_blocks",
+            "only 1 is available in this version: gradients are cut after every block");
+    require(cache.distill == 0.0, "cache.distill",
+            "only 0 is available in this version: there is no loss against full attention");
+    if (cache.policy == CachePolicyKind::kNone) return;
+    require(cache.policy != CachePolicyKind::kStreaming || cache.sinks < cache.slots, "cache.sinks",
+            std::to_string(cache.sinks) + " leave none of the " + std::to_string(cache.slots) +
+                " slots for the newest tokens; use fewer sinks or more slots");
+    const int64_t fixed = cache.sinks + cache.local;
+    const std::string share = cache.mixed_slots() > 0
+                                  ? " (" + std::to_string(cache.mixed_slots()) + " hold mixtures)"
+                                  : "";
+    require(fixed <= cache.kept_slots(), cache.sinks > cache.local ? "cache.sinks" : "cache.local",
+            std::to_string(cache.sinks) + " sinks and " + std::to_string(cache.local) +
+                " newest tokens do not fit into the " + std::to_string(cache.kept_slots()) +
+                " of " + std::to_string(cache.slots) + " slots that keep tokens unchanged" + share +
+                "; use fewer, or more cache.slots" +
+                (cache.mixed_slots() > 0 ? " or a larger cache.keep_fraction" : ""));
+  }
+
+  void check_lococo() const {
+    const CacheConfig& cache = config_.cache;
+    require(cache.mixed_slots() > 0, "cache.keep_fraction",
+            "leaves no slot for mixtures; use a smaller one, or cache.policy h2o");
+    require(cache.conv_layers > 1 || cache.expand == 1, "cache.expand",
+            "has no effect with one convolution; remove it or raise cache.conv_layers");
+  }
+
+  /// Unrotated keys get positions of at most slots + block, which the base model knows anyway.
+  void check_rope() const {
+    const bool compresses = config_.cache.policy != CachePolicyKind::kNone;
+    if (!compresses || config_.cache.keys != KeyKind::kUnrotated) return;
+    const auto scales = [](const RopeScaling& scaling) {
+      return scaling.type != RopeType::kDefault && scaling.factor != 1.0;
+    };
+    const std::string what =
+        "RoPE scaling does harm with cache.keys unrotated, where positions never exceed slots + "
+        "block; remove it, or use cache.keys rotated";
+    if (config_.model.rope_scaling) {
+      require(!scales(*config_.model.rope_scaling), "model.rope_scaling", what);
+    } else {
+      require(!config_.model.path.empty() || !scales(config_.model.init.rope_scaling),
+              "model.init.rope_scaling", what);
+    }
+  }
+
+  static bool trained(const std::optional<double>& rate) { return rate.value_or(0.0) > 0.0; }
+
+  void check_tune() const {
+    const TuneConfig& tune = config_.tune;
+    if (config_.cache.policy != CachePolicyKind::kLococo) {
+      const std::string what =
+          "only cache.policy lococo has these weights; remove it or set the policy";
+      require(!trained(tune.conv), "tune.conv", what);
+      require(!trained(tune.normalizer), "tune.normalizer", what);
+    }
+    if (!trained(tune.all)) return;
+    const std::string what =
+        "overlaps with tune.all, which trains every weight of the base; remove one";
+    require(!trained(tune.lora), "tune.lora", what);
+    require(!trained(tune.embed), "tune.embed", what);
+    require(!trained(tune.norm), "tune.norm", what);
+  }
+
+  void check_lora_targets() const {
+    static const std::set<std::string> kModules = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                                   "gate_proj", "up_proj", "down_proj"};
+    const auto& targets = config_.tune.lora_targets;
+    std::set<std::string> seen;
+    for (const std::string& target : targets) {
+      require(kModules.count(target) == 1, "tune.lora_targets",
+              "\"" + target +
+                  "\" is not a projection; use q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj "
+                  "or down_proj");
+      require(seen.insert(target).second, "tune.lora_targets", target + " is listed twice");
+    }
+    require(!targets.empty() || !trained(config_.tune.lora), "tune.lora_targets",
+            "is empty, but tune.lora is given; name a projection");
+  }
+
+  void check_train() const {
+    const TrainConfig& train = config_.train;
+    require(train.micro_batch <= train.sequences_per_step, "train.micro_batch",
+            std::to_string(train.micro_batch) + " is more than the " +
+                std::to_string(train.sequences_per_step) + " of train.sequences_per_step");
+    require(train.warmup_steps <= train.steps, "train.warmup_steps",
+            std::to_string(train.warmup_steps) + " is more than the " +
+                std::to_string(train.steps) + " of train.steps");
+    const bool has_policy = config_.cache.policy != CachePolicyKind::kNone;
+    require(train.pass != PassKind::kFullSequence || !has_policy, "train.pass",
+            "full_sequence has no cache to compress; use blockwise, or cache.policy none");
+    require(train.pass != PassKind::kBlockwise || has_policy, "train.pass",
+            "blockwise needs a cache.policy (streaming, h2o or lococo); use full_sequence without");
+  }
+
+  void check_distributed() const {
+    const std::string& device = config_.distributed.device;
+    const std::string number = device.rfind("cuda:", 0) == 0 ? device.substr(5) : "";
+    const bool is_numbered = !number.empty() && number.size() < 4 &&
+                             number.find_first_not_of("0123456789") == std::string::npos;
+    require(device == "auto" || device == "cpu" || device == "cuda" || is_numbered,
+            "distributed.device",
+            "\"" + device + "\" is not a device; use auto, cpu, cuda or cuda:N");
+    const bool on_cpu = device == "cpu";
+    require(config_.distributed.backend != CommBackend::kNccl || !on_cpu, "distributed.backend",
+            "nccl needs GPUs, but distributed.device is cpu; use auto or mpi");
+  }
+
+  void check_eval() const {
+    const EvalConfig& eval = config_.eval;
+    require(!eval.lengths.empty(), "eval.lengths", "is empty; name a length in tokens");
+    for (const int64_t length : eval.lengths) {
+      require(length <= eval.max_tokens, "eval.lengths",
+              std::to_string(length) + " is more than the " + std::to_string(eval.max_tokens) +
+                  " of eval.max_tokens, so there would be no segment");
+    }
+    require(eval.every == 0 || !config_.data.validation.empty(), "eval.every",
+            "is set, but data.validation is empty; name a source or set it to 0");
+  }
+
+  const Config& config_;
+  const ConfigOrigins& origins_;
+};
+
+}  // namespace
+
+void check_config(const Config& config, const ConfigOrigins& origins) {
+  Checker(config, origins).run();
+}
+
+}  // namespace lococo

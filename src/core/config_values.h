@@ -1,0 +1,18 @@
+// One YAML value -> one config field.
+#pragma once
+
+#include <string>
+
+#include "core/config_schema.h"
+#include "core/config_tree.h"
+
+namespace lococo {
+
+/// Sets the member behind `field`. Throws UserError beginning with `where` for a wrong type or a
+/// value out of range.
+void read_value(const YamlNode& node, const std::string& where, const FieldValue& field);
+
+/// A node for messages: `"12x"`, `a list`, `a map`, `nothing`.
+std::string describe(const YamlNode& node);
+
+}  // namespace lococo
