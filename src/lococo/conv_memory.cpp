@@ -84,7 +84,7 @@ CacheState ConvMemory::compress(const CacheState& cache) {
                        torch::cat({kept.mass_BGS, mixed_mass}, /*dim=*/2)};
   if (config_.keys == KeyKind::kRotated) return result;
   const auto residual_slot_BGR = selection.rest_BGS.gather(/*dim=*/2, residual_BGR);
-  const auto time_order_BGM = torch::cat({selection.kept_BGM, residual_slot_BGR}, /*dim=*/2).argsort(/*dim=*/-1);
+  const auto time_order_BGM = torch::cat({selection.kept_BGM, residual_slot_BGR}, /*dim=*/2).argsort(int64_t{-1});
   return {gather_slots(result.k_BGSD, time_order_BGM), gather_slots(result.v_BGSD, time_order_BGM),
           gather_slots(result.mass_BGS, time_order_BGM)};
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 
 #include "core/error.h"
 #include "tensor/activation_checkpoint.h"
@@ -61,14 +61,16 @@ LlamaImpl::LlamaImpl(const ModelShape& shape, const CacheConfig& cache, const At
 
 void LlamaImpl::init_random(double stddev, uint64_t seed) {
   torch::NoGradGuard no_grad;
-  auto generator = at::detail::createCPUGenerator(derive_seed(seed, 0));
+  uint64_t index = 0;
   for (auto& item : named_parameters()) {
     auto& weight = item.value();
     if (item.key().find("memory_saver") != std::string::npos || item.key().find("lora_") != std::string::npos) continue;
     if (weight.dim() == 1) {
       weight.fill_(1.0);
     } else {
-      weight.copy_(torch::empty(weight.sizes()).normal_(0.0, stddev, generator));
+      auto generator = at::globalContext().defaultGenerator(weight.device()).clone();
+      generator.set_current_seed(derive_seed(seed, index++));
+      weight.normal_(0.0, stddev, generator);
     }
   }
 }

@@ -55,7 +55,8 @@ class LlamaImpl : public torch::nn::Module {
   /// learning cache policy are drawn from `init_seed`, different in every layer.
   LlamaImpl(const ModelShape& shape, const CacheConfig& cache, const AttentionConfig& attention, uint64_t init_seed = 0);
 
-  /// Normal weights (deviation `stddev`), ones for norms, from `seed`.
+  /// Normal weights (deviation `stddev`), ones for norms, from `seed`; drawn where each parameter lies, so a seed means one
+  /// model on a CPU and another on a GPU.
   void init_random(double stddev, uint64_t seed);
 
   /// Adds LoRA to every projection whose name is in `targets` (q_proj ... down_proj). Throws UserError for another name.

@@ -24,6 +24,12 @@ struct RegisteredParameter {
   int owner_stage = 0;         ///< pipeline stage that holds it
 };
 
+/// Every parameter with its group and whether `tune` trains it; changes nothing.
+std::vector<RegisteredParameter> classify_parameters(Llama& model, const TuneConfig& tune, double weight_decay);
+
+/// Trainable and frozen parameters by group, one line each.
+std::string summarise(const std::vector<RegisteredParameter>& parameters);
+
 class ParameterRegistry {
  public:
   /// Decides what is trained. Trainable parameters become float32 leaves with requires_grad; all others are converted to
@@ -34,8 +40,7 @@ class ParameterRegistry {
   std::vector<RegisteredParameter> trainable() const;
   int64_t count(bool trainable) const;  ///< elements
 
-  /// Trainable and frozen parameters by group, one line each, for logs and --dry-run.
-  std::string summary() const;
+  std::string summary() const { return summarise(parameters_); }
 
  private:
   std::vector<RegisteredParameter> parameters_;

@@ -1,0 +1,124 @@
+#include "train/registry.h"
+
+#include <array>
+#include <sstream>
+
+#include "core/error.h"
+
+namespace lococo {
+namespace {
+
+bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+ParameterGroup group_of(const std::string& name) {
+  if (contains(name, "memory_saver")) return ends_with(name, "normalizer") ? ParameterGroup::kNormalizer : ParameterGroup::kConv;
+  if (contains(name, "lora_")) return ParameterGroup::kLora;
+  if (contains(name, "embed_tokens")) return ParameterGroup::kEmbed;
+  if (contains(name, "norm")) return ParameterGroup::kNorm;
+  return ParameterGroup::kBase;
+}
+
+/// The learning rate that the config gives a group; absent or 0: the group stays as it is.
+double learning_rate(ParameterGroup group, const TuneConfig& tune) {
+  switch (group) {
+    case ParameterGroup::kConv:
+      return tune.conv.value_or(0.0);
+    case ParameterGroup::kNormalizer:
+      return tune.normalizer.value_or(tune.conv.value_or(0.0));
+    case ParameterGroup::kLora:
+      return tune.lora.value_or(0.0);
+    case ParameterGroup::kEmbed:
+      return tune.all.value_or(tune.embed.value_or(0.0));
+    case ParameterGroup::kNorm:
+      return tune.all.value_or(tune.norm.value_or(0.0));
+    case ParameterGroup::kBase:
+      return tune.all.value_or(0.0);
+  }
+  return 0.0;
+}
+
+bool decays(const RegisteredParameter& parameter) {
+  return parameter.group != ParameterGroup::kNorm && parameter.group != ParameterGroup::kNormalizer &&
+         !ends_with(parameter.name, ".bias");
+}
+
+}  // namespace
+
+const char* name_of(ParameterGroup group) {
+  static constexpr std::array names = {"conv", "normalizer", "lora", "embed", "norm", "base"};
+  return names[static_cast<size_t>(group)];
+}
+
+std::vector<RegisteredParameter> classify_parameters(Llama& model, const TuneConfig& tune, double weight_decay) {
+  std::vector<RegisteredParameter> parameters;
+  for (auto& item : model->named_parameters()) {
+    RegisteredParameter parameter;
+    parameter.name = item.key();
+    parameter.tensor = item.value();
+    parameter.group = group_of(parameter.name);
+    parameter.learning_rate = learning_rate(parameter.group, tune);
+    parameter.trainable = parameter.learning_rate > 0;
+    parameter.weight_decay = decays(parameter) ? weight_decay : 0.0;
+    parameters.push_back(parameter);
+  }
+  return parameters;
+}
+
+ParameterRegistry::ParameterRegistry(Llama& model, const TuneConfig& tune, double weight_decay, torch::ScalarType frozen_dtype)
+    : parameters_(classify_parameters(model, tune, weight_decay)) {
+  torch::NoGradGuard no_grad;
+  for (auto& parameter : parameters_) {
+    // set_data keeps the handle that the module holds, so the model sees the converted tensor.
+    parameter.tensor.set_data(parameter.tensor.data().to(parameter.trainable ? torch::kFloat32 : frozen_dtype));
+    parameter.tensor.set_requires_grad(parameter.trainable);
+  }
+}
+
+std::vector<RegisteredParameter> ParameterRegistry::trainable() const {
+  std::vector<RegisteredParameter> result;
+  for (const auto& parameter : parameters_) {
+    if (parameter.trainable) result.push_back(parameter);
+  }
+  return result;
+}
+
+int64_t ParameterRegistry::count(bool trainable) const {
+  int64_t elements = 0;
+  for (const auto& parameter : parameters_) {
+    if (parameter.trainable == trainable) elements += parameter.tensor.numel();
+  }
+  return elements;
+}
+
+std::string summarise(const std::vector<RegisteredParameter>& parameters) {
+  struct Row {
+    int64_t trained = 0, frozen = 0;
+    double rate = 0;
+  };
+  std::array<Row, 6> rows;
+  for (const auto& parameter : parameters) {
+    auto& row = rows[static_cast<size_t>(parameter.group)];
+    (parameter.trainable ? row.trained : row.frozen) += parameter.tensor.numel();
+    if (parameter.trainable) row.rate = parameter.learning_rate;
+  }
+  std::ostringstream text;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto& row = rows[i];
+    const char* name = name_of(static_cast<ParameterGroup>(i));
+    if (row.trained > 0) text << "  trained  " << name << ": " << row.trained << " parameters, learning rate " << row.rate << "\n";
+    if (row.frozen > 0) text << "  frozen   " << name << ": " << row.frozen << " parameters\n";
+  }
+  int64_t trained = 0, frozen = 0;
+  for (const auto& row : rows) {
+    trained += row.trained;
+    frozen += row.frozen;
+  }
+  text << "  total    trained " << trained << ", frozen " << frozen;
+  return text.str();
+}
+
+}  // namespace lococo

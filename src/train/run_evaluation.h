@@ -1,0 +1,11 @@
+// Everything lococo-eval does.
+#pragma once
+
+#include "core/config.h"
+
+namespace lococo {
+
+/// Evaluates and prints a table (rank 0); writes config.eval.output when given. Returns the process's exit code.
+int run_evaluation(const Config& config);
+
+}  // namespace lococo

@@ -1,0 +1,73 @@
+#include "train/session.h"
+
+#include <filesystem>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "data/prepare.h"
+
+namespace lococo {
+
+Session start_session(const Config& config) {
+  const auto ranks = join_ranks(config.distributed);
+  configure_log(parse_log_level(config.log.level), ranks.rank == 0);
+  Session session;
+  session.device = pick_device(config.distributed, ranks.local_rank);
+  session.threads = set_threads(config.distributed, ranks.local_size);
+  session.communicator = make_communicator(config.distributed, session.device);
+  log_info("rank 0 of " + std::to_string(ranks.size) + " on " + session.device.str() + " with " + std::to_string(session.threads) +
+           " CPU threads");
+  return session;
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const Config& config) {
+  std::string path = config.data.tokenizer;
+  if (path.empty() && !config.model.path.empty()) {
+    path = config.model.path + "/tokenizer.model";
+    if (!std::filesystem::exists(path)) return nullptr;
+  }
+  return path.empty() ? nullptr : std::make_unique<Tokenizer>(path);
+}
+
+namespace {
+
+/// Tokenises on rank 0 while the others wait, so that nothing is done twice.
+void prepare_on_main_rank(const std::vector<DataSource>& sources, const Config& config, const Tokenizer* tokenizer,
+                          const Session& session) {
+  if (session.communicator->is_main()) {
+    for (const auto& source : sources) prepare_source(source, config.data, tokenizer);
+  }
+  session.communicator->barrier();
+}
+
+}  // namespace
+
+std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config& config, const Session& session, int64_t vocab_size) {
+  if (config.data.validation.empty()) throw UserError("data.validation: give the text or token files to evaluate on");
+  const auto tokenizer = open_tokenizer(config);
+  prepare_on_main_rank(config.data.validation, config, tokenizer.get(), session);
+  return open_sources(config.data.validation, config.data, tokenizer.get(), vocab_size);
+}
+
+TrainingData open_training_data(const Config& config, const Session& session, int64_t vocab_size) {
+  const auto tokenizer = open_tokenizer(config);
+  prepare_on_main_rank(config.data.train, config, tokenizer.get(), session);
+  TrainingData data{open_dataset(config.data.train, config.data, tokenizer.get(), vocab_size), {}};
+  if (config.eval.every > 0) data.validation = open_validation_data(config, session, vocab_size);
+  return data;
+}
+
+int run_on_all_ranks(Session& session, const std::function<int()>& body, const std::function<int64_t()>& current_step) {
+  if (session.communicator->size() == 1) return body();
+  try {
+    return body();
+  } catch (const UserError& error) {
+    abort_all_ranks(*session.communicator, current_step(), error.what(), 2);
+  } catch (const c10::Error& error) {
+    abort_all_ranks(*session.communicator, current_step(), error.what_without_backtrace(), 1);
+  } catch (const std::exception& error) {
+    abort_all_ranks(*session.communicator, current_step(), error.what(), 1);
+  }
+}
+
+}  // namespace lococo

@@ -1,0 +1,218 @@
+#include "train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+
+#include "core/build_info.h"
+#include "core/config_yaml.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/log.h"
+#include "train/lr_schedule.h"
+#include "train/memory_stats.h"
+#include "train/signals.h"
+
+namespace lococo {
+namespace fs = std::filesystem;
+
+Trainer::Trainer(const Config& config, PreparedModel prepared, Dataset dataset, std::unique_ptr<Evaluator> evaluator,
+                 torch::Device device, Communicator& communicator, int64_t threads)
+    : config_(config),
+      prepared_(std::move(prepared)),
+      dataset_(std::move(dataset)),
+      evaluator_(std::move(evaluator)),
+      device_(device),
+      communicator_(communicator),
+      threads_(threads),
+      pass_(make_pass(config)),
+      optimizer_(prepared_.registry->trainable(), config.train) {
+  if (optimizer_.parameters().empty()) {
+    throw UserError("tune: nothing is trained; give at least one group a learning rate, e.g. tune.conv=0.05");
+  }
+  resume();
+  if (communicator_.is_main()) {
+    make_directories(config_.train.output);
+    write_text_file(config_.train.output + "/config.yaml", config_to_yaml(config_));
+    metrics_ = std::make_unique<MetricsWriter>(config_.train.output, step_, config_.log.tensorboard);
+  }
+  progress_ = std::make_unique<Progress>(config_.train.steps, config_.log.every, communicator_.is_main());
+}
+
+void Trainer::resume() {
+  const TrainConfig& train = config_.train;
+  std::string folder;
+  if (communicator_.is_main()) {  // one rank looks, so that all take the same folder
+    if (train.resume == Resume::kAuto) folder = newest_good_checkpoint(train.output).value_or("");
+    if (train.resume == Resume::kPath) folder = train.resume_path;
+    const bool started = fs::exists(train.output + "/metrics.jsonl") || newest_good_checkpoint(train.output).has_value();
+    if (train.resume == Resume::kNever && started) {
+      throw UserError("train.output: " + train.output + " holds a run already; choose another folder, or set train.resume=auto to go on");
+    }
+  }
+  folder = communicator_.broadcast_text(folder, /*root=*/0);
+  if (folder.empty()) return;
+
+  std::map<std::string, torch::Tensor> optimizer_state;
+  const auto state = load_checkpoint(folder, prepared_.model, *prepared_.registry, prepared_.base_fingerprint, &optimizer_state);
+  optimizer_.load_state(optimizer_state);
+  step_ = saved_step_ = state.step;
+  tokens_seen_ = state.tokens_seen;
+  log_info("resuming from " + folder + " at step " + std::to_string(step_));
+  if (device_.is_cpu() && state.threads != threads_) {
+    log_warn("the checkpoint was made with " + std::to_string(state.threads) + " CPU threads a rank, now " + std::to_string(threads_) +
+             "; set distributed.threads=" + std::to_string(state.threads) + " for a bit-exact resume");
+  }
+}
+
+TrainOutcome Trainer::train() {
+  while (step_ < config_.train.steps) {
+    const auto metrics = train_step();
+    after_step(metrics);
+    // All ranks must leave at the same step, whoever was signalled.
+    const int64_t signal = communicator_.all_reduce_max_int(pending_signal().value_or(0));
+    if (signal != 0) {
+      progress_->end_line();
+      save();
+      log_info("stopped by signal " + std::to_string(signal) + " after step " + std::to_string(step_));
+      return TrainOutcome::kStoppedBySignal;
+    }
+  }
+  progress_->end_line();
+  save();
+  return TrainOutcome::kFinished;
+}
+
+StepMetrics Trainer::train_step() {
+  const auto started = std::chrono::steady_clock::now();
+  optimizer_.zero_grad();
+  optimizer_.allocate_gradients();
+  const auto sums = forward_backward();
+  const auto& trained = optimizer_.parameters();
+  for (const auto& parameter : trained) parameter.tensor.mutable_grad().div_(static_cast<double>(sums.targets));
+  const double factor = lr_factor(config_.train, step_);
+  const auto norm = clip_gradients(trained, config_.train.clip);
+  optimizer_.step(factor);
+  ++step_;
+  tokens_seen_ += sums.tokens;
+
+  StepMetrics metrics;
+  metrics.step = step_;
+  metrics.loss = sums.loss_sum / static_cast<double>(sums.targets);
+  metrics.tokens = tokens_seen_;
+  metrics.grad_norm = norm.item<double>();
+  double peak_rate = 0;
+  for (const auto& parameter : trained) peak_rate = std::max(peak_rate, parameter.learning_rate);
+  metrics.lr = peak_rate * factor;
+  metrics.peak_memory_bytes = communicator_.all_reduce_max_int(peak_memory_bytes(device_));
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  metrics.tokens_per_s = static_cast<double>(sums.tokens) / seconds;
+  return metrics;
+}
+
+Trainer::StepSums Trainer::forward_backward() {
+  const TrainConfig& train = config_.train;
+  std::vector<int64_t> mine;
+  for (int64_t i = communicator_.rank(); i < train.sequences_per_step; i += communicator_.size()) {
+    mine.push_back(step_ * train.sequences_per_step + i);
+  }
+  auto loss_sum = torch::zeros({}, torch::dtype(torch::kFloat32).device(device_));
+  int64_t targets = 0;
+  std::vector<torch::Tensor> losses;
+  std::vector<int64_t> first_indices;
+  for (size_t first = 0; first < mine.size(); first += static_cast<size_t>(train.micro_batch)) {
+    const size_t last = std::min(first + static_cast<size_t>(train.micro_batch), mine.size());
+    const std::vector<int64_t> indices(mine.begin() + static_cast<int64_t>(first), mine.begin() + static_cast<int64_t>(last));
+    const auto result = pass_->train(prepared_.model, micro_batch_tokens(indices));
+    loss_sum += result.loss_sum;
+    targets += result.targets;
+    losses.push_back(result.loss_sum);
+    first_indices.push_back(indices.front());
+  }
+
+  // One collective: the gradients, the loss and the counts.
+  auto counts = torch::tensor({targets, static_cast<int64_t>(mine.size()) * config_.data.context_length},
+                              torch::dtype(torch::kInt64)).to(device_);
+  std::vector<torch::Tensor> shared;
+  for (const auto& parameter : optimizer_.parameters()) shared.push_back(parameter.tensor.grad());
+  shared.push_back(loss_sum);
+  shared.push_back(counts);
+  communicator_.all_reduce_sum(shared);
+  const auto counts_host = counts.cpu();
+
+  StepSums sums;
+  sums.loss_sum = loss_sum.item<double>();
+  sums.targets = counts_host[0].item<int64_t>();
+  sums.tokens = counts_host[1].item<int64_t>();
+  if (!std::isfinite(sums.loss_sum)) report_non_finite(losses, first_indices);
+  return sums;
+}
+
+torch::Tensor Trainer::micro_batch_tokens(const std::vector<int64_t>& global_indices) const {
+  std::vector<torch::Tensor> rows;
+  for (const int64_t index : global_indices) {
+    rows.push_back(torch::tensor(dataset_.sequence(config_.train.seed, index).tokens, torch::kInt64));
+  }
+  return torch::stack(rows).to(device_);
+}
+
+void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses, const std::vector<int64_t>& first_indices) const {
+  std::string message;
+  for (size_t i = 0; i < losses.size() && message.empty(); ++i) {
+    if (std::isfinite(losses[i].item<double>())) continue;
+    const auto sequence = dataset_.sequence(config_.train.seed, first_indices[i]);
+    message = "the loss is not finite in the micro-batch that begins with sequence " + std::to_string(first_indices[i]) + " (source " +
+              std::to_string(sequence.source) + ", token " + std::to_string(sequence.begin) +
+              "); the last checkpoint stays. Try a smaller learning rate";
+  }
+  // A rank whose own loss is fine waits here until the one that knows the place has ended the run.
+  if (message.empty()) communicator_.barrier();
+  throw std::runtime_error(message.empty() ? "the loss is not finite" : message);
+}
+
+void Trainer::after_step(const StepMetrics& metrics) {
+  if (metrics_) metrics_->write(metrics);
+  progress_->update(metrics);
+  if (!std::isfinite(metrics.grad_norm)) {
+    throw std::runtime_error("the gradient is not finite; the last checkpoint stays. Try a smaller learning rate");
+  }
+  if (evaluator_ && config_.eval.every > 0 && step_ % config_.eval.every == 0) evaluate();
+  if (config_.checkpoint.every > 0 && step_ % config_.checkpoint.every == 0) save();
+}
+
+void Trainer::evaluate() {
+  progress_->end_line();
+  const auto results = evaluator_->evaluate(prepared_.model, device_, communicator_);
+  reset_peak(device_);
+  if (!communicator_.is_main()) return;
+  std::map<std::string, double> values;
+  for (const auto& result : results) {
+    const auto suffix = "_" + std::to_string(result.length);
+    values["nll" + suffix] = pool(result.segments, &SegmentScore::nll_sum, &SegmentScore::targets).mean;
+    values["far_nll" + suffix] = pool(result.segments, &SegmentScore::far_sum, &SegmentScore::far_targets).mean;
+  }
+  metrics_->write_evaluation(step_, values);
+  log_info("evaluation after step " + std::to_string(step_) + "\n" + results_table(results));
+}
+
+void Trainer::save() {
+  if (saved_step_ == step_) return;
+  if (communicator_.is_main()) {
+    CheckpointState state;
+    state.step = step_;
+    state.tokens_seen = tokens_seen_;
+    state.base_fingerprint = prepared_.base_fingerprint;
+    state.base_path = config_.model.path;
+    state.config_yaml = config_to_yaml(config_);
+    state.git_revision = std::string(git_revision());
+    state.threads = threads_;
+    state.world_size = communicator_.size();
+    progress_->end_line();
+    log_info("saved " + save_checkpoint(config_.train.output, config_.checkpoint, state, prepared_.model, *prepared_.registry,
+                                        optimizer_.state()));
+  }
+  saved_step_ = step_;
+  communicator_.barrier();
+}
+
+}  // namespace lococo

@@ -1,0 +1,73 @@
+// The training loop: train() > train_step() > forward_backward().
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "core/config.h"
+#include "data/dataset.h"
+#include "train/checkpoint.h"
+#include "train/communicator.h"
+#include "train/evaluator.h"
+#include "train/metrics.h"
+#include "train/model_setup.h"
+#include "train/optimizer.h"
+#include "train/progress.h"
+#include "train/sequence_pass.h"
+
+namespace lococo {
+
+/// How a run ended, as the process's exit code says it.
+enum class TrainOutcome { kFinished, kStoppedBySignal };
+
+/// One run on one rank. Step s trains on the sequences with global indices s * sequences_per_step ...; rank r takes those whose index
+/// within the step is r modulo the number of ranks, so the result does not depend on the number of ranks beyond rounding.
+class Trainer {
+ public:
+  /// `evaluator` may be null. Resumes as config.train says. Throws UserError for an output folder that cannot be used.
+  Trainer(const Config& config, PreparedModel prepared, Dataset dataset, std::unique_ptr<Evaluator> evaluator, torch::Device device,
+          Communicator& communicator, int64_t threads);
+
+  TrainOutcome train();
+
+  int64_t step() const { return step_; }  ///< optimizer steps done
+
+ private:
+  struct StepSums {
+    double loss_sum = 0;
+    int64_t targets = 0;
+    int64_t tokens = 0;
+  };
+
+  void resume();
+  StepMetrics train_step();
+  StepSums forward_backward();
+  [[noreturn]] void report_non_finite(const std::vector<torch::Tensor>& losses, const std::vector<int64_t>& first_indices) const;
+  torch::Tensor micro_batch_tokens(const std::vector<int64_t>& global_indices) const;
+  void after_step(const StepMetrics& metrics);
+  void save();
+  void evaluate();
+
+  Config config_;
+  PreparedModel prepared_;
+  Dataset dataset_;
+  std::unique_ptr<Evaluator> evaluator_;
+  torch::Device device_;
+  Communicator& communicator_;
+  int64_t threads_;
+  std::unique_ptr<SequencePass> pass_;
+  AdamW optimizer_;
+  std::unique_ptr<MetricsWriter> metrics_;
+  std::unique_ptr<Progress> progress_;
+  int64_t step_ = 0;
+  int64_t tokens_seen_ = 0;
+  int64_t saved_step_ = -1;
+};
+
+/// Everything lococo-train does: ranks, device, model, data, training. Returns the process's exit code: 0, or 143 when a
+/// signal asked it to save and stop. With several ranks an exception on one ends all of them.
+int run_training(const Config& config);
+
+}  // namespace lococo

@@ -1,0 +1,36 @@
+// A LLaMA small enough for unit tests: grouped-query attention and a linear RoPE factor.
+#pragma once
+
+#include <cstdint>
+
+#include "core/config.h"
+#include "model/llama.h"
+#include "tensor/safetensors_tensor.h"
+
+namespace lococo::testing {
+
+ModelShape tiny_shape();
+
+/// LoCoCo with 8 slots, blocks of 8 and kernels of 3, unrotated keys.
+CacheConfig tiny_cache();
+
+/// Every weight random from `seed` (norms around 1).
+Llama tiny_llama(uint64_t seed, const CacheConfig& cache = {},
+                 const ModelShape& shape = tiny_shape());
+
+/// Adds `stddev` x normal noise from `seed` to every parameter whose name contains `part`.
+void perturb(Llama& model, const std::string& part, double stddev, uint64_t seed);
+
+/// A clone of every parameter by name.
+TensorMap snapshot(Llama& model);
+
+/// Whether two maps hold the same names with the same dtypes and bits.
+bool same_bits(const TensorMap& a, const TensorMap& b);
+
+/// int64 [B, L] tokens from `seed`.
+torch::Tensor random_tokens(int64_t B, int64_t L, uint64_t seed);
+
+/// Final hidden states of all blocks of tokens_BL under the model's cache policy, [B, L, E].
+torch::Tensor blockwise_hidden(Llama& model, const torch::Tensor& tokens_BL);
+
+}  // namespace lococo::testing

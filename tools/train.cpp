@@ -1,0 +1,16 @@
+// lococo-train: tunes what the config names, on one GPU or, under mpirun, on many.
+#include <cstdio>
+
+#include "core/config_yaml.h"
+#include "tools/cli.h"
+#include "train/model_setup.h"
+#include "train/trainer.h"
+
+int main(int argc, char** argv) {
+  return lococo::run_tool("lococo-train", "Tunes a LLaMA-family model for long contexts at constant memory.", argc, argv,
+                          [](const lococo::CommandLine& line, const lococo::Config& config) {
+                            if (!line.dry_run) return lococo::run_training(config);
+                            std::printf("%s%s\n", lococo::config_to_yaml(config).c_str(), lococo::describe_run(config).c_str());
+                            return 0;
+                          });
+}
