@@ -1,6 +1,7 @@
-// Ranks and collectives over MPI; empty-handed in a build without it.
+// Ranks and collectives over MPI.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,11 +12,16 @@ namespace lococo {
 
 bool built_with_mpi();
 
-/// Initialises MPI unless it is. Needs built_with_mpi().
+bool mpi_is_running();  ///< initialised and not yet finalised
+
+/// Initialises MPI unless it is. Needs built_with_mpi(), as all below.
 ProcessRanks start_mpi();
 
+/// One value of every rank (or every rank of this host), in rank order. MPI must be running.
+std::vector<int64_t> mpi_all_gather(int64_t value, bool on_this_host);
+
 /// Collectives over MPI; tensors of a GPU go through host memory. NCCL's communicator builds on it:
-/// MPI carries its numbers, texts and CPU tensors.
+/// MPI carries its numbers, texts and CPU tensors. The destructor finalises MPI.
 class MpiCommunicator : public Communicator {
  public:
   explicit MpiCommunicator(const ProcessRanks& ranks);
@@ -37,11 +43,10 @@ class MpiCommunicator : public Communicator {
   void barrier() override;
   [[noreturn]] void abort(int code) override;
 
-  /// One value of every rank, by rank.
-  std::vector<int64_t> all_gather_int(int64_t value);
-  std::vector<int64_t> all_gather_int_on_host(int64_t value);  ///< by local rank
-
  protected:
+  /// Sums each buffer over the ranks in place: contiguous, float32, on the communicator's device.
+  virtual void sum_buffers(std::vector<torch::Tensor>& buffers);
+
   /// An exception is being thrown that was not when this object was made.
   bool is_unwinding() const;
 
@@ -49,5 +54,7 @@ class MpiCommunicator : public Communicator {
   ProcessRanks ranks_;
   int exceptions_at_start_;
 };
+
+std::unique_ptr<Communicator> make_mpi_communicator(const ProcessRanks& ranks);
 
 }  // namespace lococo

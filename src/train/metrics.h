@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <map>
 #include <memory>
 #include <string>
@@ -31,7 +30,6 @@ class MetricsWriter {
   /// is there once; TensorBoard is told to forget such steps too. Throws UserError for a file that
   /// is not ours or not writable.
   MetricsWriter(const std::string& folder, int64_t resumed_step, bool tensorboard);
-  ~MetricsWriter();
 
   void write(const StepMetrics& metrics);
 

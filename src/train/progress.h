@@ -15,8 +15,8 @@ std::string progress_text(const StepMetrics& metrics, int64_t steps, double eta_
 /// Redraws one line on a terminal; logs a line each `every` steps when stderr is a file or a pipe.
 class Progress {
  public:
-  /// `first_step`: updates made before this run. `enabled`: rank 0 only.
-  Progress(int64_t first_step, int64_t steps, int64_t every, bool enabled);
+  /// `steps`: of the whole run. `enabled`: rank 0 only.
+  Progress(int64_t steps, int64_t every, bool enabled);
   /// Leaves the terminal on a fresh line.
   ~Progress();
   Progress(const Progress&) = delete;
@@ -30,10 +30,10 @@ class Progress {
  private:
   double eta_seconds(int64_t step);
 
-  int64_t first_step_, steps_, every_;
+  int64_t steps_, every_;
   bool enabled_, terminal_;
   bool line_open_ = false;
-  int64_t timed_from_;  ///< the step at whose end the clock started: the first one is slower
+  int64_t timed_from_ = -1;  ///< the step at whose end the clock started; -1: not yet
   std::chrono::steady_clock::time_point start_;
 };
 

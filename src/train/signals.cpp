@@ -1,0 +1,44 @@
+#include "train/signals.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+
+namespace lococo {
+namespace {
+
+// Signal handlers may only touch lock-free atomics.
+std::atomic<int> first_signal{0};
+std::atomic<bool> asked_to_end{false};
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
+
+void handle(int signal) {
+  if (signal != SIGUSR1 && asked_to_end.exchange(true)) _exit(128 + signal);
+  int none = 0;
+  first_signal.compare_exchange_strong(none, signal);
+}
+
+}  // namespace
+
+void install_signal_handlers() {
+  struct sigaction action {};
+  action.sa_handler = handle;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;  // file and network calls go on as if nothing had happened
+  for (int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+  std::signal(SIGXFSZ, SIG_IGN);
+}
+
+std::optional<int> pending_signal() {
+  const int signal = first_signal.load();
+  if (signal == 0) return std::nullopt;
+  return signal;
+}
+
+void clear_pending_signal() {
+  first_signal = 0;
+  asked_to_end = false;
+}
+
+}  // namespace lococo
