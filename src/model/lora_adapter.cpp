@@ -166,6 +166,32 @@ std::map<std::string, torch::Tensor> match(const std::map<std::string, TensorVie
   return matched;
 }
 
+/// adapter_config.json. The names are those of PEFT's LoraConfig.
+std::string config_text(const ModelLora& lora, const std::set<std::string>& modules_to_save,
+                        const std::string& base_path) {
+  // A rank without targets would mean nothing; PEFT wants a positive number all the same.
+  const int64_t rank = std::max<int64_t>(lora.rank, 1);
+  nlohmann::ordered_json config = {{"peft_type", "LORA"},
+                                   {"task_type", "CAUSAL_LM"},
+                                   {"base_model_name_or_path", nullptr},
+                                   {"r", rank},
+                                   {"lora_alpha", alpha_of(lora)},
+                                   {"lora_dropout", 0.0},
+                                   {"target_modules", lora.targets},
+                                   {"modules_to_save", nullptr},
+                                   {"bias", "none"},
+                                   {"fan_in_fan_out", false},
+                                   {"inference_mode", true},
+                                   {"init_lora_weights", true},
+                                   {"use_rslora", false},
+                                   {"use_dora", false},
+                                   {"rank_pattern", nlohmann::ordered_json::object()},
+                                   {"alpha_pattern", nlohmann::ordered_json::object()}};
+  if (!base_path.empty()) config["base_model_name_or_path"] = base_path;
+  if (!modules_to_save.empty()) config["modules_to_save"] = modules_to_save;
+  return config.dump(2) + "\n";
+}
+
 }  // namespace
 
 void save_adapter(Llama& model, const std::string& dir, const std::vector<std::string>& saved_whole,
@@ -186,30 +212,10 @@ void save_adapter(Llama& model, const std::string& dir, const std::vector<std::s
       modules.insert("lm_head");
     }
   }
-  // A rank without targets would mean nothing; PEFT wants a positive number all the same.
-  const int64_t rank = std::max<int64_t>(lora.rank, 1);
-  const nlohmann::ordered_json config = {
-      {"peft_type", "LORA"},
-      {"task_type", "CAUSAL_LM"},
-      {"base_model_name_or_path",
-       origin.base_path.empty() ? nlohmann::ordered_json() : origin.base_path},
-      {"r", rank},
-      {"lora_alpha", alpha_of(lora)},
-      {"lora_dropout", 0.0},
-      {"target_modules", lora.targets},
-      {"modules_to_save", modules.empty() ? nlohmann::ordered_json() : modules},
-      {"bias", "none"},
-      {"fan_in_fan_out", false},
-      {"inference_mode", true},
-      {"init_lora_weights", true},
-      {"use_rslora", false},
-      {"use_dora", false},
-      {"rank_pattern", nlohmann::ordered_json::object()},
-      {"alpha_pattern", nlohmann::ordered_json::object()}};
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
   if (!origin.base_fingerprint.empty()) metadata[kFingerprintKey] = origin.base_fingerprint;
   write_tensors(tensor_path(dir), tensors, metadata);
-  write_text_file(dir + "/adapter_config.json", config.dump(2) + "\n");
+  write_text_file(dir + "/adapter_config.json", config_text(lora, modules, origin.base_path));
 }
 
 void load_adapter(Llama& model, const std::string& dir) {
