@@ -1,5 +1,5 @@
-// Parity with the official LoCoCo code on the small run in tests/golden/ (its README.md says how it was made): the one comparison
-// with the official code that needs no file outside the repository.
+// Parity with the official LoCoCo code on the small run in tests/golden/ (its README.md says how it
+// was made): the one comparison with the official code that needs no file outside the repository.
 #include <filesystem>
 #include <string>
 
@@ -12,7 +12,8 @@ using namespace lococo::testing;
 namespace {
 
 OfficialCase golden_case() {
-  return read_official_case(std::filesystem::path(LOCOCO_SOURCE_DIR) / "tests" / "golden" / "lococo-small.json");
+  return read_official_case(std::filesystem::path(LOCOCO_SOURCE_DIR) / "tests" / "golden" /
+                            "lococo-small.json");
 }
 
 }  // namespace
@@ -32,10 +33,14 @@ TEST_CASE("the golden run covers a compressed cache in every layer", "[golden]")
     CHECK(official.tensors.contains("block" + std::to_string(block) + ".loss"));
   }
   for (int64_t layer = 0; layer < official.shape.num_layers; ++layer) {
-    const auto prefix = "block" + std::to_string(blocks - 1) + ".layer" + std::to_string(layer) + ".";
+    const auto prefix =
+        "block" + std::to_string(blocks - 1) + ".layer" + std::to_string(layer) + ".";
     INFO(prefix);
-    CHECK(official.tensors.at(prefix + "keys").size(2) == official.cache.slots + official.cache.block);
-    CHECK(official.tensors.at(prefix + "values").size(2) == official.cache.slots + official.cache.block);
-    CHECK(official.tensors.at(prefix + "hh_scores").size(2) == official.cache.slots + official.cache.block);
+    CHECK(official.tensors.at(prefix + "keys").size(2) ==
+          official.cache.slots + official.cache.block);
+    CHECK(official.tensors.at(prefix + "values").size(2) ==
+          official.cache.slots + official.cache.block);
+    CHECK(official.tensors.at(prefix + "hh_scores").size(2) ==
+          official.cache.slots + official.cache.block);
   }
 }
