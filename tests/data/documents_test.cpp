@@ -1,0 +1,168 @@
+#include "data/documents.h"
+
+#include <zstd.h>
+
+#include <filesystem>
+
+#include "core/files.h"
+#include "data/line_reader.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/user_error.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+
+namespace {
+
+using Documents = std::vector<std::pair<std::string, std::string>>;
+
+Documents documents_of(const std::string& path, const std::string& text_field = "text") {
+  Documents documents;
+  for_each_document(path, text_field, [&](const std::string& name, std::string&& text) {
+    documents.emplace_back(name, std::move(text));
+  });
+  return documents;
+}
+
+std::string error_of(const std::string& path) {
+  return user_error_of([&] { documents_of(path); });
+}
+
+std::string compressed(const std::string& text) {
+  std::string out(ZSTD_compressBound(text.size()), '\0');
+  out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 3));
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("A text file is one document", "[data]") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", "one\ntwo\n");
+  CHECK(documents_of(folder / "a.txt") == Documents{{"a.txt", "one\ntwo\n"}});
+}
+
+TEST_CASE("A folder gives its files in the order of their relative names", "[data]") {
+  const TemporaryFolder folder;
+  folder.make("sub");
+  write_text_file(folder / "b.txt", "b");
+  write_text_file(folder / "a.md", "a");
+  write_text_file(folder / "Z.txt", "Z");
+  write_text_file(folder / "sub/x.txt", "x");
+  write_text_file(folder / "c.jsonl", "{\"text\": \"c1\"}\n{\"text\": \"c2\"}");
+  write_text_file(folder / ".hidden", "no");
+  write_text_file(folder / "b.txt.0123.tokens", "ours");
+  const Documents expected{{"Z.txt", "Z"},      {"a.md", "a"},       {"b.txt", "b"},
+                           {"c.jsonl:1", "c1"}, {"c.jsonl:2", "c2"}, {"sub/x.txt", "x"}};
+  CHECK(documents_of(folder.path()) == expected);
+  CHECK(documents_of(folder.path() + "/") == expected);
+}
+
+TEST_CASE("Each record of a JSONL file is a document and blank lines are none", "[data]") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.jsonl",
+                  "{\"text\": \"x \\u00e9\", \"id\": 1}\r\n\n  \n{\"body\":2,\"text\":\"\"}\n");
+  CHECK(documents_of(folder / "a.jsonl") ==
+        Documents{{"a.jsonl:1", "x \u00e9"}, {"a.jsonl:4", ""}});
+  write_text_file(folder / "b.jsonl", "{\"body\": \"y\"}");
+  CHECK(documents_of(folder / "b.jsonl", "body") == Documents{{"b.jsonl:1", "y"}});
+}
+
+TEST_CASE("A compressed JSONL file reads like a plain one, in several frames too", "[data]") {
+  const TemporaryFolder folder;
+  std::string first, second;
+  Documents expected;
+  for (int i = 1; i <= 20000; ++i) {
+    const std::string text = "record " + std::to_string(i * 7919);
+    (i <= 9000 ? first : second) += "{\"text\": \"" + text + "\"}\n";
+    expected.emplace_back("a.jsonl.zst:" + std::to_string(i), text);
+  }
+  write_text_file(folder / "a.jsonl.zst", compressed(first) + compressed(second));
+  CHECK(documents_of(folder / "a.jsonl.zst") == expected);
+}
+
+TEST_CASE("A damaged or cut compressed file is refused", "[data]") {
+  const TemporaryFolder folder;
+  std::string lines;
+  for (int i = 0; i < 5000; ++i) lines += "{\"text\": \"" + std::to_string(i * i) + "\"}\n";
+  const std::string good = compressed(lines);
+  write_text_file(folder / "cut.jsonl.zst", good.substr(0, good.size() - 5));
+  CHECK_CONTAINS(error_of(folder / "cut.jsonl.zst"), "cut off");
+  write_text_file(folder / "text.jsonl.zst", lines);
+  CHECK_CONTAINS(error_of(folder / "text.jsonl.zst"), "damaged zstd file");
+  write_text_file(folder / "empty.jsonl.zst", "");
+  CHECK_CONTAINS(error_of(folder / "empty.jsonl.zst"), "holds no records");
+}
+
+TEST_CASE("Errors of documents name the file and the place", "[data]") {
+  const TemporaryFolder folder;
+  const auto error_for = [&](const std::string& name, const std::string& content) {
+    write_text_file(folder / name, content);
+    return error_of(folder / name);
+  };
+  CHECK_CONTAINS(error_of(folder / "none.txt"), "none.txt: no such file");
+  CHECK_CONTAINS(error_for("empty.txt", ""), "empty.txt: the file is empty");
+  CHECK_CONTAINS(error_for("latin1.txt", "caf\xE9 au lait"), "byte 3 is not UTF-8");
+  CHECK_CONTAINS(error_for("a.pdf", "x"), "unknown kind of file");
+  CHECK_CONTAINS(error_for("empty.jsonl", "\n \n"), "holds no records");
+  CHECK_CONTAINS(error_for("a.jsonl", "{\"text\":\"x\"}\n{\"text\": oops}\n"),
+                 "a.jsonl:2: malformed JSON at byte 10");
+  CHECK_CONTAINS(error_for("b.jsonl", "{\"text\":\"x\"}\n{\"txt\": \"y\"}"),
+                 "b.jsonl:2: the record has no key 'text'");
+  CHECK_CONTAINS(error_for("c.jsonl", "{\"text\": 5}"), "holds no text but number");
+  CHECK_CONTAINS(error_for("d.jsonl", "[1]"), "d.jsonl:1: not a JSON object but array");
+  CHECK_CONTAINS(error_for("e.jsonl", "{\"text\":\"x\"}\n{\"text\":\"\xFF\"}"),
+                 "e.jsonl:2: byte 22 of the text is not UTF-8");
+  CHECK_CONTAINS(error_for("f.jsonl", "{\"text\": \"\\ud800\"}"), "f.jsonl:1: malformed JSON");
+  CHECK_CONTAINS(error_of(folder.make("hollow")), "the folder holds no documents");
+}
+
+TEST_CASE("A folder with a file that is no document is refused, not half read", "[data]") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", "a");
+  write_text_file(folder / "notes.csv", "1,2");
+  CHECK_CONTAINS(error_of(folder.path()), "notes.csv: not a document");
+}
+
+TEST_CASE("A folder that links to itself is refused", "[data]") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", "a");
+  std::filesystem::create_directory_symlink(".", folder / "loop");
+  CHECK_CONTAINS(error_of(folder.path()), "folders deep");
+}
+
+TEST_CASE("UTF-8 is checked strictly and the first bad byte is named", "[data]") {
+  CHECK(find_invalid_utf8("plain \u00e9 \u65e5 \U0001F642") == std::string::npos);
+  CHECK(find_invalid_utf8(std::string("nul \0 byte", 10)) == std::string::npos);
+  CHECK(find_invalid_utf8("ab\x80") == 2);            // continuation without a lead
+  CHECK(find_invalid_utf8("a\xC3") == 1);             // cut off
+  CHECK(find_invalid_utf8("\xC0\xAF") == 0);          // overlong
+  CHECK(find_invalid_utf8("\xE0\x9F\xBF") == 0);      // overlong
+  CHECK(find_invalid_utf8("x\xED\xA0\x80") == 1);     // surrogate
+  CHECK(find_invalid_utf8("\xF0\x8F\xBF\xBF") == 0);  // overlong
+  CHECK(find_invalid_utf8("\xF4\x90\x80\x80") == 0);  // above U+10FFFF
+  CHECK(find_invalid_utf8("\xF4\x8F\xBF\xBF") == std::string::npos);
+}
+
+TEST_CASE("A line reader counts lines and bytes and stops at a line that is too long", "[data]") {
+  const TemporaryFolder folder;
+  // The second line crosses the reader's buffer of 1 MiB.
+  const std::string big(3 << 20, 'x');
+  write_text_file(folder / "a", "one\n" + big + "\n\nlast");
+  LineReader reader(folder / "a");
+  std::string line;
+  REQUIRE(reader.next(&line));
+  CHECK((line == "one" && reader.line_number() == 1 && reader.line_offset() == 0));
+  REQUIRE(reader.next(&line));
+  CHECK((line == big && reader.line_offset() == 4));
+  REQUIRE(reader.next(&line));
+  CHECK((line.empty() && reader.line_number() == 3));
+  REQUIRE(reader.next(&line));
+  CHECK((line == "last" && reader.line_offset() == 4 + big.size() + 2));
+  CHECK_FALSE(reader.next(&line));
+
+  LineReader limited(folder / "a", 1000);
+  REQUIRE(limited.next(&line));
+  CHECK_CONTAINS(user_error_of([&] { limited.next(&line); }), ":2: line longer than 1000 bytes");
+}

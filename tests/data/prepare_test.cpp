@@ -1,0 +1,275 @@
+#include "data/prepare.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "core/files.h"
+#include "core/log.h"
+#include "data/parallel_tokenizer.h"
+#include "tests/data/tiny_tokenizer.h"
+#include "tests/data/token_samples.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/user_error.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A folder with a tokenizer, a source folder of three texts and a config that points at a cache.
+struct Workplace {
+  Workplace() {
+    configure_log(LogLevel::kError, true);
+    write_tiny_tokenizer(folder / "t.model");
+    folder.make("books");
+    write_text_file(folder / "books/b.txt", "hello world");
+    write_text_file(folder / "books/a.txt", "abc");
+    write_text_file(folder / "books/c.jsonl", "{\"text\": \"xyz\"}\n{\"text\": \"\"}\n");
+    config.cache_dir = folder / "cache";
+    source.path = folder / "books";
+  }
+  ~Workplace() { configure_log(LogLevel::kInfo, true); }
+
+  std::string prepare() const {
+    return prepare_source(source, config, Tokenizer(folder / "t.model"));
+  }
+  size_t num_cached() const {
+    size_t count = 0;
+    for (const auto& entry : fs::directory_iterator(config.cache_dir))
+      count += entry.exists() ? 1 : 0;
+    return count;
+  }
+
+  TemporaryFolder folder;
+  DataConfig config;
+  DataSource source;
+};
+
+std::vector<int32_t> document(const TokenFile& file, int64_t i) {
+  std::vector<int32_t> ids;
+  for (int64_t t = file.document_begin(i); t < file.document_end(i); ++t)
+    ids.push_back(file.token(t));
+  return ids;
+}
+
+std::vector<int32_t> framed(const std::string& text) {
+  std::vector<int32_t> ids = text.empty() ? std::vector<int32_t>{} : tiny_ids(text);
+  ids.insert(ids.begin(), 1);
+  ids.push_back(2);
+  return ids;
+}
+
+/// When the file was made: a new one is a new inode.
+uint64_t inode(const std::string& path) {
+  struct stat info {};
+  REQUIRE(::stat(path.c_str(), &info) == 0);
+  return info.st_ino;
+}
+
+}  // namespace
+
+TEST_CASE("Preparing a folder gives BOS, ids, EOS of each document in name order", "[data]") {
+  const Workplace place;
+  const TokenFile file(place.prepare());
+  file.verify_checksum();
+  REQUIRE(file.num_documents() == 4);
+  CHECK(file.document_name(0) == "a.txt");
+  CHECK(file.document_name(1) == "b.txt");
+  CHECK(file.document_name(2) == "c.jsonl:1");
+  CHECK(document(file, 0) == framed("abc"));
+  CHECK(document(file, 1) == framed("hello world"));
+  CHECK(document(file, 2) == framed("xyz"));
+  CHECK(document(file, 3) == framed(""));
+  CHECK(file.vocab_size() == 30);
+}
+
+TEST_CASE("BOS and EOS are left out when the config says so", "[data]") {
+  Workplace place;
+  place.config.add_bos = false;
+  CHECK(document(TokenFile(place.prepare()), 0) == std::vector<int32_t>{3, 4, 5, 6, 2});
+  place.config.add_eos = false;
+  CHECK(document(TokenFile(place.prepare()), 0) == std::vector<int32_t>{3, 4, 5, 6});
+  CHECK(place.num_cached() == 2);  // other options do not push each other out
+}
+
+TEST_CASE("A prepared source is used again until something changes", "[data]") {
+  const Workplace place;
+  const std::string path = place.prepare();
+  const uint64_t first = inode(path);
+  CHECK(place.prepare() == path);
+  CHECK(inode(path) == first);
+
+  SECTION("a text of the same length at another time") {
+    write_text_file(place.folder / "books/a.txt", "abd");
+    fs::last_write_time(place.folder / "books/a.txt",
+                        fs::file_time_type::clock::now() + std::chrono::seconds(5));
+    CHECK(place.prepare() == path);
+    CHECK(document(TokenFile(path), 0) == framed("abd"));
+  }
+  SECTION("a new text") {
+    write_text_file(place.folder / "books/0.txt", "new");
+    CHECK(place.prepare() == path);
+    CHECK(TokenFile(path).num_documents() == 5);
+  }
+  SECTION("a renamed text") {
+    fs::rename(place.folder / "books/a.txt", place.folder / "books/z.txt");
+    CHECK(place.prepare() == path);
+    CHECK(document(TokenFile(path), 3) == framed("abc"));
+  }
+  SECTION("a damaged token file") {
+    write_text_file(path, read_text_file(path).substr(0, 120));
+    CHECK(place.prepare() == path);
+    TokenFile(path).verify_checksum();
+  }
+  SECTION("another tokenizer gets a file of its own") {
+    write_tiny_tokenizer(place.folder / "t.model", /*with_bos=*/false);
+    DataConfig config = place.config;
+    config.add_bos = config.add_eos = false;
+    CHECK(prepare_source(place.source, config, Tokenizer(place.folder / "t.model")) != path);
+  }
+}
+
+TEST_CASE("Without a cache folder the token file lies beside the source", "[data]") {
+  Workplace place;
+  place.config.cache_dir = "";
+  const std::string path = place.prepare();
+  CHECK(fs::equivalent(fs::path(path).parent_path(), place.folder.path()));
+  CHECK(fs::path(path).filename().string().starts_with("books."));
+  // A file inside the folder leaves its token file there, which is no document of the folder.
+  DataSource one;
+  one.path = place.folder / "books/a.txt";
+  prepare_source(one, place.config, Tokenizer(place.folder / "t.model"));
+  CHECK(TokenFile(place.prepare()).num_documents() == 4);
+}
+
+TEST_CASE("A source that cannot be written beside asks for a cache folder", "[data]") {
+  if (geteuid() == 0) SKIP("root may write everywhere");
+  Workplace place;
+  place.config.cache_dir = "";
+  fs::permissions(place.folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
+  const std::string line = user_error_of([&] { place.prepare(); });
+  fs::permissions(place.folder.path(), fs::perms::owner_all);
+  CHECK_CONTAINS(line, "data.cache_dir");
+}
+
+TEST_CASE("A cache folder that is a file is refused by name", "[data]") {
+  Workplace place;
+  place.config.cache_dir = place.folder / "t.model";
+  CHECK_CONTAINS(user_error_of([&] { place.prepare(); }), "t.model");
+}
+
+TEST_CASE("A bad document stops preparing and leaves no token file", "[data]") {
+  const Workplace place;
+  write_text_file(place.folder / "books/d.txt", "bad \xFF");
+  CHECK_CONTAINS(user_error_of([&] { place.prepare(); }), "d.txt: byte 4 is not UTF-8");
+  CHECK(place.num_cached() == 0);
+}
+
+TEST_CASE("A token file as a source must be of the tokenizer", "[data]") {
+  Workplace place;
+  const std::string path = place.prepare();
+  place.source.path = path;
+  CHECK(place.prepare() == path);
+  CHECK(prepare_source(place.source, place.config, nullptr) == path);
+  place.source.path = write_tokens(place.folder / "other.tokens", {{1, 2}}, 30);
+  CHECK_CONTAINS(user_error_of([&] { place.prepare(); }), "another tokenizer");
+}
+
+TEST_CASE("Text without a tokenizer and missing sources are refused", "[data]") {
+  Workplace place;
+  CHECK_CONTAINS(user_error_of([&] { prepare_source(place.source, place.config, nullptr); }),
+                 "data.tokenizer");
+  place.source.path = place.folder / "none";
+  CHECK_CONTAINS(user_error_of([&] { place.prepare(); }), "none: no such file");
+}
+
+TEST_CASE("A tokenizer without BOS is refused unless BOS is not asked for", "[data]") {
+  Workplace place;
+  write_tiny_tokenizer(place.folder / "t.model", /*with_bos=*/false);
+  CHECK_CONTAINS(user_error_of([&] { place.prepare(); }), "data.add_bos");
+  place.config.add_bos = false;
+  CHECK_CONTAINS(user_error_of([&] { place.prepare(); }), "data.add_eos");
+  place.config.add_eos = false;
+  CHECK(document(TokenFile(place.prepare()), 0) == tiny_ids("abc"));
+}
+
+TEST_CASE("Opening sources checks their tokens against the model's vocabulary", "[data]") {
+  Workplace place;
+  const Tokenizer tokenizer(place.folder / "t.model");
+  CHECK(open_sources({place.source}, place.config, &tokenizer, 30).size() == 1);
+  CHECK_CONTAINS(user_error_of([&] { open_sources({place.source}, place.config, &tokenizer, 20); }),
+                 "beyond the vocabulary of 20");
+  const uint16_t ids[] = {5, 6, 7, 40, 3, 2, 1};
+  write_text_file(place.folder / "raw.bin", std::string(reinterpret_cast<const char*>(ids), 14));
+  DataSource raw;
+  raw.path = place.folder / "raw.bin";
+  CHECK_CONTAINS(user_error_of([&] { open_sources({raw}, place.config, nullptr, 50); }),
+                 "data.raw_dtype");
+  place.config.raw_dtype = RawTokenType::kUint16;
+  CHECK(open_sources({raw}, place.config, nullptr, 50).front()->num_tokens() == 7);
+  CHECK_CONTAINS(user_error_of([&] { open_sources({raw}, place.config, nullptr, 40); }),
+                 "token 3 is id 40");
+}
+
+TEST_CASE("An opened dataset draws from text and raw tokens by weight", "[data]") {
+  Workplace place;
+  const Tokenizer tokenizer(place.folder / "t.model");
+  write_text_file(place.folder / "raw.bin", std::string(200, '\x05'));
+  DataSource raw;
+  raw.path = place.folder / "raw.bin";
+  raw.weight = 3.0;
+  place.config.raw_dtype = RawTokenType::kUint16;
+  place.config.context_length = 8;
+  const Dataset dataset = open_dataset({place.source, raw}, place.config, &tokenizer, 0x506);
+  int64_t raw_sequences = 0;
+  for (int64_t i = 0; i < 400; ++i) {
+    const Sequence sequence = dataset.sequence(1, i);
+    REQUIRE(sequence.tokens.size() == 9);
+    if (sequence.source == 1) ++raw_sequences;
+    CHECK((sequence.tokens[0] == 0x505) == (sequence.source == 1));
+  }
+  CHECK(raw_sequences == 300);
+}
+
+TEST_CASE("Parallel tokenising keeps the order of documents for any number of threads", "[data]") {
+  const Workplace place;
+  const Tokenizer tokenizer(place.folder / "t.model");
+  const int64_t threads = GENERATE(int64_t{1}, int64_t{5});
+  std::vector<std::pair<std::string, std::vector<int32_t>>> got;
+  ParallelTokenizer parallel(
+      tokenizer, true, true,
+      [&](const std::string& name, const std::vector<int32_t>& ids) {
+        got.emplace_back(name, ids);
+      },
+      threads);
+  std::vector<std::string> texts;
+  for (int i = 0; i < 3000; ++i) {
+    // Some are larger than a batch, so that later ones are ready before them.
+    texts.emplace_back(i % 500 == 0 ? 400000 : i % 97, static_cast<char>('a' + i % 26));
+    parallel.add(std::to_string(i), std::string(texts.back()));
+  }
+  parallel.finish();
+  REQUIRE(got.size() == 3000);
+  for (size_t i = 0; i < 3000; ++i) {
+    REQUIRE(got[i].first == std::to_string(i));
+    REQUIRE(got[i].second == framed(texts[i]));
+  }
+}
+
+TEST_CASE("An exception of the sink leaves the parallel tokenizer without hanging", "[data]") {
+  const Workplace place;
+  const Tokenizer tokenizer(place.folder / "t.model");
+  ParallelTokenizer parallel(
+      tokenizer, true, true,
+      [](const std::string&, const std::vector<int32_t>&) { throw std::runtime_error("full"); }, 3);
+  const auto add_all = [&] {
+    for (int i = 0; i < 1000; ++i) parallel.add("x", std::string(100000, 'a'));
+    parallel.finish();
+  };
+  CHECK_THROWS_WITH(add_all(), "full");
+}
