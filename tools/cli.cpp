@@ -89,7 +89,7 @@ int report(const std::string& name, const std::string& message, int code) {
 
 int run_tool(const std::string& name, const std::string& description, int argc,
              const char* const* argv,
-             const std::function<void(const CommandLine&, const Config&)>& run) {
+             const std::function<int(const CommandLine&, const Config&)>& run) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   bool debug = false;
@@ -97,8 +97,7 @@ int run_tool(const std::string& name, const std::string& description, int argc,
     const std::optional<CommandLine> line = parse(name, description, argc, argv);
     if (!line) return 0;
     debug = line->debug;
-    run(*line, read_config_of(*line));
-    return 0;
+    return run(*line, read_config_of(*line));
   } catch (const UserError& error) {
     return report(name, error.what(), 2);
   } catch (const std::exception& error) {

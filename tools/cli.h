@@ -18,13 +18,13 @@ struct CommandLine {
 };
 
 /// Reads the command line and the config and calls `run`; returns the exit code of the process.
-///   0  done; also --help, --version and --reference
+///   what `run` returns; 0 for --help, --version and --reference
 ///   2  the user's fault: one line on stderr, "NAME: error: ..."
 ///   1  our fault: one line on stderr; the full text with --debug
 /// Ignores SIGPIPE and SIGXFSZ, so that writing to a closed pipe or a full disk is an error that
 /// can be reported.
 int run_tool(const std::string& name, const std::string& description, int argc,
              const char* const* argv,
-             const std::function<void(const CommandLine&, const Config&)>& run);
+             const std::function<int(const CommandLine&, const Config&)>& run);
 
 }  // namespace lococo

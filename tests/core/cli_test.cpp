@@ -1,0 +1,146 @@
+#include "tools/cli.h"
+
+#include <iostream>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "core/build_info.h"
+#include "core/config_yaml.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+
+using lococo::CommandLine;
+using lococo::Config;
+using lococo::testing::TemporaryFolder;
+
+namespace {
+
+struct Outcome {
+  int code = -1;
+  std::string out;
+  std::string err;
+  bool ran = false;
+  CommandLine line;
+  Config config;
+};
+
+Outcome run(
+    std::vector<const char*> arguments, const std::function<void()>& body = [] {}) {
+  arguments.insert(arguments.begin(), "lococo-test");
+  Outcome outcome;
+  std::ostringstream out, err;
+  std::streambuf* const old_out = std::cout.rdbuf(out.rdbuf());
+  std::streambuf* const old_err = std::cerr.rdbuf(err.rdbuf());
+  outcome.code =
+      lococo::run_tool("lococo-test", "Tests things.", static_cast<int>(arguments.size()),
+                       arguments.data(), [&](const CommandLine& line, const Config& config) {
+                         outcome.ran = true;
+                         outcome.line = line;
+                         outcome.config = config;
+                         body();
+                         return 0;
+                       });
+  std::cout.rdbuf(old_out);
+  std::cerr.rdbuf(old_err);
+  outcome.out = out.str();
+  outcome.err = err.str();
+  return outcome;
+}
+
+}  // namespace
+
+TEST_CASE("a tool gets the config with its overrides", "[core][cli]") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "x.yaml";
+  lococo::write_text_file(path, "cache: {slots: 64, block: 32}\n");
+  const Outcome outcome = run({path.c_str(), "cache.slots=128", "--dry-run", "data.train=[a, b]"});
+  CHECK(outcome.code == 0);
+  CHECK(outcome.err.empty());
+  REQUIRE(outcome.ran);
+  CHECK(outcome.line.config_path == path);
+  CHECK(outcome.line.overrides == std::vector<std::string>{"cache.slots=128", "data.train=[a, b]"});
+  CHECK(outcome.line.dry_run);
+  CHECK_FALSE(outcome.line.debug);
+  CHECK(outcome.config.cache.slots == 128);
+  CHECK(outcome.config.cache.block == 32);
+  CHECK(outcome.config.data.train.size() == 2);
+}
+
+TEST_CASE("the exit code is what the tool returns", "[core][cli]") {
+  const char* const arguments[] = {"lococo-test", "cache.slots=8"};
+  const auto stopped = [](const CommandLine&, const Config&) { return 75; };
+  CHECK(lococo::run_tool("lococo-test", "Tests things.", 2, arguments, stopped) == 75);
+}
+
+TEST_CASE("overrides alone need no config file", "[core][cli]") {
+  const Outcome outcome = run({"cache.slots=128", "--debug"});
+  CHECK(outcome.code == 0);
+  CHECK(outcome.line.config_path.empty());
+  CHECK(outcome.config.cache.slots == 128);
+  CHECK(outcome.config.log.level == "debug");
+}
+
+TEST_CASE("a config file may have '=' in its path", "[core][cli]") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "lr=1.yaml";
+  lococo::write_text_file(path, "cache: {slots: 64}\n");
+  CHECK(run({path.c_str()}).config.cache.slots == 64);
+}
+
+TEST_CASE("help, version and reference are printed and nothing runs", "[core][cli]") {
+  const Outcome help = run({"--help"});
+  CHECK(help.code == 0);
+  CHECK_FALSE(help.ran);
+  CHECK(help.out.find("Tests things.") != std::string::npos);
+  CHECK(help.out.find("--dry-run") != std::string::npos);
+  const Outcome version = run({"--version"});
+  CHECK(version.code == 0);
+  CHECK_FALSE(version.ran);
+  CHECK(version.out == lococo::build_description() + "\n");
+  const Outcome reference = run({"--reference"});
+  CHECK(reference.code == 0);
+  CHECK_FALSE(reference.ran);
+  CHECK(reference.out == lococo::reference_config());
+}
+
+TEST_CASE("mistakes on the command line give one line and exit code 2", "[core][cli]") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "x.yaml";
+  lococo::write_text_file(path, "");
+  const std::vector<std::vector<const char*>> cases = {
+      {},
+      {"--dryrun"},
+      {path.c_str(), "cache.slots"},
+      {path.c_str(), "cache.slot=3"},
+      {path.c_str(), "=3"},
+      {"/none/x.yaml"},
+      {"cache.slots=0"},
+  };
+  for (const auto& arguments : cases) {
+    const Outcome outcome = run(arguments);
+    INFO(outcome.err);
+    CHECK(outcome.code == 2);
+    CHECK_FALSE(outcome.ran);
+    CHECK(outcome.err.rfind("lococo-test: error: ", 0) == 0);
+    CHECK(outcome.err.find('\n') == outcome.err.size() - 1);
+  }
+  CHECK(run({path.c_str(), "cache.slots"}).err.find("argument \"cache.slots\"") !=
+        std::string::npos);
+}
+
+TEST_CASE("the user's errors of a tool give exit code 2, ours 1", "[core][cli]") {
+  const Outcome user = run({"cache.slots=8"}, [] { throw lococo::UserError("a.txt: is empty"); });
+  CHECK(user.code == 2);
+  CHECK(user.err == "lococo-test: error: a.txt: is empty\n");
+  const auto fail = [] { throw std::runtime_error("broken\nframe 1\nframe 2"); };
+  const Outcome ours = run({"cache.slots=8"}, fail);
+  CHECK(ours.code == 1);
+  CHECK(ours.err == "lococo-test: error: broken (internal; --debug says more)\n");
+  const Outcome full = run({"cache.slots=8", "--debug"}, fail);
+  CHECK(full.code == 1);
+  CHECK(full.err == "lococo-test: error: broken\nframe 1\nframe 2\n");
+}

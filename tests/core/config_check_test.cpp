@@ -1,0 +1,160 @@
+#include <string>
+#include <vector>
+
+#include "core/config_yaml.h"
+#include "tests/support/catch.h"
+#include "tests/support/user_error.h"
+
+using lococo::parse_config;
+using lococo::testing::user_error_of;
+
+namespace {
+
+/// The error of a YAML text in flow style, in one line.
+std::string error_of(const std::string& yaml) {
+  return user_error_of([&] { parse_config(yaml, "x.yaml"); });
+}
+
+void check_accepted(const std::string& yaml) {
+  INFO(yaml);
+  CHECK_NOTHROW(parse_config(yaml, "x.yaml"));
+}
+
+}  // namespace
+
+TEST_CASE("a combination names the line of the key that it is about", "[core][config]") {
+  CHECK(error_of("cache:\n  policy: streaming\n  slots: 4\n  sinks: 4\n") ==
+        "x.yaml:4: cache.sinks: 4 leave none of the 4 slots for the newest tokens; use fewer sinks "
+        "or more slots");
+  // A default has no line.
+  CHECK_CONTAINS(error_of("cache: {policy: lococo, slots: 1}"), "x.yaml: cache.keep_fraction: ");
+  CHECK_CONTAINS(user_error_of([] { lococo::load_config("", {"tune.conv=1"}); }),
+                 "override tune.conv=1: tune.conv: ");
+}
+
+TEST_CASE("sinks and newest tokens must fit into the slots that keep tokens", "[core][config]") {
+  const std::string lococo =
+      error_of("cache: {policy: lococo, slots: 128, keep_fraction: 0.25, sinks: 4, local: 64}");
+  CHECK_CONTAINS(lococo, "cache.local: 4 sinks and 64 newest tokens do not fit into the 32 of 128");
+  CHECK_CONTAINS(lococo, "96 hold mixtures");
+  CHECK_CONTAINS(lococo, "a larger cache.keep_fraction");
+  CHECK_CONTAINS(error_of("cache: {policy: h2o, slots: 64, sinks: 4, local: 61}"),
+                 "do not fit into the 64 of 64 slots");
+  check_accepted("cache: {policy: lococo, slots: 128, keep_fraction: 0.75, sinks: 4, local: 64}");
+  check_accepted("cache: {policy: h2o, slots: 64, keep_fraction: 0.1, sinks: 4, local: 60}");
+  check_accepted("cache: {policy: streaming, slots: 5, sinks: 4}");
+  check_accepted("cache: {policy: none, slots: 4, sinks: 400}");
+}
+
+TEST_CASE("the convolution must have an odd kernel and something to fill", "[core][config]") {
+  CHECK_CONTAINS(error_of("cache: {kernel_size: 20}"), "cache.kernel_size: 20 must be odd; use 21");
+  CHECK_CONTAINS(error_of("cache: {policy: lococo, keep_fraction: 1.0}"),
+                 "cache.keep_fraction: leaves no slot for mixtures");
+  CHECK_CONTAINS(error_of("cache: {policy: lococo, expand: 2}"), "cache.expand: has no effect");
+  check_accepted("cache: {policy: lococo, expand: 2, conv_layers: 2, kernel_size: 1}");
+}
+
+TEST_CASE("what this version does not have is refused and not ignored", "[core][config]") {
+  CHECK_CONTAINS(error_of("cache: {bptt_blocks: 2}"), "cache.bptt_blocks: only 1 is available in");
+  CHECK_CONTAINS(error_of("cache: {distill: 0.1}"), "cache.distill: only 0 is available in");
+}
+
+TEST_CASE("unrotated keys refuse RoPE scaling", "[core][config]") {
+  const std::string cache = "cache: {policy: lococo, keys: unrotated}\n";
+  const std::string scaling = "model: {rope_scaling: {type: linear, factor: 8}}\n";
+  CHECK_CONTAINS(error_of(cache + scaling), "x.yaml:2: model.rope_scaling: RoPE scaling does harm");
+  const std::string shape =
+      "vocab_size: 8, hidden_size: 8, intermediate_size: 8, num_hidden_layers: 1, "
+      "num_attention_heads: 2";
+  CHECK_CONTAINS(
+      error_of(cache + "model: {init: {" + shape + ", rope_scaling: {type: dynamic, factor: 2}}}"),
+      "model.init.rope_scaling: RoPE scaling does harm");
+  check_accepted(cache + "model: {rope_scaling: {type: linear, factor: 1}}");
+  check_accepted(cache + "model: {rope_scaling: {type: default}}");
+  check_accepted("cache: {policy: lococo, keys: rotated}\n" + scaling);
+  check_accepted("cache: {policy: none, keys: unrotated}\n" + scaling);
+}
+
+TEST_CASE("only lococo has convolutions to train", "[core][config]") {
+  CHECK_CONTAINS(error_of("cache: {policy: h2o}\ntune: {conv: 1e-3}"),
+                 "x.yaml:2: tune.conv: only cache.policy lococo has these weights");
+  CHECK_CONTAINS(error_of("tune: {normalizer: 1e-3}"), "tune.normalizer: only cache.policy lococo");
+  check_accepted("tune: {conv: 0}");
+  check_accepted("cache: {policy: lococo}\ntune: {conv: 1e-3, normalizer: 1e-3}");
+}
+
+TEST_CASE("training all weights excludes groups of them", "[core][config]") {
+  for (const char* group : {"lora", "embed", "norm"}) {
+    const std::string line = error_of(std::string("tune: {all: 1e-4, ") + group + ": 1e-4}");
+    CHECK_CONTAINS(line, std::string("tune.") + group + ": overlaps with tune.all");
+  }
+  check_accepted("tune: {all: 0, lora: 1e-4, embed: 1e-4, norm: 1e-4}");
+  check_accepted("cache: {policy: lococo}\ntune: {all: 1e-4, conv: 1e-3}");
+}
+
+TEST_CASE("LoRA targets are projections, each once", "[core][config]") {
+  CHECK_CONTAINS(error_of("tune: {lora_targets: [q_proj, w_proj]}"),
+                 "\"w_proj\" is not a projection");
+  CHECK_CONTAINS(error_of("tune: {lora_targets: [q_proj, q_proj]}"), "q_proj is listed twice");
+  CHECK_CONTAINS(error_of("tune: {lora: 1e-4, lora_targets: []}"), "tune.lora_targets: is empty");
+  check_accepted("tune: {lora: 1e-4, lora_targets: down_proj}");
+  check_accepted("tune: {lora_targets: []}");
+}
+
+TEST_CASE("steps and batches must fit together", "[core][config]") {
+  CHECK_CONTAINS(error_of("train: {sequences_per_step: 4, micro_batch: 5}"),
+                 "train.micro_batch: 5 is more than the 4 of train.sequences_per_step");
+  CHECK_CONTAINS(error_of("train: {steps: 4, warmup_steps: 5}"),
+                 "train.warmup_steps: 5 is more than the 4 of train.steps");
+  check_accepted("train: {sequences_per_step: 4, micro_batch: 4, steps: 4, warmup_steps: 4}");
+}
+
+TEST_CASE("the pass must suit the cache policy", "[core][config]") {
+  CHECK_CONTAINS(error_of("cache: {policy: h2o}\ntrain: {pass: full_sequence}"),
+                 "x.yaml:2: train.pass: full_sequence has no cache to compress");
+  CHECK_CONTAINS(error_of("train: {pass: blockwise}"),
+                 "train.pass: blockwise needs a cache.policy");
+  check_accepted("train: {pass: full_sequence}");
+  check_accepted("cache: {policy: streaming}\ntrain: {pass: blockwise}");
+  check_accepted("cache: {policy: streaming}\ntrain: {pass: auto}");
+}
+
+TEST_CASE("the shape of a random model must fit together", "[core][config]") {
+  const std::string start = "model: {init: {vocab_size: 8, intermediate_size: 8, ";
+  CHECK_CONTAINS(error_of("model: {init: {vocab_size: 8}}"),
+                 "model.init.hidden_size: must be positive");
+  CHECK_CONTAINS(
+      error_of(start + "num_hidden_layers: 1, hidden_size: 10, num_attention_heads: 4}}"),
+      "model.init.hidden_size: 10 is not a multiple of num_attention_heads 4");
+  CHECK_CONTAINS(error_of(start + "num_hidden_layers: 1, hidden_size: 8, num_attention_heads: 4, "
+                                  "num_key_value_heads: 3}}"),
+                 "x.yaml:1: model.init.num_key_value_heads: 3 does not divide the 4");
+  CHECK_CONTAINS(
+      error_of(start + "num_hidden_layers: 1, hidden_size: 12, num_attention_heads: 4}}"),
+      "model.init.head_dim: 3 must be positive and even");
+  check_accepted(start + "num_hidden_layers: 1, hidden_size: 8, num_attention_heads: 4}}");
+  // A folder has its own shape.
+  check_accepted("model: {path: m, init: {vocab_size: 8}}");
+}
+
+TEST_CASE("devices and backends are checked", "[core][config]") {
+  for (const char* device : {"gpu", "cuda:", "cuda:x", "cuda:1000", ""}) {
+    CHECK_CONTAINS(error_of(std::string("distributed: {device: \"") + device + "\"}"),
+                   "is not a device; use auto, cpu, cuda or cuda:N");
+  }
+  CHECK_CONTAINS(error_of("distributed: {device: cpu, backend: nccl}"), "nccl needs GPUs");
+  check_accepted("distributed: {device: cuda:3}");
+  check_accepted("distributed: {device: cpu, backend: mpi}");
+}
+
+TEST_CASE("evaluation needs lengths, room for a segment and data", "[core][config]") {
+  CHECK_CONTAINS(error_of("eval: {lengths: []}"), "eval.lengths: is empty");
+  CHECK_CONTAINS(error_of("eval: {lengths: [64, 128], max_tokens: 100}"),
+                 "eval.lengths: 128 is more than the 100 of eval.max_tokens");
+  CHECK_CONTAINS(error_of("eval: {every: 5}"), "eval.every: is set, but data.validation is empty");
+  check_accepted("eval: {every: 5}\ndata: {validation: v.txt}");
+}
+
+TEST_CASE("a JSONL text field has a name", "[core][config]") {
+  CHECK_CONTAINS(error_of("data: {text_field: \"\"}"), "data.text_field: is empty");
+}

@@ -1,0 +1,140 @@
+#include "core/files.h"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <string>
+
+#include "core/safetensors.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/user_error.h"
+
+using lococo::testing::TemporaryFolder;
+using lococo::testing::user_error_of;
+
+namespace {
+
+/// Runs `write` in a child process whose files may not exceed 4 KiB, as on a full disk; returns the
+/// line of its UserError, or what happened instead.
+template <typename Write>
+std::string error_on_full_disk(const Write& write) {
+  int channel[2];
+  REQUIRE(pipe(channel) == 0);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit = {4096, 4096};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    std::string line = "nothing was thrown";
+    try {
+      write();
+    } catch (const lococo::UserError& error) {
+      line = error.what();
+    } catch (const std::exception& error) {
+      line = std::string("not a UserError: ") + error.what();
+    }
+    const ssize_t written = ::write(channel[1], line.data(), line.size());
+    _exit(written == static_cast<ssize_t>(line.size()) ? 0 : 1);
+  }
+  close(channel[1]);
+  std::string line(4096, '\0');
+  const ssize_t length = read(channel[0], line.data(), line.size());
+  close(channel[0]);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  REQUIRE(length >= 0);
+  line.resize(static_cast<size_t>(length));
+  return line;
+}
+
+bool is_empty(const std::string& folder) { return std::filesystem::is_empty(folder); }
+
+}  // namespace
+
+TEST_CASE("a written text file reads back, and replaces an older one", "[core][files]") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.txt";
+  lococo::write_text_file(path, "first");
+  CHECK(lococo::read_text_file(path) == "first");
+  lococo::write_text_file(path, std::string("zero\0byte", 9));
+  CHECK(lococo::read_text_file(path) == std::string("zero\0byte", 9));
+  lococo::write_text_file(path, "");
+  CHECK(lococo::read_text_file(path).empty());
+  CHECK_FALSE(std::filesystem::exists(path + ".tmp"));
+}
+
+TEST_CASE("reading a file that is missing or a folder names it", "[core][files]") {
+  const TemporaryFolder folder;
+  const std::string missing = user_error_of([&] { lococo::read_text_file(folder / "none"); });
+  CHECK_CONTAINS(missing, folder / "none");
+  CHECK_CONTAINS(missing, "No such file");
+  const std::string is_folder = user_error_of([&] { lococo::read_text_file(folder.path()); });
+  CHECK_CONTAINS(is_folder, folder.path() + ": is a folder");
+}
+
+TEST_CASE("a file in a folder that does not exist cannot be written", "[core][files]") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "none/a.txt";
+  const std::string line = user_error_of([&] { lococo::write_text_file(path, "text"); });
+  CHECK_CONTAINS(line, path + ": cannot create the file");
+  CHECK_CONTAINS(line, "create its folder first");
+}
+
+TEST_CASE("an uncommitted file leaves the old one and nothing else", "[core][files]") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.txt";
+  lococo::write_text_file(path, "old");
+  {
+    lococo::AtomicFile file(path);
+    file.write("new", 3);
+    CHECK(std::filesystem::exists(path + ".tmp"));
+  }
+  CHECK(lococo::read_text_file(path) == "old");
+  CHECK_FALSE(std::filesystem::exists(path + ".tmp"));
+}
+
+TEST_CASE("on a full disk a text file is an error and the old one stays", "[core][files]") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.txt";
+  lococo::write_text_file(path, "old");
+  const std::string line =
+      error_on_full_disk([&] { lococo::write_text_file(path, std::string(100'000, 'x')); });
+  CHECK_CONTAINS(line, path + ": cannot write: File too large");
+  CHECK_CONTAINS(line, "choose another folder");
+  CHECK(lococo::read_text_file(path) == "old");
+  CHECK_FALSE(std::filesystem::exists(path + ".tmp"));
+}
+
+TEST_CASE("on a full disk a safetensors file is an error and leaves no file", "[core][files]") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "w.safetensors";
+  const std::vector<float> values(100'000, 1.0f);
+  const lococo::TensorToWrite tensor = {"w",
+                                        lococo::FileDType::kFloat32,
+                                        {100'000},
+                                        reinterpret_cast<const std::byte*>(values.data())};
+  const std::string line = error_on_full_disk([&] { lococo::write_safetensors(path, {tensor}); });
+  CHECK_CONTAINS(line, path + ": cannot write: File too large");
+  CHECK(is_empty(folder.path()));
+}
+
+TEST_CASE("folders are made with their parents, but not over a file", "[core][files]") {
+  const TemporaryFolder folder;
+  lococo::make_directories(folder / "a/b/c");
+  lococo::make_directories(folder / "a/b/c");
+  CHECK(std::filesystem::is_directory(folder / "a/b/c"));
+  lococo::sync_directory(folder / "a");
+  lococo::write_text_file(folder / "file", "text");
+  for (const std::string name : {"file", "file/inside"}) {
+    const std::string path = folder / name;
+    const std::string line = user_error_of([&] { lococo::make_directories(path); });
+    CHECK_CONTAINS(line, path + ": cannot create the folder");
+  }
+  CHECK_CONTAINS(user_error_of([&] { lococo::sync_directory(folder / "none"); }), "No such file");
+}

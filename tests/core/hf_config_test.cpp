@@ -1,0 +1,260 @@
+#include "core/hf_config.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/files.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/user_error.h"
+
+using lococo::ModelShape;
+using lococo::parse_hf_config;
+using lococo::RopeType;
+using lococo::testing::TemporaryFolder;
+using lococo::testing::user_error_of;
+using Json = nlohmann::json;
+
+namespace {
+
+Json small_config() {
+  return {{"architectures", {"LlamaForCausalLM"}},
+          {"model_type", "llama"},
+          {"vocab_size", 97},
+          {"hidden_size", 64},
+          {"intermediate_size", 176},
+          {"num_hidden_layers", 2},
+          {"num_attention_heads", 4},
+          {"max_position_embeddings", 256},
+          {"rms_norm_eps", 1e-5}};
+}
+
+ModelShape parse(const Json& json) { return parse_hf_config(json.dump(), "m/config.json"); }
+
+/// The error of the small config with `key` set to `value`.
+std::string error_with(const std::string& key, const Json& value) {
+  Json json = small_config();
+  json[key] = value;
+  const std::string line = user_error_of([&] { parse(json); });
+  CHECK_CONTAINS(line, "m/config.json: ");
+  return line;
+}
+
+void check_same(const ModelShape& a, const ModelShape& b) {
+  CHECK(a.vocab_size == b.vocab_size);
+  CHECK(a.hidden_size == b.hidden_size);
+  CHECK(a.intermediate_size == b.intermediate_size);
+  CHECK(a.num_layers == b.num_layers);
+  CHECK(a.num_heads == b.num_heads);
+  CHECK(a.num_kv_heads == b.num_kv_heads);
+  CHECK(a.head_dim == b.head_dim);
+  CHECK(a.max_position_embeddings == b.max_position_embeddings);
+  CHECK(a.rms_norm_eps == b.rms_norm_eps);
+  CHECK(a.rope_theta == b.rope_theta);
+  CHECK(a.rope_scaling.type == b.rope_scaling.type);
+  CHECK(a.rope_scaling.factor == b.rope_scaling.factor);
+  CHECK(a.rope_scaling.low_freq_factor == b.rope_scaling.low_freq_factor);
+  CHECK(a.rope_scaling.high_freq_factor == b.rope_scaling.high_freq_factor);
+  CHECK(a.rope_scaling.beta_fast == b.rope_scaling.beta_fast);
+  CHECK(a.rope_scaling.beta_slow == b.rope_scaling.beta_slow);
+  CHECK(a.rope_scaling.attention_factor == b.rope_scaling.attention_factor);
+  CHECK(a.tie_word_embeddings == b.tie_word_embeddings);
+  CHECK(a.bos_token_id == b.bos_token_id);
+  CHECK(a.eos_token_ids == b.eos_token_ids);
+}
+
+ModelShape shape_with_rope(RopeType type, double factor) {
+  ModelShape shape = parse(small_config());
+  shape.num_kv_heads = 2;
+  shape.rope_theta = 50000.0;
+  shape.rope_scaling.type = type;
+  shape.rope_scaling.factor = factor;
+  return shape;
+}
+
+}  // namespace
+
+TEST_CASE("what a config.json leaves out has the default of transformers", "[core][hf_config]") {
+  Json json = small_config();
+  json.erase("max_position_embeddings");
+  json.erase("rms_norm_eps");
+  const ModelShape shape = parse(json);
+  CHECK(shape.num_kv_heads == 4);
+  CHECK(shape.head_dim == 16);
+  CHECK(shape.max_position_embeddings == 2048);
+  CHECK(shape.rms_norm_eps == 1e-6);
+  CHECK(shape.rope_theta == 10000.0);
+  CHECK(shape.rope_scaling.type == RopeType::kDefault);
+  CHECK_FALSE(shape.tie_word_embeddings);
+  CHECK(shape.bos_token_id == 1);
+  CHECK(shape.eos_token_ids == std::vector<int64_t>{2});
+}
+
+TEST_CASE("null means none for special tokens and the default elsewhere", "[core][hf_config]") {
+  Json json = small_config();
+  for (const char* key : {"bos_token_id", "eos_token_id", "num_key_value_heads", "head_dim",
+                          "rope_scaling", "rope_parameters"}) {
+    json[key] = nullptr;
+  }
+  const ModelShape shape = parse(json);
+  CHECK(shape.bos_token_id == -1);
+  CHECK(shape.eos_token_ids.empty());
+  CHECK(shape.num_kv_heads == 4);
+  CHECK(shape.head_dim == 16);
+  json["eos_token_id"] = {5, 6};
+  CHECK(parse(json).eos_token_ids == std::vector<int64_t>{5, 6});
+}
+
+TEST_CASE("the old and the new RoPE spelling mean the same", "[core][hf_config]") {
+  Json old_spelling = small_config();
+  old_spelling["rope_theta"] = 500000.0;
+  old_spelling["rope_scaling"] = {{"type", "linear"}, {"factor", 8.0}};
+  Json new_spelling = small_config();
+  new_spelling["rope_parameters"] = {
+      {"rope_type", "linear"}, {"factor", 8}, {"rope_theta", 500000.0}};
+  check_same(parse(old_spelling), parse(new_spelling));
+  CHECK(parse(old_spelling).rope_theta == 500000.0);
+  CHECK(parse(old_spelling).rope_scaling.type == RopeType::kLinear);
+  CHECK(parse(old_spelling).rope_scaling.factor == 8.0);
+}
+
+TEST_CASE("the parameters of llama3 and yarn are read", "[core][hf_config]") {
+  Json json = small_config();
+  json["rope_scaling"] = {{"rope_type", "llama3"},
+                          {"factor", 8.0},
+                          {"low_freq_factor", 1.5},
+                          {"high_freq_factor", 5.0},
+                          {"original_max_position_embeddings", 128}};
+  ModelShape shape = parse(json);
+  CHECK(shape.rope_scaling.type == RopeType::kLlama3);
+  CHECK(shape.rope_scaling.low_freq_factor == 1.5);
+  CHECK(shape.rope_scaling.high_freq_factor == 5.0);
+  CHECK(shape.rope_scaling.original_max_position_embeddings == 128);
+  json["rope_scaling"] = {{"type", "yarn"}, {"factor", 4.0},           {"beta_fast", 30},
+                          {"beta_slow", 2}, {"attention_factor", 1.2}, {"finetuned", true}};
+  json["original_max_position_embeddings"] = 64;
+  shape = parse(json);
+  CHECK(shape.rope_scaling.type == RopeType::kYarn);
+  CHECK(shape.rope_scaling.beta_fast == 30.0);
+  CHECK(shape.rope_scaling.beta_slow == 2.0);
+  CHECK(shape.rope_scaling.attention_factor == 1.2);
+  CHECK(shape.rope_scaling.original_max_position_embeddings == 64);
+}
+
+TEST_CASE("a written config.json reads back in either spelling alone", "[core][hf_config]") {
+  for (const RopeType type : {RopeType::kDefault, RopeType::kLinear, RopeType::kDynamic,
+                              RopeType::kYarn, RopeType::kLlama3}) {
+    INFO(lococo::name_of(type));
+    ModelShape shape = shape_with_rope(type, type == RopeType::kDefault ? 1.0 : 4.0);
+    if (type == RopeType::kYarn) shape.rope_scaling.attention_factor = 1.25;
+    if (type == RopeType::kYarn) shape.rope_scaling.beta_fast = 24.0;
+    if (type == RopeType::kLlama3) shape.rope_scaling.high_freq_factor = 6.0;
+    shape.tie_word_embeddings = true;
+    shape.bos_token_id = -1;
+    shape.eos_token_ids = {3, 4};
+    Json written = Json::parse(lococo::hf_config_to_json(shape, "bfloat16"));
+    CHECK(written["dtype"] == "bfloat16");
+    CHECK(written["torch_dtype"] == "bfloat16");
+    check_same(parse(written), shape);
+    Json only_old = written;
+    only_old.erase("rope_parameters");
+    check_same(parse(only_old), shape);
+    Json only_new = written;
+    only_new.erase("rope_scaling");
+    only_new.erase("rope_theta");
+    check_same(parse(only_new), shape);
+  }
+}
+
+TEST_CASE("linear and dynamic scaling are written as old releases demand", "[core][hf_config]") {
+  for (const RopeType type : {RopeType::kLinear, RopeType::kDynamic}) {
+    const ModelShape shape = shape_with_rope(type, 8.0);
+    const Json json = Json::parse(lococo::hf_config_to_json(shape, "float32"));
+    // They accept exactly two keys, and a factor only as a float above 1.
+    CHECK(json["rope_scaling"] == Json{{"type", lococo::name_of(type)}, {"factor", 8.0}});
+    CHECK(json["rope_scaling"]["factor"].is_number_float());
+    CHECK(json["rope_theta"] == 50000.0);
+    CHECK(json["rope_parameters"]["rope_theta"] == 50000.0);
+    const Json unscaled =
+        Json::parse(lococo::hf_config_to_json(shape_with_rope(type, 1.0), "float32"));
+    CHECK(unscaled["rope_scaling"].is_null());
+    CHECK(unscaled["rope_parameters"]["rope_type"] == "default");
+  }
+}
+
+TEST_CASE("the pretrained length of dynamic scaling goes where transformers looks for it",
+          "[core][hf_config]") {
+  ModelShape shape = shape_with_rope(RopeType::kDynamic, 4.0);
+  shape.max_position_embeddings = 1024;
+  shape.rope_scaling.original_max_position_embeddings = 256;
+  CHECK(Json::parse(lococo::hf_config_to_json(shape, "float32"))["max_position_embeddings"] == 256);
+  shape.rope_scaling.type = RopeType::kYarn;
+  const Json yarn = Json::parse(lococo::hf_config_to_json(shape, "float32"));
+  CHECK(yarn["max_position_embeddings"] == 1024);
+  CHECK(yarn["rope_scaling"]["original_max_position_embeddings"] == 256);
+}
+
+TEST_CASE("models that are not a LLaMA as we compute it are refused", "[core][hf_config]") {
+  CHECK_CONTAINS(error_with("model_type", "mistral"), "not a LLaMA model (model_type \"mistral\"");
+  CHECK_CONTAINS(error_with("architectures", {"LlamaForSequenceClassification"}),
+                 "LlamaForSequenceClassification");
+  CHECK_CONTAINS(error_with("architectures", "LlamaForCausalLM"), "architectures is not a list");
+  CHECK_CONTAINS(error_with("hidden_act", "gelu"), "hidden_act \"gelu\"");
+  CHECK_CONTAINS(error_with("attention_bias", true), "attention_bias is true");
+  CHECK_CONTAINS(error_with("mlp_bias", true), "mlp_bias is true");
+  CHECK_CONTAINS(error_with("quantization_config", {{"bits", 4}}), "quantized weights");
+  CHECK_CONTAINS(error_with("partial_rotary_factor", 0.5), "partial_rotary_factor");
+}
+
+TEST_CASE("shapes that do not fit together are refused", "[core][hf_config]") {
+  CHECK_CONTAINS(error_with("vocab_size", nullptr), "vocab_size is missing");
+  CHECK_CONTAINS(error_with("vocab_size", "97"), "vocab_size is not an integer");
+  CHECK_CONTAINS(error_with("vocab_size", 97.5), "vocab_size is not an integer");
+  CHECK_CONTAINS(error_with("vocab_size", 0), "vocab_size: must be positive");
+  CHECK_CONTAINS(error_with("num_hidden_layers", -1), "num_hidden_layers: must be positive");
+  CHECK_CONTAINS(error_with("intermediate_size", int64_t{1} << 40), "intermediate_size");
+  CHECK_CONTAINS(error_with("num_attention_heads", 0), "num_attention_heads");
+  CHECK_CONTAINS(error_with("num_attention_heads", 5), "not a multiple of num_attention_heads");
+  CHECK_CONTAINS(error_with("num_key_value_heads", 3), "3 does not divide the 4 attention heads");
+  CHECK_CONTAINS(error_with("head_dim", 15), "head_dim: 15 must be positive and even");
+  CHECK_CONTAINS(error_with("rms_norm_eps", 0.0), "rms_norm_eps: must be positive");
+  CHECK_CONTAINS(error_with("rms_norm_eps", "small"), "rms_norm_eps is not a number");
+  CHECK_CONTAINS(error_with("rope_theta", -1.0), "rope_theta: must be positive");
+  CHECK_CONTAINS(error_with("max_position_embeddings", 0), "max_position_embeddings");
+  CHECK_CONTAINS(error_with("tie_word_embeddings", 1), "is not true or false");
+  CHECK_CONTAINS(error_with("eos_token_id", "two"), "eos_token_id");
+}
+
+TEST_CASE("RoPE scaling that we do not know is refused and not skipped", "[core][hf_config]") {
+  const auto error = [](const Json& rope) { return error_with("rope_scaling", rope); };
+  CHECK_CONTAINS(error({{"type", "longrope"}, {"factor", 4.0}}), "RoPE type \"longrope\"");
+  CHECK_CONTAINS(error({{"type", "linear"}}), "rope_scaling: factor is missing");
+  CHECK_CONTAINS(error({{"type", "linear"}, {"factor", 0.5}}), "at least 1");
+  CHECK_CONTAINS(error({{"type", "linear"}, {"factor", "4"}}), "factor is not a number");
+  CHECK_CONTAINS(error({{"type", "yarn"}, {"factor", 4.0}, {"mscale", 1.0}}),
+                 "mscale is not supported");
+  CHECK_CONTAINS(error({{"type", "llama3"}, {"factor", 4.0}}), "low_freq_factor is missing");
+  CHECK_CONTAINS(error({{"type", "llama3"},
+                        {"factor", 4.0},
+                        {"low_freq_factor", 4.0},
+                        {"high_freq_factor", 4.0}}),
+                 "high_freq_factor must be larger");
+  CHECK_CONTAINS(error({{"type", "yarn"}, {"factor", 4.0}, {"beta_fast", 0.5}}), "beta_fast");
+  CHECK_CONTAINS(error("linear"), "rope_scaling: is not an object");
+}
+
+TEST_CASE("text that is not a JSON object is refused", "[core][hf_config]") {
+  CHECK_CONTAINS(user_error_of([] { parse_hf_config("{\"a\":", "m/config.json"); }),
+                 "m/config.json: is not JSON (at byte 6)");
+  CHECK_CONTAINS(user_error_of([] { parse_hf_config("[]", "m/config.json"); }),
+                 "is not a JSON object");
+}
+
+TEST_CASE("config.json is read from and written to a folder", "[core][hf_config]") {
+  const TemporaryFolder folder;
+  CHECK_CONTAINS(user_error_of([&] { lococo::read_hf_config(folder.path()); }),
+                 folder / "config.json" + ": is missing");
+  const ModelShape shape = shape_with_rope(RopeType::kLinear, 4.0);
+  lococo::write_hf_config(folder.path(), shape, "float32");
+  check_same(lococo::read_hf_config(folder.path()), shape);
+}
