@@ -56,11 +56,12 @@ PreparedModel prepare_model(const Config& config, torch::Device device) {
   place_parameters(model, config, device);
   if (config.model.path.empty()) {
     model->init_random(config.model.init_std, config.train.seed);
+    prepared.base_fingerprint = fingerprint_of_random_base(model->shape(), config.train.seed, config.model.init_std);
   } else {
     log_info("loading " + config.model.path);
     load_hf_weights(model, config.model.path);
+    prepared.base_fingerprint = fingerprint_of_base(config.model.path);
   }
-  prepared.base_fingerprint = fingerprint_of_base(config.model, config.train.seed);
   if (!config.model.adapter.empty()) {
     load_trained(config.model.adapter, model, prepared.base_fingerprint);
     model->to(device);  // LoRA factors that the adapter added

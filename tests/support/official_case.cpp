@@ -1,5 +1,6 @@
 #include "tests/support/official_case.h"
 
+#include <algorithm>
 #include <fstream>
 
 #include <nlohmann/json.hpp>
@@ -13,6 +14,10 @@ namespace lococo::testing {
 namespace {
 
 constexpr double kLogits = 2e-4, kLoss = 1e-5, kCache = 2e-5, kMass = 2e-4, kGradient = 1e-3;
+
+/// Of the run's largest gradient: what float32 cannot resolve. The bias of a last convolution almost cancels in the softmax behind it
+/// (2.5e-6 beside gradients of 0.24), and the official value of one is itself 1.6e-3 of its largest away from float64's.
+constexpr double kGradientFloor = 1e-7;
 
 ModelShape read_shape(const nlohmann::json& model) {
   ModelShape shape;
@@ -85,12 +90,17 @@ void check_gradients(const OfficialCase& official, Llama& model) {
   const auto with_end = torch::cat({tokens_BT, tokens_BT.narrow(1, 0, 1)}, 1);
   pass->train(model, with_end);
   const double targets_of_block = static_cast<double>(tokens_BT.size(0) * (official.cache.block - 1));
+  double largest = 0;
+  for (const auto& [name, tensor] : official.tensors) {
+    if (name.starts_with("grad.")) largest = std::max(largest, tensor.abs().max().item<double>());
+  }
   int64_t compared = 0;
   for (const auto& parameter : registry.trainable()) {
     INFO(parameter.name);
     REQUIRE(parameter.tensor.grad().defined());
     const auto& want = official.tensors.at("grad." + parameter.name);
-    CHECK(max_difference(parameter.tensor.grad() / targets_of_block, want) <= kGradient * want.abs().max().item<double>());
+    const double allowed = std::max(kGradient * want.abs().max().item<double>(), kGradientFloor * largest);
+    CHECK(max_difference(parameter.tensor.grad() / targets_of_block, want) <= allowed);
     ++compared;
   }
   int64_t given = 0;
