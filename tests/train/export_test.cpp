@@ -1,0 +1,164 @@
+#include "train/export.h"
+
+#include <torch/torch.h>
+
+#include <filesystem>
+
+#include "core/files.h"
+#include "core/hf_config.h"
+#include "model/hf_weights.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_llama.h"
+#include "tests/support/user_error.h"
+#include "train/checkpoint.h"
+
+namespace lococo::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kBase = "0123456789abcdef";
+
+CacheConfig official_cache() {
+  CacheConfig cache = tiny_cache();
+  cache.keys = KeyKind::kRotated;
+  cache.buffer = 16;
+  return cache;
+}
+
+/// A base folder with a tokenizer, a checkpoint tuned on it, and the model that lococo-export
+/// loads.
+struct Tuned {
+  explicit Tuned(bool with_lora = true, const CacheConfig& cache = official_cache(),
+                 bool whole = false)
+      : model(tiny_llama(3, cache)) {
+    base = folder.make("base");
+    save_hf_model(model, base, DType::kFloat32, int64_t{1} << 30);
+    write_text_file(base + "/tokenizer.model", "tokens");
+    TuneConfig tune;
+    if (with_lora) {
+      model->add_lora(2, 6.0, {"q_proj", "up_proj"}, 5);
+      tune.lora = 1e-3;
+      tune.embed = 1e-3;
+      tune.norm = 1e-3;
+      for (const char* part : {"lora_B", "embed_tokens", "norm.weight"}) {
+        perturb(model, part, 0.2, 6);
+      }
+    }
+    if (whole) tune.all = 1e-3;
+    tune.conv = 1e-3;
+    perturb(model, "memory_saver", 0.2, 7);
+    const ParameterRegistry registry(model, tune, 0.0, torch::kFloat32);
+    CheckpointState state;
+    state.base_fingerprint = kBase;
+    checkpoint = save_checkpoint(folder / "run", {}, state, model, registry, {});
+  }
+  void run(ExportKind kind, DType dtype = DType::kFloat32) {
+    ExportConfig config;
+    config.kind = kind;
+    config.output = output();
+    config.dtype = dtype;
+    export_model(config, {base, kBase, checkpoint}, model);
+  }
+  std::string output() const { return folder / "made/exported"; }
+  std::string error_of(ExportKind kind) {
+    const std::string line = user_error_of([&] { run(kind); });
+    CHECK_FALSE(fs::exists(output()));
+    CHECK_FALSE(fs::exists(folder / "made/.tmp-exported"));
+    return line;
+  }
+  TemporaryFolder folder;
+  std::string base, checkpoint;
+  Llama model;
+};
+
+}  // namespace
+
+TEST_CASE("A merged export is a Hugging Face model that computes what was tuned", "[train]") {
+  Tuned tuned;
+  tuned.run(ExportKind::kMerged);
+  CHECK(read_text_file(tuned.output() + "/tokenizer.model") == "tokens");
+  const ModelShape shape = read_hf_config(tuned.output());
+  CHECK(shape.rope_scaling.type == RopeType::kLinear);
+  CHECK(shape.rope_scaling.factor == 2.0);
+  Llama loaded = tiny_llama(9, {}, shape);
+  load_hf_weights(loaded, tuned.output());
+  const torch::NoGradGuard no_grad;
+  const auto tokens = random_tokens(2, 24, 8);
+  CHECK(torch::allclose(loaded->forward(tokens), tuned.model->forward(tokens), 1e-4, 1e-5));
+}
+
+TEST_CASE("A merged export in bfloat16 holds bfloat16", "[train]") {
+  Tuned tuned;
+  tuned.run(ExportKind::kMerged, DType::kBFloat16);
+  for (const auto& [name, tensor] : read_tensors(tuned.output() + "/model.safetensors")) {
+    CHECK(tensor.scalar_type() == torch::kBFloat16);
+  }
+}
+
+TEST_CASE("An exported adapter brings back LoRA, embedding and norms, and the RoPE scaling",
+          "[train]") {
+  Tuned tuned;
+  tuned.run(ExportKind::kAdapter);
+  CHECK(read_hf_config(tuned.output()).rope_scaling.factor == 2.0);
+  CHECK_CONTAINS(read_text_file(tuned.output() + "/adapter_config.json"), tuned.base);
+  Llama loaded = tiny_llama(3);
+  load_trained(tuned.output(), loaded, kBase);
+  const TensorMap want = snapshot(tuned.model);
+  const TensorMap got = snapshot(loaded);
+  for (const auto& [name, tensor] : got) {
+    INFO(name);
+    CHECK(torch::equal(tensor, want.at(name)));
+  }
+  CHECK(got.size() == want.size() - 6);  // without the convs of two layers
+}
+
+TEST_CASE("Exported conv weights give the same evaluation again, under either naming", "[train]") {
+  const auto kind = GENERATE(ExportKind::kConv, ExportKind::kOfficialConv);
+  Tuned tuned(/*with_lora=*/false);
+  tuned.run(kind);
+  const bool ours = kind == ExportKind::kConv;
+  CHECK(fs::exists(tuned.output() + "/lococo_config.json") == ours);
+  CHECK(fs::exists(tuned.output() + "/lococo_args.json") == !ours);
+  Llama loaded = tiny_llama(3, official_cache());
+  const auto tokens = random_tokens(1, 64, 8);
+  const auto want = blockwise_hidden(tuned.model, tokens);
+  CHECK_FALSE(torch::equal(blockwise_hidden(loaded, tokens), want));
+  load_trained(tuned.output(), loaded, kBase);
+  CHECK(torch::equal(blockwise_hidden(loaded, tokens), want));
+}
+
+TEST_CASE("What cannot be exported is refused and leaves nothing behind", "[train]") {
+  SECTION("an adapter of a run that tuned convs only") {
+    CHECK_CONTAINS(Tuned(/*with_lora=*/false).error_of(ExportKind::kAdapter), "no LoRA");
+  }
+  SECTION("an adapter of a run that tuned everything") {
+    Tuned tuned(/*with_lora=*/false, official_cache(), /*whole=*/true);
+    CHECK_CONTAINS(tuned.error_of(ExportKind::kAdapter), "export.kind: merged");
+  }
+  SECTION("convs of a model without them") {
+    CHECK_CONTAINS(Tuned(true, CacheConfig{}).error_of(ExportKind::kConv), "cache.policy: lococo");
+  }
+  SECTION("official arguments of options that the official code lacks") {
+    CHECK_CONTAINS(Tuned(true, tiny_cache()).error_of(ExportKind::kOfficialConv), "cache.");
+  }
+  SECTION("no name") {
+    Tuned tuned;
+    CHECK_CONTAINS(user_error_of([&] {
+                     export_model(ExportConfig{}, {tuned.base, kBase, ""}, tuned.model);
+                   }),
+                   "export.output");
+  }
+}
+
+TEST_CASE("An existing folder is not overwritten", "[train]") {
+  Tuned tuned;
+  tuned.run(ExportKind::kMerged);
+  const auto before = fs::last_write_time(tuned.output() + "/model.safetensors");
+  CHECK_CONTAINS(user_error_of([&] { tuned.run(ExportKind::kAdapter); }), "exists already");
+  CHECK(fs::last_write_time(tuned.output() + "/model.safetensors") == before);
+  CHECK_FALSE(fs::exists(tuned.output() + "/adapter_config.json"));
+}
+
+}  // namespace lococo::testing

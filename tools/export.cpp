@@ -1,0 +1,36 @@
+// lococo-export: writes what was tuned for other programs, or for another run.
+#include "train/export.h"
+
+#include <cstdio>
+
+#include "core/config_yaml.h"
+#include "core/log.h"
+#include "tools/cli.h"
+#include "train/model_setup.h"
+
+namespace {
+
+int run_export(const lococo::Config& given) {
+  lococo::Config config = given;
+  config.model.dtype = lococo::DType::kFloat32;  // so that tuned weights are not rounded on the way
+  lococo::PreparedModel prepared = lococo::prepare_model(config, torch::kCPU);
+  lococo::export_model(config.export_,
+                       {config.model.path, prepared.base_fingerprint, config.model.adapter},
+                       prepared.model);
+  lococo::log_info("wrote " + config.export_.output);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return lococo::run_tool("lococo-export",
+                          "Writes conv weights, a PEFT adapter or a merged Hugging Face model "
+                          "(model.path, model.adapter, export.kind, export.output).",
+                          argc, argv,
+                          [](const lococo::CommandLine& line, const lococo::Config& config) {
+                            if (!line.dry_run) return run_export(config);
+                            std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
+                            return 0;
+                          });
+}
