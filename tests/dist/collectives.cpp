@@ -1,0 +1,103 @@
+#include "tests/dist/collectives.h"
+
+#include <torch/torch.h>
+
+#include <vector>
+
+#include "tests/dist/check.h"
+
+namespace lococo::testing {
+namespace {
+
+// What rank `rank` contributes: small tensors, one above the size that is packed, one that is not
+// contiguous, and counts.
+std::vector<torch::Tensor> contribution(int rank) {
+  torch::manual_seed(17 + rank);
+  return {torch::randn({3, 5}),
+          torch::randn({}),
+          torch::randn({1100, 1000}),
+          torch::randn({4, 6}).t(),
+          torch::zeros({0}),
+          torch::tensor({int64_t{1} << 40, int64_t{-7}, int64_t{rank}}),
+          torch::tensor(int64_t{123456789} * (rank + 1))};
+}
+
+void check_sums(Communicator& communicator, torch::Device device) {
+  std::vector<torch::Tensor> tensors = contribution(communicator.rank());
+  std::vector<torch::Tensor> expected = contribution(0);
+  for (int rank = 1; rank < communicator.size(); ++rank) {
+    const std::vector<torch::Tensor> others = contribution(rank);
+    for (size_t i = 0; i < expected.size(); ++i) expected[i] = expected[i] + others[i];
+  }
+  for (torch::Tensor& tensor : tensors) tensor = tensor.to(device);
+  const void* address = tensors[0].data_ptr();
+  communicator.all_reduce_sum(tensors);
+  DIST_CHECK(tensors[0].data_ptr() == address);  // in place
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const torch::Tensor sum = tensors[i].cpu();
+    // Counts and, on CPUs, sums in rank order are exact; NCCL chooses its own order.
+    const bool exact = device.is_cpu() || sum.scalar_type() == torch::kInt64;
+    DIST_CHECK(sum.sizes() == expected[i].sizes());
+    DIST_CHECK(exact ? torch::equal(sum, expected[i])
+                     : torch::allclose(sum, expected[i], 1e-5, 1e-6));
+  }
+}
+
+// Every rank must hold the same bits, or the ranks' models drift apart.
+void check_same_bits(Communicator& communicator, torch::Device device) {
+  std::vector<torch::Tensor> tensors = {torch::randn({2000, 1000}, device)};
+  communicator.all_reduce_sum(tensors);
+  torch::Tensor of_root = tensors[0].clone();
+  communicator.broadcast(of_root, 0);
+  DIST_CHECK(torch::equal(of_root, tensors[0]));
+}
+
+void check_gradients(Communicator& communicator, torch::Device device) {
+  torch::Tensor weight = torch::ones({4}, device).set_requires_grad(true);
+  (weight * (communicator.rank() + 1)).sum().backward();
+  std::vector<torch::Tensor> tensors = {weight.grad()};
+  communicator.all_reduce_sum(tensors);
+  const int size = communicator.size();
+  DIST_CHECK(weight.grad().min().item<float>() == static_cast<float>(size * (size + 1) / 2));
+  torch::Tensor leaf = torch::full({4}, communicator.rank(), device).to(torch::kFloat32);
+  leaf.set_requires_grad(true);
+  communicator.broadcast(leaf, size - 1);
+  DIST_CHECK(leaf.max().item<float>() == static_cast<float>(size - 1));
+}
+
+void check_broadcast(Communicator& communicator, torch::Device device) {
+  const int last = communicator.size() - 1;
+  for (auto dtype : {torch::kFloat32, torch::kBFloat16, torch::kInt64, torch::kUInt8}) {
+    for (torch::Device place : {device, torch::Device(torch::kCPU)}) {
+      torch::Tensor tensor = torch::full({5, 3}, communicator.rank() + 3, dtype).to(place).t();
+      communicator.broadcast(tensor, last);
+      DIST_CHECK(torch::equal(tensor.cpu(), torch::full({3, 5}, last + 3, dtype)));
+    }
+  }
+  const std::string text = communicator.rank() == last ? "checkpoint-000010" : "";
+  DIST_CHECK(communicator.broadcast_text(text, last) == "checkpoint-000010");
+  DIST_CHECK(communicator.broadcast_text("", 0).empty());
+}
+
+void check_numbers(Communicator& communicator) {
+  const int size = communicator.size(), rank = communicator.rank();
+  DIST_CHECK(rank >= 0 && rank < size);
+  DIST_CHECK(communicator.local_rank() < communicator.local_size());
+  DIST_CHECK(communicator.all_reduce_sum_int(rank + 1) == size * (size + 1) / 2);
+  DIST_CHECK(communicator.all_reduce_max_int(-rank) == 0);
+  DIST_CHECK(communicator.all_reduce_max_int(rank) == size - 1);
+  DIST_CHECK(communicator.all_reduce_sum_double(0.5) == 0.5 * size);
+}
+
+}  // namespace
+
+void check_collectives(Communicator& communicator, torch::Device device) {
+  check_numbers(communicator);
+  check_sums(communicator, device);
+  check_same_bits(communicator, device);
+  check_gradients(communicator, device);
+  check_broadcast(communicator, device);
+  communicator.barrier();
+}
+
+}  // namespace lococo::testing

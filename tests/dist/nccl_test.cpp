@@ -1,0 +1,43 @@
+// Several ranks, each on a GPU of its own, over NCCL.
+#include <torch/cuda.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "core/error.h"
+#include "tests/dist/check.h"
+#include "tests/dist/collectives.h"
+#include "train/communicator_nccl.h"
+
+namespace {
+
+constexpr int kSkipped = 4;  // as the other test programs
+
+int run() {
+  using namespace lococo;
+  if (!built_with_nccl() || torch::cuda::device_count() < 2) {
+    std::puts("skipped: needs NCCL and two GPUs");
+    return kSkipped;
+  }
+  DistributedConfig config;
+  config.device = "cuda";
+  const ProcessRanks ranks = join_ranks(config);
+  const torch::Device device = pick_device(config, ranks.local_rank);
+  const auto owned = make_communicator(config, device);
+  Communicator& communicator = *owned;
+  DIST_CHECK(communicator.size() > 1);
+  DIST_CHECK(device.index() == communicator.local_rank());
+  for (int round = 0; round < 3; ++round) testing::check_collectives(communicator, device);
+  return 0;
+}
+
+}  // namespace
+
+int main() {
+  try {
+    return run();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}

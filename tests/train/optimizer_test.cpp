@@ -1,0 +1,288 @@
+#include "train/optimizer.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "core/error.h"
+#include "tests/support/catch.h"
+
+namespace lococo {
+namespace {
+
+constexpr double kDecay = 0.1;
+
+TrainConfig config_of_test() {
+  TrainConfig config;
+  config.beta1 = 0.9;
+  config.beta2 = 0.95;
+  config.epsilon = 1e-6;
+  return config;
+}
+
+RegisteredParameter parameter(const std::string& name, torch::IntArrayRef shape, double lr,
+                              double decay) {
+  RegisteredParameter made;
+  made.name = name;
+  made.tensor = torch::randn(shape).set_requires_grad(true);
+  made.trainable = true;
+  made.learning_rate = lr;
+  made.weight_decay = decay;
+  return made;
+}
+
+// Two learning rates and two decays, so that several fused calls are needed.
+std::vector<RegisteredParameter> parameters_of_test(uint64_t seed = 1) {
+  torch::manual_seed(seed);
+  return {parameter("conv.weight", {6, 5}, 1e-2, kDecay), parameter("norm.weight", {7}, 1e-2, 0.0),
+          parameter("lora.weight", {4, 3, 2}, 3e-3, kDecay), parameter("mix", {}, 3e-3, kDecay)};
+}
+
+std::vector<RegisteredParameter> copies_of(const std::vector<RegisteredParameter>& parameters) {
+  std::vector<RegisteredParameter> copies = parameters;
+  for (RegisteredParameter& copy : copies) {
+    copy.tensor = copy.tensor.detach().clone().set_requires_grad(true);
+  }
+  return copies;
+}
+
+// The same gradients for every optimizer that is at `step`.
+void set_gradients(const std::vector<RegisteredParameter>& parameters, int step) {
+  torch::manual_seed(1000 + step);
+  for (const RegisteredParameter& parameter : parameters) {
+    torch::Tensor(parameter.tensor).mutable_grad() = torch::randn_like(parameter.tensor.detach());
+  }
+}
+
+double factor_of(int step) { return 1.0 - 0.05 * step; }
+
+double largest_difference(const std::vector<RegisteredParameter>& a,
+                          const std::vector<RegisteredParameter>& b) {
+  double largest = 0.0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double difference = (a[i].tensor - b[i].tensor).abs().max().item<double>();
+    largest = std::max(largest, difference);
+  }
+  return largest;
+}
+
+bool same_bits(const std::vector<RegisteredParameter>& a,
+               const std::vector<RegisteredParameter>& b) {
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!torch::equal(a[i].tensor, b[i].tensor)) return false;
+  }
+  return true;
+}
+
+// One number's whole history in double.
+double adamw_by_hand(double weight, const std::vector<double>& gradients,
+                     const RegisteredParameter& parameter, const TrainConfig& config) {
+  double m = 0.0, v = 0.0;
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    const double lr = parameter.learning_rate * factor_of(static_cast<int>(i));
+    const double t = static_cast<double>(i + 1);
+    m = config.beta1 * m + (1 - config.beta1) * gradients[i];
+    v = config.beta2 * v + (1 - config.beta2) * gradients[i] * gradients[i];
+    weight -= lr * parameter.weight_decay * weight;
+    weight -= lr * (m / (1 - std::pow(config.beta1, t))) /
+              (std::sqrt(v / (1 - std::pow(config.beta2, t))) + config.epsilon);
+  }
+  return weight;
+}
+
+}  // namespace
+
+TEST_CASE("AdamW's fused and reference updates follow the paper's formula", "[train][optimizer]") {
+  const AdamWPath path = GENERATE(AdamWPath::kFused, AdamWPath::kReference);
+  const TrainConfig config = config_of_test();
+  const std::vector<RegisteredParameter> start = parameters_of_test();
+  AdamW optimizer(copies_of(start), config, path);
+  std::vector<std::vector<std::vector<double>>> gradients(start.size());
+  for (int step = 0; step < 8; ++step) {
+    set_gradients(optimizer.parameters(), step);
+    for (size_t i = 0; i < start.size(); ++i) {
+      const torch::Tensor flat = optimizer.parameters()[i].tensor.grad().flatten();
+      gradients[i].resize(flat.numel());
+      for (int64_t j = 0; j < flat.numel(); ++j) {
+        gradients[i][j].push_back(flat[j].item<double>());
+      }
+    }
+    optimizer.step(factor_of(step));
+  }
+  for (size_t i = 0; i < start.size(); ++i) {
+    const torch::Tensor before = start[i].tensor.detach().flatten();
+    const torch::Tensor after = optimizer.parameters()[i].tensor.detach().flatten();
+    for (int64_t j = 0; j < before.numel(); ++j) {
+      const double expected =
+          adamw_by_hand(before[j].item<double>(), gradients[i][j], start[i], config);
+      INFO(start[i].name << " element " << j);
+      CHECK(after[j].item<double>() == Approx(expected).margin(2e-6));
+    }
+  }
+}
+
+TEST_CASE("AdamW updates as LibTorch's own AdamW does", "[train][optimizer]") {
+  const TrainConfig config = config_of_test();
+  const std::vector<RegisteredParameter> start = parameters_of_test();
+  AdamW fused(copies_of(start), config);
+  AdamW reference(copies_of(start), config, AdamWPath::kReference);
+  const std::vector<RegisteredParameter> theirs = copies_of(start);
+  std::vector<torch::optim::OptimizerParamGroup> groups;
+  for (const RegisteredParameter& one : theirs) {
+    groups.emplace_back(std::vector<torch::Tensor>{one.tensor},
+                        std::make_unique<torch::optim::AdamWOptions>(one.learning_rate));
+    static_cast<torch::optim::AdamWOptions&>(groups.back().options())
+        .betas({config.beta1, config.beta2})
+        .eps(config.epsilon)
+        .weight_decay(one.weight_decay);
+  }
+  torch::optim::AdamW torch_adamw(groups);
+  for (int step = 0; step < 10; ++step) {
+    set_gradients(fused.parameters(), step);
+    set_gradients(reference.parameters(), step);
+    set_gradients(theirs, step);
+    fused.step(1.0);
+    reference.step(1.0);
+    torch_adamw.step();
+  }
+  CHECK(largest_difference(fused.parameters(), start) > 1e-3);
+  CHECK(largest_difference(fused.parameters(), theirs) < 1e-6);
+  CHECK(largest_difference(reference.parameters(), theirs) < 1e-6);
+}
+
+TEST_CASE("AdamW leaves a parameter without a gradient alone and counts its steps apart",
+          "[train][optimizer]") {
+  const AdamWPath path = GENERATE(AdamWPath::kFused, AdamWPath::kReference);
+  const TrainConfig config = config_of_test();
+  const std::vector<RegisteredParameter> start = parameters_of_test();
+  AdamW optimizer(copies_of(start), config, path);
+  AdamW late(copies_of(start), config, path);  // sees only the last gradient
+  const torch::Tensor skipped = optimizer.parameters()[0].tensor;
+  for (int step = 0; step < 3; ++step) {
+    set_gradients(optimizer.parameters(), step);
+    torch::Tensor(skipped).mutable_grad().reset();
+    optimizer.step(1.0);
+  }
+  CHECK(torch::equal(skipped, start[0].tensor));
+  CHECK(optimizer.state().at("conv.weight.step").item<float>() == 0.0f);
+  CHECK(optimizer.state().at("conv.weight.m").abs().max().item<float>() == 0.0f);
+  CHECK(optimizer.state().at("norm.weight.step").item<float>() == 3.0f);
+
+  set_gradients(optimizer.parameters(), 3);
+  set_gradients(late.parameters(), 3);
+  optimizer.step(1.0);
+  late.step(1.0);
+  CHECK(torch::equal(skipped, late.parameters()[0].tensor));
+  CHECK(optimizer.state().at("conv.weight.step").item<float>() == 1.0f);
+}
+
+TEST_CASE("AdamW goes on from a loaded state bit for bit", "[train][optimizer]") {
+  const TrainConfig config = config_of_test();
+  AdamW whole(parameters_of_test(), config);
+  AdamW first_half(parameters_of_test(), config);
+  for (int step = 0; step < 6; ++step) {
+    set_gradients(whole.parameters(), step);
+    whole.step(factor_of(step));
+  }
+  for (int step = 0; step < 3; ++step) {
+    set_gradients(first_half.parameters(), step);
+    first_half.step(factor_of(step));
+  }
+  AdamW second_half(copies_of(first_half.parameters()), config);
+  second_half.load_state(first_half.state());
+  for (int step = 3; step < 6; ++step) {
+    set_gradients(second_half.parameters(), step);
+    second_half.step(factor_of(step));
+  }
+  CHECK(same_bits(second_half.parameters(), whole.parameters()));
+  CHECK_FALSE(same_bits(first_half.parameters(), whole.parameters()));
+}
+
+TEST_CASE("AdamW refuses a state that does not fit and then changes nothing",
+          "[train][optimizer]") {
+  AdamW optimizer(parameters_of_test(), config_of_test());
+  std::map<std::string, torch::Tensor> state;
+  for (const auto& [name, tensor] : optimizer.state()) state[name] = torch::ones_like(tensor);
+  REQUIRE(state.size() == 12);
+
+  SECTION("missing") { state.erase("mix.v"); }
+  SECTION("unknown") { state["embed.m"] = torch::zeros({2}); }
+  SECTION("another shape") { state["norm.weight.m"] = torch::zeros({8}); }
+  SECTION("another type") { state["norm.weight.m"] = torch::zeros({7}, torch::kFloat64); }
+
+  CHECK_THROWS_AS(optimizer.load_state(state), UserError);
+  for (const auto& [name, tensor] : optimizer.state()) {
+    INFO(name);
+    CHECK(tensor.abs().max().item<float>() == 0.0f);
+  }
+}
+
+TEST_CASE("AdamW reads a gradient whose memory is not in the parameter's order",
+          "[train][optimizer]") {
+  const std::vector<RegisteredParameter> start = parameters_of_test();
+  AdamW plain(copies_of(start), config_of_test());
+  AdamW strided(copies_of(start), config_of_test());
+  torch::manual_seed(3);
+  const torch::Tensor gradient = torch::randn({5, 6}).t();
+  torch::Tensor(plain.parameters()[0].tensor).mutable_grad() = gradient.contiguous();
+  torch::Tensor(strided.parameters()[0].tensor).mutable_grad() = gradient;
+  plain.step(1.0);
+  strided.step(1.0);
+  CHECK(same_bits(plain.parameters(), strided.parameters()));
+}
+
+TEST_CASE("AdamW zeroes gradients where they are and allocates the missing ones",
+          "[train][optimizer]") {
+  AdamW optimizer(parameters_of_test(), config_of_test());
+  optimizer.zero_grad();
+  CHECK_FALSE(optimizer.parameters()[0].tensor.grad().defined());
+  optimizer.parameters()[0].tensor.sum().backward();
+  const void* address = optimizer.parameters()[0].tensor.grad().data_ptr();
+  optimizer.allocate_gradients();
+  CHECK(optimizer.parameters()[0].tensor.grad().min().item<float>() == 1.0f);
+  CHECK(optimizer.parameters()[1].tensor.grad().abs().max().item<float>() == 0.0f);
+  optimizer.zero_grad();
+  CHECK(optimizer.parameters()[0].tensor.grad().data_ptr() == address);
+  CHECK(optimizer.parameters()[0].tensor.grad().abs().max().item<float>() == 0.0f);
+}
+
+TEST_CASE("The gradient norm is that of all gradients as one vector, the same bits each time",
+          "[train][optimizer]") {
+  std::vector<RegisteredParameter> parameters = parameters_of_test();
+  CHECK(global_grad_norm(parameters).item<double>() == 0.0);
+  CHECK(global_grad_norm({}).item<double>() == 0.0);
+  parameters.push_back(parameter("large", {300, 700}, 1.0, 0.0));
+  set_gradients(parameters, 0);
+  double squares = 0.0;
+  for (const RegisteredParameter& one : parameters) {
+    squares += one.tensor.grad().to(torch::kFloat64).square().sum().item<double>();
+  }
+  const torch::Tensor norm = global_grad_norm(parameters);
+  CHECK(norm.dim() == 0);
+  CHECK(norm.scalar_type() == torch::kFloat32);
+  CHECK(norm.item<double>() == Approx(std::sqrt(squares)).epsilon(1e-6));
+  for (int i = 0; i < 20; ++i) CHECK(torch::equal(global_grad_norm(parameters), norm));
+}
+
+TEST_CASE("Clipping scales as torch does and leaves small gradients as they are",
+          "[train][optimizer]") {
+  const std::vector<RegisteredParameter> ours = parameters_of_test();
+  const std::vector<RegisteredParameter> theirs = copies_of(ours);
+  set_gradients(ours, 0);
+  set_gradients(theirs, 0);
+  std::vector<torch::Tensor> tensors;
+  for (const RegisteredParameter& one : theirs) tensors.push_back(one.tensor);
+  const double norm = global_grad_norm(ours).item<double>();
+  const double max_norm = GENERATE(0.0, 0.5, 1e3);
+  const torch::Tensor returned = clip_gradients(ours, max_norm);
+  if (max_norm > 0) torch::nn::utils::clip_grad_norm_(tensors, max_norm);
+  CHECK(returned.item<double>() == norm);
+  const bool clipped = max_norm == 0.5;
+  CHECK(global_grad_norm(ours).item<double>() == Approx(clipped ? 0.5 : norm).epsilon(1e-5));
+  for (size_t i = 0; i < ours.size(); ++i) {
+    const torch::Tensor& theirs_i = theirs[i].tensor.grad();
+    CHECK(torch::allclose(ours[i].tensor.grad(), theirs_i, clipped ? 1e-6 : 0.0, 0.0));
+  }
+}
+
+}  // namespace lococo
