@@ -7,6 +7,7 @@
   torch        core, data and CUDA sources are free of torch headers
   header       headers start with #pragma once; a .cpp includes its own header first
   length       no file is longer than 500 lines
+  listed       every source is listed in the CMakeLists.txt above it, and every listed one exists
 
 Usage: check_includes.py [ROOT]      prints one line for each violation; exit code 1 when any.
 """
@@ -40,6 +41,10 @@ CONTAINED = {
 
 TORCH = re.compile(r"(torch|ATen|c10|caffe2)/.*")
 TORCH_FREE = ["src/core/*", "src/data/*", "src/*.cu", "src/*.cuh"]
+
+BUILT = ("src", "tools", "tests")
+SOURCE_NAME = re.compile(r"(?<![\w${}/.-])[\w./-]+\.(?:cpp|cu)\b")
+LISTED_ELSEWHERE = ["tests/support/fuzz_main.cpp"]  # cmake/Targets.cmake adds it
 
 MAX_LINES = 500
 CODE = {".h", ".cpp", ".cu", ".cuh"}
@@ -109,6 +114,24 @@ def check_file(root, path, text):
             yield f"{path}:{first[0]}: header: the first include must be its own, {expected}"
 
 
+def check_listed(root):
+    """Sources that no CMakeLists.txt builds, and names in one that are no file."""
+    listed = set()
+    for lists in sorted(root.glob("*/**/CMakeLists.txt")):
+        folder = lists.relative_to(root).parent
+        if folder.parts[0] not in BUILT:
+            continue
+        for number, line in enumerate(lists.read_text(encoding="utf-8").splitlines(), 1):
+            for name in SOURCE_NAME.findall(line.split("#")[0]):
+                listed.add((folder / name).as_posix())
+                if not (root / folder / name).is_file():
+                    yield f"{folder}/CMakeLists.txt:{number}: listed: {name} does not exist"
+    for path in source_files(root):
+        if path.parts[0] in BUILT and path.suffix in (".cpp", ".cu") and not (
+                path.as_posix() in listed or matches(path, LISTED_ELSEWHERE)):
+            yield f"{path}:1: listed: no CMakeLists.txt lists this file: it is never built"
+
+
 def find_cycles(graph):
     """One line for each include cycle; graph: file -> files it includes."""
     state = {}
@@ -146,7 +169,7 @@ def check(root):
                 if (root / target).is_file():
                     edges.append(target.as_posix())
                     break
-    return violations + find_cycles(graph)
+    return violations + list(check_listed(root)) + find_cycles(graph)
 
 
 def main():

@@ -23,10 +23,16 @@ CLEAN = {
 
 class CheckIncludes(unittest.TestCase):
 
-    def violations(self, planted):
+    def violations(self, planted, lists=None):
+        """Violations of the clean tree with these files, all of them built unless `lists` says."""
         with tempfile.TemporaryDirectory() as folder:
             root = pathlib.Path(folder)
-            for name, text in {**CLEAN, **planted}.items():
+            files = {**CLEAN, **planted}
+            for top in ("src", "tools"):
+                files[f"{top}/CMakeLists.txt"] = "\n".join(
+                    name[len(top) + 1:] for name in files
+                    if name.startswith(top) and name.endswith((".cpp", ".cu")))
+            for name, text in {**files, **(lists or {})}.items():
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 (root / name).write_text(text)
             return check_includes.check(root)
@@ -83,6 +89,16 @@ class CheckIncludes(unittest.TestCase):
     def test_a_long_file_is_reported(self):
         self.expect_one("length", "src/model/long.cpp", "\n" * 501)
         self.assertEqual(self.violations({"src/model/long.cpp": "\n" * 500}), [])
+
+    def test_a_source_that_is_not_built_is_reported(self):
+        found = self.violations({}, {"src/CMakeLists.txt": "# all commented out: core/config.cpp\n"})
+        self.assertEqual(len(found), len([n for n in CLEAN if n.startswith("src") and ".cpp" in n]))
+        self.assertIn("never built", found[0])
+
+    def test_a_listed_source_that_does_not_exist_is_reported(self):
+        found = self.violations({}, {"tools/CMakeLists.txt": "tool(train train.cpp)\ntool(x x.cpp)\n"})
+        self.assertEqual(len(found), 1, found)
+        self.assertIn("tools/CMakeLists.txt:2: listed: x.cpp", found[0])
 
     def test_a_header_without_pragma_once_is_reported(self):
         self.expect_one("header", "src/model/x.h", "#include <string>\n")
