@@ -17,10 +17,10 @@ struct CheckpointedLayer : torch::CustomClassHolder {
 
 struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const LayerFunction& fn, const torch::Tensor& x,
-                               const std::vector<torch::Tensor>& parameters) {
+                               at::TensorList parameters) {
     auto layer = c10::make_intrusive<CheckpointedLayer>();
     layer->fn = fn;
-    layer->parameters = parameters;
+    layer->parameters = parameters.vec();
     context->saved_data["layer"] = c10::IValue::make_capsule(std::move(layer));
     context->save_for_backward({x});
     torch::NoGradGuard no_grad;
@@ -51,7 +51,8 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
 }  // namespace
 
 torch::Tensor activation_checkpoint(LayerFunction fn, const torch::Tensor& x, const std::vector<torch::Tensor>& parameters) {
-  return CheckpointFunction::apply(fn, x, parameters);
+  // Autograd sees the tensors of a TensorList, not those of a std::vector.
+  return CheckpointFunction::apply(fn, x, at::TensorList(parameters));
 }
 
 }  // namespace lococo
