@@ -161,7 +161,8 @@ void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses, const 
   for (size_t i = 0; i < losses.size() && message.empty(); ++i) {
     if (std::isfinite(losses[i].item<double>())) continue;
     const auto sequence = dataset_.sequence(config_.train.seed, first_indices[i]);
-    message = "the loss is not finite in the micro-batch that begins with sequence " + std::to_string(first_indices[i]) + " (source " +
+    message = "the loss of step " + std::to_string(step_ + 1) + " is not finite in the micro-batch that begins with sequence " +
+              std::to_string(first_indices[i]) + " (source " +
               std::to_string(sequence.source) + ", token " + std::to_string(sequence.begin) +
               "); the last checkpoint stays. Try a smaller learning rate";
   }
