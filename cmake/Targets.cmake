@@ -63,14 +63,21 @@ function(lococo_library name)
 endfunction()
 
 # lococo_tool(name source): one small main in tools/, built into bin/.
+# NO_TORCH: it needs only core and data, so it starts at once and runs without LibTorch.
 function(lococo_tool name source)
+  cmake_parse_arguments(ARG "NO_TORCH" "" "" ${ARGN})
   lococo_existing(sources ${source})
   if(NOT sources)
     return()
   endif()
   add_executable(${name} ${sources})
-  target_link_libraries(${name} PRIVATE lc_train lc_cli lc_warnings)
-  lococo_use_torch(${name})
+  target_link_libraries(${name} PRIVATE lc_cli lc_warnings)
+  if(ARG_NO_TORCH)
+    target_link_libraries(${name} PRIVATE lc_data)
+  else()
+    target_link_libraries(${name} PRIVATE lc_train)
+    lococo_use_torch(${name})
+  endif()
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
 endfunction()
 

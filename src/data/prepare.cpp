@@ -76,23 +76,23 @@ void report(const std::string& path, const DataConfig& config, const std::string
   log_info(line);
 }
 
-std::string tokenise_source(const DataSource& source, const DataConfig& config,
-                            const Tokenizer& tokenizer) {
-  const std::vector<DocumentFile> files = list_document_files(source.path);
-  const uint64_t options = options_hash(config, tokenizer);
-  const uint64_t fingerprint = source_fingerprint(files, options);
-  const std::string path = token_file_path(source.path, config, options);
-  if (up_to_date(path, fingerprint)) {
-    report(path, config, ", up to date");
-    return path;
-  }
+void check_tokenizer(const TokenFile& file, const Tokenizer* tokenizer) {
+  if (file.is_raw() || tokenizer == nullptr) return;
+  if (file.tokenizer_fingerprint() == tokenizer->fingerprint()) return;
+  throw UserError(file.path() + ": its tokens are of another tokenizer than data.tokenizer (" +
+                  hex(file.tokenizer_fingerprint()) + ", not " + hex(tokenizer->fingerprint()) +
+                  "); prepare it again from its text");
+}
+
+void tokenise(const SourcePlan& plan, const DataConfig& config, const Tokenizer& tokenizer) {
   const auto start = std::chrono::steady_clock::now();
-  TokenFileWriter writer(path, {tokenizer.vocab_size(), tokenizer.fingerprint(), fingerprint});
+  TokenFileWriter writer(plan.token_file,
+                         {tokenizer.vocab_size(), tokenizer.fingerprint(), plan.fingerprint});
   ParallelTokenizer tokens(tokenizer, config.add_bos, config.add_eos,
                            [&](const std::string& name, const std::vector<int32_t>& ids) {
                              writer.add_document(name, ids);
                            });
-  for (const DocumentFile& file : files) {
+  for (const DocumentFile& file : plan.files) {
     for_each_document(file, config.text_field, [&](const std::string& name, std::string&& text) {
       tokens.add(name, std::move(text));
     });
@@ -103,35 +103,48 @@ std::string tokenise_source(const DataSource& source, const DataConfig& config,
   char how[64];
   std::snprintf(how, sizeof(how), " in %.1f s (%.0f tokens/s)", took.count(),
                 static_cast<double>(writer.num_tokens()) / took.count());
-  report(path, config, how);
-  return path;
-}
-
-std::string check_token_source(const DataSource& source, const DataConfig& config,
-                               const Tokenizer* tokenizer) {
-  const TokenFile file(source.path, config.raw_dtype);
-  if (!file.is_raw() && tokenizer != nullptr &&
-      file.tokenizer_fingerprint() != tokenizer->fingerprint()) {
-    throw UserError(source.path + ": its tokens are of another tokenizer than data.tokenizer (" +
-                    hex(file.tokenizer_fingerprint()) + ", not " + hex(tokenizer->fingerprint()) +
-                    "); prepare it again from its text");
-  }
-  report(source.path, config, file.is_raw() ? ", raw" : "");
-  return source.path;
+  report(plan.token_file, config, how);
 }
 
 }  // namespace
 
-std::string prepare_source(const DataSource& source, const DataConfig& config,
-                           const Tokenizer* tokenizer) {
+std::unique_ptr<Tokenizer> open_tokenizer(const DataConfig& config, const std::string& model_path) {
+  if (!config.tokenizer.empty()) return std::make_unique<Tokenizer>(config.tokenizer);
+  const std::string of_model = model_path + "/tokenizer.model";
+  if (model_path.empty() || !fs::exists(of_model)) return nullptr;
+  return std::make_unique<Tokenizer>(of_model);
+}
+
+SourcePlan plan_source(const DataSource& source, const DataConfig& config,
+                       const Tokenizer* tokenizer) {
   if (!fs::exists(source.path)) throw UserError(source.path + ": no such file or folder");
+  SourcePlan plan;
   if (!fs::is_directory(source.path) && holds_tokens(source.path)) {
-    return check_token_source(source, config, tokenizer);
+    check_tokenizer(TokenFile(source.path, config.raw_dtype), tokenizer);
+    plan.token_file = source.path;
+    plan.ready = true;
+    return plan;
   }
   if (tokenizer == nullptr) {
     throw UserError(source.path + ": text needs a tokenizer; set data.tokenizer");
   }
-  return tokenise_source(source, config, *tokenizer);
+  plan.files = list_document_files(source.path);
+  const uint64_t options = options_hash(config, *tokenizer);
+  plan.fingerprint = source_fingerprint(plan.files, options);
+  plan.token_file = token_file_path(source.path, config, options);
+  plan.ready = up_to_date(plan.token_file, plan.fingerprint);
+  return plan;
+}
+
+std::string prepare_source(const DataSource& source, const DataConfig& config,
+                           const Tokenizer* tokenizer) {
+  const SourcePlan plan = plan_source(source, config, tokenizer);
+  if (plan.ready) {
+    report(plan.token_file, config, plan.files.empty() ? "" : ", up to date");
+  } else {
+    tokenise(plan, config, *tokenizer);
+  }
+  return plan.token_file;
 }
 
 std::string prepare_source(const DataSource& source, const DataConfig& config,
@@ -145,8 +158,9 @@ std::vector<std::shared_ptr<const TokenFile>> open_sources(const std::vector<Dat
                                                            int64_t vocab_size) {
   std::vector<std::shared_ptr<const TokenFile>> files;
   for (const DataSource& source : sources) {
-    const std::string path = prepare_source(source, config, tokenizer);
-    files.push_back(std::make_shared<const TokenFile>(path, config.raw_dtype));
+    const SourcePlan plan = plan_source(source, config, tokenizer);
+    if (!plan.ready) tokenise(plan, config, *tokenizer);
+    files.push_back(std::make_shared<const TokenFile>(plan.token_file, config.raw_dtype));
     if (vocab_size > 0) files.back()->check_token_range(vocab_size);
   }
   return files;

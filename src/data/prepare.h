@@ -1,16 +1,34 @@
 // From a source of the config to an open token file; nothing is tokenised twice.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "core/config.h"
 #include "data/dataset.h"
+#include "data/documents.h"
 #include "data/token_file.h"
 #include "data/tokenizer.h"
 
 namespace lococo {
+
+/// The tokenizer of data.tokenizer, else tokenizer.model of the model's folder; null when neither
+/// is there (token files need none). Throws UserError when data.tokenizer cannot be read.
+std::unique_ptr<Tokenizer> open_tokenizer(const DataConfig& config, const std::string& model_path);
+
+/// What preparing a source means, found out without doing it.
+struct SourcePlan {
+  std::string token_file;           ///< the source itself when it holds tokens
+  bool ready = false;               ///< nothing is left to do
+  uint64_t fingerprint = 0;         ///< of the source files and the options that decide the tokens
+  std::vector<DocumentFile> files;  ///< to be read in this order; empty for a source of tokens
+};
+
+/// Throws UserError as prepare_source does, for everything but the texts' content.
+SourcePlan plan_source(const DataSource& source, const DataConfig& config,
+                       const Tokenizer* tokenizer);
 
 /// Makes the token file of a source, or finds the one made before, and returns its path. A document
 /// is [BOS] + ids + [EOS] by config.add_bos and add_eos, in the order of for_each_document. The
@@ -29,8 +47,8 @@ std::string prepare_source(const DataSource& source, const DataConfig& config,
 std::string prepare_source(const DataSource& source, const DataConfig& config,
                            const Tokenizer* tokenizer);
 
-/// prepare_source, then opens each file and checks that its tokens fit the model (`vocab_size`, 0:
-/// unchecked).
+/// prepare_source (without a word when nothing is to do), then opens each file and checks that its
+/// tokens fit the model (`vocab_size`, 0: unchecked).
 std::vector<std::shared_ptr<const TokenFile>> open_sources(const std::vector<DataSource>& sources,
                                                            const DataConfig& config,
                                                            const Tokenizer* tokenizer,

@@ -1,0 +1,53 @@
+// lococo-prepare: tokenises the training and validation sources of a config, once and for all.
+#include "data/prepare.h"
+
+#include <cstdio>
+
+#include "core/config_yaml.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "tools/cli.h"
+
+namespace lococo {
+namespace {
+
+std::string describe(const DataSource& source, const SourcePlan& plan) {
+  if (plan.files.empty()) return source.path + ": holds tokens, nothing to do";
+  uint64_t bytes = 0;
+  for (const DocumentFile& file : plan.files) bytes += file.size;
+  return source.path + ": " + std::to_string(plan.files.size()) + " files, " +
+         std::to_string(bytes) + " bytes -> " + plan.token_file +
+         (plan.ready ? " (up to date)" : " (to be made)");
+}
+
+int run(const CommandLine& line, const Config& config) {
+  std::vector<DataSource> sources = config.data.train;
+  sources.insert(sources.end(), config.data.validation.begin(), config.data.validation.end());
+  if (sources.empty()) {
+    throw UserError("data.train, data.validation: name the text or token files to prepare");
+  }
+  const auto tokenizer = open_tokenizer(config.data, config.model.path);
+  if (line.dry_run) {
+    std::fputs(config_to_yaml(config).c_str(), stdout);
+    for (const DataSource& source : sources) {
+      const SourcePlan plan = plan_source(source, config.data, tokenizer.get());
+      std::printf("%s\n", describe(source, plan).c_str());
+    }
+    return 0;
+  }
+  for (const DataSource& source : sources) {
+    const std::string path = prepare_source(source, config.data, tokenizer.get());
+    TokenFile(path, config.data.raw_dtype).verify_checksum();
+    std::printf("%s\n", path.c_str());
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace lococo
+
+int main(int argc, char** argv) {
+  return lococo::run_tool("lococo-prepare",
+                          "Turns the texts of data.train and data.validation into token files.",
+                          argc, argv, lococo::run);
+}
