@@ -139,4 +139,7 @@ class RunningTraining(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1], verbosity=2)
+    outcome = unittest.main(argv=sys.argv[:1], verbosity=2, exit=False).result
+    failed = len({test.id().split(" ")[0] for test, _ in outcome.failures + outcome.errors})
+    print(f"{outcome.testsRun - failed} passed, {failed} failed, 0 skipped")
+    sys.exit(failed != 0)

@@ -4,8 +4,13 @@
 
 #include <cmath>
 
+#ifdef LOCOCO_WITH_CUDA
+#include <c10/cuda/CUDAFunctions.h>
+#endif
+
 #include "core/error.h"
 #include "tests/support/catch.h"
+#include "train/memory_stats.h"
 
 namespace lococo {
 namespace {
@@ -284,5 +289,43 @@ TEST_CASE("Clipping scales as torch does and leaves small gradients as they are"
     CHECK(torch::allclose(ours[i].tensor.grad(), theirs_i, clipped ? 1e-6 : 0.0, 0.0));
   }
 }
+
+#ifdef LOCOCO_WITH_CUDA
+TEST_CASE("On a GPU the optimizer does what it does on a CPU, without waiting for the GPU",
+          "[train][optimizer][gpu]") {
+  if (!torch::cuda::is_available()) SKIP("no GPU");
+  const std::vector<RegisteredParameter> start = parameters_of_test();
+  AdamW on_cpu(copies_of(start), config_of_test());
+  std::vector<RegisteredParameter> moved = copies_of(start);
+  for (RegisteredParameter& one : moved) {
+    one.tensor = one.tensor.detach().to(torch::kCUDA).set_requires_grad(true);
+  }
+  const torch::Device device = moved[0].tensor.device();
+  AdamW on_gpu(moved, config_of_test());
+  reset_peak(device);
+  for (int step = 0; step < 8; ++step) {
+    set_gradients(on_cpu.parameters(), step);
+    for (size_t i = 0; i < moved.size(); ++i) {
+      moved[i].tensor.mutable_grad() = on_cpu.parameters()[i].tensor.grad().to(device);
+    }
+    clip_gradients(on_cpu.parameters(), 1.0);
+    on_cpu.step(factor_of(step));
+    c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_ERROR);
+    const torch::Tensor norm = clip_gradients(on_gpu.parameters(), 1.0);
+    on_gpu.step(factor_of(step));
+    on_gpu.zero_grad();
+    c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_DISABLED);
+    CHECK(norm.device() == device);
+  }
+  for (size_t i = 0; i < moved.size(); ++i) {
+    CHECK(torch::allclose(moved[i].tensor.cpu(), on_cpu.parameters()[i].tensor, 1e-5, 1e-6));
+  }
+  AdamW resumed(moved, config_of_test());
+  resumed.load_state(on_cpu.state());  // a checkpoint's tensors are on the CPU
+  CHECK(resumed.state().at("mix.step").device() == device);
+  CHECK(resumed.state().at("mix.step").item<float>() == 8.0f);
+  CHECK(peak_memory_bytes(device) > 0);
+}
+#endif
 
 }  // namespace lococo
