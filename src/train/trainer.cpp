@@ -45,8 +45,8 @@ void Trainer::resume() {
   if (communicator_.is_main()) {  // one rank looks, so that all take the same folder
     if (train.resume == Resume::kAuto) folder = newest_good_checkpoint(train.output).value_or("");
     if (train.resume == Resume::kPath) folder = train.resume_path;
-    const bool started = fs::exists(train.output + "/metrics.jsonl") || newest_good_checkpoint(train.output).has_value();
-    if (train.resume == Resume::kNever && started) {
+    const bool started = train.resume == Resume::kNever && (fs::exists(train.output + "/metrics.jsonl") || newest_good_checkpoint(train.output).has_value());
+    if (started) {
       throw UserError("train.output: " + train.output + " holds a run already; choose another folder, or set train.resume=auto to go on");
     }
   }
@@ -204,6 +204,7 @@ void Trainer::save() {
     state.tokens_seen = tokens_seen_;
     state.base_fingerprint = prepared_.base_fingerprint;
     state.base_path = config_.model.path;
+    state.adapter_path = config_.model.adapter;
     state.config_yaml = config_to_yaml(config_);
     state.git_revision = std::string(git_revision());
     state.threads = threads_;
