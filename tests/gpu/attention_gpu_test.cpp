@@ -1,0 +1,138 @@
+// The GPU's attention and column mass against the reference.
+#include <torch/cuda.h>
+#include <torch/torch.h>
+
+#include "tensor/attention.h"
+#include "tensor/matmul.h"
+#include "tests/support/catch.h"
+#include "tests/support/gpu.h"
+#include "tests/support/gradcheck.h"
+#include "tests/support/tensors.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+
+namespace {
+
+struct Shape {
+  int64_t B, H, G, L, S, D;
+};
+
+const std::vector<Shape>& shapes() {
+  static const std::vector<Shape> list = {{2, 4, 4, 64, 64, 64},    {1, 8, 2, 128, 256, 64},
+                                          {3, 4, 2, 37, 101, 64},   {1, 4, 1, 1, 77, 128},
+                                          {2, 6, 2, 63, 63, 32},    {1, 32, 8, 512, 1024, 128},
+                                          {2, 2, 2, 129, 130, 128}, {1, 2, 1, 1, 1, 64}};
+  return list;
+}
+
+torch::Tensor on_gpu(at::IntArrayRef sizes, uint64_t seed, torch::ScalarType dtype) {
+  return normal(sizes, seed, dtype).to(torch::kCUDA).requires_grad_(true);
+}
+
+struct Qkv {
+  Qkv(const Shape& s, torch::ScalarType dtype)
+      : q_BHLD(on_gpu({s.B, s.H, s.L, s.D}, 1, dtype)),
+        k_BGSD(on_gpu({s.B, s.G, s.S, s.D}, 2, dtype)),
+        v_BGSD(on_gpu({s.B, s.G, s.S, s.D}, 3, dtype)) {}
+  torch::Tensor q_BHLD, k_BGSD, v_BGSD;
+};
+
+std::string text(const Shape& s) {
+  std::ostringstream out;
+  out << "B=" << s.B << " H=" << s.H << " G=" << s.G << " L=" << s.L << " S=" << s.S
+      << " D=" << s.D;
+  return out.str();
+}
+
+void compare_with_reference(AttentionBackend backend, const Shape& s) {
+  INFO(text(s));
+  const Qkv x(s, torch::kBFloat16);
+  auto run = [&](AttentionBackend which) {
+    return causal_attention(x.q_BHLD, x.k_BGSD, x.v_BGSD, which);
+  };
+  auto gradients = [&](const torch::Tensor& out) {
+    return torch::autograd::grad({weighted_sum(out)}, {x.q_BHLD, x.k_BGSD, x.v_BGSD});
+  };
+  const auto slow = run(AttentionBackend::kReference), fast = run(backend);
+  CHECK(fast.out_BHLD.scalar_type() == torch::kBFloat16);
+  CHECK(fast.lse_BHL.scalar_type() == torch::kFloat32);
+  CHECK_FALSE(fast.lse_BHL.requires_grad());
+  CHECK_CLOSE(fast.out_BHLD, slow.out_BHLD);
+  // Log-sum-exps stay in float32, but the tensor cores add the scores up in another order.
+  CHECK_CLOSE(fast.lse_BHL, slow.lse_BHL, /*factor=*/10.0);
+  const auto got = gradients(fast.out_BHLD), want = gradients(slow.out_BHLD);
+  // Sums over many queries of terms rounded to bfloat16 on both sides.
+  for (size_t i = 0; i < 3; ++i) CHECK_CLOSE(got[i], want[i], /*factor=*/4.0);
+}
+
+}  // namespace
+
+TEST_CASE("FlashAttention agrees with the reference, gradients included", "[gpu]") {
+  require_cuda();
+  for (const auto& s : shapes()) compare_with_reference(AttentionBackend::kFlash, s);
+}
+
+TEST_CASE("cuDNN attention agrees with the reference, gradients included", "[gpu]") {
+  require_cuda();
+  for (const auto& s : shapes()) compare_with_reference(AttentionBackend::kCudnn, s);
+}
+
+TEST_CASE("auto attention on a GPU agrees with the reference", "[gpu]") {
+  require_cuda();
+  for (const auto& s : shapes()) compare_with_reference(AttentionBackend::kAuto, s);
+  const Qkv wide({1, 2, 2, 4, 8, 16}, torch::kFloat32);
+  CHECK(resolve_backend(AttentionBackend::kAuto, wide.q_BHLD, 8) == AttentionBackend::kReference);
+}
+
+TEST_CASE("attention takes strided inputs, as the projections deliver them", "[gpu]") {
+  require_cuda();
+  const auto backend = GENERATE(AttentionBackend::kFlash, AttentionBackend::kCudnn);
+  const Qkv x({2, 4, 2, 33, 65, 64}, torch::kBFloat16);
+  auto strided = [](const torch::Tensor& t) {
+    return t.transpose(1, 2).contiguous().transpose(1, 2);
+  };
+  const auto want = causal_attention(x.q_BHLD, x.k_BGSD, x.v_BGSD, backend);
+  const auto got =
+      causal_attention(strided(x.q_BHLD), strided(x.k_BGSD), strided(x.v_BGSD), backend);
+  CHECK_CLOSE(got.out_BHLD, want.out_BHLD);
+  CHECK_CLOSE(got.lse_BHL, want.lse_BHL);
+}
+
+TEST_CASE("the column mass kernel agrees with materialised probabilities", "[gpu]") {
+  require_cuda();
+  for (const auto dtype : {torch::kBFloat16, torch::kFloat32}) {
+    for (const auto& s : shapes()) {
+      INFO(dtype << " " << text(s));
+      const Qkv x(s, dtype);
+      const auto lse =
+          causal_attention(x.q_BHLD, x.k_BGSD, x.v_BGSD, AttentionBackend::kReference).lse_BHL;
+      const auto mass = column_mass(x.q_BHLD, x.k_BGSD, lse);
+      CHECK(mass.scalar_type() == torch::kFloat32);
+      CHECK_FALSE(mass.requires_grad());
+      // Up to thousands of float32 terms in another order.
+      CHECK_CLOSE(mass, column_mass_reference(x.q_BHLD, x.k_BGSD), /*factor=*/10.0);
+      const auto total = torch::full({s.B, s.G}, static_cast<double>(s.L * s.H / s.G));
+      CHECK_CLOSE(mass.sum(-1), total, /*factor=*/10.0);
+    }
+  }
+}
+
+TEST_CASE("column mass gives the same bits every time", "[gpu]") {
+  require_cuda();
+  const Qkv x({2, 8, 2, 128, 300, 64}, torch::kBFloat16);
+  const auto lse = causal_attention(x.q_BHLD, x.k_BGSD, x.v_BGSD, AttentionBackend::kFlash).lse_BHL;
+  const auto first = column_mass(x.q_BHLD, x.k_BGSD, lse);
+  for (int i = 0; i < 5; ++i) CHECK_SAME(column_mass(x.q_BHLD, x.k_BGSD, lse), first);
+}
+
+TEST_CASE("products of half precision inputs keep their float32 sums on a GPU", "[gpu]") {
+  require_cuda();
+  const auto a = on_gpu({2, 33, 64}, 1, torch::kBFloat16),
+             b = on_gpu({2, 64, 17}, 2, torch::kBFloat16);
+  const auto exact = torch::bmm(a.to(torch::kFloat64), b.to(torch::kFloat64)).to(torch::kFloat32);
+  const auto product = batched_matmul_f32(a, b);
+  CHECK(product.scalar_type() == torch::kFloat32);
+  CHECK_CLOSE(product, exact, /*factor=*/10.0);
+  CHECK_CLOSE(matmul_f32(a[0], b[0]), exact[0], /*factor=*/10.0);
+}

@@ -1,0 +1,181 @@
+#include "lococo/conv_memory.h"
+
+#include <torch/torch.h>
+
+#include "lococo/heavy_hitter.h"
+#include "tests/support/catch.h"
+#include "tests/support/gradcheck.h"
+#include "tests/support/policies.h"
+#include "tests/support/tensors.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+
+namespace {
+
+CacheConfig config_of(KeyKind keys, int64_t slots = 4) {
+  CacheConfig config;
+  config.policy = CachePolicyKind::kLococo;
+  config.slots = slots;
+  config.kernel_size = 3;
+  config.keys = keys;
+  return config;
+}
+
+void set(ConvMemory& memory, const std::string& part, double value) {
+  const torch::NoGradGuard no_grad;
+  for (auto& item : memory.named_parameters()) {
+    if (item.key().find(part) != std::string::npos) item.value().fill_(value);
+  }
+}
+
+/// Six tokens with the scores of the worked example; their values are the rows of `v_SD`.
+CacheState worked_cache(const torch::Tensor& v_SD) {
+  const auto v = v_SD.view({1, 1, 6, -1});
+  return {v.clone(), v.clone(),
+          torch::tensor({5.0F, 1.0F, 4.0F, 2.0F, 3.0F, 0.0F}).view({1, 1, 6})};
+}
+
+}  // namespace
+
+TEST_CASE("LoCoCo's worked example: heavy hitters 0 and 2, two slots mixed of the rest",
+          "[lococo]") {
+  // Unit vectors as values make a mixed slot show its row of the mixing matrix W.
+  ConvMemory memory(config_of(KeyKind::kRotated), /*head_dim=*/6, /*init_seed=*/1);
+  set(memory, "layers",
+      0.0);  // the convolution's output is 0, so its softmax is uniform over the rest
+  const auto result = memory.compress(worked_cache(torch::eye(6)));
+  const auto want = torch::tensor({{1.0F, 0.0F, 0.0F, 0.0F, 0.0F, 0.0F},
+                                   {0.0F, 0.0F, 1.0F, 0.0F, 0.0F, 0.0F},
+                                   {0.0F, .125F, 0.0F, .625F, .125F, .125F},
+                                   {0.0F, .125F, 0.0F, .125F, .625F, .125F}});
+  CHECK_CLOSE(result.v_BGSD[0][0], want);
+  CHECK_CLOSE(result.k_BGSD[0][0], want);
+  // An accumulated score mixes like the slot: 0.5 * 2 + 0.5 * mean(1, 2, 3, 0), and so on.
+  CHECK_CLOSE(result.mass_BGS[0][0], torch::tensor({5.0F, 4.0F, 1.75F, 2.25F}));
+}
+
+TEST_CASE("LoCoCo's worked example: merged values 3.125 and 3.625", "[lococo]") {
+  const auto keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
+  ConvMemory memory(config_of(keys), /*head_dim=*/1, /*init_seed=*/1);
+  set(memory, "layers", 0.0);
+  const auto result = memory.compress(worked_cache(torch::arange(6, torch::kFloat32).view({6, 1})));
+  // Residual tokens 3 and 4 come after the kept 0 and 2, so both orders are the same here.
+  CHECK_CLOSE(slot_numbers(result).flatten(), torch::tensor({0.0F, 2.0F, 3.125F, 3.625F}));
+}
+
+TEST_CASE("the mixture of a slot follows the convolution over time, with zeros beyond the ends",
+          "[lococo]") {
+  auto config = config_of(KeyKind::kRotated);
+  config.keep_fraction = 0.0;
+  ConvMemory memory(config, /*head_dim=*/2, /*init_seed=*/3);
+  set(memory, "normalizer", 1.0);
+  const auto cache = numbered_cache(1, 1, 6, 2, 4);
+  const auto result = memory.compress(cache);
+
+  const auto parameters = memory.named_parameters();
+  const auto weight = parameters["layers.0.weight"], bias = parameters["layers.0.bias"];
+  const auto x_SC = torch::cat({cache.k_BGSD, cache.v_BGSD}, -1)[0][0];
+  const auto padded = torch::cat({torch::zeros({1, 4}), x_SC, torch::zeros({1, 4})});
+  auto logits_RS = torch::zeros({4, 6});
+  for (int64_t r = 0; r < 4; ++r) {
+    for (int64_t s = 0; s < 6; ++s) {
+      const auto window_CK = padded.slice(0, s, s + 3).t();
+      logits_RS[r][s] = torch::relu((weight[r] * window_CK).sum() + bias[r]).item<float>();
+    }
+  }
+  const auto want = torch::mm(torch::softmax(logits_RS, -1), cache.v_BGSD[0][0]);
+  CHECK_CLOSE(result.v_BGSD[0][0], want);
+}
+
+TEST_CASE("LoCoCo with normalizer 0 keeps exactly the H2O slots", "[lococo]") {
+  const auto keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
+  for (const auto& [slots, sinks, local, keep] :
+       {std::tuple{8, 0, 0, 0.5}, {7, 1, 2, 0.5}, {9, 2, 1, 0.4}, {5, 0, 0, 0.0}, {6, 1, 1, 1.0}}) {
+    INFO("slots " << slots << " keep " << keep);
+    auto config = config_of(keys, slots);
+    config.sinks = sinks;
+    config.local = local;
+    config.keep_fraction = keep;
+    ConvMemory memory(config, /*head_dim=*/4, /*init_seed=*/1);
+    set(memory, "normalizer", 0.0);
+    auto h2o_config = config;
+    h2o_config.policy = CachePolicyKind::kH2o;
+    HeavyHitterPolicy h2o(h2o_config);
+
+    const auto cache = numbered_cache(2, 3, 2 * slots + 1, 4, 9);
+    auto mixed = memory.compress(cache);
+    const auto kept = h2o.compress(cache);
+    if (keys == KeyKind::kRotated) {  // compare as sets: the official order puts mixed slots last
+      const auto order = slot_numbers(mixed).argsort(int64_t{-1});
+      const auto order_D = order.unsqueeze(-1).expand_as(mixed.k_BGSD);
+      mixed = {mixed.k_BGSD.gather(2, order_D), mixed.v_BGSD.gather(2, order_D),
+               mixed.mass_BGS.gather(2, order)};
+    }
+    CHECK_SAME(mixed.k_BGSD, kept.k_BGSD);
+    CHECK_SAME(mixed.v_BGSD, kept.v_BGSD);
+    CHECK_SAME(mixed.mass_BGS, kept.mass_BGS);
+  }
+}
+
+TEST_CASE("unrotated slots lie in order of time, a mixed one at its residual token's place",
+          "[lococo]") {
+  auto config = config_of(KeyKind::kRotated, 8);
+  config.sinks = config.local = 1;
+  const auto cache = numbered_cache(2, 2, 19, 4, 7);
+  ConvMemory official(config, /*head_dim=*/4, /*init_seed=*/5);
+  config.keys = KeyKind::kUnrotated;
+  ConvMemory timed(config, /*head_dim=*/4, /*init_seed=*/5);  // the same weights
+
+  set(official, "normalizer",
+      0.0);  // then the value's number is that of the kept or residual token
+  const auto times = slot_numbers(official.compress(cache));
+  set(official, "normalizer", 0.5);
+  const auto mixed = official.compress(cache);
+  const auto order = times.argsort(int64_t{-1});
+  CHECK_FALSE(torch::equal(order, torch::arange(8).expand({2, 2, 8})));
+  const auto order_D = order.unsqueeze(-1).expand_as(mixed.k_BGSD);
+  const auto result = timed.compress(cache);
+  CHECK_SAME(result.k_BGSD, mixed.k_BGSD.gather(2, order_D));
+  CHECK_SAME(result.v_BGSD, mixed.v_BGSD.gather(2, order_D));
+  CHECK_SAME(result.mass_BGS, mixed.mass_BGS.gather(2, order));
+}
+
+TEST_CASE("the gradients of kernel, bias and normalizer agree with differences", "[lococo]") {
+  const auto keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
+  const int64_t conv_layers = GENERATE(1, 2);
+  auto config = config_of(keys, 5);
+  config.conv_layers = conv_layers;
+  config.expand = 2;
+  config.init = ConvInit::kFanIn;
+  ConvMemory memory(config, /*head_dim=*/3, /*init_seed=*/2);
+  memory.to(torch::kFloat64);
+  const auto cache = numbered_cache(2, 2, 9, 3, 3, torch::kFloat64);
+  auto loss = [&] {
+    const auto result = memory.compress(cache);
+    return weighted_sum(result.k_BGSD, 1) + weighted_sum(result.v_BGSD, 2);
+  };
+  const auto parameters = memory.parameters();
+  REQUIRE(parameters.size() == static_cast<size_t>(2 * conv_layers + 1));
+  CHECK(gradient_error(loss, parameters) == "");
+}
+
+TEST_CASE("initial kernels follow the option and the seed", "[lococo]") {
+  auto config = config_of(KeyKind::kRotated, 64);
+  config.kernel_size = 21;
+  auto kernel_of = [&](ConvInit init, uint64_t seed) {
+    config.init = init;
+    return ConvMemory(config, /*head_dim=*/16, seed).named_parameters()["layers.0.weight"].detach();
+  };
+  const auto normal_kernel = kernel_of(ConvInit::kNormal, 1);
+  CHECK(normal_kernel.std().item<double>() == Approx(1.0).epsilon(0.02));
+  const double fan_in = 32 * 21;
+  CHECK(kernel_of(ConvInit::kFanIn, 1).std().item<double>() ==
+        Approx(1 / std::sqrt(fan_in)).epsilon(0.02));
+  CHECK_SAME(kernel_of(ConvInit::kNormal, 1), normal_kernel);
+  CHECK_FALSE(torch::equal(kernel_of(ConvInit::kNormal, 2), normal_kernel));
+
+  CHECK(ConvMemory(config, 16, 1).normalizer.item<double>() == 0.5);
+  config.init = ConvInit::kIdentity;
+  CHECK(ConvMemory(config, 16, 1).normalizer.item<double>() == 0.0);
+}

@@ -1,0 +1,138 @@
+// What every cache policy promises, over one table of all of them.
+#include <torch/torch.h>
+
+#include "lococo/cache_policy.h"
+#include "tests/support/catch.h"
+#include "tests/support/policies.h"
+#include "tests/support/tensors.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+
+namespace {
+
+constexpr int64_t kB = 2, kG = 3, kD = 4;
+
+/// Calls body(case, policy, cache) for every policy and caches of several sizes.
+template <typename Body>
+void for_each_policy(const Body& body) {
+  for (const auto& policy_case : all_policies()) {
+    const int64_t slots = policy_case.cache.slots;
+    const auto policy = make_cache_policy(policy_case.cache, kD, /*init_seed=*/3);
+    for (const int64_t S : {slots + 1, slots + policy_case.cache.block, 2 * slots + 3}) {
+      INFO(policy_case.name << ", " << S << " slots");
+      body(policy_case.cache, *policy, numbered_cache(kB, kG, S, kD, static_cast<uint64_t>(S)));
+    }
+  }
+}
+
+CacheState row_of(const CacheState& cache, int64_t b, int64_t g) {
+  auto row = [&](const torch::Tensor& x) { return x.narrow(0, b, 1).narrow(1, g, 1); };
+  return {row(cache.k_BGSD), row(cache.v_BGSD), row(cache.mass_BGS)};
+}
+
+}  // namespace
+
+TEST_CASE("every policy leaves exactly its slots", "[lococo]") {
+  for_each_policy([](const CacheConfig& config, CachePolicy& policy, const CacheState& cache) {
+    const auto result = policy.compress(cache);
+    CHECK(result.size() == config.slots);
+    CHECK(result.k_BGSD.sizes() == at::IntArrayRef({kB, kG, config.slots, kD}));
+    CHECK(result.v_BGSD.sizes() == result.k_BGSD.sizes());
+    REQUIRE(result.mass_BGS.defined() == policy.needs_mass());
+    if (policy.needs_mass()) {
+      CHECK(result.mass_BGS.sizes() == at::IntArrayRef({kB, kG, config.slots}));
+      CHECK(result.mass_BGS.scalar_type() == torch::kFloat32);
+      CHECK_FALSE(result.mass_BGS.requires_grad());
+    }
+  });
+}
+
+TEST_CASE("every policy keeps sinks and the newest tokens unchanged", "[lococo]") {
+  for_each_policy([](const CacheConfig& config, CachePolicy& policy, const CacheState& cache) {
+    const auto result = policy.compress(cache);
+    const bool streaming = config.policy == CachePolicyKind::kStreaming;
+    const int64_t local = streaming ? config.slots - config.sinks : config.local;
+    // The official order puts mixed slots behind the kept ones; every other cache lies in time
+    // order.
+    const bool mixed_last =
+        config.policy == CachePolicyKind::kLococo && config.keys == KeyKind::kRotated;
+    const int64_t end = mixed_last ? config.kept_slots() : config.slots;
+    auto check = [&](const torch::Tensor& got, const torch::Tensor& want) {
+      CHECK_SAME(got.narrow(2, 0, config.sinks), want.narrow(2, 0, config.sinks));
+      CHECK_SAME(got.narrow(2, end - local, local), want.narrow(2, cache.size() - local, local));
+    };
+    check(result.k_BGSD, cache.k_BGSD);
+    check(result.v_BGSD, cache.v_BGSD);
+    if (policy.needs_mass()) check(result.mass_BGS, cache.mass_BGS);
+  });
+}
+
+TEST_CASE("every policy keeps unmixed slots bit for bit and in order of time", "[lococo]") {
+  for_each_policy([](const CacheConfig& config, CachePolicy& policy, const CacheState& cache) {
+    const auto result = policy.compress(cache);
+    // A slot is unmixed if its key is one of the cache's.
+    const auto same_BGMS =
+        (result.k_BGSD.unsqueeze(3) == cache.k_BGSD.unsqueeze(2)).all(/*dim=*/-1);
+    const auto unmixed_BGM = same_BGMS.any(/*dim=*/-1);
+    CHECK((unmixed_BGM.sum(-1) >= config.kept_slots()).all().item<bool>());
+    const auto from_BGM = same_BGMS.to(torch::kInt64).argmax(-1);
+    const auto numbers_BGM = slot_numbers(result);
+    for (int64_t b = 0; b < kB; ++b) {
+      for (int64_t g = 0; g < kG; ++g) {
+        const auto from = from_BGM[b][g].masked_select(unmixed_BGM[b][g]);
+        CHECK_SAME(numbers_BGM[b][g].masked_select(unmixed_BGM[b][g]), from.to(torch::kFloat32));
+        const bool in_order = (from.diff() > 0).all().item<bool>();
+        const bool starts_as_h2o = config.init == ConvInit::kIdentity;
+        CHECK((in_order || (starts_as_h2o && config.keys == KeyKind::kRotated)));
+      }
+    }
+  });
+}
+
+TEST_CASE("every policy treats each sequence and head by itself", "[lococo]") {
+  for_each_policy([](const CacheConfig&, CachePolicy& policy, const CacheState& cache) {
+    const auto together = policy.compress(cache);
+    const auto alone = policy.compress(row_of(cache, 1, 2));
+    CHECK_CLOSE(alone.k_BGSD[0][0], together.k_BGSD[1][2]);
+    CHECK_CLOSE(alone.v_BGSD[0][0], together.v_BGSD[1][2]);
+    if (policy.needs_mass()) CHECK_CLOSE(alone.mass_BGS[0][0], together.mass_BGS[1][2]);
+  });
+}
+
+TEST_CASE("every policy leaves the cache that it was given as it was", "[lococo]") {
+  for_each_policy([](const CacheConfig&, CachePolicy& policy, const CacheState& cache) {
+    const CacheState before = {cache.k_BGSD.clone(), cache.v_BGSD.clone(), cache.mass_BGS.clone()};
+    auto result = policy.compress(cache);
+    const torch::NoGradGuard no_grad;
+    result.k_BGSD.zero_();
+    result.v_BGSD.zero_();
+    CHECK_SAME(cache.k_BGSD, before.k_BGSD);
+    CHECK_SAME(cache.v_BGSD, before.v_BGSD);
+    CHECK_SAME(cache.mass_BGS, before.mass_BGS);
+  });
+}
+
+TEST_CASE("every policy refuses a cache that fits already", "[lococo]") {
+  for (const auto& policy_case : all_policies()) {
+    INFO(policy_case.name);
+    const auto policy = make_cache_policy(policy_case.cache, kD, 3);
+    const auto cache = numbered_cache(kB, kG, policy_case.cache.slots, kD, 1);
+    CHECK_THROWS_AS(policy->compress(cache), c10::Error);
+  }
+}
+
+TEST_CASE("only a learning policy has parameters, and only they get a gradient", "[lococo]") {
+  for_each_policy([](const CacheConfig& config, CachePolicy& policy, const CacheState& cache) {
+    const auto result = policy.compress(cache);
+    CHECK(policy.parameters().empty() == (config.policy != CachePolicyKind::kLococo));
+    const bool mixes = config.mixed_slots() > 0;
+    CHECK(result.k_BGSD.requires_grad() == mixes);
+    CHECK(result.v_BGSD.requires_grad() == mixes);
+    CHECK_FALSE(cache.k_BGSD.requires_grad());
+  });
+}
+
+TEST_CASE("policy none is no policy at all", "[lococo]") {
+  CHECK(make_cache_policy(CacheConfig{}, kD, 1) == nullptr);
+}

@@ -1,0 +1,93 @@
+#include "tests/support/policies.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/torch.h>
+
+#include "tests/support/tensors.h"
+
+namespace lococo::testing {
+namespace {
+
+CacheConfig base(CachePolicyKind policy, int64_t slots, int64_t block) {
+  CacheConfig cache;
+  cache.policy = policy;
+  cache.slots = slots;
+  cache.block = block;
+  cache.buffer = 0;
+  cache.kernel_size = 3;
+  return cache;
+}
+
+CacheConfig streaming(int64_t slots, int64_t block, int64_t sinks, KeyKind keys) {
+  auto cache = base(CachePolicyKind::kStreaming, slots, block);
+  cache.sinks = sinks;
+  cache.keys = keys;
+  return cache;
+}
+
+CacheConfig scored(CachePolicyKind policy, int64_t slots, int64_t block, int64_t sinks,
+                   int64_t local, ScoreKind scores, KeyKind keys) {
+  auto cache = base(policy, slots, block);
+  cache.sinks = sinks;
+  cache.local = local;
+  cache.scores = scores;
+  cache.keys = keys;
+  return cache;
+}
+
+CacheConfig lococo_with(double keep_fraction, int64_t kernel_size, int64_t conv_layers,
+                        ConvInit init, KeyKind keys) {
+  auto cache = scored(CachePolicyKind::kLococo, 9, 6, 1, 2, ScoreKind::kAccumulated, keys);
+  cache.keep_fraction = keep_fraction;
+  cache.kernel_size = kernel_size;
+  cache.conv_layers = conv_layers;
+  cache.expand = conv_layers;
+  cache.init = init;
+  return cache;
+}
+
+}  // namespace
+
+std::vector<PolicyCase> all_policies() {
+  constexpr auto kH2o = CachePolicyKind::kH2o, kLococo = CachePolicyKind::kLococo;
+  constexpr auto kLast = ScoreKind::kLastBlock, kSum = ScoreKind::kAccumulated;
+  constexpr auto kRotated = KeyKind::kRotated, kUnrotated = KeyKind::kUnrotated;
+  auto buffered = scored(kLococo, 8, 4, 0, 0, kLast, kRotated);
+  buffered.buffer = 3;
+  return {
+      {"streaming", streaming(8, 8, 2, kUnrotated)},
+      {"streaming without sinks, odd", streaming(7, 5, 0, kRotated)},
+      {"streaming with sinks only", streaming(3, 4, 3, kUnrotated)},
+      {"h2o of the official code", scored(kH2o, 8, 8, 0, 0, kLast, kRotated)},
+      {"h2o with a window", scored(kH2o, 8, 6, 0, 4, kSum, kRotated)},
+      {"h2o with sinks and a window, odd", scored(kH2o, 9, 5, 2, 3, kSum, kUnrotated)},
+      {"h2o without heavy hitters", scored(kH2o, 5, 3, 2, 3, kLast, kUnrotated)},
+      {"lococo of the official code", scored(kLococo, 8, 8, 0, 0, kLast, kRotated)},
+      {"lococo with a buffer", buffered},
+      {"lococo with sinks and a window, rotated", scored(kLococo, 11, 7, 1, 2, kSum, kRotated)},
+      {"lococo with sinks and a window, odd", scored(kLococo, 7, 5, 1, 2, kSum, kUnrotated)},
+      {"lococo with a kernel wider than the rest",
+       lococo_with(0.4, 21, 1, ConvInit::kNormal, kUnrotated)},
+      {"lococo with two convolutions", lococo_with(0.5, 3, 2, ConvInit::kFanIn, kUnrotated)},
+      {"lococo with three convolutions, rotated",
+       lococo_with(0.5, 5, 3, ConvInit::kFanIn, kRotated)},
+      {"lococo that starts as h2o", lococo_with(0.5, 3, 1, ConvInit::kIdentity, kUnrotated)},
+      {"lococo that mixes nothing", lococo_with(1.0, 3, 1, ConvInit::kNormal, kUnrotated)},
+  };
+}
+
+CacheState numbered_cache(int64_t B, int64_t G, int64_t S, int64_t D, uint64_t seed,
+                          torch::ScalarType dtype) {
+  CacheState cache;
+  cache.k_BGSD = normal({B, G, S, D}, seed, dtype);
+  cache.v_BGSD = normal({B, G, S, D}, seed + 1, dtype);
+  cache.v_BGSD.select(/*dim=*/3, 0).copy_(torch::arange(S));
+  // Ranks of random numbers: no two of a head are equal.
+  const auto ranks = normal({B, G, S}, seed + 2).argsort(int64_t{-1});
+  cache.mass_BGS = (ranks.to(torch::kFloat32) + 1) * 0.125;
+  return cache;
+}
+
+torch::Tensor slot_numbers(const CacheState& cache) { return cache.v_BGSD.select(/*dim=*/3, 0); }
+
+}  // namespace lococo::testing

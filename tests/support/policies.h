@@ -1,0 +1,31 @@
+// Every kind of cache policy in sizes that fit unit tests, for properties that all of them have.
+#pragma once
+
+#include <torch/types.h>
+
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+#include "lococo/cache_state.h"
+
+namespace lococo::testing {
+
+struct PolicyCase {
+  std::string name;
+  CacheConfig cache;
+};
+
+/// One row for each policy and each option that changes what it keeps; odd sizes among them.
+/// Policy none is not in it. A new policy gets its rows here.
+std::vector<PolicyCase> all_policies();
+
+/// A cache of S random slots with distinct positive masses. The first channel of the values is the
+/// slot number, so that a test can tell which slot it sees.
+CacheState numbered_cache(int64_t B, int64_t G, int64_t S, int64_t D, uint64_t seed,
+                          torch::ScalarType dtype = torch::kFloat32);
+
+/// The slot numbers of such a cache, [B, G, S]; a mixed slot has a mixture of numbers.
+torch::Tensor slot_numbers(const CacheState& cache);
+
+}  // namespace lococo::testing

@@ -1,0 +1,133 @@
+#include "tensor/attention.h"
+
+#include <torch/torch.h>
+
+#include "tensor/attention_backends.h"
+#include "tests/support/catch.h"
+#include "tests/support/gradcheck.h"
+#include "tests/support/tensors.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+
+namespace {
+
+struct Shape {
+  int64_t B, H, G, L, S, D;
+};
+
+struct Qkv {
+  torch::Tensor q_BHLD, k_BGSD, v_BGSD;
+};
+
+Qkv random_qkv(const Shape& s, torch::ScalarType dtype) {
+  Qkv x = {normal({s.B, s.H, s.L, s.D}, 1, dtype), normal({s.B, s.G, s.S, s.D}, 2, dtype),
+           normal({s.B, s.G, s.S, s.D}, 3, dtype)};
+  for (auto* tensor : {&x.q_BHLD, &x.k_BGSD, &x.v_BGSD}) tensor->requires_grad_(true);
+  return x;
+}
+
+AttentionOutput attend(const Qkv& x, AttentionBackend backend) {
+  return causal_attention(x.q_BHLD, x.k_BGSD, x.v_BGSD, backend);
+}
+
+std::vector<torch::Tensor> gradients(const Qkv& x, AttentionBackend backend) {
+  const auto loss = weighted_sum(attend(x, backend).out_BHLD);
+  return torch::autograd::grad({loss}, {x.q_BHLD, x.k_BGSD, x.v_BGSD});
+}
+
+}  // namespace
+
+TEST_CASE("flash attention on a CPU agrees with the reference, gradients included", "[tensor]") {
+  const auto dtype = GENERATE(torch::kFloat32, torch::kFloat64, torch::kBFloat16);
+  const auto s =
+      GENERATE(Shape{2, 4, 4, 8, 8, 16}, Shape{1, 4, 2, 7, 7, 8}, Shape{2, 6, 2, 5, 13, 8},
+               Shape{1, 2, 1, 1, 9, 4}, Shape{1, 2, 2, 1, 1, 4}, Shape{1, 4, 1, 67, 131, 20});
+  INFO(dtype << " H=" << s.H << " G=" << s.G << " L=" << s.L << " S=" << s.S);
+  const auto x = random_qkv(s, dtype);
+  const auto slow = attend(x, AttentionBackend::kReference);
+  const auto fast = attend(x, AttentionBackend::kFlash);
+  CHECK(fast.out_BHLD.scalar_type() == dtype);
+  CHECK(fast.lse_BHL.scalar_type() == torch::kFloat32);
+  CHECK_FALSE(fast.lse_BHL.requires_grad());
+  CHECK_CLOSE(fast.out_BHLD, slow.out_BHLD);
+  CHECK_CLOSE(fast.lse_BHL, slow.lse_BHL);
+
+  const auto want = gradients(x, AttentionBackend::kReference);
+  const auto got = gradients(x, AttentionBackend::kFlash);
+  // A key's gradient sums over up to L * H / G queries, each rounded to bfloat16 by the kernel.
+  const double factor = dtype == torch::kBFloat16 ? 4.0 : 1.0;
+  for (size_t i = 0; i < 3; ++i) CHECK_CLOSE(got[i], want[i], factor);
+}
+
+TEST_CASE("the reference's gradients agree with differences", "[tensor]") {
+  const auto x = random_qkv({1, 4, 2, 3, 5, 4}, torch::kFloat64);
+  CHECK(
+      gradient_error([&] { return weighted_sum(attend(x, AttentionBackend::kReference).out_BHLD); },
+                     {x.q_BHLD, x.k_BGSD, x.v_BGSD}) == "");
+}
+
+TEST_CASE("query l of L sees keys 0 to S - L + l and no other", "[tensor]") {
+  const auto backend = GENERATE(AttentionBackend::kReference, AttentionBackend::kFlash);
+  const int64_t L = 3, S = 7;
+  // Equal scores: each output is the mean of the visible values 0, 1, 2, ...
+  const auto values = torch::arange(S, torch::kFloat32).view({1, 1, S, 1}).expand({1, 1, S, 4});
+  const auto zeros = torch::zeros({1, 1, S, 4});
+  const auto result = causal_attention(zeros.narrow(2, 0, L), zeros, values.contiguous(), backend);
+  CHECK_CLOSE(result.out_BHLD.select(3, 0).flatten(), torch::tensor({2.0F, 2.5F, 3.0F}));
+  CHECK_CLOSE(result.lse_BHL.flatten(), torch::tensor({5.0F, 6.0F, 7.0F}).log());
+}
+
+TEST_CASE("no output depends on a later value, whatever the lengths", "[tensor]") {
+  const auto backend = GENERATE(AttentionBackend::kReference, AttentionBackend::kFlash);
+  const auto s =
+      GENERATE(Shape{1, 2, 2, 8, 8, 4}, Shape{1, 2, 1, 5, 9, 4}, Shape{1, 3, 1, 7, 7, 4});
+  const auto x = random_qkv(s, torch::kFloat64);
+  const auto out_BHLD = attend(x, backend).out_BHLD;
+  for (int64_t l = 0; l < s.L; ++l) {
+    const auto row = out_BHLD.select(2, l).sum();
+    const auto grad = torch::autograd::grad({row}, {x.v_BGSD}, {}, /*retain_graph=*/true)[0];
+    const auto reached_S = grad.abs().sum(/*dim=*/{0, 1, 3}) > 0;
+    const int64_t visible = s.S - s.L + l + 1;
+    CHECK(reached_S.narrow(0, 0, visible).all().item<bool>());
+    CHECK_FALSE(reached_S.narrow(0, visible, s.S - visible).any().item<bool>());
+  }
+}
+
+TEST_CASE("grouped query attention is attention with every key head repeated", "[tensor]") {
+  const auto backend = GENERATE(AttentionBackend::kReference, AttentionBackend::kFlash);
+  const auto x = random_qkv({2, 6, 2, 4, 6, 8}, torch::kFloat32);
+  const auto grouped = attend(x, backend);
+  // Query heads 0 to 2 share key head 0, heads 3 to 5 key head 1.
+  const auto heads = torch::tensor({0, 0, 0, 1, 1, 1});
+  const auto repeated = causal_attention(x.q_BHLD, x.k_BGSD.index_select(1, heads),
+                                         x.v_BGSD.index_select(1, heads), backend);
+  CHECK_CLOSE(grouped.out_BHLD, repeated.out_BHLD);
+  CHECK_CLOSE(grouped.lse_BHL, repeated.lse_BHL);
+}
+
+TEST_CASE("large scores stay finite", "[tensor]") {
+  const auto backend = GENERATE(AttentionBackend::kReference, AttentionBackend::kFlash);
+  auto x = random_qkv({1, 2, 2, 4, 6, 8}, torch::kFloat32);
+  const auto big = causal_attention(x.q_BHLD * 1e3, x.k_BGSD * 1e3, x.v_BGSD, backend);
+  CHECK(torch::isfinite(big.out_BHLD).all().item<bool>());
+  CHECK(torch::isfinite(big.lse_BHL).all().item<bool>());
+}
+
+TEST_CASE("on a CPU auto means the blocked kernel", "[tensor]") {
+  const auto x = random_qkv({1, 2, 2, 4, 4, 8}, torch::kFloat32);
+  CHECK(resolve_backend(AttentionBackend::kAuto, x.q_BHLD, 4) == AttentionBackend::kFlash);
+  CHECK(resolve_backend(AttentionBackend::kReference, x.q_BHLD, 4) == AttentionBackend::kReference);
+  CHECK_SAME(attend(x, AttentionBackend::kAuto).out_BHLD,
+             attend(x, AttentionBackend::kFlash).out_BHLD);
+}
+
+TEST_CASE("attention refuses shapes that do not fit together", "[tensor]") {
+  const auto q = normal({1, 3, 4, 8}, 1), k = normal({1, 2, 4, 8}, 2);
+  CHECK_THROWS_AS(causal_attention(q, k, k, AttentionBackend::kReference), c10::Error);
+  const auto few = normal({1, 3, 2, 8}, 3);  // fewer keys than queries
+  CHECK_THROWS_AS(causal_attention(q, few, few, AttentionBackend::kReference), c10::Error);
+  const auto good = normal({1, 3, 4, 8}, 4);
+  CHECK_THROWS_AS(causal_attention(q, good, normal({1, 3, 5, 8}, 5), AttentionBackend::kFlash),
+                  c10::Error);
+}

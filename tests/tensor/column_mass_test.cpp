@@ -1,0 +1,68 @@
+#include <torch/torch.h>
+
+#include "tensor/attention.h"
+#include "tests/support/catch.h"
+#include "tests/support/tensors.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+
+namespace {
+
+struct Shape {
+  int64_t B, H, G, L, S, D;
+};
+
+struct Case {
+  torch::Tensor q_BHLD, k_BGSD, lse_BHL;
+};
+
+Case random_case(const Shape& s, torch::ScalarType dtype) {
+  Case x;
+  x.q_BHLD = normal({s.B, s.H, s.L, s.D}, 1, dtype);
+  x.k_BGSD = normal({s.B, s.G, s.S, s.D}, 2, dtype);
+  x.lse_BHL = causal_attention(x.q_BHLD, x.k_BGSD, x.k_BGSD, AttentionBackend::kReference).lse_BHL;
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE("column mass from the log-sum-exp is that of materialised probabilities", "[tensor]") {
+  const auto dtype = GENERATE(torch::kFloat32, torch::kFloat64, torch::kBFloat16);
+  const auto s =
+      GENERATE(Shape{2, 4, 4, 8, 8, 16}, Shape{1, 4, 2, 7, 7, 8}, Shape{2, 6, 2, 5, 13, 8},
+               Shape{1, 2, 1, 1, 9, 4}, Shape{1, 2, 2, 1, 1, 4}, Shape{1, 4, 1, 67, 131, 20});
+  INFO(dtype << " H=" << s.H << " G=" << s.G << " L=" << s.L << " S=" << s.S);
+  const auto x = random_case(s, dtype);
+  const auto mass_BGS = column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL);
+  CHECK(mass_BGS.scalar_type() == torch::kFloat32);
+  // Inputs are the same rounded values on both sides, so even bfloat16 agrees to float32.
+  CHECK_CLOSE(mass_BGS, column_mass_reference(x.q_BHLD, x.k_BGSD), /*factor=*/2.0);
+}
+
+TEST_CASE("each query of each head gives away a mass of one", "[tensor]") {
+  const Shape s = {2, 6, 2, 5, 13, 8};
+  const auto x = random_case(s, torch::kFloat32);
+  const auto total_BG = column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL).sum(/*dim=*/-1);
+  CHECK_CLOSE(total_BG, torch::full({s.B, s.G}, static_cast<double>(s.L * s.H / s.G)));
+}
+
+TEST_CASE("with equal scores a key's mass is the sum of 1 / (visible keys)", "[tensor]") {
+  const auto q = torch::zeros({1, 1, 2, 4}), k = torch::zeros({1, 1, 3, 4});
+  const auto lse = torch::tensor({{{2.0F, 3.0F}}}).log();
+  const auto mass = column_mass(q, k, lse).flatten();
+  CHECK_CLOSE(mass, torch::tensor({1.0F / 2 + 1.0F / 3, 1.0F / 2 + 1.0F / 3, 1.0F / 3}));
+}
+
+TEST_CASE("column mass carries no gradient and takes strided inputs", "[tensor]") {
+  const auto x = random_case({2, 4, 2, 5, 9, 8}, torch::kFloat32);
+  const auto want = column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL);
+  // As the projections deliver them: [B, L, H, D] seen as [B, H, L, D].
+  auto strided = [](const torch::Tensor& t) {
+    return t.transpose(1, 2).contiguous().transpose(1, 2);
+  };
+  const auto q = strided(x.q_BHLD).requires_grad_(true);
+  const auto got = column_mass(q, strided(x.k_BGSD), x.lse_BHL);
+  CHECK_CLOSE(got, want);
+  CHECK_FALSE(got.requires_grad());
+}

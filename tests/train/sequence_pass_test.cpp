@@ -1,0 +1,287 @@
+#include "train/sequence_pass.h"
+
+#include <torch/torch.h>
+
+#include "lococo/step_plan.h"
+#include "tests/support/catch.h"
+#include "tests/support/gradcheck.h"
+#include "tests/support/memory_meter.h"
+#include "tests/support/policies.h"
+#include "tests/support/tensors.h"
+#include "tests/support/tiny_llama.h"
+#include "train/loss.h"
+#include "train/registry.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+
+namespace {
+
+constexpr int64_t kLossChunk = 7;
+// Two layers, norms and a head widen rounding differences of single precision.
+constexpr double kThroughModel = 10.0;
+
+TuneConfig tune_all_parts() {
+  TuneConfig tune;
+  tune.conv = tune.all = 1.0;
+  return tune;
+}
+
+CacheConfig uncompressed(int64_t block) {
+  CacheConfig cache;  // policy none
+  cache.block = block;
+  cache.first_block_gradient = true;
+  cache.boundary_targets = true;
+  return cache;
+}
+
+struct Outcome {
+  PassResult result;
+  TensorMap gradients;
+};
+
+/// Gradients of one call of a pass on a model with all parts trained.
+Outcome train_once(const SequencePass& pass, Llama model, const torch::Tensor& tokens_BT) {
+  const ParameterRegistry registry(model, tune_all_parts(), 0.0, torch::kFloat32);
+  Outcome outcome;
+  outcome.result = pass.train(model, tokens_BT);
+  for (const auto& parameter : registry.trainable())
+    outcome.gradients[parameter.name] = parameter.tensor.grad();
+  return outcome;
+}
+
+void check_gradients(const TensorMap& got, const TensorMap& want) {
+  REQUIRE(got.size() == want.size());
+  for (const auto& [name, gradient] : want) {
+    INFO(name);
+    REQUIRE(gradient.defined() == got.at(name).defined());
+    if (gradient.defined()) CHECK_CLOSE(got.at(name), gradient, kThroughModel);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("blocks without compression score like the whole sequence", "[train]") {
+  const int64_t block = GENERATE(5, 8, 24, 64);
+  auto model = tiny_llama(3, uncompressed(block));
+  const auto tokens = random_tokens(2, 25, 1);
+  const auto blockwise = make_blockwise_pass(uncompressed(block), kLossChunk);
+  const auto full = make_full_sequence_pass(kLossChunk, false);
+  const auto nll_BT = blockwise->evaluate(model, tokens);
+  CHECK(nll_BT.sizes() == at::IntArrayRef({2, 24}));
+  CHECK_CLOSE(nll_BT, full->evaluate(model, tokens), kThroughModel);
+}
+
+TEST_CASE("one block without compression has the gradients of the whole sequence", "[train]") {
+  const auto tokens = random_tokens(2, 25, 1);
+  const auto blockwise = train_once(*make_blockwise_pass(uncompressed(24), kLossChunk),
+                                    tiny_llama(3, uncompressed(24)), tokens);
+  const auto full = train_once(*make_full_sequence_pass(kLossChunk, false), tiny_llama(3), tokens);
+  CHECK(blockwise.result.targets == 48);
+  CHECK(full.result.targets == 48);
+  CHECK_CLOSE(blockwise.result.loss_sum, full.result.loss_sum, kThroughModel);
+  check_gradients(blockwise.gradients, full.gradients);
+}
+
+TEST_CASE("over several blocks gradients are truncated in time and exact everywhere else",
+          "[train]") {
+  const auto tokens = random_tokens(2, 25, 1);
+  const auto blockwise = train_once(*make_blockwise_pass(uncompressed(5), kLossChunk),
+                                    tiny_llama(3, uncompressed(5)), tokens);
+  const auto full = train_once(*make_full_sequence_pass(kLossChunk, false), tiny_llama(3), tokens);
+  CHECK_CLOSE(blockwise.result.loss_sum, full.result.loss_sum, kThroughModel);
+  // What the last layer computes for a token from that token alone; only keys and values are
+  // cached.
+  for (const char* name :
+       {"lm_head.weight", "model.norm.weight", "model.layers.1.self_attn.q_proj.weight",
+        "model.layers.1.self_attn.o_proj.weight", "model.layers.1.mlp.down_proj.weight"}) {
+    INFO(name);
+    CHECK_CLOSE(blockwise.gradients.at(name), full.gradients.at(name), kThroughModel);
+  }
+  const std::string cached = "model.layers.1.self_attn.v_proj.weight";
+  CHECK((blockwise.gradients.at(cached) - full.gradients.at(cached)).abs().max().item<double>() >
+        1e-2);
+}
+
+TEST_CASE("activation checkpointing changes no gradient of the full-sequence pass", "[train]") {
+  const auto tokens = random_tokens(2, 25, 1);
+  const auto plain = train_once(*make_full_sequence_pass(kLossChunk, false), tiny_llama(3), tokens);
+  const auto recomputed =
+      train_once(*make_full_sequence_pass(kLossChunk, true), tiny_llama(3), tokens);
+  for (const auto& [name, gradient] : plain.gradients) {
+    INFO(name);
+    CHECK_SAME(recomputed.gradients.at(name), gradient);
+  }
+}
+
+TEST_CASE("a block's last query has a target only where boundary_targets asks for it", "[train]") {
+  auto cache = tiny_cache();                    // blocks of 8
+  const auto tokens = random_tokens(2, 22, 1);  // 21 inputs: blocks of 8, 8 and 5
+  for (const bool boundary : {false, true}) {
+    cache.boundary_targets = boundary;
+    auto model = tiny_llama(3, cache);
+    const auto pass = make_blockwise_pass(cache, kLossChunk);
+    const auto result = pass->train(model, tokens);
+    CHECK(result.targets == 2 * (boundary ? 21 : 18));
+    auto nll_BT = pass->evaluate(model, tokens);
+    if (!boundary) {
+      for (const int64_t last : {7, 15, 20}) nll_BT.select(1, last).zero_();
+    }
+    CHECK_CLOSE(result.loss_sum, nll_BT.sum(), kThroughModel);
+  }
+}
+
+TEST_CASE("a last block of a single token is run without a target", "[train]") {
+  auto model = tiny_llama(3, tiny_cache());
+  const auto pass = make_blockwise_pass(tiny_cache(), kLossChunk);
+  CHECK(pass->train(model, random_tokens(1, 18, 1)).targets == 7 + 7);
+}
+
+TEST_CASE("changing a token leaves the NLL of every target before it unchanged, for every policy",
+          "[train]") {
+  auto cases = all_policies();
+  cases.push_back({"none", uncompressed(6)});
+  const int64_t T = 34;
+  for (const auto& policy_case : cases) {
+    INFO(policy_case.name);
+    auto model = tiny_llama(3, policy_case.cache);
+    const auto pass = make_blockwise_pass(policy_case.cache, kLossChunk);
+    const auto tokens = random_tokens(1, T + 1, 1);
+    const auto before = pass->evaluate(model, tokens);
+    for (const int64_t t : {1, 9, 16, 33}) {
+      auto changed = tokens.clone();
+      changed[0][t] = (changed[0][t] + 1) % tiny_shape().vocab_size;
+      const auto after = pass->evaluate(model, changed);
+      // Target t - 1 is token t itself; the targets before it know nothing of it.
+      CHECK_SAME(after.narrow(1, 0, t - 1), before.narrow(1, 0, t - 1));
+      CHECK_FALSE(torch::equal(after[0][t - 1], before[0][t - 1]));
+      if (t < T) CHECK_FALSE(torch::equal(after[0][t], before[0][t]));
+    }
+  }
+}
+
+TEST_CASE("changing a token leaves earlier NLLs of the full-sequence pass unchanged", "[train]") {
+  auto model = tiny_llama(3);
+  const auto pass = make_full_sequence_pass(kLossChunk, false);
+  const auto tokens = random_tokens(1, 35, 1);
+  auto changed = tokens.clone();
+  changed[0][20] = (changed[0][20] + 1) % tiny_shape().vocab_size;
+  const auto before = pass->evaluate(model, tokens), after = pass->evaluate(model, changed);
+  CHECK_SAME(after.narrow(1, 0, 19), before.narrow(1, 0, 19));
+  CHECK_FALSE(torch::equal(after.narrow(1, 19, 15), before.narrow(1, 19, 15)));
+}
+
+TEST_CASE("with only the convolutions in training nothing else has a gradient", "[train]") {
+  for (const auto& policy_case : all_policies()) {
+    if (policy_case.cache.mixed_slots() == 0) continue;
+    INFO(policy_case.name);
+    auto model = tiny_llama(3, policy_case.cache);
+    TuneConfig tune;
+    tune.conv = 1.0;
+    const ParameterRegistry registry(model, tune, 0.0, torch::kFloat32);
+    make_blockwise_pass(policy_case.cache, kLossChunk)->train(model, random_tokens(2, 35, 1));
+    for (const auto& parameter : registry.all()) {
+      INFO(parameter.name);
+      REQUIRE(parameter.tensor.grad().defined() == parameter.trainable);
+      if (parameter.trainable) CHECK(torch::isfinite(parameter.tensor.grad()).all().item<bool>());
+    }
+    for (const auto& parameter : registry.trainable()) {
+      // a normalizer of 0 shuts the kernels off until it has moved
+      if (policy_case.cache.init == ConvInit::kIdentity && parameter.group == ParameterGroup::kConv)
+        continue;
+      INFO(parameter.name);
+      CHECK(parameter.tensor.grad().abs().max().item<double>() > 0);
+    }
+  }
+}
+
+TEST_CASE("a batch has the gradients of its sequences one after the other, in any order",
+          "[train]") {
+  const bool blockwise = GENERATE(true, false);
+  const auto pass = blockwise ? make_blockwise_pass(tiny_cache(), kLossChunk)
+                              : make_full_sequence_pass(kLossChunk, false);
+  const auto tokens = random_tokens(4, 35, 1);
+  const auto together = train_once(*pass, tiny_llama(3, tiny_cache()), tokens);
+  const auto shuffled = train_once(*pass, tiny_llama(3, tiny_cache()),
+                                   tokens.index_select(0, torch::tensor({2, 0, 3, 1})));
+  check_gradients(shuffled.gradients, together.gradients);
+
+  auto model = tiny_llama(3, tiny_cache());
+  const ParameterRegistry registry(model, tune_all_parts(), 0.0, torch::kFloat32);
+  int64_t targets = 0;
+  for (const int64_t row : {3, 1, 0, 2})
+    targets += pass->train(model, tokens.narrow(0, row, 1)).targets;
+  CHECK(targets == together.result.targets);
+  TensorMap one_by_one;
+  for (const auto& parameter : registry.trainable())
+    one_by_one[parameter.name] = parameter.tensor.grad();
+  check_gradients(one_by_one, together.gradients);
+}
+
+TEST_CASE("the gradients of a block after a compression agree with differences", "[train]") {
+  auto cache = tiny_cache();
+  cache.keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
+  cache.slots = cache.block = 4;
+  auto shape = tiny_shape();
+  shape.hidden_size = 8;
+  shape.intermediate_size = 6;
+  shape.num_heads = 2;
+  shape.num_kv_heads = 1;
+  shape.head_dim = 4;
+  auto model = tiny_llama(3, cache, shape);
+  model->to(torch::kFloat64);
+  model->set_compute_dtype(torch::kFloat64);
+  const ParameterRegistry unused(model, TuneConfig{}, 0.0, torch::kFloat64);
+  std::vector<torch::Tensor> inputs;
+  for (auto& item : model->named_parameters()) {
+    if (item.key().find("memory_saver") == std::string::npos &&
+        item.key().find("layers.1.self_attn") == std::string::npos)
+      continue;
+    inputs.push_back(item.value().requires_grad_(true));
+  }
+  const auto tokens = random_tokens(2, 13, 1);
+  const auto plan = make_step_plan(cache, 12);
+  REQUIRE(plan[2].compress);
+  auto caches = model->empty_caches();
+  {
+    const torch::NoGradGuard no_grad;
+    for (int64_t i = 0; i < 2; ++i)
+      model->forward_block(tokens.slice(1, plan[i].begin, plan[i].end), plan[i], caches);
+  }
+  auto loss = [&] {
+    auto copy = caches;  // a block replaces its state, it does not write into it
+    const auto hidden = model->forward_block(tokens.slice(1, 8, 12), plan[2], copy);
+    return chunked_cross_entropy(hidden.reshape({8, 8}), model->head_weight(),
+                                 tokens.slice(1, 9, 13).reshape({-1}), 3);
+  };
+  CHECK(gradient_error(loss, inputs) == "");
+}
+
+TEST_CASE("the memory of the blockwise pass does not grow with the sequence", "[train]") {
+  const auto cache = tiny_cache();
+  auto peak_of = [&](int64_t blocks) {
+    auto model = tiny_llama(3, cache);
+    const ParameterRegistry registry(model, tune_all_parts(), 0.0, torch::kFloat32);
+    const auto tokens = random_tokens(2, blocks * cache.block + 1, 1);
+    const auto pass = make_blockwise_pass(cache, kLossChunk);
+    pass->train(model, tokens);  // gradients exist from here on
+    const MemoryMeter meter;
+    pass->train(model, tokens);
+    return meter.peak_bytes();
+  };
+  const auto short_peak = peak_of(8), long_peak = peak_of(64);
+  CHECK(short_peak > 0);
+  CHECK(static_cast<double>(long_peak) <= 1.05 * static_cast<double>(short_peak));
+}
+
+TEST_CASE("auto means blockwise where there is a cache policy", "[train]") {
+  Config config;
+  CHECK_FALSE(is_blockwise(config));
+  config.cache.policy = CachePolicyKind::kStreaming;
+  CHECK(is_blockwise(config));
+  config.train.pass = PassKind::kFullSequence;
+  CHECK_FALSE(is_blockwise(config));
+  config.cache.policy = CachePolicyKind::kNone;
+  config.train.pass = PassKind::kBlockwise;
+  CHECK(is_blockwise(config));
+}
