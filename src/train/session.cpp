@@ -1,7 +1,5 @@
 #include "train/session.h"
 
-#include <filesystem>
-
 #include "core/error.h"
 #include "core/log.h"
 #include "data/prepare.h"
@@ -21,12 +19,7 @@ Session start_session(const Config& config) {
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const Config& config) {
-  std::string path = config.data.tokenizer;
-  if (path.empty() && !config.model.path.empty()) {
-    path = config.model.path + "/tokenizer.model";
-    if (!std::filesystem::exists(path)) return nullptr;
-  }
-  return path.empty() ? nullptr : std::make_unique<Tokenizer>(path);
+  return open_tokenizer(config.data, config.model.path);
 }
 
 namespace {
