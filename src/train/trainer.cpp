@@ -91,7 +91,11 @@ StepMetrics Trainer::train_step() {
   const auto& trained = optimizer_.parameters();
   for (const auto& parameter : trained) parameter.tensor.mutable_grad().div_(static_cast<double>(sums.targets));
   const double factor = lr_factor(config_.train, step_);
-  const auto norm = clip_gradients(trained, config_.train.clip);
+  const double grad_norm = clip_gradients(trained, config_.train.clip).item<double>();
+  // Before the update: a weight that is not a number could still be saved.
+  if (!std::isfinite(grad_norm)) {
+    throw std::runtime_error("the gradient is not finite; the last checkpoint stays. Try a smaller learning rate");
+  }
   optimizer_.step(factor);
   ++step_;
   tokens_seen_ += sums.tokens;
@@ -100,7 +104,7 @@ StepMetrics Trainer::train_step() {
   metrics.step = step_;
   metrics.loss = sums.loss_sum / static_cast<double>(sums.targets);
   metrics.tokens = tokens_seen_;
-  metrics.grad_norm = norm.item<double>();
+  metrics.grad_norm = grad_norm;
   double peak_rate = 0;
   for (const auto& parameter : trained) peak_rate = std::max(peak_rate, parameter.learning_rate);
   metrics.lr = peak_rate * factor;
@@ -111,28 +115,21 @@ StepMetrics Trainer::train_step() {
 }
 
 Trainer::StepSums Trainer::forward_backward() {
-  const TrainConfig& train = config_.train;
-  std::vector<int64_t> mine;
-  for (int64_t i = communicator_.rank(); i < train.sequences_per_step; i += communicator_.size()) {
-    mine.push_back(step_ * train.sequences_per_step + i);
-  }
   auto loss_sum = torch::zeros({}, torch::dtype(torch::kFloat32).device(device_));
-  int64_t targets = 0;
+  int64_t targets = 0, tokens = 0;
   std::vector<torch::Tensor> losses;
   std::vector<int64_t> first_indices;
-  for (size_t first = 0; first < mine.size(); first += static_cast<size_t>(train.micro_batch)) {
-    const size_t last = std::min(first + static_cast<size_t>(train.micro_batch), mine.size());
-    const std::vector<int64_t> indices(mine.begin() + static_cast<int64_t>(first), mine.begin() + static_cast<int64_t>(last));
+  for (const auto& indices : micro_batches_of_this_rank()) {
     const auto result = pass_->train(prepared_.model, micro_batch_tokens(indices));
     loss_sum += result.loss_sum;
     targets += result.targets;
+    tokens += static_cast<int64_t>(indices.size()) * config_.data.context_length;
     losses.push_back(result.loss_sum);
     first_indices.push_back(indices.front());
   }
 
   // One collective: the gradients, the loss and the counts.
-  auto counts = torch::tensor({targets, static_cast<int64_t>(mine.size()) * config_.data.context_length},
-                              torch::dtype(torch::kInt64)).to(device_);
+  auto counts = torch::tensor({targets, tokens}, torch::dtype(torch::kInt64)).to(device_);
   std::vector<torch::Tensor> shared;
   for (const auto& parameter : optimizer_.parameters()) shared.push_back(parameter.tensor.grad());
   shared.push_back(loss_sum);
@@ -146,6 +143,19 @@ Trainer::StepSums Trainer::forward_backward() {
   sums.tokens = counts_host[1].item<int64_t>();
   if (!std::isfinite(sums.loss_sum)) report_non_finite(losses, first_indices);
   return sums;
+}
+
+std::vector<std::vector<int64_t>> Trainer::micro_batches_of_this_rank() const {
+  const int64_t sequences = config_.train.sequences_per_step, ranks = communicator_.size();
+  const int64_t size = std::min(config_.train.micro_batch, (sequences + ranks - 1) / ranks);
+  // Whole micro-batches are dealt out, so that a rank computes what one rank alone would: only the order of the sum differs.
+  std::vector<std::vector<int64_t>> micro_batches;
+  for (int64_t first = communicator_.rank() * size; first < sequences; first += ranks * size) {
+    std::vector<int64_t> indices;
+    for (int64_t i = first; i < std::min(first + size, sequences); ++i) indices.push_back(step_ * sequences + i);
+    micro_batches.push_back(indices);
+  }
+  return micro_batches;
 }
 
 torch::Tensor Trainer::micro_batch_tokens(const std::vector<int64_t>& global_indices) const {
@@ -174,9 +184,6 @@ void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses, const 
 void Trainer::after_step(const StepMetrics& metrics) {
   if (metrics_) metrics_->write(metrics);
   progress_->update(metrics);
-  if (!std::isfinite(metrics.grad_norm)) {
-    throw std::runtime_error("the gradient is not finite; the last checkpoint stays. Try a smaller learning rate");
-  }
   if (evaluator_ && config_.eval.every > 0 && step_ % config_.eval.every == 0) evaluate();
   if (config_.checkpoint.every > 0 && step_ % config_.checkpoint.every == 0) save();
 }

@@ -22,8 +22,8 @@ namespace lococo {
 /// How a run ended, as the process's exit code says it.
 enum class TrainOutcome { kFinished, kStoppedBySignal };
 
-/// One run on one rank. Step s trains on the sequences with global indices s * sequences_per_step ...; rank r takes those whose index
-/// within the step is r modulo the number of ranks, so the result does not depend on the number of ranks beyond rounding.
+/// One run on one rank. Step s trains on the sequences with global indices s * sequences_per_step ...; its micro-batches are dealt out
+/// over the ranks, so the result does not depend on the number of ranks beyond rounding.
 class Trainer {
  public:
   /// `evaluator` may be null. Resumes as config.train says. Throws UserError for an output folder that cannot be used.
@@ -45,6 +45,7 @@ class Trainer {
   StepMetrics train_step();
   StepSums forward_backward();
   [[noreturn]] void report_non_finite(const std::vector<torch::Tensor>& losses, const std::vector<int64_t>& first_indices) const;
+  std::vector<std::vector<int64_t>> micro_batches_of_this_rank() const;
   torch::Tensor micro_batch_tokens(const std::vector<int64_t>& global_indices) const;
   void after_step(const StepMetrics& metrics);
   void save();
