@@ -292,11 +292,8 @@ std::string describe(const YamlNode& node) {
     case Kind::kScalar:
       break;
   }
-  std::string text = "\"";
-  for (const char c : node.text.substr(0, kLongest)) {
-    text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
-  }
-  return text + (node.text.size() > kLongest ? "...\"" : "\"");
+  const bool whole = node.text.size() <= kLongest;
+  return "\"" + node.text.substr(0, kLongest) + (whole ? "\"" : "...\"");
 }
 
 }  // namespace lococo

@@ -1,8 +1,13 @@
 #include "core/config_yaml.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <map>
+#include <optional>
+#include <sstream>
+#include <utility>
 
 #include "core/config_read.h"
 #include "core/config_tree.h"
@@ -12,54 +17,125 @@
 namespace lococo {
 namespace {
 
-/// Copies the library's nodes. Aliases are expanded; the limits stop documents that grow without
-/// end that way.
-class TreeBuilder {
+/// Builds the tree from the parser's events. Aliases are copied; the limits stop documents that
+/// grow without end that way.
+class TreeBuilder : public YAML::EventHandler {
  public:
-  TreeBuilder(std::string name, bool with_lines)
-      : name_(std::move(name)), with_lines_(with_lines) {}
-
-  YamlNode build(const YAML::Node& node, int depth = 0) {
-    constexpr int kDeepest = 16;
-    constexpr int kMostNodes = 100'000;
-    YamlNode result;
-    result.place = place_of(node.Mark());
-    if (depth > kDeepest) throw UserError(result.place + ": the YAML is nested too deeply");
-    if (++nodes_ > kMostNodes) throw UserError(result.place + ": the YAML has too many values");
-    if (node.IsScalar()) {
-      result.text = node.Scalar();
-      result.quoted = node.Tag() == "!";
-      result.kind = YamlNode::Kind::kScalar;
-    } else if (node.IsSequence()) {
-      result.kind = YamlNode::Kind::kList;
-      for (const YAML::Node& item : node) result.items.push_back(build(item, depth + 1));
-    } else if (node.IsMap()) {
-      result.kind = YamlNode::Kind::kMap;
-      for (const auto& entry : node) add_entry(entry.first, entry.second, depth, &result);
-    }
-    return result;
+  TreeBuilder(std::string name, bool with_lines) : name_(std::move(name)), with_lines_(with_lines) {
+    root_.place = name_;
   }
+
+  YamlNode take() { return std::move(root_); }
 
   std::string place_of(const YAML::Mark& mark) const {
     if (!with_lines_ || mark.is_null()) return name_;
     return name_ + ":" + std::to_string(mark.line + 1);
   }
 
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    add(node_at(mark, YamlNode::Kind::kNull), anchor);
+  }
+
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    const auto found = anchors_.find(anchor);
+    if (found == anchors_.end()) throw UserError(place_of(mark) + ": an alias holds itself");
+    YamlNode node = found->second;
+    node.place = place_of(mark);
+    add(std::move(node), YAML::NullAnchor);
+  }
+
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
+    YamlNode node = node_at(mark, YamlNode::Kind::kScalar);
+    node.text = value;
+    node.quoted = tag == "!";
+    add(std::move(node), anchor);
+  }
+
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    open(node_at(mark, YamlNode::Kind::kList), anchor);
+  }
+  void OnSequenceEnd() override { close(); }
+
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    open(node_at(mark, YamlNode::Kind::kMap), anchor);
+  }
+  void OnMapEnd() override { close(); }
+
  private:
-  void add_entry(const YAML::Node& key, const YAML::Node& value, int depth, YamlNode* map) {
-    const std::string place = place_of(key.Mark());
-    if (!key.IsScalar()) throw UserError(place + ": a key must be a word");
-    if (map->find(key.Scalar()) != nullptr) {
-      throw UserError(place + ": " + key.Scalar() + ": the key occurs twice; remove one");
+  /// A list or map that is not complete.
+  struct Open {
+    YamlNode node;
+    YAML::anchor_t anchor;
+    std::optional<YamlNode> key;  ///< of a map, whose value is still to come
+  };
+
+  YamlNode node_at(const YAML::Mark& mark, YamlNode::Kind kind) const {
+    YamlNode node;
+    node.kind = kind;
+    node.place = place_of(mark);
+    return node;
+  }
+
+  void open(YamlNode node, YAML::anchor_t anchor) {
+    constexpr size_t kDeepest = 16;
+    if (open_.size() >= kDeepest) throw UserError(node.place + ": the YAML is nested too deeply");
+    open_.push_back({std::move(node), anchor, std::nullopt});
+  }
+
+  void close() {
+    Open complete = std::move(open_.back());
+    open_.pop_back();
+    add(std::move(complete.node), complete.anchor);
+  }
+
+  /// Puts a complete node where it belongs.
+  void add(YamlNode node, YAML::anchor_t anchor) {
+    if (anchor != YAML::NullAnchor) anchors_[anchor] = node;
+    if (open_.empty()) {
+      root_ = std::move(node);
+      return;
     }
-    YamlNode built = build(value, depth + 1);
-    // The key's line is where a reader looks for the entry.
-    built.place = place;
-    map->entries.emplace_back(key.Scalar(), std::move(built));
+    count(node);
+    Open& parent = open_.back();
+    if (parent.node.kind == YamlNode::Kind::kList) {
+      parent.node.items.push_back(std::move(node));
+    } else if (!parent.key) {
+      check_key(parent.node, node);
+      parent.key = std::move(node);
+    } else {
+      // The key's line is where a reader looks for the entry.
+      node.place = parent.key->place;
+      parent.node.entries.emplace_back(parent.key->text, std::move(node));
+      parent.key.reset();
+    }
+  }
+
+  static void check_key(YamlNode& map, const YamlNode& key) {
+    if (key.kind != YamlNode::Kind::kScalar) throw UserError(key.place + ": a key must be a word");
+    if (map.find(key.text) != nullptr) {
+      throw UserError(key.place + ": " + key.text + ": the key occurs twice; remove one");
+    }
+  }
+
+  /// Counts what is copied too: lists and maps again with each list or map around them.
+  void count(const YamlNode& node) {
+    constexpr int kMostNodes = 100'000;
+    if (++nodes_ > kMostNodes) throw UserError(node.place + ": the YAML has too many values");
+    for (const YamlNode& item : node.items) count(item);
+    for (const auto& [key, value] : node.entries) count(value);
   }
 
   std::string name_;
   bool with_lines_;
+  YamlNode root_;
+  std::vector<Open> open_;
+  std::map<YAML::anchor_t, YamlNode> anchors_;
   int nodes_ = 0;
 };
 
@@ -92,7 +168,9 @@ void set_at(YamlNode* tree, const std::string& key, const YamlNode& value,
 }
 
 void apply_override(YamlNode* tree, const std::string& text, const std::vector<std::string>& keys) {
-  const std::string place = "override " + text;
+  constexpr size_t kLongest = 100;
+  const std::string place =
+      "override " + (text.size() <= kLongest ? text : text.substr(0, kLongest) + "...");
   const size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
     throw UserError(place + ": is not of the form key=value, for example cache.slots=128");
@@ -115,15 +193,20 @@ void apply_override(YamlNode* tree, const std::string& text, const std::vector<s
 YamlNode parse_yaml(const std::string& text, const std::string& name, bool with_lines) {
   TreeBuilder builder(name, with_lines);
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1) throw UserError(name + ": holds more than one YAML document");
-    if (!documents.empty()) return builder.build(documents[0]);
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    if (parser.HandleNextDocument(builder)) {
+      // The library takes text that it cannot place, such as a lone comma, for another document,
+      // and would find one after another there without end.
+      TreeBuilder rest(name, with_lines);
+      if (parser.HandleNextDocument(rest)) {
+        throw UserError(name + ": holds more than one YAML document, or text after the last key");
+      }
+    }
   } catch (const YAML::Exception& error) {
     throw UserError(builder.place_of(error.mark) + ": not valid YAML: " + error.msg);
   }
-  YamlNode empty;
-  empty.place = name;
-  return empty;
+  return builder.take();
 }
 
 Config parse_config(const std::string& yaml, const std::string& name,

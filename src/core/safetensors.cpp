@@ -56,14 +56,10 @@ const DTypeEntry& entry_of(FileDType dtype) {
   throw std::logic_error("safetensors: a dtype without an entry in the table");
 }
 
-/// A header names tensors as it likes; in a one-line message only a short printable form appears.
+/// A header names tensors as it likes; a message shows only so much of a name.
 std::string quoted(const std::string& text) {
   constexpr size_t kLongest = 120;
-  std::string out = "\"";
-  for (const char c : text.substr(0, kLongest)) {
-    out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  }
-  return out + (text.size() > kLongest ? "...\"" : "\"");
+  return "\"" + text.substr(0, kLongest) + (text.size() > kLongest ? "...\"" : "\"");
 }
 
 /// Reads the header of one file; every error names the file.

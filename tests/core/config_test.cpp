@@ -205,6 +205,13 @@ TEST_CASE("an unknown key names its line and the nearest key", "[core][config]")
   CHECK_CONTAINS(error_of("", {"cache={slot: 4}"}), "cache.slot: unknown key, did you mean");
 }
 
+TEST_CASE("an error is one line whatever the text holds", "[core][config]") {
+  CHECK_CONTAINS(error_of("\"a\\nb\": 1"), "x.yaml:1: a b: unknown key");
+  CHECK_CONTAINS(error_of("", {"cache.slots=\"a\\nb\""}), "expected an integer, got \"a b\"");
+  CHECK_CONTAINS(error_of("", {"cache.slots=1\n2"}), "override cache.slots=1 2: ");
+  CHECK(error_of("", {"cache.slots=" + std::string(10'000, 'x')}).size() < 300);
+}
+
 TEST_CASE("duplicate keys are errors", "[core][config]") {
   CHECK(error_of("cache:\n  slots: 4\n  slots: 5\n") ==
         "x.yaml:3: slots: the key occurs twice; remove one");
@@ -335,6 +342,10 @@ TEST_CASE("text that is not one YAML map is refused with its line", "[core][conf
   CHECK_CONTAINS(error_of("words"), "x.yaml: is not a map of sections");
   CHECK_CONTAINS(error_of("a: 1\n---\nb: 2\n"), "more than one YAML document");
   CHECK_CONTAINS(error_of("? [a]\n: b\n"), "a key must be a word");
+  CHECK_CONTAINS(error_of("~: b\n"), "a key must be a word");
+  // The YAML library finds documents without end in this.
+  CHECK_CONTAINS(error_of(","), "text after the last key");
+  CHECK_CONTAINS(error_of("cache: {slots: 4}\n]"), "x.yaml");
   CHECK_CONTAINS(error_of("", {"cache.slots=[1"}), "override cache.slots=[1: not valid YAML");
   CHECK_CONTAINS(error_of("", {"foo"}), "override foo: is not of the form key=value");
   CHECK_CONTAINS(error_of("", {"=3"}), "is not of the form key=value");

@@ -122,7 +122,7 @@ TEST_CASE("every cut of a safetensors file is refused", "[core][safetensors]") {
 
 TEST_CASE("control characters of a header do not break the message", "[core][safetensors]") {
   const std::string line = error_of(image("{" + f32("a\\n\\u0007b", "[3]", "[0,8]") + "}", 8));
-  CHECK_CONTAINS(line, "tensor \"a??b\"");
+  CHECK_CONTAINS(line, "tensor \"a  b\"");
 }
 
 TEST_CASE("every dtype, scalars and empty tensors make the round trip", "[core][safetensors]") {
