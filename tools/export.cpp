@@ -11,6 +11,7 @@
 namespace {
 
 int run_export(const lococo::Config& given) {
+  lococo::check_export_output(given.export_);
   lococo::Config config = given;
   config.model.dtype = lococo::DType::kFloat32;  // so that tuned weights are not rounded on the way
   lococo::PreparedModel prepared = lococo::prepare_model(config, torch::kCPU);

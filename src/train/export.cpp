@@ -104,11 +104,15 @@ void export_adapter(const ExportSource& source, const std::string& dir, Llama& m
 
 }  // namespace
 
-void export_model(const ExportConfig& config, const ExportSource& source, Llama& model) {
+void check_export_output(const ExportConfig& config) {
   if (config.output.empty()) throw UserError("export.output: name the folder to create");
   if (fs::exists(config.output)) {
     throw UserError(config.output + ": exists already; choose a new folder for export.output");
   }
+}
+
+void export_model(const ExportConfig& config, const ExportSource& source, Llama& model) {
+  check_export_output(config);
   AtomicFolder folder(config.output);
   switch (config.kind) {
     case ExportKind::kConv:

@@ -15,6 +15,10 @@ struct ExportSource {
   std::string adapter;           ///< `model.adapter`: what was loaded into the model; may be empty
 };
 
+/// Throws UserError unless `config.output` is the name of a folder to be made: to be told before a
+/// large model is loaded.
+void check_export_output(const ExportConfig& config);
+
 /// Creates `config.output` (to a temporary name, synced, renamed) with
 ///   conv           lococo_config.json + lococo.safetensors
 ///   official_conv  lococo_args.json (the official script's arguments) + lococo.safetensors

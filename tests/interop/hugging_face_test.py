@@ -120,6 +120,14 @@ class ExportTest(unittest.TestCase):
                        "model.rope_scaling={type: default}", "cache.policy=none")
                 self.assert_close(logits_of(load_model(merged), expected["input_ids"]), want)
 
+    def test_an_existing_folder_is_refused_before_a_model_is_loaded(self):
+        tool = os.path.join(os.environ["LOCOCO_BIN"], "lococo-export")
+        done = subprocess.run([tool, "model.path=/nowhere", f"export.output={self.folder.name}"],
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("exists already", done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
     def test_conv_weights_have_the_official_names_and_shapes(self):
         case = self.cases[0]
         for kind, options in (("conv", "lococo_config.json"), ("official_conv", "lococo_args.json")):
