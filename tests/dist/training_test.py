@@ -1,0 +1,178 @@
+"""lococo-train as users run it, on CPUs: ranks, resume, kills.
+
+usage: training_test.py MPIRUN (LOCOCO_BIN names the folder of the tools)
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+try:
+    import numpy
+    from safetensors.numpy import load_file
+except ImportError as error:
+    print(f"skipped: {error}; scripts/bootstrap.sh installs what is missing")
+    sys.exit(4)
+
+MPIRUN = sys.argv[1]
+TRAIN = os.path.join(os.environ["LOCOCO_BIN"], "lococo-train")
+CONTEXT, SEQUENCES = 96, 4
+CONFIG = f"""
+model:
+  init: {{vocab_size: 61, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 4,
+         num_key_value_heads: 2, max_position_embeddings: 64}}
+data: {{raw_dtype: uint16, context_length: {CONTEXT}}}
+cache: {{policy: lococo, slots: 16, block: 16, kernel_size: 5, buffer: 0, boundary_targets: true, first_block_gradient: true}}
+tune: {{conv: 1.0e-2, lora: 1.0e-2, embed: 1.0e-2, norm: 1.0e-2}}
+train: {{sequences_per_step: {SEQUENCES}, decay: constant}}
+distributed: {{device: cpu, threads: 1}}
+log: {{level: warn, tensorboard: false}}
+"""
+
+
+def write_tokens(path):
+    """A text with order in it, so that the loss can fall: every token is mostly followed by one of its own."""
+    choice = random.Random(7)
+    following = [choice.randrange(3, 61) for _ in range(61)]
+    tokens, token = [], 3
+    for _ in range(20000):
+        token = following[token] if choice.random() < 0.9 else choice.randrange(3, 61)
+        tokens.append(token)
+    with open(path, "wb") as file:
+        file.write(struct.pack(f"<{len(tokens)}H", *tokens))
+
+
+class Training(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="lococo-training-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.config = self.path("config.yaml")
+        with open(self.config, "w", encoding="ascii") as file:
+            file.write(CONFIG)
+        write_tokens(self.path("train.bin"))
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def command(self, name, steps, ranks=1, **options):
+        launcher = [MPIRUN, "-np", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks > 1 else []
+        overrides = [f"data.train={self.path('train.bin')}", f"train.output={self.path(name)}", f"train.steps={steps}"]
+        overrides += [f"{key.replace('__', '.')}={value}" for key, value in options.items()]
+        return [*launcher, TRAIN, self.config, *overrides]
+
+    def train(self, name, steps, ranks=1, **options):
+        done = subprocess.run(self.command(name, steps, ranks, **options), capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def metrics(self, name):
+        with open(self.path(name, "metrics.jsonl"), encoding="ascii") as file:
+            return [json.loads(line) for line in file]
+
+    def tensors(self, name, step, *files):
+        result = {}
+        for file in files:
+            result.update(load_file(self.path(name, f"step-{step:08d}", file)))
+        return result
+
+    def tuned(self, name, step):
+        return self.tensors(name, step, "adapter_model.safetensors", "lococo.safetensors")
+
+    def assert_close(self, one, other, bound):
+        self.assertEqual(one.keys(), other.keys())
+        for key in one:
+            scale = numpy.abs(one[key]).max() + 1e-30
+            self.assertLessEqual(numpy.abs(one[key] - other[key]).max() / scale, bound, key)
+
+
+class Ranks(Training):
+    def test_two_ranks_train_what_one_does(self):
+        for ranks in (1, 2):
+            self.train(f"first{ranks}", 1, ranks)
+            self.train(f"run{ranks}", 20, ranks)
+        # After one step the optimizer's first moment is the clipped mean gradient times 1 - beta1.
+        first = [self.tensors(f"first{ranks}", 1, "optimizer.safetensors") for ranks in (1, 2)]
+        gradients = [{k: v for k, v in state.items() if k.endswith(".m")} for state in first]
+        self.assertGreater(len(gradients[0]), 10)
+        self.assert_close(gradients[0], gradients[1], 1e-6)
+        self.assert_close(self.tuned("run1", 20), self.tuned("run2", 20), 1e-3)
+        metrics = [self.metrics(f"run{ranks}") for ranks in (1, 2)]
+        for lines in metrics:
+            self.assertLess(lines[-1]["loss"], lines[0]["loss"] - 0.1)
+            # Every rank's tokens, each once, are the global batch.
+            self.assertEqual([line["tokens"] for line in lines], [CONTEXT * SEQUENCES * (i + 1) for i in range(20)])
+
+    def test_a_run_of_one_rank_goes_on_with_two(self):
+        self.train("whole", 8)
+        self.train("split", 4)
+        self.train("split", 8, ranks=2)
+        self.assertEqual([line["step"] for line in self.metrics("split")], list(range(1, 9)))
+        self.assert_close(self.tuned("whole", 8), self.tuned("split", 8), 1e-3)
+
+
+class Resume(Training):
+    def assert_same_bits(self, one, other, step):
+        for files in (["adapter_model.safetensors"], ["lococo.safetensors"], ["optimizer.safetensors"]):
+            a, b = self.tensors(one, step, *files), self.tensors(other, step, *files)
+            self.assertEqual(a.keys(), b.keys())
+            for key in a:
+                self.assertTrue(numpy.array_equal(a[key], b[key]), key)
+
+    def test_a_killed_run_resumes_to_the_same_bits(self):
+        self.train("whole", 12, checkpoint__every=3)
+        options = {"checkpoint__every": 3}
+        process = subprocess.Popen(self.command("killed", 12, **options), stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not os.path.isdir(self.path("killed", "step-00000003")):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        self.assertFalse(os.path.isdir(self.path("killed", "step-00000012")), "the run was over before it could be killed")
+        self.train("killed", 12, **options)
+        self.assert_same_bits("whole", "killed", 12)
+        self.assertEqual([line["step"] for line in self.metrics("killed")], list(range(1, 13)))
+
+    def test_a_signal_saves_and_stops_and_the_run_goes_on(self):
+        self.train("whole", 40)
+        process = subprocess.Popen(self.command("stopped", 40), stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not os.path.isfile(self.path("stopped", "metrics.jsonl")) or len(self.metrics("stopped")) < 3:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        process.send_signal(signal.SIGUSR1)
+        self.assertEqual(process.wait(timeout=60), 143)
+        saved = [name for name in os.listdir(self.path("stopped")) if name.startswith("step-")]
+        self.assertEqual(len(saved), 1)
+        self.train("stopped", 40)
+        self.assert_same_bits("whole", "stopped", 40)
+
+    def test_a_half_written_checkpoint_is_passed_over(self):
+        self.train("whole", 6)
+        self.train("damaged", 6, checkpoint__every=3)
+        file = self.path("damaged", "step-00000006", "lococo.safetensors")
+        with open(file, "r+b") as stream:
+            stream.truncate(os.path.getsize(file) - 10)
+        self.train("damaged", 6, checkpoint__every=3)
+        self.assert_same_bits("whole", "damaged", 6)
+
+    def test_another_base_is_refused(self):
+        self.train("run", 2)
+        done = subprocess.run(self.command("run", 4, train__seed=2), capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+        self.assertIn("base", done.stderr)
+
+
+if __name__ == "__main__":
+    program = unittest.main(argv=sys.argv[:1], exit=False)
+    ran, bad = program.result.testsRun, len(program.result.failures) + len(program.result.errors)
+    print(f"{ran - bad} passed, {bad} failed, 0 skipped")
+    sys.exit(0 if program.result.wasSuccessful() else 1)
