@@ -6,7 +6,8 @@
 #include "train/run_evaluation.h"
 
 int main(int argc, char** argv) {
-  return lococo::run_tool("lococo-eval", "Mean NLL and far-repeat NLL against context length.", argc, argv,
+  return lococo::run_tool("lococo-eval", "Mean NLL and far-repeat NLL against context length.",
+                          argc, argv,
                           [](const lococo::CommandLine& line, const lococo::Config& config) {
                             if (!line.dry_run) return lococo::run_evaluation(config);
                             std::fputs(lococo::config_to_yaml(config).c_str(), stdout);

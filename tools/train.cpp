@@ -7,10 +7,12 @@
 #include "train/trainer.h"
 
 int main(int argc, char** argv) {
-  return lococo::run_tool("lococo-train", "Tunes a LLaMA-family model for long contexts at constant memory.", argc, argv,
-                          [](const lococo::CommandLine& line, const lococo::Config& config) {
+  return lococo::run_tool("lococo-train",
+                          "Tunes a LLaMA-family model for long contexts at constant memory.", argc,
+                          argv, [](const lococo::CommandLine& line, const lococo::Config& config) {
                             if (!line.dry_run) return lococo::run_training(config);
-                            std::printf("%s%s\n", lococo::config_to_yaml(config).c_str(), lococo::describe_run(config).c_str());
+                            std::printf("%s%s\n", lococo::config_to_yaml(config).c_str(),
+                                        lococo::describe_run(config).c_str());
                             return 0;
                           });
 }

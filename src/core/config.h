@@ -181,20 +181,6 @@ struct ExportConfig {
   int64_t max_shard_bytes = 5000000000;
 };
 
-struct GenerateConfig {
-  std::string prompt;  ///< text to continue
-  int64_t max_new_tokens = 128;
-  double temperature = 0.0;  ///< 0: always the likeliest token
-  double top_p = 1.0;        ///< smallest set of tokens with this probability; 1: all
-  uint64_t seed = 1;
-};
-
-struct BenchConfig {
-  int64_t warmup_steps = 3;  ///< not timed
-  int64_t steps = 10;        ///< timed
-  std::string output;        ///< JSON file; empty: print only
-};
-
 struct Config {
   ModelConfig model;
   DataConfig data;
@@ -207,8 +193,6 @@ struct Config {
   DistributedConfig distributed;
   EvalConfig eval;
   ExportConfig export_;  ///< section `export`
-  GenerateConfig generate;
-  BenchConfig bench;
 };
 
 }  // namespace lococo

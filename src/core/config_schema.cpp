@@ -242,7 +242,7 @@ void add_eval(Builder& add, EvalConfig& eval) {
           "lococo-train: steps between evaluations on data.validation; 0: never");
 }
 
-void add_other_tools(Builder& add, Config& config) {
+void add_export(Builder& add, Config& config) {
   add.section("export");
   add.choice("kind", &config.export_.kind, {"conv", "official_conv", "adapter", "merged"},
              "conv: the convolutions; official_conv: with the official code's names; adapter: a "
@@ -253,18 +253,6 @@ void add_other_tools(Builder& add, Config& config) {
              "of a merged model's weights");
   add.add("max_shard_bytes", count(&config.export_.max_shard_bytes, 1, kManyTokens),
           "largest safetensors file of a merged model, in bytes");
-  add.section("generate");
-  add.add("prompt", TextField{&config.generate.prompt}, "text to continue");
-  add.add("max_new_tokens", count(&config.generate.max_new_tokens, 1), "at most");
-  add.add("temperature", not_negative(&config.generate.temperature),
-          "0: always the likeliest token");
-  add.add("top_p", NumberField{&config.generate.top_p, 0.0, 1.0, true},
-          "draw from the likeliest tokens with this probability in all; 1: from all");
-  add.add("seed", SeedField{&config.generate.seed}, "of the draws");
-  add.section("bench");
-  add.add("warmup_steps", count(&config.bench.warmup_steps, 0), "steps that are not timed");
-  add.add("steps", count(&config.bench.steps, 1), "steps that are timed");
-  add.add("output", TextField{&config.bench.output}, "JSON file; empty: print only");
 }
 
 }  // namespace
@@ -282,7 +270,7 @@ std::vector<Field> config_fields(Config& config) {
   add_train(add, config.train);
   add_run(add, config);
   add_eval(add, config.eval);
-  add_other_tools(add, config);
+  add_export(add, config);
   return add.take();
 }
 
@@ -306,8 +294,6 @@ std::string section_doc(const std::string& section) {
       {"distributed", "ranks and devices"},
       {"eval", "lococo-eval"},
       {"export", "lococo-export"},
-      {"generate", "lococo-generate"},
-      {"bench", "lococo-bench"},
   };
   for (const auto& [name, doc] : kDocs) {
     if (name == section) return doc;

@@ -6,7 +6,8 @@
 
 namespace lococo {
 
-std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, int64_t head_dim, uint64_t init_seed) {
+std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, int64_t head_dim,
+                                               uint64_t init_seed) {
   switch (config.policy) {
     case CachePolicyKind::kNone:
       return nullptr;

@@ -1,28 +1,31 @@
 // The interface of what shrinks a KV cache, and the one place that knows every kind.
 #pragma once
 
-#include <memory>
-
 #include <torch/nn/module.h>
+
+#include <memory>
 
 #include "core/config.h"
 #include "lococo/cache_state.h"
 
 namespace lococo {
 
-/// One policy belongs to one layer, because a policy may learn. Adding a policy: one file pair, one enum value in
-/// core/config.h, one case in make_cache_policy, one row in the table of tests/lococo/policy_test.cpp.
+/// One policy belongs to one layer, because a policy may learn. Adding a policy: one file pair, one
+/// enum value in core/config.h, one case in make_cache_policy, one row in the table of
+/// tests/lococo/policy_test.cpp.
 class CachePolicy : public torch::nn::Module {
  public:
   /// Whether attention must deliver column sums (CacheState::mass_BGS) for this policy.
   virtual bool needs_mass() const = 0;
 
-  /// Shrinks a cache of more than `slots` slots to exactly `slots`. The inputs carry no gradient; a learning policy's
-  /// result carries gradient to its own parameters only.
+  /// Shrinks a cache of more than `slots` slots to exactly `slots`. The inputs carry no gradient; a
+  /// learning policy's result carries gradient to its own parameters only.
   virtual CacheState compress(const CacheState& cache) = 0;
 };
 
-/// nullptr for policy none. `head_dim` is D; `init_seed` fixes the random initial weights of a learning policy.
-std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, int64_t head_dim, uint64_t init_seed);
+/// nullptr for policy none. `head_dim` is D; `init_seed` fixes the random initial weights of a
+/// learning policy.
+std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, int64_t head_dim,
+                                               uint64_t init_seed);
 
 }  // namespace lococo

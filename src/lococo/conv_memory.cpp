@@ -1,8 +1,8 @@
 #include "lococo/conv_memory.h"
 
-#include <cmath>
-
 #include <ATen/CPUGeneratorImpl.h>
+
+#include <cmath>
 
 #include "lococo/selection.h"
 #include "tensor/shape.h"
@@ -16,10 +16,12 @@ TimeConvImpl::TimeConvImpl(int64_t in_channels, int64_t out_channels, int64_t ke
 
 torch::Tensor TimeConvImpl::forward(const torch::Tensor& x_XCS) {
   const auto dtype = x_XCS.scalar_type();
-  return torch::conv1d(x_XCS, weight.to(dtype), bias.to(dtype), /*stride=*/1, /*padding=*/(weight.size(2) - 1) / 2);
+  return torch::conv1d(x_XCS, weight.to(dtype), bias.to(dtype), /*stride=*/1,
+                       /*padding=*/(weight.size(2) - 1) / 2);
 }
 
-ConvMemory::ConvMemory(const CacheConfig& config, int64_t head_dim, uint64_t init_seed) : config_(config) {
+ConvMemory::ConvMemory(const CacheConfig& config, int64_t head_dim, uint64_t init_seed)
+    : config_(config) {
   const int64_t R = config.mixed_slots();
   auto layers = std::make_shared<torch::nn::Module>("layers");
   for (int64_t i = 0; i < config.conv_layers; ++i) {
@@ -59,16 +61,20 @@ torch::Tensor ConvMemory::mixing_weights(const torch::Tensor& k_BGSD, const torc
 
 CacheState ConvMemory::compress(const CacheState& cache) {
   const int64_t R = config_.mixed_slots();
-  TORCH_CHECK(cache.size() > config_.slots, "S=", cache.size(), " must exceed the ", config_.slots, " slots");
-  const auto selection = select_slots(cache.mass_BGS, config_.kept_slots(), config_.sinks, config_.local);
-  const CacheState kept = {gather_slots(cache.k_BGSD, selection.kept_BGM), gather_slots(cache.v_BGSD, selection.kept_BGM),
+  TORCH_CHECK(cache.size() > config_.slots, "S=", cache.size(), " must exceed the ", config_.slots,
+              " slots");
+  const auto selection =
+      select_slots(cache.mass_BGS, config_.kept_slots(), config_.sinks, config_.local);
+  const CacheState kept = {gather_slots(cache.k_BGSD, selection.kept_BGM),
+                           gather_slots(cache.v_BGSD, selection.kept_BGM),
                            gather_slots(cache.mass_BGS, selection.kept_BGM)};
   if (R == 0) return kept;
 
   const auto rest_k = gather_slots(cache.k_BGSD, selection.rest_BGS);
   const auto rest_v = gather_slots(cache.v_BGSD, selection.rest_BGS);
   const auto rest_mass = gather_slots(cache.mass_BGS, selection.rest_BGS);
-  const auto residual_BGR = std::get<0>(std::get<1>(rest_mass.topk(R, /*dim=*/-1)).sort(/*dim=*/-1));
+  const auto residual_BGR =
+      std::get<0>(std::get<1>(rest_mass.topk(R, /*dim=*/-1)).sort(/*dim=*/-1));
   const auto weights_BGRS = mixing_weights(rest_k, rest_v);
   // In the wide dtype of the parameter, rounded once: (1 - a) * residual + a * mixture.
   auto mix = [&](const torch::Tensor& rest, const torch::Tensor& mixture) {
@@ -78,13 +84,16 @@ CacheState ConvMemory::compress(const CacheState& cache) {
   const auto mixed_k = mix(rest_k, torch::matmul(weights_BGRS, rest_k));
   const auto mixed_v = mix(rest_v, torch::matmul(weights_BGRS, rest_v));
   const auto rest_mass_column = rest_mass.to(weights_BGRS.scalar_type()).unsqueeze(-1);
-  const auto mixed_mass = mix(rest_mass, torch::matmul(weights_BGRS.detach(), rest_mass_column).squeeze(-1)).detach();
+  const auto mixed_mass =
+      mix(rest_mass, torch::matmul(weights_BGRS.detach(), rest_mass_column).squeeze(-1)).detach();
 
-  CacheState result = {torch::cat({kept.k_BGSD, mixed_k}, /*dim=*/2), torch::cat({kept.v_BGSD, mixed_v}, /*dim=*/2),
+  CacheState result = {torch::cat({kept.k_BGSD, mixed_k}, /*dim=*/2),
+                       torch::cat({kept.v_BGSD, mixed_v}, /*dim=*/2),
                        torch::cat({kept.mass_BGS, mixed_mass}, /*dim=*/2)};
   if (config_.keys == KeyKind::kRotated) return result;
   const auto residual_slot_BGR = selection.rest_BGS.gather(/*dim=*/2, residual_BGR);
-  const auto time_order_BGM = torch::cat({selection.kept_BGM, residual_slot_BGR}, /*dim=*/2).argsort(int64_t{-1});
+  const auto time_order_BGM =
+      torch::cat({selection.kept_BGM, residual_slot_BGR}, /*dim=*/2).argsort(int64_t{-1});
   return {gather_slots(result.k_BGSD, time_order_BGM), gather_slots(result.v_BGSD, time_order_BGM),
           gather_slots(result.mass_BGS, time_order_BGM)};
 }

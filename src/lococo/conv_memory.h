@@ -1,10 +1,11 @@
-// LoCoCo (arXiv 2406.05317): the tokens that leave the cache are mixed by a learned convolution into a few slots, beside heavy
-// hitters that stay unchanged. Parameter names are the official code's: layers.0.weight, layers.2.weight, ..., normalizer.
+// LoCoCo (arXiv 2406.05317): the tokens that leave the cache are mixed by a learned convolution
+// into a few slots, beside heavy hitters that stay unchanged. Parameter names are the official
+// code's: layers.0.weight, layers.2.weight, ..., normalizer.
 #pragma once
 
-#include <vector>
-
 #include <torch/nn/modules/container/modulelist.h>
+
+#include <vector>
 
 #include "lococo/cache_policy.h"
 
@@ -14,9 +15,10 @@ namespace lococo {
 class TimeConvImpl : public torch::nn::Module {
  public:
   TimeConvImpl(int64_t in_channels, int64_t out_channels, int64_t kernel_size);
-  torch::Tensor forward(const torch::Tensor& x_XCS);  ///< [X, C, S] -> [X, out, S] in the dtype of x
-  torch::Tensor weight;                               ///< [out, in, K]
-  torch::Tensor bias;                                 ///< [out]
+  torch::Tensor forward(
+      const torch::Tensor& x_XCS);  ///< [X, C, S] -> [X, out, S] in the dtype of x
+  torch::Tensor weight;             ///< [out, in, K]
+  torch::Tensor bias;               ///< [out]
 };
 TORCH_MODULE(TimeConv);
 
@@ -25,9 +27,10 @@ class ConvMemory : public CachePolicy {
   ConvMemory(const CacheConfig& config, int64_t head_dim, uint64_t init_seed);
   bool needs_mass() const override { return true; }
 
-  /// Mixed slot r = (1 - a) * (r-th heaviest of the rest) + a * softmax_time(relu(conv(K ++ V)))_r over the rest, for keys and
-  /// values alike; a is `normalizer`. Inputs carry no gradient; the result's gradient reaches conv and normalizer.
-  /// rotated: kept slots, then mixed ones. unrotated: all in order of time, a mixed slot at the place of its r-th token.
+  /// Mixed slot r = (1 - a) * (r-th heaviest of the rest) + a * softmax_time(relu(conv(K ++ V)))_r
+  /// over the rest, for keys and values alike; a is `normalizer`. Inputs carry no gradient; the
+  /// result's gradient reaches conv and normalizer. rotated: kept slots, then mixed ones.
+  /// unrotated: all in order of time, a mixed slot at the place of its r-th token.
   CacheState compress(const CacheState& cache) override;
 
   /// Draws new initial weights as config.init says.
@@ -36,7 +39,8 @@ class ConvMemory : public CachePolicy {
   torch::Tensor normalizer;  ///< [1]
 
  private:
-  /// Attention of each mixed slot over the rest, rows sum to 1: [B, G, R, S_rest] in the dtype of k.
+  /// Attention of each mixed slot over the rest, rows sum to 1: [B, G, R, S_rest] in the dtype of
+  /// k.
   torch::Tensor mixing_weights(const torch::Tensor& k_BGSD, const torch::Tensor& v_BGSD);
 
   CacheConfig config_;

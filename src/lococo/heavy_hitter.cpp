@@ -7,9 +7,12 @@ namespace lococo {
 HeavyHitterPolicy::HeavyHitterPolicy(const CacheConfig& config) : config_(config) {}
 
 CacheState HeavyHitterPolicy::compress(const CacheState& cache) {
-  TORCH_CHECK(cache.size() > config_.slots, "S=", cache.size(), " must exceed the ", config_.slots, " slots");
-  const auto kept_BGM = select_slots(cache.mass_BGS, config_.slots, config_.sinks, config_.local).kept_BGM;
-  return {gather_slots(cache.k_BGSD, kept_BGM), gather_slots(cache.v_BGSD, kept_BGM), gather_slots(cache.mass_BGS, kept_BGM)};
+  TORCH_CHECK(cache.size() > config_.slots, "S=", cache.size(), " must exceed the ", config_.slots,
+              " slots");
+  const auto kept_BGM =
+      select_slots(cache.mass_BGS, config_.slots, config_.sinks, config_.local).kept_BGM;
+  return {gather_slots(cache.k_BGSD, kept_BGM), gather_slots(cache.v_BGSD, kept_BGM),
+          gather_slots(cache.mass_BGS, kept_BGM)};
 }
 
 }  // namespace lococo

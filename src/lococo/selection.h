@@ -1,4 +1,5 @@
-// Which slots of a full cache stay unchanged: sinks, newest tokens and heavy hitters by attention mass.
+// Which slots of a full cache stay unchanged: sinks, newest tokens and heavy hitters by attention
+// mass.
 #pragma once
 
 #include <torch/types.h>
@@ -13,9 +14,10 @@ struct SlotSelection {
   torch::Tensor rest_BGS;  ///< all others
 };
 
-/// The first `sinks` and the last `local` slots, and of those between the ones with the largest mass (per head), together
-/// `kept` of the S slots. No host synchronisation.
-SlotSelection select_slots(const torch::Tensor& mass_BGS, int64_t kept, int64_t sinks, int64_t local);
+/// The first `sinks` and the last `local` slots, and of those between the ones with the largest
+/// mass (per head), together `kept` of the S slots. No host synchronisation.
+SlotSelection select_slots(const torch::Tensor& mass_BGS, int64_t kept, int64_t sinks,
+                           int64_t local);
 
 /// x_BGSD (or x_BGS) at the slot numbers index_BGM.
 torch::Tensor gather_slots(const torch::Tensor& x, const torch::Tensor& index_BGM);

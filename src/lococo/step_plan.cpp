@@ -13,7 +13,8 @@ std::vector<BlockStep> make_step_plan(const CacheConfig& config, int64_t context
     step.end = std::min(begin + config.block, context_length);
     step.cached = cached;
     step.slots = config.slots;
-    step.compress = config.policy != CachePolicyKind::kNone && cached > config.slots + config.buffer;
+    step.compress =
+        config.policy != CachePolicyKind::kNone && cached > config.slots + config.buffer;
     step.detach_keys = begin == 0 && !config.first_block_gradient;
     cached = step.attended();
     plan.push_back(step);

@@ -1,5 +1,6 @@
-// The order of work of one sequence, decided before any tensor exists: which blocks run, where the cache is compressed
-// and where gradients are cut. The blockwise pass executes it; so can a pipeline or a captured graph.
+// The order of work of one sequence, decided before any tensor exists: which blocks run, where the
+// cache is compressed and where gradients are cut. The blockwise pass executes it; so can a
+// pipeline or a captured graph.
 #pragma once
 
 #include <cstdint>
@@ -13,18 +14,19 @@ namespace lococo {
 struct BlockStep {
   int64_t begin = 0;
   int64_t end = 0;
-  int64_t cached = 0;      ///< slots in the cache when the block arrives, before a compression
-  int64_t slots = 0;       ///< slots that stay when the cache is compressed
-  bool compress = false;   ///< shrink the cache to `slots` before the block attends
-  bool detach_keys = false;  ///< cut gradients into this block's own keys and values (official first block)
+  int64_t cached = 0;     ///< slots in the cache when the block arrives, before a compression
+  int64_t slots = 0;      ///< slots that stay when the cache is compressed
+  bool compress = false;  ///< shrink the cache to `slots` before the block attends
+  bool detach_keys =
+      false;  ///< cut gradients into this block's own keys and values (official first block)
 
   int64_t length() const { return end - begin; }  ///< L
   /// S: the keys that the block's last query sees, and the cache's size after the block.
   int64_t attended() const { return (compress ? slots : cached) + length(); }
 };
 
-/// Covers [0, context_length) with blocks of config.block (the last may be shorter). With policy none nothing is ever
-/// compressed.
+/// Covers [0, context_length) with blocks of config.block (the last may be shorter). With policy
+/// none nothing is ever compressed.
 std::vector<BlockStep> make_step_plan(const CacheConfig& config, int64_t context_length);
 
 }  // namespace lococo

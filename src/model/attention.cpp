@@ -5,7 +5,8 @@
 
 namespace lococo {
 
-SelfAttentionImpl::SelfAttentionImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend, uint64_t init_seed)
+SelfAttentionImpl::SelfAttentionImpl(const ModelShape& shape, const CacheConfig& cache,
+                                     AttentionBackend backend, uint64_t init_seed)
     : shape_(shape), cache_(cache), backend_(backend) {
   const int64_t E = shape.hidden_size, D = shape.head_dim;
   q_proj = register_module("q_proj", Linear(E, shape.num_heads * D));
@@ -13,32 +14,42 @@ SelfAttentionImpl::SelfAttentionImpl(const ModelShape& shape, const CacheConfig&
   v_proj = register_module("v_proj", Linear(E, shape.num_kv_heads * D));
   o_proj = register_module("o_proj", Linear(shape.num_heads * D, E));
   memory_saver = make_cache_policy(cache, D, init_seed);
-  if (memory_saver && !memory_saver->parameters().empty()) register_module("memory_saver", memory_saver);
+  if (memory_saver && !memory_saver->parameters().empty())
+    register_module("memory_saver", memory_saver);
 }
 
-torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden_BLE, const AttentionInput& input, CacheState* state) {
-  const int64_t B = hidden_BLE.size(0), L = hidden_BLE.size(1), H = shape_.num_heads, G = shape_.num_kv_heads, D = shape_.head_dim;
+torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden_BLE,
+                                         const AttentionInput& input, CacheState* state) {
+  const int64_t B = hidden_BLE.size(0), L = hidden_BLE.size(1), H = shape_.num_heads,
+                G = shape_.num_kv_heads, D = shape_.head_dim;
   CHECK_SHAPE(hidden_BLE, B, input.step.length(), shape_.hidden_size);
-  const auto q_BHLD = apply_rope(q_proj->forward(hidden_BLE).view({B, L, H, D}).transpose(1, 2), input.queries);
+  const auto q_BHLD =
+      apply_rope(q_proj->forward(hidden_BLE).view({B, L, H, D}).transpose(1, 2), input.queries);
   const auto k_BGLD = k_proj->forward(hidden_BLE).view({B, L, G, D}).transpose(1, 2);
   const auto v_BGLD = v_proj->forward(hidden_BLE).view({B, L, G, D}).transpose(1, 2);
-  const auto out_BHLD = state == nullptr
-                            ? causal_attention(q_BHLD, apply_rope(k_BGLD, input.keys), v_BGLD, backend_).out_BHLD
-                            : attend_block(q_BHLD, k_BGLD, v_BGLD, input, state);
+  const auto out_BHLD =
+      state == nullptr
+          ? causal_attention(q_BHLD, apply_rope(k_BGLD, input.keys), v_BGLD, backend_).out_BHLD
+          : attend_block(q_BHLD, k_BGLD, v_BGLD, input, state);
   return o_proj->forward(out_BHLD.transpose(1, 2).reshape({B, L, H * D}));
 }
 
-torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGLD, const torch::Tensor& v_BGLD,
+torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD,
+                                              const torch::Tensor& k_BGLD,
+                                              const torch::Tensor& v_BGLD,
                                               const AttentionInput& input, CacheState* state) {
   const BlockStep& step = input.step;
   const bool rotated = cache_.keys == KeyKind::kRotated;
-  TORCH_CHECK(state->size() == step.cached, "the plan expects ", step.cached, " cached slots, the layer holds ", state->size());
+  TORCH_CHECK(state->size() == step.cached, "the plan expects ", step.cached,
+              " cached slots, the layer holds ", state->size());
 
-  // The state carries no gradient, so a compression's gradient reaches the policy's own parameters and goes no further back.
+  // The state carries no gradient, so a compression's gradient reaches the policy's own parameters
+  // and goes no further back.
   const CacheState past = step.compress ? memory_saver->compress(*state) : *state;
   auto k_new = rotated ? apply_rope(k_BGLD, input.keys) : k_BGLD;
   auto v_new = v_BGLD;
-  if (step.detach_keys) {  // the official code stores the first block's keys detached and attends to what it stored
+  if (step.detach_keys) {  // the official code stores the first block's keys detached and attends
+                           // to what it stored
     k_new = k_new.detach();
     v_new = v_new.detach();
   }

@@ -1,10 +1,10 @@
 // Self-attention of one layer: projections, RoPE, cache policy.
 #pragma once
 
-#include <memory>
-
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
+
+#include <memory>
 
 #include "core/config.h"
 #include "lococo/cache_policy.h"
@@ -18,27 +18,33 @@ namespace lococo {
 struct AttentionInput {
   BlockStep step;     ///< of the block; begin = 0, end = L for a whole sequence
   RopeTable queries;  ///< angles of the L queries
-  RopeTable keys;     ///< of the block's own keys when keys are cached rotated; of all S slots when unrotated
+  RopeTable keys;     ///< of the block's own keys when keys are cached rotated; of all S slots when
+                      ///< unrotated
 };
 
 class SelfAttentionImpl : public torch::nn::Module {
  public:
-  SelfAttentionImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend, uint64_t init_seed);
+  SelfAttentionImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend,
+                    uint64_t init_seed);
 
-  /// hidden_BLE -> [B, L, E]. With a `state` the block attends to the cached slots and itself, and `state` becomes the cache
-  /// after the block, detached. Gradients reach the block's own q, k, v (k and v unless step.detach_keys) and the policy's
-  /// parameters if the cache was compressed at this block.
-  torch::Tensor forward(const torch::Tensor& hidden_BLE, const AttentionInput& input, CacheState* state);
+  /// hidden_BLE -> [B, L, E]. With a `state` the block attends to the cached slots and itself, and
+  /// `state` becomes the cache after the block, detached. Gradients reach the block's own q, k, v
+  /// (k and v unless step.detach_keys) and the policy's parameters if the cache was compressed at
+  /// this block.
+  torch::Tensor forward(const torch::Tensor& hidden_BLE, const AttentionInput& input,
+                        CacheState* state);
 
   Linear q_proj{nullptr};
   Linear k_proj{nullptr};
   Linear v_proj{nullptr};
   Linear o_proj{nullptr};
-  std::shared_ptr<CachePolicy> memory_saver;  ///< nullptr for policy none; registered only if it has parameters
+  std::shared_ptr<CachePolicy>
+      memory_saver;  ///< nullptr for policy none; registered only if it has parameters
 
  private:
-  torch::Tensor attend_block(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGLD, const torch::Tensor& v_BGLD,
-                             const AttentionInput& input, CacheState* state);
+  torch::Tensor attend_block(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGLD,
+                             const torch::Tensor& v_BGLD, const AttentionInput& input,
+                             CacheState* state);
   ModelShape shape_;
   CacheConfig cache_;
   AttentionBackend backend_;

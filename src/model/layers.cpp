@@ -8,7 +8,9 @@ EmbeddingImpl::EmbeddingImpl(int64_t vocab_size, int64_t width) {
   weight = register_parameter("weight", torch::empty({vocab_size, width}));
 }
 
-torch::Tensor EmbeddingImpl::forward(const torch::Tensor& tokens_BL) { return torch::embedding(weight, tokens_BL); }
+torch::Tensor EmbeddingImpl::forward(const torch::Tensor& tokens_BL) {
+  return torch::embedding(weight, tokens_BL);
+}
 
 RmsNormImpl::RmsNormImpl(int64_t width, double epsilon) : epsilon_(epsilon) {
   weight = register_parameter("weight", torch::ones({width}));

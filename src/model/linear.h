@@ -1,4 +1,5 @@
-// A linear layer without bias and, where asked, a low-rank update beside it (LoRA, arXiv 2106.09685).
+// A linear layer without bias and, where asked, a low-rank update beside it (LoRA, arXiv
+// 2106.09685).
 #pragma once
 
 #include <torch/nn/module.h>
@@ -6,7 +7,8 @@
 
 namespace lococo {
 
-/// Holds one weight matrix under the name `weight`, so that registered names equal PEFT's (lora_A.weight).
+/// Holds one weight matrix under the name `weight`, so that registered names equal PEFT's
+/// (lora_A.weight).
 class LowRankFactorImpl : public torch::nn::Module {
  public:
   explicit LowRankFactorImpl(torch::Tensor initial);
@@ -18,8 +20,8 @@ class LinearImpl : public torch::nn::Module {
  public:
   LinearImpl(int64_t in_features, int64_t out_features);
 
-  /// Adds trainable factors A [rank, in] (Kaiming uniform from `seed`, PEFT's default) and B [out, rank] (zeros); the
-  /// layer then computes x W' + (alpha / rank) x A' B'.
+  /// Adds trainable factors A [rank, in] (Kaiming uniform from `seed`, PEFT's default) and B [out,
+  /// rank] (zeros); the layer then computes x W' + (alpha / rank) x A' B'.
   void add_lora(int64_t rank, double alpha, uint64_t seed);
   bool has_lora() const { return !lora_A.is_empty(); }
   double lora_scale() const { return lora_scale_; }

@@ -1,9 +1,9 @@
 #include "model/llama.h"
 
+#include <ATen/Context.h>
+
 #include <algorithm>
 #include <map>
-
-#include <ATen/Context.h>
 
 #include "core/error.h"
 #include "tensor/activation_checkpoint.h"
@@ -30,19 +30,25 @@ std::vector<torch::Tensor> trainable_parameters(torch::nn::Module& module) {
 
 }  // namespace
 
-DecoderLayerImpl::DecoderLayerImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend, uint64_t init_seed) {
-  input_layernorm = register_module("input_layernorm", RmsNorm(shape.hidden_size, shape.rms_norm_eps));
+DecoderLayerImpl::DecoderLayerImpl(const ModelShape& shape, const CacheConfig& cache,
+                                   AttentionBackend backend, uint64_t init_seed) {
+  input_layernorm =
+      register_module("input_layernorm", RmsNorm(shape.hidden_size, shape.rms_norm_eps));
   self_attn = register_module("self_attn", SelfAttention(shape, cache, backend, init_seed));
-  post_attention_layernorm = register_module("post_attention_layernorm", RmsNorm(shape.hidden_size, shape.rms_norm_eps));
+  post_attention_layernorm =
+      register_module("post_attention_layernorm", RmsNorm(shape.hidden_size, shape.rms_norm_eps));
   mlp = register_module("mlp", Mlp(shape.hidden_size, shape.intermediate_size));
 }
 
-torch::Tensor DecoderLayerImpl::forward(const torch::Tensor& hidden_BLE, const AttentionInput& input, CacheState* state) {
-  const auto attended_BLE = hidden_BLE + self_attn->forward(input_layernorm->forward(hidden_BLE), input, state);
+torch::Tensor DecoderLayerImpl::forward(const torch::Tensor& hidden_BLE,
+                                        const AttentionInput& input, CacheState* state) {
+  const auto attended_BLE =
+      hidden_BLE + self_attn->forward(input_layernorm->forward(hidden_BLE), input, state);
   return attended_BLE + mlp->forward(post_attention_layernorm->forward(attended_BLE));
 }
 
-LlamaBodyImpl::LlamaBodyImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend, uint64_t init_seed) {
+LlamaBodyImpl::LlamaBodyImpl(const ModelShape& shape, const CacheConfig& cache,
+                             AttentionBackend backend, uint64_t init_seed) {
   embed_tokens = register_module("embed_tokens", Embedding(shape.vocab_size, shape.hidden_size));
   layer_list_ = register_module("layers", torch::nn::ModuleList());
   for (int64_t n = 0; n < shape.num_layers; ++n) {
@@ -53,10 +59,12 @@ LlamaBodyImpl::LlamaBodyImpl(const ModelShape& shape, const CacheConfig& cache, 
   norm = register_module("norm", RmsNorm(shape.hidden_size, shape.rms_norm_eps));
 }
 
-LlamaImpl::LlamaImpl(const ModelShape& shape, const CacheConfig& cache, const AttentionConfig& attention, uint64_t init_seed)
+LlamaImpl::LlamaImpl(const ModelShape& shape, const CacheConfig& cache,
+                     const AttentionConfig& attention, uint64_t init_seed)
     : shape_(shape), cache_(cache), rope_(shape) {
   model = register_module("model", LlamaBody(shape, cache, attention.backend, init_seed));
-  if (!shape.tie_word_embeddings) lm_head = register_module("lm_head", Linear(shape.hidden_size, shape.vocab_size));
+  if (!shape.tie_word_embeddings)
+    lm_head = register_module("lm_head", Linear(shape.hidden_size, shape.vocab_size));
 }
 
 void LlamaImpl::init_random(double stddev, uint64_t seed) {
@@ -64,7 +72,9 @@ void LlamaImpl::init_random(double stddev, uint64_t seed) {
   uint64_t index = 0;
   for (auto& item : named_parameters()) {
     auto& weight = item.value();
-    if (item.key().find("memory_saver") != std::string::npos || item.key().find("lora_") != std::string::npos) continue;
+    if (item.key().find("memory_saver") != std::string::npos ||
+        item.key().find("lora_") != std::string::npos)
+      continue;
     if (weight.dim() == 1) {
       weight.fill_(1.0);
     } else {
@@ -75,18 +85,21 @@ void LlamaImpl::init_random(double stddev, uint64_t seed) {
   }
 }
 
-void LlamaImpl::add_lora(int64_t rank, double alpha, const std::vector<std::string>& targets, uint64_t seed) {
+void LlamaImpl::add_lora(int64_t rank, double alpha, const std::vector<std::string>& targets,
+                         uint64_t seed) {
   uint64_t index = 0;
   for (auto& layer : model->layers) {
     const std::map<std::string, Linear> projections = {
-        {"q_proj", layer->self_attn->q_proj}, {"k_proj", layer->self_attn->k_proj}, {"v_proj", layer->self_attn->v_proj},
-        {"o_proj", layer->self_attn->o_proj}, {"gate_proj", layer->mlp->gate_proj}, {"up_proj", layer->mlp->up_proj},
+        {"q_proj", layer->self_attn->q_proj}, {"k_proj", layer->self_attn->k_proj},
+        {"v_proj", layer->self_attn->v_proj}, {"o_proj", layer->self_attn->o_proj},
+        {"gate_proj", layer->mlp->gate_proj}, {"up_proj", layer->mlp->up_proj},
         {"down_proj", layer->mlp->down_proj}};
     for (const auto& target : targets) {
       const auto found = projections.find(target);
       if (found == projections.end()) {
         throw UserError("tune.lora_targets: '" + target +
-                        "' is no projection; use q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj or down_proj");
+                        "' is no projection; use q_proj, k_proj, v_proj, o_proj, gate_proj, "
+                        "up_proj or down_proj");
       }
       Linear projection = found->second;
       projection->add_lora(rank, alpha, derive_seed(seed, index++));
@@ -94,15 +107,18 @@ void LlamaImpl::add_lora(int64_t rank, double alpha, const std::vector<std::stri
   }
 }
 
-torch::Tensor LlamaImpl::run_layers(const torch::Tensor& tokens_BL, const AttentionInput& input, std::vector<CacheState>* caches,
-                                    bool checkpoint_layers) {
+torch::Tensor LlamaImpl::run_layers(const torch::Tensor& tokens_BL, const AttentionInput& input,
+                                    std::vector<CacheState>* caches, bool checkpoint_layers) {
   auto hidden_BLE = model->embed_tokens->forward(tokens_BL).to(compute_dtype_);
   for (size_t n = 0; n < model->layers.size(); ++n) {
     auto& layer = model->layers[n];
     CacheState* state = caches == nullptr ? nullptr : &(*caches)[n];
     if (checkpoint_layers && torch::GradMode::is_enabled()) {
-      hidden_BLE = activation_checkpoint([layer, input](const torch::Tensor& x) mutable { return layer->forward(x, input, nullptr); },
-                                         hidden_BLE, trainable_parameters(*layer));
+      hidden_BLE = activation_checkpoint(
+          [layer, input](const torch::Tensor& x) mutable {
+            return layer->forward(x, input, nullptr);
+          },
+          hidden_BLE, trainable_parameters(*layer));
     } else {
       hidden_BLE = layer->forward(hidden_BLE, input, state);
     }
@@ -119,7 +135,8 @@ torch::Tensor LlamaImpl::forward(const torch::Tensor& tokens_BL, bool checkpoint
   return run_layers(tokens_BL, input, /*caches=*/nullptr, checkpoint_layers);
 }
 
-torch::Tensor LlamaImpl::forward_block(const torch::Tensor& tokens_BL, const BlockStep& step, std::vector<CacheState>& caches) {
+torch::Tensor LlamaImpl::forward_block(const torch::Tensor& tokens_BL, const BlockStep& step,
+                                       std::vector<CacheState>& caches) {
   CHECK_SHAPE(tokens_BL, -1, step.length());
   TORCH_CHECK(caches.size() == model->layers.size(), "want a cache for each layer");
   AttentionInput input;
@@ -135,6 +152,8 @@ torch::Tensor LlamaImpl::forward_block(const torch::Tensor& tokens_BL, const Blo
   return run_layers(tokens_BL, input, &caches, /*checkpoint_layers=*/false);
 }
 
-torch::Tensor LlamaImpl::head_weight() const { return shape_.tie_word_embeddings ? model->embed_tokens->weight : lm_head->weight; }
+torch::Tensor LlamaImpl::head_weight() const {
+  return shape_.tie_word_embeddings ? model->embed_tokens->weight : lm_head->weight;
+}
 
 }  // namespace lococo

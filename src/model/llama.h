@@ -1,14 +1,14 @@
-// LLaMA (arXiv 2307.09288) with grouped-query attention. Registered names equal Hugging Face's, so named_parameters() is
-// the checkpoint's map; the LoCoCo module sits at self_attn.memory_saver as in the official code. The model is
-// stateless: caches belong to the pass that runs it.
+// LLaMA (arXiv 2307.09288) with grouped-query attention. Registered names equal Hugging Face's, so
+// named_parameters() is the checkpoint's map; the LoCoCo module sits at self_attn.memory_saver as
+// in the official code. The model is stateless: caches belong to the pass that runs it.
 #pragma once
-
-#include <memory>
-#include <vector>
 
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/pimpl.h>
+
+#include <memory>
+#include <vector>
 
 #include "core/config.h"
 #include "lococo/cache_policy.h"
@@ -23,10 +23,13 @@ namespace lococo {
 
 class DecoderLayerImpl : public torch::nn::Module {
  public:
-  DecoderLayerImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend, uint64_t init_seed);
+  DecoderLayerImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend,
+                   uint64_t init_seed);
 
-  /// hidden_BLE -> hidden_BLE. `state` is this layer's cache, replaced by the one after the block; nullptr: none.
-  torch::Tensor forward(const torch::Tensor& hidden_BLE, const AttentionInput& input, CacheState* state);
+  /// hidden_BLE -> hidden_BLE. `state` is this layer's cache, replaced by the one after the block;
+  /// nullptr: none.
+  torch::Tensor forward(const torch::Tensor& hidden_BLE, const AttentionInput& input,
+                        CacheState* state);
 
   RmsNorm input_layernorm{nullptr};
   SelfAttention self_attn{nullptr};
@@ -38,7 +41,8 @@ TORCH_MODULE(DecoderLayer);
 /// The part that Hugging Face names `model`.
 class LlamaBodyImpl : public torch::nn::Module {
  public:
-  LlamaBodyImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend, uint64_t init_seed);
+  LlamaBodyImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend,
+                uint64_t init_seed);
 
   Embedding embed_tokens{nullptr};
   std::vector<DecoderLayer> layers;
@@ -51,42 +55,51 @@ TORCH_MODULE(LlamaBody);
 
 class LlamaImpl : public torch::nn::Module {
  public:
-  /// Weights are float32 on the CPU and not initialised; load_hf_weights() or init_random() fills them. The parameters of a
-  /// learning cache policy are drawn from `init_seed`, different in every layer.
-  LlamaImpl(const ModelShape& shape, const CacheConfig& cache, const AttentionConfig& attention, uint64_t init_seed = 0);
+  /// Weights are float32 on the CPU and not initialised; load_hf_weights() or init_random() fills
+  /// them. The parameters of a learning cache policy are drawn from `init_seed`, different in every
+  /// layer.
+  LlamaImpl(const ModelShape& shape, const CacheConfig& cache, const AttentionConfig& attention,
+            uint64_t init_seed = 0);
 
-  /// Normal weights (deviation `stddev`), ones for norms, from `seed`; drawn where each parameter lies, so a seed means one
-  /// model on a CPU and another on a GPU.
+  /// Normal weights (deviation `stddev`), ones for norms, from `seed`; drawn where each parameter
+  /// lies, so a seed means one model on a CPU and another on a GPU.
   void init_random(double stddev, uint64_t seed);
 
-  /// Adds LoRA to every projection whose name is in `targets` (q_proj ... down_proj). Throws UserError for another name.
+  /// Adds LoRA to every projection whose name is in `targets` (q_proj ... down_proj). Throws
+  /// UserError for another name.
   void add_lora(int64_t rank, double alpha, const std::vector<std::string>& targets, uint64_t seed);
 
   /// The whole sequence at once: tokens_BL int64 -> hidden_BLE after the final norm.
-  /// `checkpoint_layers`: recompute each layer in the backward pass instead of keeping its activations.
+  /// `checkpoint_layers`: recompute each layer in the backward pass instead of keeping its
+  /// activations.
   torch::Tensor forward(const torch::Tensor& tokens_BL, bool checkpoint_layers = false);
 
-  /// One block of a step plan: tokens_BL are tokens [step.begin, step.end) of each sequence; `caches` holds N states (all
-  /// empty before the first block) and is updated. Gradients do not reach earlier blocks.
-  torch::Tensor forward_block(const torch::Tensor& tokens_BL, const BlockStep& step, std::vector<CacheState>& caches);
+  /// One block of a step plan: tokens_BL are tokens [step.begin, step.end) of each sequence;
+  /// `caches` holds N states (all empty before the first block) and is updated. Gradients do not
+  /// reach earlier blocks.
+  torch::Tensor forward_block(const torch::Tensor& tokens_BL, const BlockStep& step,
+                              std::vector<CacheState>& caches);
 
   /// Output weights [V, E]: lm_head, or the embedding when tied.
   torch::Tensor head_weight() const;
 
-  /// Dtype of activations; ParameterRegistry converts what is not trained to it and keeps the rest in float32.
+  /// Dtype of activations; ParameterRegistry converts what is not trained to it and keeps the rest
+  /// in float32.
   void set_compute_dtype(torch::ScalarType dtype) { compute_dtype_ = dtype; }
   torch::ScalarType compute_dtype() const { return compute_dtype_; }
 
   const ModelShape& shape() const { return shape_; }
   const CacheConfig& cache_config() const { return cache_; }
-  std::vector<CacheState> empty_caches() const { return std::vector<CacheState>(shape_.num_layers); }
+  std::vector<CacheState> empty_caches() const {
+    return std::vector<CacheState>(shape_.num_layers);
+  }
 
   LlamaBody model{nullptr};
   Linear lm_head{nullptr};  ///< empty when tied
 
  private:
-  torch::Tensor run_layers(const torch::Tensor& tokens_BL, const AttentionInput& input, std::vector<CacheState>* caches,
-                           bool checkpoint_layers);
+  torch::Tensor run_layers(const torch::Tensor& tokens_BL, const AttentionInput& input,
+                           std::vector<CacheState>* caches, bool checkpoint_layers);
 
   ModelShape shape_;
   CacheConfig cache_;

@@ -18,7 +18,8 @@ int64_t original_context(const ModelShape& shape) {
 
 std::vector<double> plain_frequencies(double theta, int64_t D) {
   std::vector<double> frequencies(D / 2);
-  for (int64_t i = 0; i < D / 2; ++i) frequencies[i] = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(D));
+  for (int64_t i = 0; i < D / 2; ++i)
+    frequencies[i] = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(D));
   return frequencies;
 }
 
@@ -27,7 +28,8 @@ void scale_yarn(std::vector<double>& frequencies, const ModelShape& shape) {
   const RopeScaling& scaling = shape.rope_scaling;
   const double D = static_cast<double>(shape.head_dim);
   auto dimension_of = [&](double rotations) {
-    return D * std::log(static_cast<double>(original_context(shape)) / (rotations * 2 * kPi)) / (2 * std::log(shape.rope_theta));
+    return D * std::log(static_cast<double>(original_context(shape)) / (rotations * 2 * kPi)) /
+           (2 * std::log(shape.rope_theta));
   };
   const double low = std::max(std::floor(dimension_of(scaling.beta_fast)), 0.0);
   double high = std::min(std::ceil(dimension_of(scaling.beta_slow)), D - 1);
@@ -47,8 +49,8 @@ void scale_llama3(std::vector<double>& frequencies, const ModelShape& shape) {
     if (wavelength > context / scaling.low_freq_factor) {
       frequency /= scaling.factor;
     } else {
-      const double smooth =
-          (context / wavelength - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
+      const double smooth = (context / wavelength - scaling.low_freq_factor) /
+                            (scaling.high_freq_factor - scaling.low_freq_factor);
       frequency = (1 - smooth) * frequency / scaling.factor + smooth * frequency;
     }
   }
@@ -74,12 +76,14 @@ RopeTable RopeTable::narrow(int64_t begin, int64_t length) const {
 }
 
 Rope::Rope(const ModelShape& shape) : shape_(shape) {
-  if (shape.rope_scaling.type == RopeType::kYarn) attention_factor_ = yarn_attention_factor(shape.rope_scaling);
+  if (shape.rope_scaling.type == RopeType::kYarn)
+    attention_factor_ = yarn_attention_factor(shape.rope_scaling);
 }
 
 torch::Tensor Rope::inverse_frequencies(int64_t sequence_length) const {
   const bool dynamic = shape_.rope_scaling.type == RopeType::kDynamic;
-  auto frequencies = plain_frequencies(dynamic ? dynamic_theta(shape_, sequence_length) : shape_.rope_theta, shape_.head_dim);
+  auto frequencies = plain_frequencies(
+      dynamic ? dynamic_theta(shape_, sequence_length) : shape_.rope_theta, shape_.head_dim);
   if (shape_.rope_scaling.type == RopeType::kLinear) {
     for (double& frequency : frequencies) frequency /= shape_.rope_scaling.factor;
   } else if (shape_.rope_scaling.type == RopeType::kYarn) {

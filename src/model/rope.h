@@ -1,10 +1,11 @@
-// Rotary position embedding (RoFormer, arXiv 2104.09864) in LLaMA's half-split layout, with the context extensions that
-// Hugging Face names: linear (position interpolation), dynamic (NTK), yarn, llama3.
+// Rotary position embedding (RoFormer, arXiv 2104.09864) in LLaMA's half-split layout, with the
+// context extensions that Hugging Face names: linear (position interpolation), dynamic (NTK), yarn,
+// llama3.
 #pragma once
 
-#include <vector>
-
 #include <torch/types.h>
+
+#include <vector>
 
 #include "core/model_shape.h"
 
@@ -22,20 +23,22 @@ class Rope {
  public:
   explicit Rope(const ModelShape& shape);
 
-  /// The angles of positions begin .. end - 1. `dynamic` scales by `end`, as transformers does by the longest position of a
-  /// forward.
+  /// The angles of positions begin .. end - 1. `dynamic` scales by `end`, as transformers does by
+  /// the longest position of a forward.
   RopeTable table(int64_t begin, int64_t end, torch::Device device) const;
 
  private:
   torch::Tensor inverse_frequencies(int64_t sequence_length) const;  // float32 [D / 2] on the CPU
 
   ModelShape shape_;
-  double attention_factor_ = 1.0;         // yarn multiplies cos and sin by it
-  mutable torch::Tensor on_device_;       // the last inverse frequencies used: saves a copy to the GPU at every forward
+  double attention_factor_ = 1.0;  // yarn multiplies cos and sin by it
+  mutable torch::Tensor
+      on_device_;  // the last inverse frequencies used: saves a copy to the GPU at every forward
   mutable int64_t on_device_length_ = 0;  // the length they were made for (0 unless dynamic)
 };
 
-/// x_BHLD rotated by the angles of its L positions, computed in float32 (float64 for float64), in the dtype of x.
+/// x_BHLD rotated by the angles of its L positions, computed in float32 (float64 for float64), in
+/// the dtype of x.
 torch::Tensor apply_rope(const torch::Tensor& x_BHLD, const RopeTable& table);
 
 }  // namespace lococo

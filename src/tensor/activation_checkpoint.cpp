@@ -16,8 +16,8 @@ struct CheckpointedLayer : torch::CustomClassHolder {
 };
 
 struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
-  static torch::Tensor forward(torch::autograd::AutogradContext* context, const LayerFunction& fn, const torch::Tensor& x,
-                               at::TensorList parameters) {
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const LayerFunction& fn,
+                               const torch::Tensor& x, at::TensorList parameters) {
     auto layer = c10::make_intrusive<CheckpointedLayer>();
     layer->fn = fn;
     layer->parameters = parameters.vec();
@@ -39,8 +39,9 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
     std::vector<torch::Tensor> inputs;
     if (x.requires_grad()) inputs.push_back(x);
     inputs.insert(inputs.end(), layer->parameters.begin(), layer->parameters.end());
-    auto gradients = torch::autograd::grad({out}, inputs, {output_gradients[0]}, /*retain_graph=*/false,
-                                           /*create_graph=*/false, /*allow_unused=*/true);
+    auto gradients =
+        torch::autograd::grad({out}, inputs, {output_gradients[0]}, /*retain_graph=*/false,
+                              /*create_graph=*/false, /*allow_unused=*/true);
     torch::autograd::variable_list result = {torch::Tensor()};  // fn has no gradient
     if (!x.requires_grad()) result.emplace_back();
     result.insert(result.end(), gradients.begin(), gradients.end());
@@ -50,7 +51,8 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
 
 }  // namespace
 
-torch::Tensor activation_checkpoint(LayerFunction fn, const torch::Tensor& x, const std::vector<torch::Tensor>& parameters) {
+torch::Tensor activation_checkpoint(LayerFunction fn, const torch::Tensor& x,
+                                    const std::vector<torch::Tensor>& parameters) {
   // Autograd sees the tensors of a TensorList, not those of a std::vector.
   return CheckpointFunction::apply(fn, x, at::TensorList(parameters));
 }

@@ -15,8 +15,8 @@ AttentionBackend resolve_backend(AttentionBackend backend, const torch::Tensor& 
   return q_BHLD.size(2) == S ? AttentionBackend::kCudnn : AttentionBackend::kFlash;
 }
 
-AttentionOutput causal_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD, const torch::Tensor& v_BGSD,
-                                 AttentionBackend backend) {
+AttentionOutput causal_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                 const torch::Tensor& v_BGSD, AttentionBackend backend) {
   const int64_t B = q_BHLD.size(0), H = q_BHLD.size(1), L = q_BHLD.size(2), D = q_BHLD.size(3);
   const int64_t G = k_BGSD.size(1), S = k_BGSD.size(2);
   CHECK_SHAPE(k_BGSD, B, G, S, D);
@@ -26,7 +26,8 @@ AttentionOutput causal_attention(const torch::Tensor& q_BHLD, const torch::Tenso
 
   switch (resolve_backend(backend, q_BHLD, S)) {
     case AttentionBackend::kFlash:
-      return q_BHLD.is_cuda() ? flash_attention_cuda(q_BHLD, k_BGSD, v_BGSD) : flash_attention_cpu(q_BHLD, k_BGSD, v_BGSD);
+      return q_BHLD.is_cuda() ? flash_attention_cuda(q_BHLD, k_BGSD, v_BGSD)
+                              : flash_attention_cpu(q_BHLD, k_BGSD, v_BGSD);
     case AttentionBackend::kCudnn:
       return cudnn_attention(q_BHLD, k_BGSD, v_BGSD);
     default:

@@ -5,17 +5,24 @@
 
 namespace lococo {
 
-/// Materialises the probabilities; softmax in float32 (float64 for float64 inputs). Any device and dtype.
-AttentionOutput reference_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD, const torch::Tensor& v_BGSD);
+/// Materialises the probabilities; softmax in float32 (float64 for float64 inputs). Any device and
+/// dtype.
+AttentionOutput reference_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                    const torch::Tensor& v_BGSD);
 
 /// LibTorch's blocked CPU kernel; float32, float64 or bfloat16.
-AttentionOutput flash_attention_cpu(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD, const torch::Tensor& v_BGSD);
+AttentionOutput flash_attention_cpu(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                    const torch::Tensor& v_BGSD);
 
-/// FlashAttention-2 (arXiv 2307.08691) on a GPU; bfloat16 or float16. Its causal mask is aligned bottom-right.
-AttentionOutput flash_attention_cuda(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD, const torch::Tensor& v_BGSD);
+/// FlashAttention-2 (arXiv 2307.08691) on a GPU; bfloat16 or float16. Its causal mask is aligned
+/// bottom-right.
+AttentionOutput flash_attention_cuda(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                     const torch::Tensor& v_BGSD);
 
-/// cuDNN's fused attention on a GPU; bfloat16 or float16. For S > L the alignment goes in as a bias.
-AttentionOutput cudnn_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD, const torch::Tensor& v_BGSD);
+/// cuDNN's fused attention on a GPU; bfloat16 or float16. For S > L the alignment goes in as a
+/// bias.
+AttentionOutput cudnn_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                const torch::Tensor& v_BGSD);
 
 /// Each key-value head repeated for the H / G query heads that share it.
 torch::Tensor repeat_kv_heads(const torch::Tensor& x_BGSD, int64_t H);

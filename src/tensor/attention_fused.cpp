@@ -6,32 +6,42 @@
 
 namespace lococo {
 
-AttentionOutput flash_attention_cpu(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD, const torch::Tensor& v_BGSD) {
+AttentionOutput flash_attention_cpu(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                    const torch::Tensor& v_BGSD) {
   const int64_t H = q_BHLD.size(1), L = q_BHLD.size(2), S = k_BGSD.size(2);
-  // The kernel's own causal flag is aligned top-left, so a longer key side needs the mask written out.
+  // The kernel's own causal flag is aligned top-left, so a longer key side needs the mask written
+  // out.
   std::optional<torch::Tensor> mask;
   if (L != S) mask = causal_bias(L, S, q_BHLD.options().requires_grad(false));
-  auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(q_BHLD, repeat_kv_heads(k_BGSD, H),
-                                                                    repeat_kv_heads(v_BGSD, H), /*dropout_p=*/0.0,
-                                                                    /*is_causal=*/L == S, mask);
+  auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(
+      q_BHLD, repeat_kv_heads(k_BGSD, H), repeat_kv_heads(v_BGSD, H), /*dropout_p=*/0.0,
+      /*is_causal=*/L == S, mask);
   return {out, lse.detach().to(torch::kFloat32)};
 }
 
-AttentionOutput flash_attention_cuda(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD, const torch::Tensor& v_BGSD) {
+AttentionOutput flash_attention_cuda(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                     const torch::Tensor& v_BGSD) {
   const int64_t L = q_BHLD.size(2), S = k_BGSD.size(2);
-  const auto result = at::_flash_attention_forward(q_BHLD.transpose(1, 2), k_BGSD.transpose(1, 2), v_BGSD.transpose(1, 2),
-                                                   /*cum_seq_q=*/std::nullopt, /*cum_seq_k=*/std::nullopt, /*max_q=*/L,
-                                                   /*max_k=*/S, /*dropout_p=*/0.0, /*is_causal=*/true,
-                                                   /*return_debug_mask=*/false);
+  const auto result = at::_flash_attention_forward(
+      q_BHLD.transpose(1, 2), k_BGSD.transpose(1, 2), v_BGSD.transpose(1, 2),
+      /*cum_seq_q=*/std::nullopt, /*cum_seq_k=*/std::nullopt, /*max_q=*/L,
+      /*max_k=*/S, /*dropout_p=*/0.0, /*is_causal=*/true,
+      /*return_debug_mask=*/false);
   return {std::get<0>(result).transpose(1, 2), std::get<1>(result).detach()};
 }
 
-AttentionOutput cudnn_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD, const torch::Tensor& v_BGSD) {
+AttentionOutput cudnn_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                const torch::Tensor& v_BGSD) {
   const int64_t H = q_BHLD.size(1), L = q_BHLD.size(2), S = k_BGSD.size(2);
+  // cuDNN 9 has no backward pass for a single query and key.
+  if (S == 1) return flash_attention_cuda(q_BHLD, k_BGSD, v_BGSD);
   std::optional<torch::Tensor> bias;
-  if (L != S) bias = causal_bias(L, S, q_BHLD.options().requires_grad(false)).expand({q_BHLD.size(0), H, L, S});
+  if (L != S)
+    bias =
+        causal_bias(L, S, q_BHLD.options().requires_grad(false)).expand({q_BHLD.size(0), H, L, S});
   const auto result = at::_scaled_dot_product_cudnn_attention(
-      q_BHLD, repeat_kv_heads(k_BGSD, H), repeat_kv_heads(v_BGSD, H), bias, /*compute_log_sumexp=*/true,
+      q_BHLD, repeat_kv_heads(k_BGSD, H), repeat_kv_heads(v_BGSD, H), bias,
+      /*compute_log_sumexp=*/true,
       /*dropout_p=*/0.0, /*is_causal=*/L == S, /*return_debug_mask=*/false);
   return {std::get<0>(result), std::get<1>(result).detach().reshape({q_BHLD.size(0), H, L})};
 }

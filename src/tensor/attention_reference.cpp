@@ -13,7 +13,8 @@ torch::Tensor causal_bias(int64_t L, int64_t S, const torch::TensorOptions& opti
   return torch::full({L, S}, -INFINITY, options).triu(/*diagonal=*/S - L + 1);
 }
 
-AttentionOutput reference_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD, const torch::Tensor& v_BGSD) {
+AttentionOutput reference_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                    const torch::Tensor& v_BGSD) {
   const int64_t H = q_BHLD.size(1), L = q_BHLD.size(2), S = k_BGSD.size(2);
   const auto wide = q_BHLD.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   const double scale = 1.0 / std::sqrt(static_cast<double>(q_BHLD.size(3)));

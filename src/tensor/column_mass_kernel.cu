@@ -9,12 +9,14 @@ namespace {
 
 constexpr int kThreads = 128;  // one key each, so that a warp reads 128 neighbouring bytes of a row
 
-__global__ void column_mass_kernel(const float* scores, const float* lse, float* partial, ColumnMassShape shape) {
+__global__ void column_mass_kernel(const float* scores, const float* lse, float* partial,
+                                   ColumnMassShape shape) {
   const int64_t key = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (key >= shape.keys) return;
   const int64_t chunk = blockIdx.y;
   const int64_t first_row = chunk * kColumnMassRows;
-  const int64_t last_row = first_row + kColumnMassRows < shape.rows ? first_row + kColumnMassRows : shape.rows;
+  const int64_t last_row =
+      first_row + kColumnMassRows < shape.rows ? first_row + kColumnMassRows : shape.rows;
   const int64_t cached = shape.keys - shape.queries;
 
   for (int64_t batch = blockIdx.z; batch < shape.batches; batch += gridDim.z) {
@@ -23,7 +25,8 @@ __global__ void column_mass_kernel(const float* scores, const float* lse, float*
     float sum = 0.0f;
     for (int64_t row = first_row; row < last_row; ++row) {
       const int64_t query = row % shape.queries;
-      if (key <= cached + query) sum += __expf(shape.scale * batch_scores[row * shape.keys + key] - batch_lse[row]);
+      if (key <= cached + query)
+        sum += __expf(shape.scale * batch_scores[row * shape.keys + key] - batch_lse[row]);
     }
     partial[(batch * gridDim.y + chunk) * shape.keys + key] = sum;
   }
@@ -31,11 +34,13 @@ __global__ void column_mass_kernel(const float* scores, const float* lse, float*
 
 }  // namespace
 
-void launch_column_mass(const float* scores, const float* lse, float* partial, const ColumnMassShape& shape, CUstream_st* stream) {
+void launch_column_mass(const float* scores, const float* lse, float* partial,
+                        const ColumnMassShape& shape, CUstream_st* stream) {
   const auto key_blocks = static_cast<unsigned>((shape.keys + kThreads - 1) / kThreads);
   const auto chunks = static_cast<unsigned>((shape.rows + kColumnMassRows - 1) / kColumnMassRows);
   const auto batches = static_cast<unsigned>(std::min<int64_t>(shape.batches, 65535));
-  column_mass_kernel<<<dim3(key_blocks, chunks, batches), kThreads, 0, stream>>>(scores, lse, partial, shape);
+  column_mass_kernel<<<dim3(key_blocks, chunks, batches), kThreads, 0, stream>>>(scores, lse,
+                                                                                 partial, shape);
 }
 
 }  // namespace lococo

@@ -1,4 +1,5 @@
-// The CUDA kernel behind column_mass(): raw pointers and a stream, so that the .cu sees no torch header.
+// The CUDA kernel behind column_mass(): raw pointers and a stream, so that the .cu sees no torch
+// header.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,14 @@ struct ColumnMassShape {
   float scale;      ///< multiplies the scores before the exponential
 };
 
-/// Rows whose sum one thread takes; the caller adds the partial sums (a fixed order, so that results repeat).
+/// Rows whose sum one thread takes; the caller adds the partial sums (a fixed order, so that
+/// results repeat).
 inline constexpr int64_t kColumnMassRows = 64;
 
-/// partial[b, c, s] = sum over rows r of chunk c that may see key s of exp(scale * scores[b, r, s] - lse[b, r]).
-/// scores float32 [batches, rows, keys], lse float32 [batches, rows], partial float32 [batches, ceil(rows / 64), keys].
-void launch_column_mass(const float* scores, const float* lse, float* partial, const ColumnMassShape& shape, CUstream_st* stream);
+/// partial[b, c, s] = sum over rows r of chunk c that may see key s of exp(scale * scores[b, r, s]
+/// - lse[b, r]). scores float32 [batches, rows, keys], lse float32 [batches, rows], partial float32
+/// [batches, ceil(rows / 64), keys].
+void launch_column_mass(const float* scores, const float* lse, float* partial,
+                        const ColumnMassShape& shape, CUstream_st* stream);
 
 }  // namespace lococo

@@ -13,7 +13,8 @@
 
 namespace lococo {
 
-/// Throws (our bug, not the user's) unless `tensor` has exactly the sizes given; -1 accepts any size.
+/// Throws (our bug, not the user's) unless `tensor` has exactly the sizes given; -1 accepts any
+/// size.
 void check_shape(const torch::Tensor& tensor, const char* name, at::IntArrayRef want);
 
 }  // namespace lococo

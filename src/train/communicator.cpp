@@ -1,9 +1,9 @@
 #include "train/communicator.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <sched.h>
-#include <ATen/Context.h>
 #include <torch/cuda.h>
 
 #include <algorithm>
@@ -112,7 +112,8 @@ torch::Device pick_device(const DistributedConfig& config, int local_rank) {
   }
   const torch::Device device(torch::kCUDA, static_cast<c10::DeviceIndex>(index));
   c10::impl::VirtualGuardImpl(torch::kCUDA).setDevice(device);
-  // float32 means float32: LibTorch lets cuDNN's convolutions round their inputs to 10 bits otherwise.
+  // float32 means float32: LibTorch lets cuDNN's convolutions round their inputs to 10 bits
+  // otherwise.
   at::globalContext().setAllowTF32CuDNN(false);
   return device;
 }

@@ -27,7 +27,8 @@ struct ProcessRanks {
 ProcessRanks join_ranks(const DistributedConfig& config);
 
 /// The device that `config.device` names: auto is the GPU of this local rank, or the CPU where
-/// there is no GPU. Makes it the current one, and float32 convolutions exact (no TF32). Throws UserError for a GPU that is not there.
+/// there is no GPU. Makes it the current one, and float32 convolutions exact (no TF32). Throws
+/// UserError for a GPU that is not there.
 torch::Device pick_device(const DistributedConfig& config, int local_rank);
 
 /// Sets the number of CPU threads of this process (config.threads, or the usable cores divided by

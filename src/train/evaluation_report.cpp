@@ -1,9 +1,8 @@
 #include <cmath>
 #include <iomanip>
 #include <limits>
-#include <sstream>
-
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "core/build_info.h"
 #include "core/config_yaml.h"
@@ -18,8 +17,10 @@ struct Report {
 
 Report report_of(const LengthResult& result) {
   const auto& s = result.segments;
-  return {pool(s, &SegmentScore::nll_sum, &SegmentScore::targets), pool(s, &SegmentScore::far_sum, &SegmentScore::far_targets),
-          pool(s, &SegmentScore::near_sum, &SegmentScore::near_targets), pool(s, &SegmentScore::new_sum, &SegmentScore::new_targets)};
+  return {pool(s, &SegmentScore::nll_sum, &SegmentScore::targets),
+          pool(s, &SegmentScore::far_sum, &SegmentScore::far_targets),
+          pool(s, &SegmentScore::near_sum, &SegmentScore::near_targets),
+          pool(s, &SegmentScore::new_sum, &SegmentScore::new_targets)};
 }
 
 /// JSON has no NaN: a mean over nothing is null.
@@ -63,14 +64,16 @@ nlohmann::ordered_json length_json(const LengthResult& result, bool per_segment)
                                  {"peak_memory_bytes", result.peak_memory_bytes}};
   if (per_segment) {
     json["per_segment"] = nlohmann::ordered_json::array();
-    for (const auto& segment : result.segments) json["per_segment"].push_back(segment_json(segment));
+    for (const auto& segment : result.segments)
+      json["per_segment"].push_back(segment_json(segment));
   }
   return json;
 }
 
 }  // namespace
 
-PooledMean pool(const std::vector<SegmentScore>& segments, double SegmentScore::*sum, int64_t SegmentScore::*count) {
+PooledMean pool(const std::vector<SegmentScore>& segments, double SegmentScore::*sum,
+                int64_t SegmentScore::*count) {
   PooledMean pooled;
   double total = 0;
   for (const auto& segment : segments) {
@@ -79,28 +82,35 @@ PooledMean pool(const std::vector<SegmentScore>& segments, double SegmentScore::
   }
   const auto targets = static_cast<double>(pooled.targets);
   pooled.mean = total / targets;  // NaN without targets
-  // A ratio of two sums over segments: its error comes from the segments' residuals, since targets of one text hang together.
+  // A ratio of two sums over segments: its error comes from the segments' residuals, since targets
+  // of one text hang together.
   double residuals = 0;
   for (const auto& segment : segments) {
     const double residual = segment.*sum - pooled.mean * static_cast<double>(segment.*count);
     residuals += residual * residual;
   }
   const auto n = static_cast<double>(segments.size());
-  pooled.standard_error =
-      segments.size() > 1 ? std::sqrt(residuals * n / (n - 1)) / targets : std::numeric_limits<double>::quiet_NaN();
+  pooled.standard_error = segments.size() > 1 ? std::sqrt(residuals * n / (n - 1)) / targets
+                                              : std::numeric_limits<double>::quiet_NaN();
   return pooled;
 }
 
 std::string results_table(const std::vector<LengthResult>& results) {
   std::ostringstream out;
-  out << "  length segments       nll      +-   far_nll      +-  near_nll   new_nll  tokens/s  peak GiB\n" << std::fixed;
+  out << "  length segments       nll      +-   far_nll      +-  near_nll   new_nll  tokens/s  "
+         "peak GiB\n"
+      << std::fixed;
   for (const auto& result : results) {
     const auto report = report_of(result);
-    out << std::setw(8) << result.length << std::setw(9) << result.segments.size() << std::setprecision(4);
-    out << std::setw(10) << report.all.mean << std::setw(8) << report.all.standard_error << std::setw(10) << report.far.mean
-        << std::setw(8) << report.far.standard_error << std::setw(10) << report.near.mean << std::setw(10) << report.fresh.mean;
-    out << std::setprecision(0) << std::setw(10) << static_cast<double>(report.all.targets) / result.seconds << std::setprecision(2)
-        << std::setw(10) << static_cast<double>(result.peak_memory_bytes) / (1024.0 * 1024.0 * 1024.0) << "\n";
+    out << std::setw(8) << result.length << std::setw(9) << result.segments.size()
+        << std::setprecision(4);
+    out << std::setw(10) << report.all.mean << std::setw(8) << report.all.standard_error
+        << std::setw(10) << report.far.mean << std::setw(8) << report.far.standard_error
+        << std::setw(10) << report.near.mean << std::setw(10) << report.fresh.mean;
+    out << std::setprecision(0) << std::setw(10)
+        << static_cast<double>(report.all.targets) / result.seconds << std::setprecision(2)
+        << std::setw(10)
+        << static_cast<double>(result.peak_memory_bytes) / (1024.0 * 1024.0 * 1024.0) << "\n";
   }
   return out.str();
 }
@@ -108,7 +118,8 @@ std::string results_table(const std::vector<LengthResult>& results) {
 std::string results_json(const Config& config, const std::vector<LengthResult>& results) {
   nlohmann::ordered_json json;
   json["results"] = nlohmann::ordered_json::array();
-  for (const auto& result : results) json["results"].push_back(length_json(result, config.eval.per_segment));
+  for (const auto& result : results)
+    json["results"].push_back(length_json(result, config.eval.per_segment));
   json["model"] = config.model.path;
   json["adapter"] = config.model.adapter;
   json["far"] = config.eval.far;

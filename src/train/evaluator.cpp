@@ -56,19 +56,24 @@ void unpack(const double* in, SegmentScore& score) {
 Evaluator::Evaluator(const Config& config, std::vector<std::shared_ptr<const TokenFile>> files)
     : config_(config), files_(std::move(files)) {}
 
-std::vector<LengthResult> Evaluator::evaluate(Llama& model, torch::Device device, Communicator& communicator) const {
+std::vector<LengthResult> Evaluator::evaluate(Llama& model, torch::Device device,
+                                              Communicator& communicator) const {
   std::vector<LengthResult> results;
-  for (const int64_t length : config_.eval.lengths) results.push_back(evaluate_length(model, device, communicator, length));
+  for (const int64_t length : config_.eval.lengths)
+    results.push_back(evaluate_length(model, device, communicator, length));
   return results;
 }
 
-LengthResult Evaluator::evaluate_length(Llama& model, torch::Device device, Communicator& communicator, int64_t length) const {
+LengthResult Evaluator::evaluate_length(Llama& model, torch::Device device,
+                                        Communicator& communicator, int64_t length) const {
   torch::NoGradGuard no_grad;
   const EvalConfig& eval = config_.eval;
-  const auto segments = make_segments(files_, length, eval.stride, eval.segments_per_document, eval.max_tokens);
+  const auto segments =
+      make_segments(files_, length, eval.stride, eval.segments_per_document, eval.max_tokens);
   if (segments.empty()) {
-    throw UserError("eval.lengths: no document of data.validation is longer than " + std::to_string(length) +
-                    " tokens within eval.max_tokens=" + std::to_string(eval.max_tokens) + "; use a shorter length");
+    throw UserError("eval.lengths: no document of data.validation is longer than " +
+                    std::to_string(length) + " tokens within eval.max_tokens=" +
+                    std::to_string(eval.max_tokens) + "; use a shorter length");
   }
   const auto pass = make_pass(config_);
   const auto started = std::chrono::steady_clock::now();
@@ -109,7 +114,8 @@ LengthResult Evaluator::evaluate_length(Llama& model, torch::Device device, Comm
     score.begin = segment.begin;
     result.segments.push_back(score);
   }
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  result.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   result.peak_memory_bytes = communicator.all_reduce_max_int(peak_memory_bytes(device));
   return result;
 }

@@ -1,12 +1,12 @@
 // Mean NLL against context length, and the far-repeat NLL that sees long memory.
 #pragma once
 
+#include <torch/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <torch/types.h>
 
 #include "core/config.h"
 #include "data/token_file.h"
@@ -15,7 +15,8 @@
 
 namespace lococo {
 
-/// Sums over one segment's targets, by kind: a repeat is a target whose bigram occurred earlier in the segment (data/repeats.h).
+/// Sums over one segment's targets, by kind: a repeat is a target whose bigram occurred earlier in
+/// the segment (data/repeats.h).
 struct SegmentScore {
   int64_t source = 0;
   int64_t document = 0;
@@ -31,23 +32,28 @@ struct LengthResult {
   int64_t peak_memory_bytes = 0;
 };
 
-/// Mean of a kind over all targets of all segments (pooled) and its standard error (segments as clusters); NaN without targets.
+/// Mean of a kind over all targets of all segments (pooled) and its standard error (segments as
+/// clusters); NaN without targets.
 struct PooledMean {
   double mean = 0;
   double standard_error = 0;
   int64_t targets = 0;
 };
-PooledMean pool(const std::vector<SegmentScore>& segments, double SegmentScore::*sum, int64_t SegmentScore::*count);
+PooledMean pool(const std::vector<SegmentScore>& segments, double SegmentScore::*sum,
+                int64_t SegmentScore::*count);
 
-/// Scores the validation files with the config's pass and cache policy at every length of config.eval.lengths. Segments are dealt
-/// out over the ranks; every rank returns the whole result. Throws UserError when a length has no segment.
+/// Scores the validation files with the config's pass and cache policy at every length of
+/// config.eval.lengths. Segments are dealt out over the ranks; every rank returns the whole result.
+/// Throws UserError when a length has no segment.
 class Evaluator {
  public:
   Evaluator(const Config& config, std::vector<std::shared_ptr<const TokenFile>> files);
-  std::vector<LengthResult> evaluate(Llama& model, torch::Device device, Communicator& communicator) const;
+  std::vector<LengthResult> evaluate(Llama& model, torch::Device device,
+                                     Communicator& communicator) const;
 
  private:
-  LengthResult evaluate_length(Llama& model, torch::Device device, Communicator& communicator, int64_t length) const;
+  LengthResult evaluate_length(Llama& model, torch::Device device, Communicator& communicator,
+                               int64_t length) const;
 
   Config config_;
   std::vector<std::shared_ptr<const TokenFile>> files_;
@@ -56,7 +62,8 @@ class Evaluator {
 /// A table for people.
 std::string results_table(const std::vector<LengthResult>& results);
 
-/// {"results": [{"length", "segments", "nll", "nll_se", "far_nll", ...}], "policy", ...}; per-segment values if config.eval asks.
+/// {"results": [{"length", "segments", "nll", "nll_se", "far_nll", ...}], "policy", ...};
+/// per-segment values if config.eval asks.
 std::string results_json(const Config& config, const std::vector<LengthResult>& results);
 
 }  // namespace lococo

@@ -15,37 +15,47 @@ Llama build_model(const Config& config, const ModelShape& shape) {
   Llama model(shape, config.cache, config.attention, config.train.seed);
   model->set_compute_dtype(scalar_type_of(config.model.dtype));
   if (config.tune.lora.value_or(0.0) > 0 && config.model.adapter.empty()) {
-    model->add_lora(config.tune.lora_rank, config.tune.lora_alpha, config.tune.lora_targets, config.train.seed);
+    model->add_lora(config.tune.lora_rank, config.tune.lora_alpha, config.tune.lora_targets,
+                    config.train.seed);
   }
   return model;
 }
 
-/// Gives every parameter its device and dtype. The base's values are still to come, so its memory is not copied.
+/// Gives every parameter its device and dtype. The base's values are still to come, so its memory
+/// is not copied.
 void place_parameters(Llama& model, const Config& config, torch::Device device) {
   torch::NoGradGuard no_grad;
   const auto frozen = scalar_type_of(config.model.dtype);
   for (auto& parameter : classify_parameters(model, config.tune, /*weight_decay=*/0.0)) {
-    const auto options = torch::dtype(parameter.trainable ? torch::kFloat32 : frozen).device(device);
-    const bool initialised = parameter.group == ParameterGroup::kConv || parameter.group == ParameterGroup::kNormalizer ||
+    const auto options =
+        torch::dtype(parameter.trainable ? torch::kFloat32 : frozen).device(device);
+    const bool initialised = parameter.group == ParameterGroup::kConv ||
+                             parameter.group == ParameterGroup::kNormalizer ||
                              parameter.group == ParameterGroup::kLora;
-    parameter.tensor.set_data(initialised ? parameter.tensor.data().to(options) : torch::empty(parameter.tensor.sizes(), options));
+    parameter.tensor.set_data(initialised ? parameter.tensor.data().to(options)
+                                          : torch::empty(parameter.tensor.sizes(), options));
   }
 }
 
 }  // namespace
 
-torch::ScalarType scalar_type_of(DType dtype) { return dtype == DType::kBFloat16 ? torch::kBFloat16 : torch::kFloat32; }
+torch::ScalarType scalar_type_of(DType dtype) {
+  return dtype == DType::kBFloat16 ? torch::kBFloat16 : torch::kFloat32;
+}
 
 ModelShape effective_shape(const Config& config) {
   ModelShape shape = config.model.init;
   if (!config.model.path.empty()) {
     shape = read_hf_config(config.model.path);
   } else if (shape.vocab_size == 0) {
-    throw UserError("model.path: no model given; set it to a Hugging Face folder, or model.init to the shape of a new model");
+    throw UserError(
+        "model.path: no model given; set it to a Hugging Face folder, or model.init to the shape "
+        "of a new model");
   }
   shape.resolve_defaults();
   if (config.model.rope_scaling) shape.rope_scaling = *config.model.rope_scaling;
-  if (config.cache.policy != CachePolicyKind::kNone && config.cache.keys == KeyKind::kUnrotated) shape.rope_scaling = RopeScaling{};
+  if (config.cache.policy != CachePolicyKind::kNone && config.cache.keys == KeyKind::kUnrotated)
+    shape.rope_scaling = RopeScaling{};
   return shape;
 }
 
@@ -56,7 +66,8 @@ PreparedModel prepare_model(const Config& config, torch::Device device) {
   place_parameters(model, config, device);
   if (config.model.path.empty()) {
     model->init_random(config.model.init_std, config.train.seed);
-    prepared.base_fingerprint = fingerprint_of_random_base(model->shape(), config.train.seed, config.model.init_std);
+    prepared.base_fingerprint =
+        fingerprint_of_random_base(model->shape(), config.train.seed, config.model.init_std);
   } else {
     log_info("loading " + config.model.path);
     load_hf_weights(model, config.model.path);
@@ -66,8 +77,8 @@ PreparedModel prepare_model(const Config& config, torch::Device device) {
     load_trained(config.model.adapter, model, prepared.base_fingerprint);
     model->to(device);  // LoRA factors that the adapter added
   }
-  prepared.registry =
-      std::make_unique<ParameterRegistry>(model, config.tune, config.train.weight_decay, scalar_type_of(config.model.dtype));
+  prepared.registry = std::make_unique<ParameterRegistry>(
+      model, config.tune, config.train.weight_decay, scalar_type_of(config.model.dtype));
   return prepared;
 }
 

@@ -8,14 +8,17 @@
 namespace lococo {
 namespace {
 
-bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const char* part) {
+  return text.find(part) != std::string::npos;
+}
 
 bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
 ParameterGroup group_of(const std::string& name) {
-  if (contains(name, "memory_saver")) return ends_with(name, "normalizer") ? ParameterGroup::kNormalizer : ParameterGroup::kConv;
+  if (contains(name, "memory_saver"))
+    return ends_with(name, "normalizer") ? ParameterGroup::kNormalizer : ParameterGroup::kConv;
   if (contains(name, "lora_")) return ParameterGroup::kLora;
   if (contains(name, "embed_tokens")) return ParameterGroup::kEmbed;
   if (contains(name, "norm")) return ParameterGroup::kNorm;
@@ -42,8 +45,8 @@ double learning_rate(ParameterGroup group, const TuneConfig& tune) {
 }
 
 bool decays(const RegisteredParameter& parameter) {
-  return parameter.group != ParameterGroup::kNorm && parameter.group != ParameterGroup::kNormalizer &&
-         !ends_with(parameter.name, ".bias");
+  return parameter.group != ParameterGroup::kNorm &&
+         parameter.group != ParameterGroup::kNormalizer && !ends_with(parameter.name, ".bias");
 }
 
 }  // namespace
@@ -53,7 +56,8 @@ const char* name_of(ParameterGroup group) {
   return names[static_cast<size_t>(group)];
 }
 
-std::vector<RegisteredParameter> classify_parameters(Llama& model, const TuneConfig& tune, double weight_decay) {
+std::vector<RegisteredParameter> classify_parameters(Llama& model, const TuneConfig& tune,
+                                                     double weight_decay) {
   std::vector<RegisteredParameter> parameters;
   for (auto& item : model->named_parameters()) {
     RegisteredParameter parameter;
@@ -68,12 +72,14 @@ std::vector<RegisteredParameter> classify_parameters(Llama& model, const TuneCon
   return parameters;
 }
 
-ParameterRegistry::ParameterRegistry(Llama& model, const TuneConfig& tune, double weight_decay, torch::ScalarType frozen_dtype)
+ParameterRegistry::ParameterRegistry(Llama& model, const TuneConfig& tune, double weight_decay,
+                                     torch::ScalarType frozen_dtype)
     : parameters_(classify_parameters(model, tune, weight_decay)) {
   torch::NoGradGuard no_grad;
   for (auto& parameter : parameters_) {
     // set_data keeps the handle that the module holds, so the model sees the converted tensor.
-    parameter.tensor.set_data(parameter.tensor.data().to(parameter.trainable ? torch::kFloat32 : frozen_dtype));
+    parameter.tensor.set_data(
+        parameter.tensor.data().to(parameter.trainable ? torch::kFloat32 : frozen_dtype));
     parameter.tensor.set_requires_grad(parameter.trainable);
   }
 }
@@ -109,7 +115,9 @@ std::string summarise(const std::vector<RegisteredParameter>& parameters) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto& row = rows[i];
     const char* name = name_of(static_cast<ParameterGroup>(i));
-    if (row.trained > 0) text << "  trained  " << name << ": " << row.trained << " parameters, learning rate " << row.rate << "\n";
+    if (row.trained > 0)
+      text << "  trained  " << name << ": " << row.trained << " parameters, learning rate "
+           << row.rate << "\n";
     if (row.frozen > 0) text << "  frozen   " << name << ": " << row.frozen << " parameters\n";
   }
   int64_t trained = 0, frozen = 0;

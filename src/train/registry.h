@@ -1,10 +1,11 @@
-// The list of a model's parameters that optimizer, checkpoint, all-reduce and export read, and nothing else.
+// The list of a model's parameters that optimizer, checkpoint, all-reduce and export read, and
+// nothing else.
 #pragma once
+
+#include <torch/types.h>
 
 #include <string>
 #include <vector>
-
-#include <torch/types.h>
 
 #include "core/config.h"
 #include "model/llama.h"
@@ -15,8 +16,9 @@ enum class ParameterGroup { kConv, kNormalizer, kLora, kEmbed, kNorm, kBase };
 const char* name_of(ParameterGroup group);
 
 struct RegisteredParameter {
-  std::string name;      ///< Hugging Face / PEFT / official LoCoCo name
-  torch::Tensor tensor;  ///< handle to the model's own tensor; trainable: float32 master with requires_grad
+  std::string name;  ///< Hugging Face / PEFT / official LoCoCo name
+  torch::Tensor
+      tensor;  ///< handle to the model's own tensor; trainable: float32 master with requires_grad
   ParameterGroup group = ParameterGroup::kBase;
   bool trainable = false;
   double learning_rate = 0.0;  ///< peak
@@ -25,16 +27,18 @@ struct RegisteredParameter {
 };
 
 /// Every parameter with its group and whether `tune` trains it; changes nothing.
-std::vector<RegisteredParameter> classify_parameters(Llama& model, const TuneConfig& tune, double weight_decay);
+std::vector<RegisteredParameter> classify_parameters(Llama& model, const TuneConfig& tune,
+                                                     double weight_decay);
 
 /// Trainable and frozen parameters by group, one line each.
 std::string summarise(const std::vector<RegisteredParameter>& parameters);
 
 class ParameterRegistry {
  public:
-  /// Decides what is trained. Trainable parameters become float32 leaves with requires_grad; all others are converted to
-  /// `frozen_dtype` in place and need no gradient.
-  ParameterRegistry(Llama& model, const TuneConfig& tune, double weight_decay, torch::ScalarType frozen_dtype);
+  /// Decides what is trained. Trainable parameters become float32 leaves with requires_grad; all
+  /// others are converted to `frozen_dtype` in place and need no gradient.
+  ParameterRegistry(Llama& model, const TuneConfig& tune, double weight_decay,
+                    torch::ScalarType frozen_dtype);
 
   const std::vector<RegisteredParameter>& all() const { return parameters_; }
   std::vector<RegisteredParameter> trainable() const;

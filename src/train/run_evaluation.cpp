@@ -13,7 +13,8 @@
 namespace lococo {
 namespace {
 
-/// Training options have no say in an evaluation: nothing is trained, everything has the compute dtype.
+/// Training options have no say in an evaluation: nothing is trained, everything has the compute
+/// dtype.
 Config evaluation_config(Config config) {
   const TuneConfig nothing;
   config.tune = nothing;
@@ -43,7 +44,8 @@ int run_evaluation(const Config& given) {
     throw UserError("eval.output: there is no folder " + folder.string() + "; create it first");
   }
   auto session = start_session(config);
-  return run_on_all_ranks(session, [&] { return evaluate_on_this_rank(config, session); }, [] { return int64_t{-1}; });
+  return run_on_all_ranks(
+      session, [&] { return evaluate_on_this_rank(config, session); }, [] { return int64_t{-1}; });
 }
 
 }  // namespace lococo

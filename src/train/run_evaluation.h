@@ -5,7 +5,8 @@
 
 namespace lococo {
 
-/// Evaluates and prints a table (rank 0); writes config.eval.output when given. Returns the process's exit code.
+/// Evaluates and prints a table (rank 0); writes config.eval.output when given. Returns the
+/// process's exit code.
 int run_evaluation(const Config& config);
 
 }  // namespace lococo

@@ -20,25 +20,30 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
   log_info("parameters\n" + prepared.registry->summary());
   std::unique_ptr<Evaluator> evaluator;
   if (config.eval.every > 0) evaluator = std::make_unique<Evaluator>(config, data.validation);
-  return std::make_unique<Trainer>(config, std::move(prepared), std::move(data.train), std::move(evaluator), session.device,
-                                   *session.communicator, session.threads);
+  return std::make_unique<Trainer>(config, std::move(prepared), std::move(data.train),
+                                   std::move(evaluator), session.device, *session.communicator,
+                                   session.threads);
 }
 
 }  // namespace
 
 int run_training(const Config& config) {
-  if (config.train.output.empty()) throw UserError("train.output: give the folder for checkpoints and metrics");
-  if (config.data.train.empty()) throw UserError("data.train: give the training text or token files");
+  if (config.train.output.empty())
+    throw UserError("train.output: give the folder for checkpoints and metrics");
+  if (config.data.train.empty())
+    throw UserError("data.train: give the training text or token files");
   install_signal_handlers();
   auto session = start_session(config);
-  log_info("LoCoCo-Torch " + std::string(git_revision()) + ", effective config\n" + config_to_yaml(config));
+  log_info("LoCoCo-Torch " + std::string(git_revision()) + ", effective config\n" +
+           config_to_yaml(config));
 
   std::unique_ptr<Trainer> trainer;
   auto body = [&] {
     trainer = make_trainer(config, session);
     const int64_t first_step = trainer->step();
     const auto outcome = trainer->train();
-    if (trainer->step() == first_step) log_info("nothing to do: all " + std::to_string(first_step) + " steps are done");
+    if (trainer->step() == first_step)
+      log_info("nothing to do: all " + std::to_string(first_step) + " steps are done");
     return outcome == TrainOutcome::kFinished ? 0 : kStoppedExitCode;
   };
   return run_on_all_ranks(session, body, [&] { return trainer ? trainer->step() + 1 : -1; });

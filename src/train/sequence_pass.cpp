@@ -6,11 +6,14 @@
 namespace lococo {
 namespace {
 
-torch::Tensor flat_rows(const torch::Tensor& hidden_BLE) { return hidden_BLE.reshape({-1, hidden_BLE.size(2)}); }
+torch::Tensor flat_rows(const torch::Tensor& hidden_BLE) {
+  return hidden_BLE.reshape({-1, hidden_BLE.size(2)});
+}
 
 class BlockwisePass : public SequencePass {
  public:
-  BlockwisePass(const CacheConfig& cache, int64_t loss_chunk) : cache_(cache), loss_chunk_(loss_chunk) {}
+  BlockwisePass(const CacheConfig& cache, int64_t loss_chunk)
+      : cache_(cache), loss_chunk_(loss_chunk) {}
 
   PassResult train(Llama& model, const torch::Tensor& tokens_BT) const override {
     const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1) - 1;
@@ -25,8 +28,10 @@ class BlockwisePass : public SequencePass {
       if (scored == 0) continue;
       const auto targets_X = tokens_BT.narrow(/*dim=*/1, step.begin + 1, scored).reshape({-1});
       const auto hidden_XE = flat_rows(hidden_BLE.narrow(/*dim=*/1, 0, scored));
-      const auto loss = chunked_cross_entropy(hidden_XE, model->head_weight(), targets_X, loss_chunk_);
-      // With the convolutions alone in training a block before the first compression depends on no trained parameter.
+      const auto loss =
+          chunked_cross_entropy(hidden_XE, model->head_weight(), targets_X, loss_chunk_);
+      // With the convolutions alone in training a block before the first compression depends on no
+      // trained parameter.
       if (loss.requires_grad()) loss.backward();
       result.loss_sum += loss.detach();
       result.targets += B * scored;
@@ -40,9 +45,13 @@ class BlockwisePass : public SequencePass {
     auto caches = model->empty_caches();
     std::vector<torch::Tensor> nll_BL;
     for (const auto& step : make_step_plan(cache_, T)) {
-      const auto hidden_BLE = model->forward_block(tokens_BT.narrow(/*dim=*/1, step.begin, step.length()), step, caches);
-      const auto targets_X = tokens_BT.narrow(/*dim=*/1, step.begin + 1, step.length()).reshape({-1});
-      nll_BL.push_back(target_nll(flat_rows(hidden_BLE), model->head_weight(), targets_X, loss_chunk_).view({B, step.length()}));
+      const auto hidden_BLE = model->forward_block(
+          tokens_BT.narrow(/*dim=*/1, step.begin, step.length()), step, caches);
+      const auto targets_X =
+          tokens_BT.narrow(/*dim=*/1, step.begin + 1, step.length()).reshape({-1});
+      nll_BL.push_back(
+          target_nll(flat_rows(hidden_BLE), model->head_weight(), targets_X, loss_chunk_)
+              .view({B, step.length()}));
     }
     return torch::cat(nll_BL, /*dim=*/1);
   }
@@ -54,13 +63,15 @@ class BlockwisePass : public SequencePass {
 
 class FullSequencePass : public SequencePass {
  public:
-  FullSequencePass(int64_t loss_chunk, bool checkpoint_layers) : loss_chunk_(loss_chunk), checkpoint_layers_(checkpoint_layers) {}
+  FullSequencePass(int64_t loss_chunk, bool checkpoint_layers)
+      : loss_chunk_(loss_chunk), checkpoint_layers_(checkpoint_layers) {}
 
   PassResult train(Llama& model, const torch::Tensor& tokens_BT) const override {
     const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1) - 1;
     const auto hidden_BTE = model->forward(tokens_BT.narrow(/*dim=*/1, 0, T), checkpoint_layers_);
     const auto targets_X = tokens_BT.narrow(/*dim=*/1, 1, T).reshape({-1});
-    const auto loss = chunked_cross_entropy(flat_rows(hidden_BTE), model->head_weight(), targets_X, loss_chunk_);
+    const auto loss =
+        chunked_cross_entropy(flat_rows(hidden_BTE), model->head_weight(), targets_X, loss_chunk_);
     if (loss.requires_grad()) loss.backward();
     return {loss.detach(), B * T};
   }
@@ -70,7 +81,8 @@ class FullSequencePass : public SequencePass {
     const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1) - 1;
     const auto hidden_BTE = model->forward(tokens_BT.narrow(/*dim=*/1, 0, T));
     const auto targets_X = tokens_BT.narrow(/*dim=*/1, 1, T).reshape({-1});
-    return target_nll(flat_rows(hidden_BTE), model->head_weight(), targets_X, loss_chunk_).view({B, T});
+    return target_nll(flat_rows(hidden_BTE), model->head_weight(), targets_X, loss_chunk_)
+        .view({B, T});
   }
 
  private:

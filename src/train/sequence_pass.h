@@ -1,9 +1,9 @@
 // How a batch of sequences goes through the model: all at once, or block after block with a cache.
 #pragma once
 
-#include <memory>
-
 #include <torch/types.h>
+
+#include <memory>
 
 #include "core/config.h"
 #include "model/llama.h"
@@ -11,31 +11,36 @@
 namespace lococo {
 
 struct PassResult {
-  torch::Tensor loss_sum;  ///< float32 0-dim on the device, detached: sum of the NLL of all targets that count
+  torch::Tensor loss_sum;  ///< float32 0-dim on the device, detached: sum of the NLL of all targets
+                           ///< that count
   int64_t targets = 0;     ///< their number
 };
 
-/// Stateless towards the caller: every call starts with empty caches. tokens int64 [B, T + 1] on the model's device: T inputs and
-/// T targets, one further on.
+/// Stateless towards the caller: every call starts with empty caches. tokens int64 [B, T + 1] on
+/// the model's device: T inputs and T targets, one further on.
 class SequencePass {
  public:
   virtual ~SequencePass() = default;
 
-  /// Forward and backward; gradients of the loss SUM are added to the trainable parameters' .grad (divide by the global target
-  /// count afterwards, so that accumulation and ranks weigh every target alike).
+  /// Forward and backward; gradients of the loss SUM are added to the trainable parameters' .grad
+  /// (divide by the global target count afterwards, so that accumulation and ranks weigh every
+  /// target alike).
   virtual PassResult train(Llama& model, const torch::Tensor& tokens_BT) const = 0;
 
-  /// NLL of every target, float32 [B, T], without gradients. Every target counts, block boundaries included.
+  /// NLL of every target, float32 [B, T], without gradients. Every target counts, block boundaries
+  /// included.
   virtual torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) const = 0;
 };
 
-/// Blockwise: executes make_step_plan(cache); backward after every block, so memory does not grow with T.
+/// Blockwise: executes make_step_plan(cache); backward after every block, so memory does not grow
+/// with T.
 std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int64_t loss_chunk);
 
 /// The whole sequence at once, with activation checkpointing where asked.
 std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool checkpoint_layers);
 
-/// Whether the config's pass is the blockwise one: PassKind::kAuto means blockwise when there is a cache policy.
+/// Whether the config's pass is the blockwise one: PassKind::kAuto means blockwise when there is a
+/// cache policy.
 bool is_blockwise(const Config& config);
 
 /// The pass that the config asks for.

@@ -13,8 +13,8 @@ Session start_session(const Config& config) {
   session.device = pick_device(config.distributed, ranks.local_rank);
   session.threads = set_threads(config.distributed, ranks.local_size);
   session.communicator = make_communicator(config.distributed, session.device);
-  log_info("rank 0 of " + std::to_string(ranks.size) + " on " + session.device.str() + " with " + std::to_string(session.threads) +
-           " CPU threads");
+  log_info("rank 0 of " + std::to_string(ranks.size) + " on " + session.device.str() + " with " +
+           std::to_string(session.threads) + " CPU threads");
   return session;
 }
 
@@ -25,8 +25,8 @@ std::unique_ptr<Tokenizer> open_tokenizer(const Config& config) {
 namespace {
 
 /// Tokenises on rank 0 while the others wait, so that nothing is done twice.
-void prepare_on_main_rank(const std::vector<DataSource>& sources, const Config& config, const Tokenizer* tokenizer,
-                          const Session& session) {
+void prepare_on_main_rank(const std::vector<DataSource>& sources, const Config& config,
+                          const Tokenizer* tokenizer, const Session& session) {
   if (session.communicator->is_main()) {
     for (const auto& source : sources) prepare_source(source, config.data, tokenizer);
   }
@@ -35,8 +35,11 @@ void prepare_on_main_rank(const std::vector<DataSource>& sources, const Config& 
 
 }  // namespace
 
-std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config& config, const Session& session, int64_t vocab_size) {
-  if (config.data.validation.empty()) throw UserError("data.validation: give the text or token files to evaluate on");
+std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config& config,
+                                                                   const Session& session,
+                                                                   int64_t vocab_size) {
+  if (config.data.validation.empty())
+    throw UserError("data.validation: give the text or token files to evaluate on");
   const auto tokenizer = open_tokenizer(config);
   prepare_on_main_rank(config.data.validation, config, tokenizer.get(), session);
   return open_sources(config.data.validation, config.data, tokenizer.get(), vocab_size);
@@ -50,7 +53,8 @@ TrainingData open_training_data(const Config& config, const Session& session, in
   return data;
 }
 
-int run_on_all_ranks(Session& session, const std::function<int()>& body, const std::function<int64_t()>& current_step) {
+int run_on_all_ranks(Session& session, const std::function<int()>& body,
+                     const std::function<int64_t()>& current_step) {
   if (session.communicator->size() == 1) return body();
   try {
     return body();

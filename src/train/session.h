@@ -1,11 +1,11 @@
 // What a process needs before it can load anything: its rank, device, threads, log and data.
 #pragma once
 
+#include <torch/types.h>
+
 #include <functional>
 #include <memory>
 #include <vector>
-
-#include <torch/types.h>
 
 #include "core/config.h"
 #include "data/dataset.h"
@@ -24,7 +24,8 @@ struct Session {
 /// Joins the other ranks, takes this rank's device and threads, and lets only rank 0 log.
 Session start_session(const Config& config);
 
-/// data.tokenizer, else tokenizer.model of model.path; nullptr when there is none (token files need none).
+/// data.tokenizer, else tokenizer.model of model.path; nullptr when there is none (token files need
+/// none).
 std::unique_ptr<Tokenizer> open_tokenizer(const Config& config);
 
 struct TrainingData {
@@ -32,14 +33,19 @@ struct TrainingData {
   std::vector<std::shared_ptr<const TokenFile>> validation;  ///< empty unless eval.every > 0
 };
 
-/// Prepares what is not prepared yet (rank 0 alone, the others wait) and opens it. Throws UserError.
+/// Prepares what is not prepared yet (rank 0 alone, the others wait) and opens it. Throws
+/// UserError.
 TrainingData open_training_data(const Config& config, const Session& session, int64_t vocab_size);
 
 /// The same for data.validation alone.
-std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config& config, const Session& session, int64_t vocab_size);
+std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config& config,
+                                                                   const Session& session,
+                                                                   int64_t vocab_size);
 
-/// Runs `body` and turns an exception on one of several ranks into the end of all: its line is printed and every rank exits with 2
-/// (the user's fault) or 1. With one rank exceptions pass through.
-int run_on_all_ranks(Session& session, const std::function<int()>& body, const std::function<int64_t()>& current_step);
+/// Runs `body` and turns an exception on one of several ranks into the end of all: its line is
+/// printed and every rank exits with 2 (the user's fault) or 1. With one rank exceptions pass
+/// through.
+int run_on_all_ranks(Session& session, const std::function<int()>& body,
+                     const std::function<int64_t()>& current_step);
 
 }  // namespace lococo

@@ -16,8 +16,9 @@
 namespace lococo {
 namespace fs = std::filesystem;
 
-Trainer::Trainer(const Config& config, PreparedModel prepared, Dataset dataset, std::unique_ptr<Evaluator> evaluator,
-                 torch::Device device, Communicator& communicator, int64_t threads)
+Trainer::Trainer(const Config& config, PreparedModel prepared, Dataset dataset,
+                 std::unique_ptr<Evaluator> evaluator, torch::Device device,
+                 Communicator& communicator, int64_t threads)
     : config_(config),
       prepared_(std::move(prepared)),
       dataset_(std::move(dataset)),
@@ -28,15 +29,18 @@ Trainer::Trainer(const Config& config, PreparedModel prepared, Dataset dataset, 
       pass_(make_pass(config)),
       optimizer_(prepared_.registry->trainable(), config.train) {
   if (optimizer_.parameters().empty()) {
-    throw UserError("tune: nothing is trained; give at least one group a learning rate, e.g. tune.conv=0.05");
+    throw UserError(
+        "tune: nothing is trained; give at least one group a learning rate, e.g. tune.conv=0.05");
   }
   resume();
   if (communicator_.is_main()) {
     make_directories(config_.train.output);
     write_text_file(config_.train.output + "/config.yaml", config_to_yaml(config_));
-    metrics_ = std::make_unique<MetricsWriter>(config_.train.output, step_, config_.log.tensorboard);
+    metrics_ =
+        std::make_unique<MetricsWriter>(config_.train.output, step_, config_.log.tensorboard);
   }
-  progress_ = std::make_unique<Progress>(config_.train.steps, config_.log.every, communicator_.is_main());
+  progress_ =
+      std::make_unique<Progress>(config_.train.steps, config_.log.every, communicator_.is_main());
 }
 
 void Trainer::resume() {
@@ -45,23 +49,29 @@ void Trainer::resume() {
   if (communicator_.is_main()) {  // one rank looks, so that all take the same folder
     if (train.resume == Resume::kAuto) folder = newest_good_checkpoint(train.output).value_or("");
     if (train.resume == Resume::kPath) folder = train.resume_path;
-    const bool started = train.resume == Resume::kNever && (fs::exists(train.output + "/metrics.jsonl") || newest_good_checkpoint(train.output).has_value());
+    const bool started =
+        train.resume == Resume::kNever && (fs::exists(train.output + "/metrics.jsonl") ||
+                                           newest_good_checkpoint(train.output).has_value());
     if (started) {
-      throw UserError("train.output: " + train.output + " holds a run already; choose another folder, or set train.resume=auto to go on");
+      throw UserError(
+          "train.output: " + train.output +
+          " holds a run already; choose another folder, or set train.resume=auto to go on");
     }
   }
   folder = communicator_.broadcast_text(folder, /*root=*/0);
   if (folder.empty()) return;
 
   std::map<std::string, torch::Tensor> optimizer_state;
-  const auto state = load_checkpoint(folder, prepared_.model, *prepared_.registry, prepared_.base_fingerprint, &optimizer_state);
+  const auto state = load_checkpoint(folder, prepared_.model, *prepared_.registry,
+                                     prepared_.base_fingerprint, &optimizer_state);
   optimizer_.load_state(optimizer_state);
   step_ = saved_step_ = state.step;
   tokens_seen_ = state.tokens_seen;
   log_info("resuming from " + folder + " at step " + std::to_string(step_));
   if (device_.is_cpu() && state.threads != threads_) {
-    log_warn("the checkpoint was made with " + std::to_string(state.threads) + " CPU threads a rank, now " + std::to_string(threads_) +
-             "; set distributed.threads=" + std::to_string(state.threads) + " for a bit-exact resume");
+    log_warn("the checkpoint was made with " + std::to_string(state.threads) +
+             " CPU threads a rank, now " + std::to_string(threads_) + "; set distributed.threads=" +
+             std::to_string(state.threads) + " for a bit-exact resume");
   }
 }
 
@@ -74,7 +84,8 @@ TrainOutcome Trainer::train() {
     if (signal != 0) {
       progress_->end_line();
       save();
-      log_info("stopped by signal " + std::to_string(signal) + " after step " + std::to_string(step_));
+      log_info("stopped by signal " + std::to_string(signal) + " after step " +
+               std::to_string(step_));
       return TrainOutcome::kStoppedBySignal;
     }
   }
@@ -89,12 +100,14 @@ StepMetrics Trainer::train_step() {
   optimizer_.allocate_gradients();
   const auto sums = forward_backward();
   const auto& trained = optimizer_.parameters();
-  for (const auto& parameter : trained) parameter.tensor.mutable_grad().div_(static_cast<double>(sums.targets));
+  for (const auto& parameter : trained)
+    parameter.tensor.mutable_grad().div_(static_cast<double>(sums.targets));
   const double factor = lr_factor(config_.train, step_);
   const double grad_norm = clip_gradients(trained, config_.train.clip).item<double>();
   // Before the update: a weight that is not a number could still be saved.
   if (!std::isfinite(grad_norm)) {
-    throw std::runtime_error("the gradient is not finite; the last checkpoint stays. Try a smaller learning rate");
+    throw std::runtime_error(
+        "the gradient is not finite; the last checkpoint stays. Try a smaller learning rate");
   }
   optimizer_.step(factor);
   ++step_;
@@ -109,7 +122,8 @@ StepMetrics Trainer::train_step() {
   for (const auto& parameter : trained) peak_rate = std::max(peak_rate, parameter.learning_rate);
   metrics.lr = peak_rate * factor;
   metrics.peak_memory_bytes = communicator_.all_reduce_max_int(peak_memory_bytes(device_));
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   metrics.tokens_per_s = static_cast<double>(sums.tokens) / seconds;
   return metrics;
 }
@@ -148,11 +162,13 @@ Trainer::StepSums Trainer::forward_backward() {
 std::vector<std::vector<int64_t>> Trainer::micro_batches_of_this_rank() const {
   const int64_t sequences = config_.train.sequences_per_step, ranks = communicator_.size();
   const int64_t size = std::min(config_.train.micro_batch, (sequences + ranks - 1) / ranks);
-  // Whole micro-batches are dealt out, so that a rank computes what one rank alone would: only the order of the sum differs.
+  // Whole micro-batches are dealt out, so that a rank computes what one rank alone would: only the
+  // order of the sum differs.
   std::vector<std::vector<int64_t>> micro_batches;
   for (int64_t first = communicator_.rank() * size; first < sequences; first += ranks * size) {
     std::vector<int64_t> indices;
-    for (int64_t i = first; i < std::min(first + size, sequences); ++i) indices.push_back(step_ * sequences + i);
+    for (int64_t i = first; i < std::min(first + size, sequences); ++i)
+      indices.push_back(step_ * sequences + i);
     micro_batches.push_back(indices);
   }
   return micro_batches;
@@ -161,19 +177,22 @@ std::vector<std::vector<int64_t>> Trainer::micro_batches_of_this_rank() const {
 torch::Tensor Trainer::micro_batch_tokens(const std::vector<int64_t>& global_indices) const {
   std::vector<torch::Tensor> rows;
   for (const int64_t index : global_indices) {
-    rows.push_back(torch::tensor(dataset_.sequence(config_.train.seed, index).tokens, torch::kInt64));
+    rows.push_back(
+        torch::tensor(dataset_.sequence(config_.train.seed, index).tokens, torch::kInt64));
   }
   return torch::stack(rows).to(device_);
 }
 
-void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses, const std::vector<int64_t>& first_indices) const {
+void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses,
+                                const std::vector<int64_t>& first_indices) const {
   std::string message;
   for (size_t i = 0; i < losses.size() && message.empty(); ++i) {
     if (std::isfinite(losses[i].item<double>())) continue;
     const auto sequence = dataset_.sequence(config_.train.seed, first_indices[i]);
-    message = "the loss of step " + std::to_string(step_ + 1) + " is not finite in the micro-batch that begins with sequence " +
-              std::to_string(first_indices[i]) + " (source " +
-              std::to_string(sequence.source) + ", token " + std::to_string(sequence.begin) +
+    message = "the loss of step " + std::to_string(step_ + 1) +
+              " is not finite in the micro-batch that begins with sequence " +
+              std::to_string(first_indices[i]) + " (source " + std::to_string(sequence.source) +
+              ", token " + std::to_string(sequence.begin) +
               "); the last checkpoint stays. Try a smaller learning rate";
   }
   // A rank whose own loss is fine waits here until the one that knows the place has ended the run.
@@ -196,8 +215,10 @@ void Trainer::evaluate() {
   std::map<std::string, double> values;
   for (const auto& result : results) {
     const auto suffix = "_" + std::to_string(result.length);
-    values["nll" + suffix] = pool(result.segments, &SegmentScore::nll_sum, &SegmentScore::targets).mean;
-    values["far_nll" + suffix] = pool(result.segments, &SegmentScore::far_sum, &SegmentScore::far_targets).mean;
+    values["nll" + suffix] =
+        pool(result.segments, &SegmentScore::nll_sum, &SegmentScore::targets).mean;
+    values["far_nll" + suffix] =
+        pool(result.segments, &SegmentScore::far_sum, &SegmentScore::far_targets).mean;
   }
   metrics_->write_evaluation(step_, values);
   log_info("evaluation after step " + std::to_string(step_) + "\n" + results_table(results));
@@ -217,8 +238,8 @@ void Trainer::save() {
     state.threads = threads_;
     state.world_size = communicator_.size();
     progress_->end_line();
-    log_info("saved " + save_checkpoint(config_.train.output, config_.checkpoint, state, prepared_.model, *prepared_.registry,
-                                        optimizer_.state()));
+    log_info("saved " + save_checkpoint(config_.train.output, config_.checkpoint, state,
+                                        prepared_.model, *prepared_.registry, optimizer_.state()));
   }
   saved_step_ = step_;
   communicator_.barrier();

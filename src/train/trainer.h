@@ -1,10 +1,10 @@
 // The training loop: train() > train_step() > forward_backward().
 #pragma once
 
+#include <torch/types.h>
+
 #include <memory>
 #include <vector>
-
-#include <torch/types.h>
 
 #include "core/config.h"
 #include "data/dataset.h"
@@ -22,13 +22,16 @@ namespace lococo {
 /// How a run ended, as the process's exit code says it.
 enum class TrainOutcome { kFinished, kStoppedBySignal };
 
-/// One run on one rank. Step s trains on the sequences with global indices s * sequences_per_step ...; its micro-batches are dealt out
-/// over the ranks, so the result does not depend on the number of ranks beyond rounding.
+/// One run on one rank. Step s trains on the sequences with global indices s * sequences_per_step
+/// ...; its micro-batches are dealt out over the ranks, so the result does not depend on the number
+/// of ranks beyond rounding.
 class Trainer {
  public:
-  /// `evaluator` may be null. Resumes as config.train says. Throws UserError for an output folder that cannot be used.
-  Trainer(const Config& config, PreparedModel prepared, Dataset dataset, std::unique_ptr<Evaluator> evaluator, torch::Device device,
-          Communicator& communicator, int64_t threads);
+  /// `evaluator` may be null. Resumes as config.train says. Throws UserError for an output folder
+  /// that cannot be used.
+  Trainer(const Config& config, PreparedModel prepared, Dataset dataset,
+          std::unique_ptr<Evaluator> evaluator, torch::Device device, Communicator& communicator,
+          int64_t threads);
 
   TrainOutcome train();
 
@@ -44,7 +47,8 @@ class Trainer {
   void resume();
   StepMetrics train_step();
   StepSums forward_backward();
-  [[noreturn]] void report_non_finite(const std::vector<torch::Tensor>& losses, const std::vector<int64_t>& first_indices) const;
+  [[noreturn]] void report_non_finite(const std::vector<torch::Tensor>& losses,
+                                      const std::vector<int64_t>& first_indices) const;
   std::vector<std::vector<int64_t>> micro_batches_of_this_rank() const;
   torch::Tensor micro_batch_tokens(const std::vector<int64_t>& global_indices) const;
   void after_step(const StepMetrics& metrics);
@@ -67,8 +71,9 @@ class Trainer {
   int64_t saved_step_ = -1;
 };
 
-/// Everything lococo-train does: ranks, device, model, data, training. Returns the process's exit code: 0, or 143 when a
-/// signal asked it to save and stop. With several ranks an exception on one ends all of them.
+/// Everything lococo-train does: ranks, device, model, data, training. Returns the process's exit
+/// code: 0, or 143 when a signal asked it to save and stop. With several ranks an exception on one
+/// ends all of them.
 int run_training(const Config& config);
 
 }  // namespace lococo

@@ -67,10 +67,7 @@ log: {level: debug, every: 10, tensorboard: false}
 distributed: {backend: mpi, device: "cuda:1", threads: 4}
 eval: {lengths: [1024, 2048], max_tokens: 100000, stride: 512, segments_per_document: 4, far: 512,
        output: e.json, per_segment: true, batch: 4, every: 5}
-export: {kind: adapter, output: exported, dtype: bfloat16, max_shard_bytes: 1000}
-generate: {prompt: "line\nwith \"quotes\" and \\", max_new_tokens: 5, temperature: 0.7, top_p: 0.9,
-           seed: 3}
-bench: {warmup_steps: 1, steps: 2, output: b.json}
+export: {kind: adapter, output: "line\nwith \"quotes\" and \\", dtype: bfloat16, max_shard_bytes: 1000}
 x-mine: {anything: [1, 2]}
 )";
 
@@ -102,7 +99,7 @@ TEST_CASE("every key can be read and is written as it was read", "[core][config]
   CHECK(config.train.resume == Resume::kPath);
   CHECK(config.train.resume_path == "out/step-10");
   CHECK(config.eval.lengths == std::vector<int64_t>{1024, 2048});
-  CHECK(config.generate.prompt == "line\nwith \"quotes\" and \\");
+  CHECK(config.export_.output == "line\nwith \"quotes\" and \\");
 
   const std::string written = lococo::config_to_yaml(config);
   CHECK(lococo::config_to_yaml(parse_config(written, "y.yaml")) == written);
@@ -237,7 +234,7 @@ TEST_CASE("values of a wrong type are errors", "[core][config]") {
   }
   CHECK_CONTAINS(error("tune.conv=fast"), "tune.conv: expected a number, got \"fast\"");
   CHECK_CONTAINS(error("train.output=[a]"), "train.output: expected text, got a list");
-  CHECK_CONTAINS(error("generate.prompt=a: b"), "got a map; put text with special characters");
+  CHECK_CONTAINS(error("export.output=a: b"), "got a map; put text with special characters");
   CHECK_CONTAINS(error("cache=5"), "override cache=5: cache: is a section");
   CHECK_CONTAINS(error_of("cache: 5"), "x.yaml:1: cache: expected a map of keys, got \"5\"");
   CHECK_CONTAINS(error_of("cache: [1]"), "expected a map of keys, got a list");

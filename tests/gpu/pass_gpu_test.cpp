@@ -33,6 +33,21 @@ TuneConfig tune_all_parts() {
   return tune;
 }
 
+/// Convolutions in full float32 while it lives: by default cuDNN rounds their inputs to TF32.
+class FullFloat32 {
+ public:
+  FullFloat32() { set(at::Float32Precision::IEEE); }
+  ~FullFloat32() { set(at::Float32Precision::TF32); }
+  FullFloat32(const FullFloat32&) = delete;
+  FullFloat32& operator=(const FullFloat32&) = delete;
+
+ private:
+  static void set(at::Float32Precision precision) {
+    at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, at::Float32Op::CONV,
+                                            precision);
+  }
+};
+
 /// The same weights on a CPU in float32 and on the GPU in `dtype`.
 struct Pair {
   Pair(const CacheConfig& cache, torch::ScalarType dtype)
@@ -48,6 +63,7 @@ struct Pair {
 
 TEST_CASE("every policy scores in float32 on a GPU as on a CPU", "[gpu]") {
   require_cuda();
+  const FullFloat32 no_tf32;
   const auto tokens = random_tokens(2, 40, 1);
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
@@ -61,6 +77,7 @@ TEST_CASE("every policy scores in float32 on a GPU as on a CPU", "[gpu]") {
 
 TEST_CASE("the gradients of the blockwise pass on a GPU are those of the CPU", "[gpu]") {
   require_cuda();
+  const FullFloat32 no_tf32;
   for (const auto keys : {KeyKind::kRotated, KeyKind::kUnrotated}) {
     auto cache = tiny_cache();
     cache.keys = keys;
@@ -82,19 +99,22 @@ TEST_CASE("the gradients of the blockwise pass on a GPU are those of the CPU", "
 
 TEST_CASE("blocks in bfloat16 on a GPU score near float32 on a CPU", "[gpu]") {
   require_cuda();
-  const auto tokens = random_tokens(4, 129, 1);
-  for (const auto& policy_case : all_policies()) {
-    INFO(policy_case.name);
-    Pair models(policy_case.cache, torch::kBFloat16);
-    const auto pass = make_blockwise_pass(policy_case.cache, /*loss_chunk=*/64);
-    const auto got = pass->evaluate(models.gpu, tokens.to(kGpu)).cpu(),
-               want = pass->evaluate(models.cpu, tokens);
-    // Until the first compression nothing is chosen: only rounding differs. After it a policy with scores may choose another slot
-    // where two scores are near each other, and a random model's NLL moves with it.
-    const auto exact = policy_case.cache.slots + policy_case.cache.buffer;
-    const auto error = (got - want).abs();
-    CHECK(error.narrow(1, 0, std::min<int64_t>(exact, error.size(1))).max().item<double>() < 0.15);
-    CHECK(std::abs(got.mean().item<double>() - want.mean().item<double>()) < 0.05);
+  const auto tokens = random_tokens(4, 513, 1);
+  for (const auto policy :
+       {CachePolicyKind::kStreaming, CachePolicyKind::kH2o, CachePolicyKind::kLococo}) {
+    INFO("policy " << static_cast<int>(policy));
+    auto cache = tiny_cache();
+    cache.policy = policy;
+    cache.slots = cache.block = 64;
+    // Kernels of the official size make the softmax over time nearly a choice of one token, which
+    // rounding then turns into another.
+    cache.init = ConvInit::kFanIn;
+    Pair models(cache, torch::kBFloat16);
+    const auto pass = make_blockwise_pass(cache, /*loss_chunk=*/256);
+    const auto got = pass->evaluate(models.gpu, tokens.to(kGpu)).cpu();
+    const auto error = got - pass->evaluate(models.cpu, tokens);
+    CHECK(std::abs(error.mean().item<double>()) < 0.01);
+    CHECK(error.abs().mean().item<double>() < 0.05);
   }
 }
 

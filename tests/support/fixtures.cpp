@@ -21,7 +21,8 @@ std::vector<fs::path> fixture_files(const std::string& prefix, const std::string
     if (name.starts_with(prefix) && name.ends_with(suffix)) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
-  if (files.empty()) SKIP_FIXTURES("no " + prefix + "*" + suffix + " in " + fixtures_dir().string());
+  if (files.empty())
+    SKIP_FIXTURES("no " + prefix + "*" + suffix + " in " + fixtures_dir().string());
   return files;
 }
 
@@ -29,7 +30,9 @@ std::vector<fs::path> fixture_checkpoints() {
   std::vector<fs::path> folders;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(fixtures_dir() / "hf", error)) {
-    if (fs::exists(entry.path() / "config.json") && fs::exists(entry.path() / "expected.safetensors")) folders.push_back(entry.path());
+    if (fs::exists(entry.path() / "config.json") &&
+        fs::exists(entry.path() / "expected.safetensors"))
+      folders.push_back(entry.path());
   }
   std::sort(folders.begin(), folders.end());
   if (folders.empty()) SKIP_FIXTURES("no checkpoint in " + (fixtures_dir() / "hf").string());

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <fstream>
-
 #include <nlohmann/json.hpp>
 
 #include "lococo/step_plan.h"
@@ -15,8 +14,9 @@ namespace {
 
 constexpr double kLogits = 2e-4, kLoss = 1e-5, kCache = 2e-5, kMass = 2e-4, kGradient = 1e-3;
 
-/// Of the run's largest gradient: what float32 cannot resolve. The bias of a last convolution almost cancels in the softmax behind it
-/// (2.5e-6 beside gradients of 0.24), and the official value of one is itself 1.6e-3 of its largest away from float64's.
+/// Of the run's largest gradient: what float32 cannot resolve. The bias of a last convolution
+/// almost cancels in the softmax behind it (2.5e-6 beside gradients of 0.24), and the official
+/// value of one is itself 1.6e-3 of its largest away from float64's.
 constexpr double kGradientFloor = 1e-7;
 
 ModelShape read_shape(const nlohmann::json& model) {
@@ -59,12 +59,14 @@ void check_blocks(const OfficialCase& official, Llama& model) {
   for (const auto& step : make_step_plan(official.cache, tokens_BT.size(1))) {
     const std::string block = "block" + std::to_string(index++) + ".";
     INFO(block);
-    const auto hidden_BLE = model->forward_block(tokens_BT.narrow(1, step.begin, step.length()), step, caches);
+    const auto hidden_BLE =
+        model->forward_block(tokens_BT.narrow(1, step.begin, step.length()), step, caches);
     const auto logits_BLV = at::linear(hidden_BLE, model->head_weight());
     if (official.tensors.contains(block + "logits")) {
       CHECK(max_difference(logits_BLV, official.tensors.at(block + "logits")) <= kLogits);
     }
-    const auto scored = logits_BLV.narrow(1, 0, step.length() - 1).reshape({-1, official.shape.vocab_size});
+    const auto scored =
+        logits_BLV.narrow(1, 0, step.length() - 1).reshape({-1, official.shape.vocab_size});
     const auto targets = tokens_BT.narrow(1, step.begin + 1, step.length() - 1).reshape({-1});
     const auto loss = torch::nll_loss(torch::log_softmax(scored, -1), targets);
     CHECK(max_difference(loss.view({1}), official.tensors.at(block + "loss")) <= kLoss);
@@ -85,11 +87,12 @@ void check_gradients(const OfficialCase& official, Llama& model) {
   ParameterRegistry registry(model, tune, /*weight_decay=*/0.0, torch::kFloat32);
   const auto tokens_BT = official.tensors.at("input_ids");
   const auto pass = make_blockwise_pass(official.cache, /*loss_chunk=*/17);
-  // The official loss of a block is a mean; all blocks are of the same length. Inside a block the last query has no target, so the
-  // token after the last input never counts and any value serves.
+  // The official loss of a block is a mean; all blocks are of the same length. Inside a block the
+  // last query has no target, so the token after the last input never counts and any value serves.
   const auto with_end = torch::cat({tokens_BT, tokens_BT.narrow(1, 0, 1)}, 1);
   pass->train(model, with_end);
-  const double targets_of_block = static_cast<double>(tokens_BT.size(0) * (official.cache.block - 1));
+  const double targets_of_block =
+      static_cast<double>(tokens_BT.size(0) * (official.cache.block - 1));
   double largest = 0;
   for (const auto& [name, tensor] : official.tensors) {
     if (name.starts_with("grad.")) largest = std::max(largest, tensor.abs().max().item<double>());
@@ -99,7 +102,8 @@ void check_gradients(const OfficialCase& official, Llama& model) {
     INFO(parameter.name);
     REQUIRE(parameter.tensor.grad().defined());
     const auto& want = official.tensors.at("grad." + parameter.name);
-    const double allowed = std::max(kGradient * want.abs().max().item<double>(), kGradientFloor * largest);
+    const double allowed =
+        std::max(kGradient * want.abs().max().item<double>(), kGradientFloor * largest);
     CHECK(max_difference(parameter.tensor.grad() / targets_of_block, want) <= allowed);
     ++compared;
   }

@@ -1,4 +1,5 @@
-// One run of the official LoCoCo code: its parameters, inputs and everything it computed, and our model set up alike.
+// One run of the official LoCoCo code: its parameters, inputs and everything it computed, and our
+// model set up alike.
 #pragma once
 
 #include <filesystem>
@@ -25,8 +26,8 @@ Llama build_official_model(const OfficialCase& official, AttentionBackend backen
 /// Largest absolute difference.
 double max_difference(const torch::Tensor& got, const torch::Tensor& want);
 
-/// Compares logits, losses, caches, column sums and gradients with the official ones; tolerances are absolute but for gradients
-/// (of the tensor's largest value).
+/// Compares logits, losses, caches, column sums and gradients with the official ones; tolerances
+/// are absolute but for gradients (of the tensor's largest value).
 void check_official_case(const OfficialCase& official, AttentionBackend backend);
 
 }  // namespace lococo::testing
