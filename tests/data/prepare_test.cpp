@@ -117,9 +117,9 @@ TEST_CASE("A prepared source is used again until something changes", "[data]") {
     CHECK(TokenFile(path).num_documents() == 5);
   }
   SECTION("a renamed text") {
-    fs::rename(place.folder / "books/a.txt", place.folder / "books/z.txt");
+    fs::rename(place.folder / "books/a.txt", place.folder / "books/aa.txt");
     CHECK(place.prepare() == path);
-    CHECK(document(TokenFile(path), 3) == framed("abc"));
+    CHECK(TokenFile(path).document_name(0) == "aa.txt");
   }
   SECTION("a damaged token file") {
     write_text_file(path, read_text_file(path).substr(0, 120));
