@@ -30,7 +30,7 @@ const char* const kSeed =
     "eval:\n"
     "  lengths: [1024, 2048]\n"
     "  far: 512\n"
-    "generate: {prompt: \"two\\nlines\"}\n";
+    "export: {kind: merged, output: \"two\\nlines\"}\n";
 
 /// What takes the place of a word or joins it: structure, odd scalars, other keys.
 const char* const kWords[] = {
