@@ -36,6 +36,8 @@ CONTAINED = {
     "SentencePiece": (r"sentencepiece.*", ["src/data/tokenizer.cpp"]),
     "spdlog": (r"(spdlog|fmt)/.*", ["src/core/log.cpp"]),
     "CLI11": (r"CLI/.*", ["tools/*"]),
+    # Slow to compile in every file; what the project needs of it is in tensor/torch.h.
+    "all of LibTorch": (r"torch/(torch|all|extension)\.h", ["src/tensor/torch.h"]),
     "Catch2": (r"catch2/.*", ["tests/support/catch.h"]),
 }
 

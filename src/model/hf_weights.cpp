@@ -1,7 +1,5 @@
 #include "model/hf_weights.h"
 
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -10,6 +8,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "model/tensor_check.h"
+#include "tensor/torch.h"
 
 namespace lococo {
 namespace {

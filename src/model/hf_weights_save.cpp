@@ -1,11 +1,10 @@
-#include <torch/torch.h>
-
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
 #include "core/hf_config.h"
 #include "model/hf_weights.h"
+#include "tensor/torch.h"
 
 namespace lococo {
 namespace {

@@ -1,7 +1,5 @@
 #include "model/lora_adapter.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -12,6 +10,7 @@
 #include "core/files.h"
 #include "model/hf_weights.h"
 #include "model/tensor_check.h"
+#include "tensor/torch.h"
 
 namespace lococo {
 namespace {

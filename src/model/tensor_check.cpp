@@ -1,9 +1,8 @@
 #include "model/tensor_check.h"
 
-#include <torch/torch.h>
-
 #include "core/error.h"
 #include "tensor/safetensors_tensor.h"
+#include "tensor/torch.h"
 
 namespace lococo {
 namespace {

@@ -1,12 +1,12 @@
 #include "tensor/safetensors_tensor.h"
 
-#include <torch/torch.h>
-
 #include <array>
 #include <cstdint>
 #include <cstring>
 #include <utility>
 #include <vector>
+
+#include "tensor/torch.h"
 
 namespace lococo {
 namespace {

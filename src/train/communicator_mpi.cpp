@@ -1,7 +1,5 @@
 #include "train/communicator_mpi.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +9,8 @@
 #ifdef LOCOCO_WITH_MPI
 #define OMPI_SKIP_MPICXX 1  // the C interface only
 #include <mpi.h>
+
+#include "tensor/torch.h"
 #endif
 
 namespace lococo {

@@ -4,7 +4,6 @@
 
 #if defined(LOCOCO_WITH_MPI) && defined(USE_C10D_NCCL)
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <torch/torch.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "core/log.h"
+#include "tensor/torch.h"
 #endif
 
 namespace lococo {

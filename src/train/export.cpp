@@ -1,7 +1,5 @@
 #include "train/export.h"
 
-#include <torch/torch.h>
-
 #include <array>
 #include <filesystem>
 #include <optional>
@@ -13,6 +11,7 @@
 #include "model/conv_weights.h"
 #include "model/hf_weights.h"
 #include "model/lora_adapter.h"
+#include "tensor/torch.h"
 #include "train/atomic_folder.h"
 #include "train/checkpoint_files.h"
 

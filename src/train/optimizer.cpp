@@ -1,7 +1,5 @@
 #include "train/optimizer.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <iterator>
 #include <set>
@@ -9,6 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "tensor/torch.h"
 
 namespace lococo {
 namespace {

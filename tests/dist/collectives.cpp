@@ -1,9 +1,8 @@
 #include "tests/dist/collectives.h"
 
-#include <torch/torch.h>
-
 #include <vector>
 
+#include "tensor/torch.h"
 #include "tests/dist/check.h"
 
 namespace lococo::testing {

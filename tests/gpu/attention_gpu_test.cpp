@@ -1,9 +1,9 @@
 // The GPU's attention and column mass against the reference.
 #include <torch/cuda.h>
-#include <torch/torch.h>
 
 #include "tensor/attention.h"
 #include "tensor/matmul.h"
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/gradcheck.h"

@@ -1,6 +1,6 @@
 // Training and evaluation on a GPU against the CPU, and the bound on memory.
 
-#include <torch/torch.h>
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/policies.h"

@@ -3,7 +3,6 @@
 //
 //   interop_models OUT: writes OUT/CASE/{base, run/step-00000001, config.yaml,
 //   expected.safetensors}
-#include <torch/torch.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -13,6 +12,7 @@
 #include "core/files.h"
 #include "model/fingerprint.h"
 #include "model/hf_weights.h"
+#include "tensor/torch.h"
 #include "tests/support/tiny_llama.h"
 #include "train/checkpoint.h"
 

@@ -1,11 +1,10 @@
-#include <torch/torch.h>
-
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
 #include "model/lora_adapter.h"
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"

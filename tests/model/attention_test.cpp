@@ -1,8 +1,7 @@
 // One attention layer with its cache: what it stores, what it scores and where gradients go.
 #include "model/attention.h"
 
-#include <torch/torch.h>
-
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"

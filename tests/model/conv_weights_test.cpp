@@ -1,11 +1,10 @@
 #include "model/conv_weights.h"
 
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"

@@ -1,7 +1,5 @@
 #include "model/hf_weights.h"
 
-#include <torch/torch.h>
-
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -10,6 +8,7 @@
 #include "core/files.h"
 #include "core/hf_config.h"
 #include "model/fingerprint.h"
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"

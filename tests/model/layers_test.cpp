@@ -1,7 +1,6 @@
 #include "model/layers.h"
 
-#include <torch/torch.h>
-
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/tensors.h"

@@ -14,7 +14,7 @@ CLEAN = {
     "src/core/config.cpp": '#include "core/config.h"\n',
     "src/core/config_yaml.cpp": '#include "core/config.h"\n#include <yaml-cpp/yaml.h>\n',
     "src/data/tokenizer.cpp": "#include <sentencepiece_processor.h>\n",
-    "src/model/llama.h": '#pragma once\n#include <torch/torch.h>\n#include "core/config.h"\n',
+    "src/model/llama.h": '#pragma once\n#include <torch/types.h>\n#include "core/config.h"\n',
     "src/train/trainer.cpp": '#include "data/batch.h"\n#include "model/llama.h"\n',
     "src/train/communicator_mpi.cpp": "#include <mpi.h>\n",
     "tools/train.cpp": "#include <CLI/CLI.hpp>\n",
@@ -71,7 +71,7 @@ class CheckIncludes(unittest.TestCase):
     def test_each_contained_library_is_reported_elsewhere(self):
         for header in ("mpi.h", "nccl.h", "torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp",
                        "yaml-cpp/yaml.h", "sentencepiece_processor.h", "spdlog/spdlog.h",
-                       "CLI/CLI.hpp", "catch2/catch.hpp"):
+                       "torch/torch.h", "CLI/CLI.hpp", "catch2/catch.hpp"):
             with self.subTest(header=header):
                 self.expect_one("containment", "src/train/x.cpp", f"#include <{header}>\n")
 
@@ -80,7 +80,7 @@ class CheckIncludes(unittest.TestCase):
                         "#pragma once\n#include <mpi.h>\n")
 
     def test_torch_in_torch_free_folders_is_reported(self):
-        self.expect_one("torch", "src/core/x.cpp", "#include <torch/torch.h>\n")
+        self.expect_one("torch", "src/core/x.cpp", "#include <torch/types.h>\n")
         self.expect_one("torch", "src/data/x.cpp", "#include <ATen/ATen.h>\n")
 
     def test_torch_in_a_cuda_source_is_reported(self):

@@ -1,10 +1,9 @@
 #include "tests/support/gradcheck.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <sstream>
 
+#include "tensor/torch.h"
 #include "tests/support/tensors.h"
 
 namespace lococo::testing {

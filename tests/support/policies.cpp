@@ -1,8 +1,8 @@
 #include "tests/support/policies.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
+#include "tensor/torch.h"
 #include "tests/support/tensors.h"
 
 namespace lococo::testing {

@@ -1,10 +1,11 @@
 #include "tests/support/tensors.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <sstream>
+
+#include "tensor/torch.h"
 
 namespace lococo::testing {
 

@@ -1,9 +1,9 @@
 #include "tests/support/tiny_llama.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include "lococo/step_plan.h"
+#include "tensor/torch.h"
 
 namespace lococo::testing {
 

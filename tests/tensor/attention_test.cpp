@@ -1,8 +1,7 @@
 #include "tensor/attention.h"
 
-#include <torch/torch.h>
-
 #include "tensor/attention_backends.h"
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/tensors.h"

@@ -1,6 +1,5 @@
-#include <torch/torch.h>
-
 #include "tensor/attention.h"
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/tensors.h"
 

@@ -1,7 +1,6 @@
 #include "tensor/matmul.h"
 
-#include <torch/torch.h>
-
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/tensors.h"
 

@@ -1,9 +1,8 @@
 #include "tensor/shape.h"
 
-#include <torch/torch.h>
-
 #include <string>
 
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/user_error.h"
 

@@ -1,7 +1,6 @@
 #include "train/checkpoint.h"
 
 #include <sys/resource.h>
-#include <torch/torch.h>
 
 #include <csignal>
 #include <filesystem>
@@ -12,6 +11,7 @@
 #include "model/conv_weights.h"
 #include "model/hf_weights.h"
 #include "model/lora_adapter.h"
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"

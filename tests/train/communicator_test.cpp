@@ -2,7 +2,6 @@
 
 #include <ATen/Parallel.h>
 #include <sys/wait.h>
-#include <torch/torch.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -10,6 +9,7 @@
 #include <functional>
 
 #include "core/error.h"
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/user_error.h"
 #include "train/signals.h"

@@ -1,10 +1,9 @@
 #include "train/evaluator.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"

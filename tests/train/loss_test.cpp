@@ -1,10 +1,9 @@
 #include "train/loss.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <vector>
 
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/tensors.h"

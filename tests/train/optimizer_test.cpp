@@ -1,6 +1,7 @@
 #include "train/optimizer.h"
 
-#include <torch/torch.h>
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/adamw.h>
 
 #include <cmath>
 
@@ -9,6 +10,7 @@
 #endif
 
 #include "core/error.h"
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "train/memory_stats.h"
 

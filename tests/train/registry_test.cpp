@@ -1,9 +1,8 @@
 #include "train/registry.h"
 
-#include <torch/torch.h>
-
 #include <map>
 
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/user_error.h"

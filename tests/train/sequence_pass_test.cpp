@@ -1,8 +1,7 @@
 #include "train/sequence_pass.h"
 
-#include <torch/torch.h>
-
 #include "lococo/step_plan.h"
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/memory_meter.h"

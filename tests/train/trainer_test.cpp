@@ -1,11 +1,10 @@
 #include "train/trainer.h"
 
-#include <torch/torch.h>
-
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "data/prepare.h"
+#include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tensors.h"
