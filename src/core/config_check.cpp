@@ -158,8 +158,6 @@ class Checker {
     const bool has_policy = config_.cache.policy != CachePolicyKind::kNone;
     require(train.pass != PassKind::kFullSequence || !has_policy, "train.pass",
             "full_sequence has no cache to compress; use blockwise, or cache.policy none");
-    require(train.pass != PassKind::kBlockwise || has_policy, "train.pass",
-            "blockwise needs a cache.policy (streaming, h2o or lococo); use full_sequence without");
   }
 
   void check_distributed() const {

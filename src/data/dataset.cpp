@@ -9,7 +9,7 @@
 #include <string>
 
 #include "core/error.h"
-#include "data/hash.h"
+#include "core/hash.h"
 #include "data/mix_cycle.h"
 
 namespace lococo {

@@ -7,9 +7,9 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/hash.h"
 #include "core/log.h"
 #include "data/documents.h"
-#include "data/hash.h"
 #include "data/parallel_tokenizer.h"
 
 namespace lococo {

@@ -2,7 +2,7 @@
 
 #include <unordered_map>
 
-#include "data/hash.h"
+#include "core/hash.h"
 
 namespace lococo {
 namespace {

@@ -6,19 +6,12 @@
 #include <map>
 
 #include "core/error.h"
+#include "core/hash.h"
 #include "tensor/activation_checkpoint.h"
 #include "tensor/shape.h"
 
 namespace lococo {
 namespace {
-
-/// Different initial weights in every layer and for every purpose from one seed.
-uint64_t derive_seed(uint64_t seed, uint64_t index) {
-  uint64_t x = seed + 0x9e3779b97f4a7c15ULL * (index + 1);  // splitmix64
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
 
 std::vector<torch::Tensor> trainable_parameters(torch::nn::Module& module) {
   std::vector<torch::Tensor> result;
@@ -52,7 +45,7 @@ LlamaBodyImpl::LlamaBodyImpl(const ModelShape& shape, const CacheConfig& cache,
   embed_tokens = register_module("embed_tokens", Embedding(shape.vocab_size, shape.hidden_size));
   layer_list_ = register_module("layers", torch::nn::ModuleList());
   for (int64_t n = 0; n < shape.num_layers; ++n) {
-    DecoderLayer layer(shape, cache, backend, derive_seed(init_seed, static_cast<uint64_t>(n)));
+    DecoderLayer layer(shape, cache, backend, nth_of_stream(init_seed, static_cast<uint64_t>(n)));
     layer_list_->push_back(layer);
     layers.push_back(layer);
   }
@@ -79,7 +72,7 @@ void LlamaImpl::init_random(double stddev, uint64_t seed) {
       weight.fill_(1.0);
     } else {
       auto generator = at::globalContext().defaultGenerator(weight.device()).clone();
-      generator.set_current_seed(derive_seed(seed, index++));
+      generator.set_current_seed(nth_of_stream(seed, index++));
       weight.normal_(0.0, stddev, generator);
     }
   }
@@ -102,7 +95,7 @@ void LlamaImpl::add_lora(int64_t rank, double alpha, const std::vector<std::stri
                         "up_proj or down_proj");
       }
       Linear projection = found->second;
-      projection->add_lora(rank, alpha, derive_seed(seed, index++));
+      projection->add_lora(rank, alpha, nth_of_stream(seed, index++));
     }
   }
 }

@@ -37,6 +37,21 @@ void place_parameters(Llama& model, const Config& config, torch::Device device) 
   }
 }
 
+/// The fused kernels of a GPU read half precision only, and cuDNN runs nowhere else.
+void check_backend(const Config& config, torch::Device device) {
+  const auto backend = config.attention.backend;
+  const bool fused_on_gpu = device.is_cuda() && (backend == AttentionBackend::kFlash ||
+                                                 backend == AttentionBackend::kCudnn);
+  if (backend == AttentionBackend::kCudnn && !device.is_cuda()) {
+    throw UserError("attention.backend: cudnn needs a GPU, this run is on " + device.str() +
+                    "; use auto");
+  }
+  if (fused_on_gpu && config.model.dtype != DType::kBFloat16) {
+    throw UserError(
+        "attention.backend: flash and cudnn on a GPU need model.dtype: bfloat16; use auto");
+  }
+}
+
 }  // namespace
 
 torch::ScalarType scalar_type_of(DType dtype) {
@@ -60,6 +75,7 @@ ModelShape effective_shape(const Config& config) {
 }
 
 PreparedModel prepare_model(const Config& config, torch::Device device) {
+  check_backend(config, device);
   PreparedModel prepared;
   prepared.model = build_model(config, effective_shape(config));
   auto& model = prepared.model;

@@ -7,7 +7,7 @@
 #include <set>
 #include <thread>
 
-#include "data/hash.h"
+#include "core/hash.h"
 #include "data/mix_cycle.h"
 #include "tests/data/token_samples.h"
 #include "tests/support/catch.h"

@@ -28,6 +28,11 @@ inline uint64_t hash_u64(uint64_t seed, uint64_t a, uint64_t b = 0, uint64_t c =
   return hash_detail::mix((h ^ c) + kStep);
 }
 
+/// The n-th number of splitmix64 started at `seed`: independent seeds from one.
+inline uint64_t nth_of_stream(uint64_t seed, uint64_t n) {
+  return hash_detail::mix(seed + 0x9E3779B97F4A7C15ull * (n + 1));
+}
+
 /// A double in [0, 1) from the upper 53 bits of a hash.
 inline double uniform01(uint64_t hash) { return static_cast<double>(hash >> 11) * 0x1.0p-53; }
 
