@@ -52,16 +52,19 @@ python=python3
 started=$SECONDS
 rm -rf "$out"
 mkdir -p "$out"
+vocabulary=640  # the invented corpus has hardly more pieces
+[ ${#texts[@]} -eq 0 ] || vocabulary=1024
 say "corpus and tokenizer"
 run python3 scripts/make_corpus.py "$out/corpus" --seed "$seed" ${texts[@]+--texts "${texts[@]}"}
 run spm_train --input="$out/corpus/tokenizer.txt" --model_prefix="$out/tokenizer" --model_type=bpe \
-  --vocab_size=1024 --character_coverage=0.9999 --byte_fallback=true --split_digits=true \
+  --vocab_size="$vocabulary" --character_coverage=0.9999 --byte_fallback=true --split_digits=true \
   --normalization_rule_name=identity --remove_extra_whitespaces=false \
   --allow_whitespace_only_pieces=true --unk_id=0 --bos_id=1 --eos_id=2 --pad_id=-1
 data=(data.tokenizer="$out/tokenizer.model" data.train="$out/corpus/train.jsonl"
   data.validation="$out/corpus/validation.jsonl")
 
-pretrain=(configs/demo_pretrain.yaml "${data[@]}" train.seed="$seed" train.output="$out/pretrain")
+pretrain=(configs/demo_pretrain.yaml "${data[@]}" model.init.vocab_size=$vocabulary
+  train.seed="$seed" train.output="$out/pretrain")
 run "$bin/lococo-prepare" "${pretrain[@]}"
 say "pretraining a tiny LLaMA at 128 tokens"
 run "$bin/lococo-train" "${pretrain[@]}"

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Writes the demo's corpus: invented chronicles whose later text depends on what was told far earlier.
 
-Every document has its own cast, drawn from the names that all documents share: a few dozen people,
-the handful of families they belong to, and a handful of places. Nothing but the document itself
-tells who lives in it and to which family a person belongs. Scenes of a few sentences bring three
-people together at a place; most people return many scenes later. Who remembers the whole document
-knows whom to expect and what they are called, who sees only the latest scenes has to guess.
+Every document has its own cast, drawn from the names that all documents share: twenty people, the
+few families they belong to, and a few places. Nothing but the document itself tells who lives in it
+and to which family a person belongs. Scenes of a few sentences bring three people together at a
+place; most people return many scenes later. Who remembers the whole document knows whom to expect
+and what they are called, who sees only the latest scenes has to guess.
 
 With --texts the documents are those of the given files instead. Either way the folder receives
 train.jsonl and validation.jsonl (key "text") and tokenizer.txt, a sample of the former for training
@@ -19,10 +19,12 @@ import sys
 
 CONSONANTS = "b d f g k l m n r s t v".split()
 VOWELS = "a e i o u".split()
-SENTENCES = ["{a} met {b} at {p}.", "{a} saw {b} at {p}.", "{a} left {b} at {p}."]
-FILLERS = ["It rained all day.", "The road was quiet.", "Then the dogs barked."]
+SENTENCES = ["{a} met {b}.", "{a} saw {b}.", "{a} met {b} at {p}.", "{a} and {b} went to {p}.",
+             "{a} is at {p}.", "{a} asked for {b}.", "{b} left {p}.", "{a} wrote to {b}."]
+FILLERS = ["It rained all day.", "The road was quiet.", "Then the dogs barked.",
+           "The fire burned low.", "Nobody spoke.", "It was late."]
 FILLER_SHARE = 0.1
-PEOPLE, PLACES = 240, 80  # that all documents share
+FIRST_NAMES, FAMILY_NAMES, PLACES = 80, 40, 40  # that all documents share
 
 TOKENIZER_BYTES = 2_000_000
 TOKENIZER_LINE = 1000  # the tokenizer's trainer leaves out lines beyond 4192 bytes
@@ -45,13 +47,14 @@ class World:
 
     def __init__(self, rng):
         taken = set()
-        self.people = invent_words(rng, PEOPLE, taken)
+        self.first_names = invent_words(rng, FIRST_NAMES, taken)
+        self.family_names = invent_words(rng, FAMILY_NAMES, taken)
         self.places = invent_words(rng, PLACES, taken)
 
 
 def write_scene(rng, people, place):
     sentences = []
-    for _ in range(rng.randint(2, 3)):
+    for _ in range(rng.randint(2, 4)):
         if rng.random() < FILLER_SHARE:
             sentences.append(rng.choice(FILLERS))
         else:
@@ -62,8 +65,10 @@ def write_scene(rng, people, place):
 
 def write_document(rng, world, options):
     """Scenes until the document is long enough."""
-    people = rng.sample(world.people, options.cast)
-    places = rng.sample(world.places, options.places)
+    families = rng.sample(world.family_names, options.families)
+    people = [f"{name} {rng.choice(families)}"
+              for name in rng.sample(world.first_names, options.cast)]
+    places = rng.sample(world.places, options.families)
     scenes, words = [], 0
     while words < options.words:
         scenes.append(write_scene(rng, rng.sample(people, 3), rng.choice(places)))
@@ -122,8 +127,8 @@ def main():
     parser.add_argument("--train", type=int, default=1500, help="documents to train on")
     parser.add_argument("--validation", type=int, default=48, help="documents held out")
     parser.add_argument("--words", type=int, default=1000, help="of a document, at least")
-    parser.add_argument("--cast", type=int, default=40, help="people of a document")
-    parser.add_argument("--places", type=int, default=16, help="of a document")
+    parser.add_argument("--cast", type=int, default=20, help="people of a document")
+    parser.add_argument("--families", type=int, default=6, help="and as many places of a document")
     parser.add_argument("--texts", type=pathlib.Path, nargs="+", help="text or JSONL files to use")
     options = parser.parse_args()
     train, validation = split_documents(options.texts) if options.texts else \
