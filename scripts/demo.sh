@@ -100,13 +100,16 @@ compare() {
 say "the base up to 1024 tokens, and tuned with full attention, streaming, h2o and lococo"
 jobs_at_once=$(nproc)
 pids=()
+stop_all() { for pid in "${pids[@]}"; do kill -- "-$pid" 2>/dev/null || true; done; }
+trap stop_all EXIT
+set -m  # each in a process group of its own, so that stop_all reaches the tools too
 for policy in lococo h2o full streaming base; do
   [ ${#pids[@]} -lt "$jobs_at_once" ] || { wait "${pids[0]}"; pids=("${pids[@]:1}"); }
   log=$out/$policy.log
   compare $policy &
   pids+=($!)
 done
-for pid in "${pids[@]}"; do wait "$pid"; done
+while [ ${#pids[@]} -gt 0 ]; do wait "${pids[0]}"; pids=("${pids[@]:1}"); done
 
 say "results"
 "$python" scripts/plot.py "$out"

@@ -11,7 +11,7 @@ import pathlib
 import sys
 
 POLICIES = ["base", "full", "streaming", "h2o", "lococo"]
-LABELS = {"base": "base, not tuned", "full": "full attention, interpolated",
+LABELS = {"base": "base, not tuned", "full": "full attention, keeps everything",
           "streaming": "StreamingLLM", "h2o": "H2O", "lococo": "LoCoCo"}
 # Colours that stay apart for colour-blind readers too.
 STYLES = {"base": ("#888888", "o", "--"), "full": ("#E69F00", "^", ":"),
@@ -57,10 +57,10 @@ def table(results):
     lengths = lengths_of(results)
     lines = []
     for key, title in (("far_nll", "far repeats"), ("nll", "all targets")):
-        lines.append(f"{'nats per token, ' + title:32}" + "".join(f"{n:10}" for n in lengths))
+        lines.append(f"{'nats per token, ' + title:34}" + "".join(f"{n:10}" for n in lengths))
         for policy, rows in results.items():
             cells = "".join(cell(rows.get(length), key) for length in lengths)
-            lines.append(f"  {LABELS.get(policy, policy):30}{cells}")
+            lines.append(f"  {LABELS.get(policy, policy):32}{cells}")
     return "\n".join(lines)
 
 
@@ -80,6 +80,15 @@ def comparisons(results):
     return lines
 
 
+def spread(values, gap):
+    """Where to write the labels of these heights so that no two are closer than `gap`."""
+    places = {}
+    below = -math.inf
+    for value, key in sorted((value, key) for key, value in values.items()):
+        below = places[key] = max(value, below + gap)
+    return places
+
+
 def draw(results, path):
     import matplotlib
     matplotlib.use("Agg")
@@ -88,6 +97,7 @@ def draw(results, path):
     figure, axes = pyplot.subplots(figsize=(7.5, 4.8), dpi=130)
     lengths = [n for n in lengths_of(results)
                if any(rows.get(n, {}).get("far_nll") is not None for rows in results.values())]
+    ends = {}
     for policy, rows in results.items():
         colour, marker, line = STYLES.get(policy, ("#000000", "x", "-"))
         points = [(n, rows[n]) for n in lengths if rows.get(n, {}).get("far_nll") is not None]
@@ -96,8 +106,11 @@ def draw(results, path):
         xs, ys = [n for n, _ in points], [row["far_nll"] for _, row in points]
         axes.plot(xs, ys, line, color=colour, marker=marker, label=LABELS.get(policy, policy),
                   linewidth=2.6 if policy == "lococo" else 1.7)
-        axes.annotate(f"{ys[-1]:.3f}", (xs[-1], ys[-1]), xytext=(6, -3), color=colour,
-                      textcoords="offset points", fontsize=8)
+        ends[policy] = ys[-1]
+    bottom, top = axes.get_ylim()
+    for policy, place in spread(ends, (top - bottom) * 0.03).items():
+        axes.annotate(f"{ends[policy]:.3f}", (lengths[-1], place), xytext=(7, -3), fontsize=8,
+                      color=STYLES.get(policy, ("#000000",))[0], textcoords="offset points")
     axes.set_xscale("log", base=2)
     axes.set_xticks(lengths, [f"{n:,}" for n in lengths])
     axes.minorticks_off()
