@@ -102,6 +102,8 @@ jobs_at_once=$(nproc)
 pids=()
 stop_all() { for pid in "${pids[@]}"; do kill -- "-$pid" 2>/dev/null || true; done; }
 trap stop_all EXIT
+trap "exit 130" INT
+trap "exit 143" TERM
 set -m  # each in a process group of its own, so that stop_all reaches the tools too
 for policy in lococo h2o full streaming base; do
   [ ${#pids[@]} -lt "$jobs_at_once" ] || { wait "${pids[0]}"; pids=("${pids[@]:1}"); }
