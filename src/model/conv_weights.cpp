@@ -111,17 +111,7 @@ void load_conv_weights(Llama& model, const std::string& dir) {
   const SafetensorsFile file(tensor_path(dir));
   const auto views = views_of(file, /*allow_others=*/!ours);
   TensorCheck check;
-  for (const auto& [name, view] : views) {
-    const auto found = parameters.find(name);
-    if (found == parameters.end()) {
-      check.unknown(name);
-    } else {
-      check.compare(name, view, found->second);
-    }
-  }
-  for (const auto& [name, parameter] : parameters) {
-    if (views.count(name) == 0) check.missing(name);
-  }
+  check.compare_all(views, parameters);
   check.throw_if_any(file.path(),
                      "compare cache.slots, keep_fraction, kernel_size, conv_layers and "
                      "expand with the training run's, and the model's shape");

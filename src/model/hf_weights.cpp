@@ -139,17 +139,7 @@ void load_hf_weights(Llama& model, const std::string& dir) {
   drop_redundant(dir, model->shape().tie_word_embeddings, &tensors.views);
   const TensorMap parameters = base_parameters(model);
   TensorCheck check;
-  for (const auto& [name, view] : tensors.views) {
-    const auto found = parameters.find(name);
-    if (found == parameters.end()) {
-      check.unknown(name);
-    } else {
-      check.compare(name, view, found->second);
-    }
-  }
-  for (const auto& [name, parameter] : parameters) {
-    if (tensors.views.count(name) == 0) check.missing(name);
-  }
+  check.compare_all(tensors.views, parameters);
   check.throw_if_any(dir,
                      "its weights do not fit its config.json (only the LLaMA architecture is "
                      "supported)");

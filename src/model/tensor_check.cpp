@@ -42,6 +42,21 @@ bool TensorCheck::compare(const std::string& name, const TensorView& view,
   return is_float;
 }
 
+void TensorCheck::compare_all(const std::map<std::string, TensorView>& views,
+                              const TensorMap& parameters) {
+  for (const auto& [name, view] : views) {
+    const auto found = parameters.find(name);
+    if (found == parameters.end()) {
+      unknown(name);
+    } else {
+      compare(name, view, found->second);
+    }
+  }
+  for (const auto& [name, parameter] : parameters) {
+    if (views.count(name) == 0) missing(name);
+  }
+}
+
 void TensorCheck::throw_if_any(const std::string& where, const std::string& remedy) const {
   std::string line;
   append(&line, missing_, "missing");

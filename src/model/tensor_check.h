@@ -4,10 +4,12 @@
 
 #include <torch/types.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "core/safetensors.h"
+#include "tensor/safetensors_tensor.h"
 
 namespace lococo {
 
@@ -20,6 +22,10 @@ class TensorCheck {
   /// Notes a view that cannot fill `parameter`: another shape, or values that are not floating
   /// point. Returns whether it fits.
   bool compare(const std::string& name, const TensorView& view, const torch::Tensor& parameter);
+
+  /// Notes every view without a parameter, every parameter without a view, and every pair that does
+  /// not fit.
+  void compare_all(const std::map<std::string, TensorView>& views, const TensorMap& parameters);
 
   /// Throws UserError("WHERE: 2 tensors are missing (a, b); ...; REMEDY") if anything was noted.
   void throw_if_any(const std::string& where, const std::string& remedy) const;
