@@ -57,7 +57,7 @@ struct DataConfig {
   bool add_eos = true;
 };
 
-/// Which keys a query sees inside one forward pass (stateless). See model/attention.h.
+/// Which implementation of causal attention runs; tensor/attention.h says what each one needs.
 enum class AttentionBackend { kAuto, kReference, kFlash, kCudnn };
 
 struct AttentionConfig {
