@@ -138,6 +138,8 @@ struct TrainConfig {
   /// full_sequence: recompute each layer in the backward pass.
   bool activation_checkpointing = false;
   int64_t loss_chunk = 2048;  ///< tokens whose logits exist at one time
+  /// Blockwise on a GPU: record each kind of block as a CUDA graph and replay it.
+  bool cuda_graphs = true;
 };
 
 struct CheckpointConfig {
@@ -181,6 +183,18 @@ struct ExportConfig {
   int64_t max_shard_bytes = 5000000000;
 };
 
+/// What lococo-bench measures, besides what the other sections say about model, cache and training.
+struct BenchConfig {
+  int64_t warmup = 1;                      ///< iterations before the timed ones
+  int64_t repeat = 3;                      ///< timed iterations
+  std::vector<int64_t> batch = {1};        ///< sequences at a time, one measurement each
+  std::vector<int64_t> contexts = {4096};  ///< tokens; memory, attention, prefill and decode
+  int64_t new_tokens = 64;                 ///< decode: tokens that are generated
+  bool limit = true;   ///< train-step: measure in the same run what library calls alone would take
+  std::string output;  ///< JSON file; empty: print only
+  std::string trace;   ///< Chrome trace file of one more iteration, whose kernels are listed too
+};
+
 struct Config {
   ModelConfig model;
   DataConfig data;
@@ -193,6 +207,7 @@ struct Config {
   DistributedConfig distributed;
   EvalConfig eval;
   ExportConfig export_;  ///< section `export`
+  BenchConfig bench;
 };
 
 }  // namespace lococo

@@ -25,6 +25,7 @@ class Checker {
     check_train();
     check_distributed();
     check_eval();
+    check_bench();
   }
 
  private:
@@ -183,6 +184,12 @@ class Checker {
     }
     require(eval.every == 0 || !config_.data.validation.empty(), "eval.every",
             "is set, but data.validation is empty; name a source or set it to 0");
+  }
+
+  void check_bench() const {
+    const BenchConfig& bench = config_.bench;
+    require(!bench.batch.empty(), "bench.batch", "is empty; name a number of sequences");
+    require(!bench.contexts.empty(), "bench.contexts", "is empty; name a length in tokens");
   }
 
   const Config& config_;

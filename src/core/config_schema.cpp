@@ -203,6 +203,8 @@ void add_train(Builder& add, TrainConfig& train) {
   add.add("activation_checkpointing", BoolField{&train.activation_checkpointing},
           "full_sequence: recompute each layer in the backward pass, to save memory");
   add.add("loss_chunk", count(&train.loss_chunk, 1), "tokens whose logits exist at one time");
+  add.add("cuda_graphs", BoolField{&train.cuda_graphs},
+          "blockwise on a GPU: record each kind of block once and replay it (lococo-eval too)");
 }
 
 void add_run(Builder& add, Config& config) {
@@ -255,6 +257,22 @@ void add_export(Builder& add, Config& config) {
           "largest safetensors file of a merged model, in bytes");
 }
 
+void add_bench(Builder& add, BenchConfig& bench) {
+  add.section("bench");
+  add.add("warmup", count(&bench.warmup, 0), "iterations before the timed ones");
+  add.add("repeat", count(&bench.repeat, 1), "timed iterations");
+  add.add("batch", IntegersField{&bench.batch, 1, kMany},
+          "sequences at a time, one measurement each; one or a list");
+  add.add("contexts", IntegersField{&bench.contexts, 2, kMany},
+          "tokens (memory, attention, prefill, decode); one or a list");
+  add.add("new_tokens", count(&bench.new_tokens, 1), "decode: tokens that are generated");
+  add.add("limit", BoolField{&bench.limit},
+          "train-step: measure in the same run what library calls alone would take");
+  add.add("output", TextField{&bench.output}, "JSON file; empty: print only");
+  add.add("trace", TextField{&bench.trace},
+          "Chrome trace file of one more iteration, whose kernels are listed too; empty: none");
+}
+
 }  // namespace
 
 std::vector<Field> config_fields(Config& config) {
@@ -271,6 +289,7 @@ std::vector<Field> config_fields(Config& config) {
   add_run(add, config);
   add_eval(add, config.eval);
   add_export(add, config);
+  add_bench(add, config.bench);
   return add.take();
 }
 
@@ -294,6 +313,7 @@ std::string section_doc(const std::string& section) {
       {"distributed", "ranks and devices"},
       {"eval", "lococo-eval"},
       {"export", "lococo-export"},
+      {"bench", "lococo-bench"},
   };
   for (const auto& [name, doc] : kDocs) {
     if (name == section) return doc;

@@ -156,3 +156,10 @@ TEST_CASE("evaluation needs lengths, room for a segment and data", "[core][confi
 TEST_CASE("a JSONL text field has a name", "[core][config]") {
   CHECK_CONTAINS(error_of("data: {text_field: \"\"}"), "data.text_field: is empty");
 }
+
+TEST_CASE("a benchmark needs a batch and a length", "[core][config]") {
+  CHECK_CONTAINS(error_of("bench: {batch: []}"), "x.yaml:1: bench.batch: is empty");
+  CHECK_CONTAINS(error_of("bench: {contexts: []}"), "x.yaml:1: bench.contexts: is empty");
+  CHECK_CONTAINS(error_of("bench: {batch: [1, 0]}"), "bench.batch: 0 is out of range");
+  check_accepted("bench: {batch: 4, contexts: [2, 32768]}");
+}
