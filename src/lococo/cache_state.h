@@ -14,8 +14,22 @@ struct CacheState {
   torch::Tensor v_BGSD;
   torch::Tensor mass_BGS;  ///< float32 score of each slot; undefined when the policy needs none
 
+  /// Memory of capacity C >= S that a pass may give a layer: its cache then always lies in the
+  /// first S slots of it, so that its address never changes (a CUDA graph holds it). Undefined:
+  /// every block allocates a new cache.
+  torch::Tensor k_home_BGCD = {};
+  torch::Tensor v_home_BGCD = {};
+  torch::Tensor mass_home_BGC = {};
+
   /// Slots in use (S); 0 before the first block.
   int64_t size() const { return k_BGSD.defined() ? k_BGSD.size(2) : 0; }
 };
+
+/// past_BGMD (may be undefined: no slots yet) and then fresh_BGLD along time. Without `home` it is
+/// their concatenation; with one it is written into the home's first M + L slots and a view of them
+/// is returned, whose gradient reaches past and fresh all the same. The home must not change before
+/// the backward pass is done.
+torch::Tensor append_slots(const torch::Tensor& past_BGMD, const torch::Tensor& fresh_BGLD,
+                           const torch::Tensor& home_BGCD);
 
 }  // namespace lococo

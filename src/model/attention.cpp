@@ -23,10 +23,10 @@ torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden_BLE,
   const int64_t B = hidden_BLE.size(0), L = hidden_BLE.size(1), H = shape_.num_heads,
                 G = shape_.num_kv_heads, D = shape_.head_dim;
   CHECK_SHAPE(hidden_BLE, B, input.step.length(), shape_.hidden_size);
-  const auto q_BHLD =
-      apply_rope(q_proj->forward(hidden_BLE).view({B, L, H, D}).transpose(1, 2), input.queries);
-  const auto k_BGLD = k_proj->forward(hidden_BLE).view({B, L, G, D}).transpose(1, 2);
-  const auto v_BGLD = v_proj->forward(hidden_BLE).view({B, L, G, D}).transpose(1, 2);
+  const auto qkv = project_all({q_proj, k_proj, v_proj}, hidden_BLE);
+  const auto q_BHLD = apply_rope(qkv[0].view({B, L, H, D}).transpose(1, 2), input.queries);
+  const auto k_BGLD = qkv[1].view({B, L, G, D}).transpose(1, 2);
+  const auto v_BGLD = qkv[2].view({B, L, G, D}).transpose(1, 2);
   const auto out_BHLD =
       state == nullptr
           ? causal_attention(q_BHLD, apply_rope(k_BGLD, input.keys), v_BGLD, backend_).out_BHLD
@@ -53,8 +53,8 @@ torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD,
     k_new = k_new.detach();
     v_new = v_new.detach();
   }
-  const auto k_BGSD = past.size() == 0 ? k_new : torch::cat({past.k_BGSD, k_new}, /*dim=*/2);
-  const auto v_BGSD = past.size() == 0 ? v_new : torch::cat({past.v_BGSD, v_new}, /*dim=*/2);
+  const auto k_BGSD = append_slots(past.k_BGSD, k_new, state->k_home_BGCD);
+  const auto v_BGSD = append_slots(past.v_BGSD, v_new, state->v_home_BGCD);
   const auto k_rotated_BGSD = rotated ? k_BGSD : apply_rope(k_BGSD, input.keys);
   const auto attention = causal_attention(q_BHLD, k_rotated_BGSD, v_BGSD, backend_);
 
@@ -65,7 +65,11 @@ torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD,
       mass_BGS.narrow(/*dim=*/2, 0, past.size()).add_(past.mass_BGS);
     }
   }
-  *state = {k_BGSD.detach(), v_BGSD.detach(), mass_BGS};
+  if (mass_BGS.defined() && state->mass_home_BGC.defined())
+    mass_BGS = state->mass_home_BGC.narrow(/*dim=*/2, 0, mass_BGS.size(2)).copy_(mass_BGS);
+  state->k_BGSD = k_BGSD.detach();
+  state->v_BGSD = v_BGSD.detach();
+  state->mass_BGS = mass_BGS;
   return attention.out_BHLD;
 }
 

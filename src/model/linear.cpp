@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "tensor/frozen_linear.h"
+
 namespace lococo {
 
 LowRankFactorImpl::LowRankFactorImpl(torch::Tensor initial) {
@@ -39,10 +41,37 @@ torch::Tensor LinearImpl::merged_weight() const {
 
 torch::Tensor LinearImpl::forward(const torch::Tensor& x) {
   const auto dtype = x.scalar_type();
-  const auto y = at::linear(x, weight.to(dtype));
-  if (!has_lora()) return y;
-  const auto low_rank = at::linear(x, lora_A->weight.to(dtype));
-  return y + at::linear(low_rank, lora_B->weight.to(dtype)) * lora_scale_;
+  if (weight.requires_grad()) {
+    const auto y = at::linear(x, weight.to(dtype));
+    if (!has_lora()) return y;
+    const auto low_rank = at::linear(x, lora_A->weight.to(dtype));
+    return y + at::linear(low_rank, lora_B->weight.to(dtype)) * lora_scale_;
+  }
+  FrozenProjections self = {{weight.to(dtype)}, {}, {}, lora_scale_};
+  if (has_lora()) {
+    self.a_RE = {lora_A->weight};
+    self.b_OR = {lora_B->weight};
+  }
+  return frozen_projections(x, self)[0];
+}
+
+std::vector<torch::Tensor> project_all(const std::vector<Linear>& layers, const torch::Tensor& x) {
+  FrozenProjections all;
+  all.scale = layers.front()->lora_scale();
+  bool alike = true;
+  for (const auto& layer : layers) {
+    alike = alike && !layer->weight.requires_grad() && layer->lora_scale() == all.scale;
+    all.weights_OE.push_back(layer->weight.to(x.scalar_type()));
+    if (!layer->has_lora()) continue;
+    all.a_RE.push_back(layer->lora_A->weight);
+    all.b_OR.push_back(layer->lora_B->weight);
+    alike = alike && all.a_RE.back().size(0) == all.a_RE.front().size(0);
+  }
+  if (alike && (all.a_RE.empty() || all.a_RE.size() == layers.size()))
+    return frozen_projections(x, all);
+  std::vector<torch::Tensor> outputs;
+  for (auto layer : layers) outputs.push_back(layer->forward(x));
+  return outputs;
 }
 
 }  // namespace lococo

@@ -5,6 +5,8 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include <vector>
+
 namespace lococo {
 
 /// Holds one weight matrix under the name `weight`, so that registered names equal PEFT's
@@ -40,5 +42,9 @@ class LinearImpl : public torch::nn::Module {
   double lora_scale_ = 0.0;
 };
 TORCH_MODULE(Linear);
+
+/// The outputs of several layers for one input x [..., in], which is read once where their weights
+/// are frozen and all of them or none have LoRA of one rank and scale.
+std::vector<torch::Tensor> project_all(const std::vector<Linear>& layers, const torch::Tensor& x);
 
 }  // namespace lococo

@@ -128,21 +128,30 @@ torch::Tensor LlamaImpl::forward(const torch::Tensor& tokens_BL, bool checkpoint
   return run_layers(tokens_BL, input, /*caches=*/nullptr, checkpoint_layers);
 }
 
-torch::Tensor LlamaImpl::forward_block(const torch::Tensor& tokens_BL, const BlockStep& step,
-                                       std::vector<CacheState>& caches) {
-  CHECK_SHAPE(tokens_BL, -1, step.length());
-  TORCH_CHECK(caches.size() == model->layers.size(), "want a cache for each layer");
+AttentionInput LlamaImpl::block_input(const BlockStep& step, torch::Device device) const {
   AttentionInput input;
   input.step = step;
   if (cache_.keys == KeyKind::kRotated) {
-    input.queries = rope_.table(step.begin, step.end, tokens_BL.device());
+    input.queries = rope_.table(step.begin, step.end, device);
     input.keys = input.queries;
   } else {
     // Angles follow the slots, not the sequence: positions never exceed slots + block.
-    input.keys = rope_.table(0, step.attended(), tokens_BL.device());
+    input.keys = rope_.table(0, step.attended(), device);
     input.queries = input.keys.narrow(step.attended() - step.length(), step.length());
   }
+  return input;
+}
+
+torch::Tensor LlamaImpl::forward_block(const torch::Tensor& tokens_BL, const AttentionInput& input,
+                                       std::vector<CacheState>& caches) {
+  CHECK_SHAPE(tokens_BL, -1, input.step.length());
+  TORCH_CHECK(caches.size() == model->layers.size(), "want a cache for each layer");
   return run_layers(tokens_BL, input, &caches, /*checkpoint_layers=*/false);
+}
+
+torch::Tensor LlamaImpl::forward_block(const torch::Tensor& tokens_BL, const BlockStep& step,
+                                       std::vector<CacheState>& caches) {
+  return forward_block(tokens_BL, block_input(step, tokens_BL.device()), caches);
 }
 
 torch::Tensor LlamaImpl::head_weight() const {

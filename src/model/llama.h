@@ -80,6 +80,12 @@ class LlamaImpl : public torch::nn::Module {
   torch::Tensor forward_block(const torch::Tensor& tokens_BL, const BlockStep& step,
                               std::vector<CacheState>& caches);
 
+  /// The same in two steps: what a block's attention needs beside its tokens (angles that depend on
+  /// the block's place; made on `device`), and the block itself.
+  AttentionInput block_input(const BlockStep& step, torch::Device device) const;
+  torch::Tensor forward_block(const torch::Tensor& tokens_BL, const AttentionInput& input,
+                              std::vector<CacheState>& caches);
+
   /// Output weights [V, E]: lm_head, or the embedding when tied.
   torch::Tensor head_weight() const;
 

@@ -2,8 +2,11 @@
 
 #include <c10/core/CachingDeviceAllocator.h>
 
+#include <algorithm>
 #include <fstream>
 #include <string>
+
+#include "tensor/cuda_graph.h"
 
 namespace lococo {
 namespace {
@@ -25,7 +28,8 @@ int64_t peak_memory_bytes(c10::Device device) {
   if (device.is_cpu()) return peak_resident_bytes();
   const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.index());
   constexpr auto kAggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-  return stats.allocated_bytes[kAggregate].peak;
+  const auto& allocated = stats.allocated_bytes[kAggregate];
+  return std::max<int64_t>(allocated.peak, allocated.current + CapturedGraph::working_bytes());
 }
 
 void reset_peak(c10::Device device) {

@@ -8,8 +8,8 @@
 namespace lococo {
 
 /// Most bytes in use at one time since the last reset. GPU: tensors of this process (the caching
-/// allocator's allocated bytes, not what it reserves). CPU: resident set of the process (VmHWM); 0
-/// where the system does not tell.
+/// allocator's allocated bytes, not what it reserves; with CUDA graphs also what a replay uses).
+/// CPU: resident set of the process (VmHWM); 0 where the system does not tell.
 int64_t peak_memory_bytes(c10::Device device);
 
 /// Starts a new peak at what is in use now. On a CPU it may be refused by the system, silently: the

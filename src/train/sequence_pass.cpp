@@ -1,6 +1,9 @@
 #include "train/sequence_pass.h"
 
+#include <map>
+
 #include "lococo/step_plan.h"
+#include "train/block_runner.h"
 #include "train/loss.h"
 
 namespace lococo {
@@ -12,53 +15,47 @@ torch::Tensor flat_rows(const torch::Tensor& hidden_BLE) {
 
 class BlockwisePass : public SequencePass {
  public:
-  BlockwisePass(const CacheConfig& cache, int64_t loss_chunk)
-      : cache_(cache), loss_chunk_(loss_chunk) {}
+  BlockwisePass(const CacheConfig& cache, int64_t loss_chunk, bool cuda_graphs)
+      : cache_(cache), loss_chunk_(loss_chunk), cuda_graphs_(cuda_graphs) {}
 
-  PassResult train(Llama& model, const torch::Tensor& tokens_BT) const override {
-    const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1) - 1;
+  PassResult train(Llama& model, const torch::Tensor& tokens_BT) override {
+    const int64_t B = tokens_BT.size(0);
+    const auto plan = make_step_plan(cache_, tokens_BT.size(1) - 1);
+    auto& runner = runner_of(B, /*train=*/true);
+    runner.begin(model, B, plan, tokens_BT.device());
     PassResult result;
-    result.loss_sum = torch::zeros({}, torch::dtype(torch::kFloat32).device(tokens_BT.device()));
-    auto caches = model->empty_caches();
-    for (const auto& step : make_step_plan(cache_, T)) {
-      const auto inputs_BL = tokens_BT.narrow(/*dim=*/1, step.begin, step.length());
-      // The official code shifts inside each block, so a block's last query has no target.
-      const int64_t scored = cache_.boundary_targets ? step.length() : step.length() - 1;
-      auto hidden_BLE = model->forward_block(inputs_BL, step, caches);
-      if (scored == 0) continue;
-      const auto targets_X = tokens_BT.narrow(/*dim=*/1, step.begin + 1, scored).reshape({-1});
-      const auto hidden_XE = flat_rows(hidden_BLE.narrow(/*dim=*/1, 0, scored));
-      const auto loss =
-          chunked_cross_entropy(hidden_XE, model->head_weight(), targets_X, loss_chunk_);
-      // With the convolutions alone in training a block before the first compression depends on no
-      // trained parameter.
-      if (loss.requires_grad()) loss.backward();
-      result.loss_sum += loss.detach();
-      result.targets += B * scored;
+    for (const auto& step : plan) {
+      runner.run(model, step, tokens_BT);
+      result.targets += B * runner.scored(step);
     }
+    result.loss_sum = runner.loss_sum();
     return result;
   }
 
-  torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) const override {
+  torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) override {
     torch::NoGradGuard no_grad;
-    const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1) - 1;
-    auto caches = model->empty_caches();
+    const auto plan = make_step_plan(cache_, tokens_BT.size(1) - 1);
+    auto& runner = runner_of(tokens_BT.size(0), /*train=*/false);
+    runner.begin(model, tokens_BT.size(0), plan, tokens_BT.device());
     std::vector<torch::Tensor> nll_BL;
-    for (const auto& step : make_step_plan(cache_, T)) {
-      const auto hidden_BLE = model->forward_block(
-          tokens_BT.narrow(/*dim=*/1, step.begin, step.length()), step, caches);
-      const auto targets_X =
-          tokens_BT.narrow(/*dim=*/1, step.begin + 1, step.length()).reshape({-1});
-      nll_BL.push_back(
-          target_nll(flat_rows(hidden_BLE), model->head_weight(), targets_X, loss_chunk_)
-              .view({B, step.length()}));
+    for (const auto& step : plan) {
+      runner.run(model, step, tokens_BT);
+      nll_BL.push_back(runner.last_nll(step.length()));
     }
     return torch::cat(nll_BL, /*dim=*/1);
   }
 
  private:
+  /// The last micro-batch of a step may be smaller than the others: each size has its own buffers.
+  BlockRunner& runner_of(int64_t B, bool train) {
+    const BlockRunnerOptions options = {cache_, loss_chunk_, train, cuda_graphs_};
+    return runners_.try_emplace({B, train}, options).first->second;
+  }
+
   CacheConfig cache_;
   int64_t loss_chunk_;
+  bool cuda_graphs_;
+  std::map<std::pair<int64_t, bool>, BlockRunner> runners_;
 };
 
 class FullSequencePass : public SequencePass {
@@ -66,7 +63,7 @@ class FullSequencePass : public SequencePass {
   FullSequencePass(int64_t loss_chunk, bool checkpoint_layers)
       : loss_chunk_(loss_chunk), checkpoint_layers_(checkpoint_layers) {}
 
-  PassResult train(Llama& model, const torch::Tensor& tokens_BT) const override {
+  PassResult train(Llama& model, const torch::Tensor& tokens_BT) override {
     const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1) - 1;
     const auto hidden_BTE = model->forward(tokens_BT.narrow(/*dim=*/1, 0, T), checkpoint_layers_);
     const auto targets_X = tokens_BT.narrow(/*dim=*/1, 1, T).reshape({-1});
@@ -76,7 +73,7 @@ class FullSequencePass : public SequencePass {
     return {loss.detach(), B * T};
   }
 
-  torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) const override {
+  torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) override {
     torch::NoGradGuard no_grad;
     const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1) - 1;
     const auto hidden_BTE = model->forward(tokens_BT.narrow(/*dim=*/1, 0, T));
@@ -92,8 +89,9 @@ class FullSequencePass : public SequencePass {
 
 }  // namespace
 
-std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int64_t loss_chunk) {
-  return std::make_unique<BlockwisePass>(cache, loss_chunk);
+std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int64_t loss_chunk,
+                                                  bool cuda_graphs) {
+  return std::make_unique<BlockwisePass>(cache, loss_chunk, cuda_graphs);
 }
 
 std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool checkpoint_layers) {
@@ -106,7 +104,9 @@ bool is_blockwise(const Config& config) {
 }
 
 std::unique_ptr<SequencePass> make_pass(const Config& config) {
-  if (is_blockwise(config)) return make_blockwise_pass(config.cache, config.train.loss_chunk);
+  if (is_blockwise(config)) {
+    return make_blockwise_pass(config.cache, config.train.loss_chunk, config.train.cuda_graphs);
+  }
   return make_full_sequence_pass(config.train.loss_chunk, config.train.activation_checkpointing);
 }
 

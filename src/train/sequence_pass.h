@@ -16,7 +16,7 @@ struct PassResult {
   int64_t targets = 0;     ///< their number
 };
 
-/// Stateless towards the caller: every call starts with empty caches. tokens int64 [B, T + 1] on
+/// Every call starts with empty caches, whatever was run before. tokens int64 [B, T + 1] on
 /// the model's device: T inputs and T targets, one further on.
 class SequencePass {
  public:
@@ -25,16 +25,18 @@ class SequencePass {
   /// Forward and backward; gradients of the loss SUM are added to the trainable parameters' .grad
   /// (divide by the global target count afterwards, so that accumulation and ranks weigh every
   /// target alike).
-  virtual PassResult train(Llama& model, const torch::Tensor& tokens_BT) const = 0;
+  virtual PassResult train(Llama& model, const torch::Tensor& tokens_BT) = 0;
 
   /// NLL of every target, float32 [B, T], without gradients. Every target counts, block boundaries
   /// included.
-  virtual torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) const = 0;
+  virtual torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) = 0;
 };
 
 /// Blockwise: executes make_step_plan(cache); backward after every block, so memory does not grow
-/// with T.
-std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int64_t loss_chunk);
+/// with T. `cuda_graphs`: on a GPU each kind of block is recorded once and replayed
+/// (block_runner.h); the pass then keeps its buffers between calls.
+std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int64_t loss_chunk,
+                                                  bool cuda_graphs = true);
 
 /// The whole sequence at once, with activation checkpointing where asked.
 std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool checkpoint_layers);

@@ -40,7 +40,7 @@ struct Outcome {
 };
 
 /// Gradients of one call of a pass on a model with all parts trained.
-Outcome train_once(const SequencePass& pass, Llama model, const torch::Tensor& tokens_BT) {
+Outcome train_once(SequencePass& pass, Llama model, const torch::Tensor& tokens_BT) {
   const ParameterRegistry registry(model, tune_all_parts(), 0.0, torch::kFloat32);
   Outcome outcome;
   outcome.result = pass.train(model, tokens_BT);

@@ -1,0 +1,101 @@
+#include "tensor/cuda_graph.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <optional>
+
+#ifdef LOCOCO_WITH_CUDA
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAGuard.h>
+#endif
+
+namespace lococo {
+
+#ifdef LOCOCO_WITH_CUDA
+namespace {
+
+namespace allocator = c10::cuda::CUDACachingAllocator;
+constexpr size_t kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+
+std::atomic<int64_t> most_working_bytes{0};
+
+/// All graphs of a device allocate from one pool: they never run at the same time.
+at::cuda::MempoolId_t shared_pool(c10::DeviceIndex device) {
+  static std::array<at::cuda::MempoolId_t, C10_COMPILE_TIME_MAX_GPUS> pools = [] {
+    std::array<at::cuda::MempoolId_t, C10_COMPILE_TIME_MAX_GPUS> fresh;
+    for (auto& pool : fresh) pool = at::cuda::graph_pool_handle();
+    return fresh;
+  }();
+  return pools[static_cast<size_t>(device)];
+}
+
+/// One stream for every capture of a device: cuBLAS keeps a workspace for each stream it has seen.
+c10::cuda::CUDAStream capture_stream(c10::DeviceIndex device) {
+  static std::array<std::optional<c10::cuda::CUDAStream>, C10_COMPILE_TIME_MAX_GPUS> streams;
+  auto& stream = streams[static_cast<size_t>(device)];
+  if (!stream) stream = c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device);
+  return *stream;
+}
+
+}  // namespace
+
+struct CapturedGraph::Graph {
+  at::cuda::CUDAGraph graph;
+};
+
+bool CapturedGraph::available(c10::Device device) { return device.is_cuda(); }
+
+void CapturedGraph::capture(const std::function<void()>& work) {
+  const auto device = c10::cuda::current_device();
+  auto graph = std::make_unique<Graph>();
+  c10::cuda::device_synchronize();
+  // What the run before left in the allocator's cache would stay reserved beside the pool.
+  allocator::emptyCache();
+  const auto before = allocator::getDeviceStats(device).allocated_bytes[kAll];
+  {
+    c10::cuda::CUDAStreamGuard on_stream(capture_stream(device));
+    // Backward nodes run on threads of autograd's own: only calls of this thread are checked.
+    graph->graph.capture_begin(shared_pool(device), cudaStreamCaptureModeThreadLocal);
+    work();
+    graph->graph.capture_end();
+  }
+  const auto after = allocator::getDeviceStats(device).allocated_bytes[kAll];
+  // The peak may be an older one: then this is an upper bound.
+  most_working_bytes = std::max<int64_t>(most_working_bytes, after.peak - before.current);
+  graph_ = std::move(graph);
+}
+
+void CapturedGraph::replay() {
+  TORCH_CHECK(captured(), "nothing was captured");
+  graph_->graph.replay();
+}
+
+int64_t CapturedGraph::working_bytes() { return most_working_bytes; }
+
+#else
+
+struct CapturedGraph::Graph {};
+
+bool CapturedGraph::available(c10::Device) { return false; }
+
+void CapturedGraph::capture(const std::function<void()>&) {
+  TORCH_CHECK(false, "this build has no CUDA");
+}
+
+void CapturedGraph::replay() { TORCH_CHECK(false, "this build has no CUDA"); }
+
+int64_t CapturedGraph::working_bytes() { return 0; }
+
+#endif
+
+CapturedGraph::CapturedGraph() = default;
+CapturedGraph::~CapturedGraph() = default;
+CapturedGraph::CapturedGraph(CapturedGraph&&) noexcept = default;
+CapturedGraph& CapturedGraph::operator=(CapturedGraph&&) noexcept = default;
+
+}  // namespace lococo

@@ -1,0 +1,46 @@
+// Work recorded once as a CUDA graph and replayed: thousands of launches become one.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace lococo {
+
+/// Rules for the work that is captured:
+///   - it was run once before, so that libraries have chosen their kernels and made their handles;
+///   - it reads and writes tensors that exist before the capture and outlive the graph: what it
+///     allocates itself lies in memory that all graphs of a device share and is gone after a
+///     replay;
+///   - it never waits for the GPU and has no say in what it launches (no shape may depend on data);
+///   - gradients it accumulates go into `.grad` tensors that exist already and stay where they are.
+class CapturedGraph {
+ public:
+  CapturedGraph();
+  ~CapturedGraph();
+  CapturedGraph(CapturedGraph&&) noexcept;
+  CapturedGraph& operator=(CapturedGraph&&) noexcept;
+
+  /// Whether graphs exist for this device: true for CUDA devices of a CUDA build.
+  static bool available(c10::Device device);
+
+  /// Records `work` (autograd's backward pass included) without running it. Throws what `work`
+  /// throws.
+  void capture(const std::function<void()>& work);
+  bool captured() const { return graph_ != nullptr; }
+
+  /// Runs the recorded work on the current stream; returns at once.
+  void replay();
+
+  /// The most bytes that one graph of this process allocates while it runs: the allocator does not
+  /// count them again at a replay. 0 without graphs.
+  static int64_t working_bytes();
+
+ private:
+  struct Graph;
+  std::unique_ptr<Graph> graph_;
+};
+
+}  // namespace lococo

@@ -1,0 +1,156 @@
+#include "train/block_runner.h"
+
+#include <algorithm>
+
+#include "train/loss.h"
+
+namespace lococo {
+namespace {
+
+std::vector<const void*> addresses_of(Llama& model) {
+  std::vector<const void*> addresses;
+  for (const auto& parameter : model->parameters()) {
+    addresses.push_back(parameter.const_data_ptr());
+    const auto& gradient = parameter.grad();
+    addresses.push_back(gradient.defined() ? gradient.const_data_ptr() : nullptr);
+  }
+  return addresses;
+}
+
+/// A gradient that a graph would have to allocate would be lost.
+bool gradients_exist(Llama& model) {
+  for (const auto& parameter : model->parameters()) {
+    if (parameter.requires_grad() && !parameter.grad().defined()) return false;
+  }
+  return true;
+}
+
+void copy_into(const torch::Tensor& target, const torch::Tensor& source) {
+  torch::Tensor(target).copy_(source);
+}
+
+}  // namespace
+
+int64_t BlockRunner::scored(const BlockStep& step) const {
+  // The official code shifts inside each block, so a block's last query has no target.
+  const bool all = !options_.train || options_.cache.boundary_targets;
+  return all ? step.length() : step.length() - 1;
+}
+
+void BlockRunner::begin(Llama& model, int64_t B, const std::vector<BlockStep>& plan,
+                        torch::Device device) {
+  int64_t capacity = 0, longest = 0;
+  for (const auto& step : plan) {
+    capacity = std::max(capacity, step.attended());
+    longest = std::max(longest, step.length());
+  }
+  const bool fits = tokens_BL1_.defined() && tokens_BL1_.size(0) == B &&
+                    tokens_BL1_.device() == device && tokens_BL1_.size(1) == longest + 1 &&
+                    caches_.front().k_home_BGCD.size(2) == capacity;
+  if (!fits) allocate(model, B, plan, device);
+  auto addresses = addresses_of(model);
+  if (addresses != addresses_) {
+    kinds_.clear();
+    addresses_ = std::move(addresses);
+  }
+  capture_allowed_ = may_capture(model);
+  loss_sum_.zero_();
+  set_cache_views(0);
+}
+
+void BlockRunner::allocate(Llama& model, int64_t B, const std::vector<BlockStep>& plan,
+                           torch::Device device) {
+  kinds_.clear();
+  caches_.clear();
+  int64_t capacity = 0, longest = 0;
+  for (const auto& step : plan) {
+    capacity = std::max(capacity, step.attended());
+    longest = std::max(longest, step.length());
+  }
+  const auto floats = torch::dtype(torch::kFloat32).device(device);
+  tokens_BL1_ = torch::zeros({B, longest + 1}, floats.dtype(torch::kInt64));
+  loss_sum_ = torch::zeros({}, floats);
+  nll_BL_ = torch::zeros({B, longest}, floats);
+  const int64_t G = model->shape().num_kv_heads, D = model->shape().head_dim;
+  const auto slots = floats.dtype(model->compute_dtype());
+  for (int64_t n = 0; n < model->shape().num_layers; ++n) {
+    CacheState state;
+    state.k_home_BGCD = torch::zeros({B, G, capacity, D}, slots);
+    state.v_home_BGCD = torch::zeros({B, G, capacity, D}, slots);
+    state.mass_home_BGC = torch::zeros({B, G, capacity}, floats);
+    caches_.push_back(state);
+  }
+}
+
+bool BlockRunner::may_capture(Llama& model) const {
+  return options_.cuda_graphs && CapturedGraph::available(tokens_BL1_.device()) &&
+         (!options_.train || gradients_exist(model));
+}
+
+void BlockRunner::set_cache_views(int64_t slots) {
+  for (auto& state : caches_) {
+    auto view = [&](const torch::Tensor& home) {
+      return slots > 0 ? home.narrow(/*dim=*/2, 0, slots) : torch::Tensor();
+    };
+    state.k_BGSD = view(state.k_home_BGCD);
+    state.v_BGSD = view(state.v_home_BGCD);
+    state.mass_BGS = view(state.mass_home_BGC);
+  }
+}
+
+void BlockRunner::refresh_tables(Llama& model, const BlockStep& step, Kind& kind) {
+  // Unrotated keys turn by slot number: the tables of a kind never change.
+  const bool moves = options_.cache.keys == KeyKind::kRotated;
+  if (kind.runs > 0 && !moves) return;
+  auto fresh = model->block_input(step, tokens_BL1_.device());
+  if (kind.runs == 0) {
+    kind.input = fresh;
+    return;
+  }
+  copy_into(kind.input.queries.cos_LD, fresh.queries.cos_LD);
+  copy_into(kind.input.queries.sin_LD, fresh.queries.sin_LD);
+}
+
+void BlockRunner::run(Llama& model, const BlockStep& step, const torch::Tensor& tokens_BT) {
+  // A block's last row needs no target after the end of the sequence unless it counts.
+  const int64_t columns = std::min(step.length() + 1, tokens_BT.size(1) - step.begin);
+  tokens_BL1_.narrow(/*dim=*/1, 0, columns).copy_(tokens_BT.narrow(/*dim=*/1, step.begin, columns));
+  Kind& kind = kinds_[{step.cached, step.length(), step.compress, step.detach_keys}];
+  refresh_tables(model, step, kind);
+  // With a cache that grows with the sequence no two blocks are of one kind.
+  if (kind.graph.captured()) {
+    kind.graph.replay();
+  } else if (kind.runs > 0 && capture_allowed_) {
+    kind.graph.capture([&] { work(model, kind); });
+    kind.graph.replay();
+  } else {
+    work(model, kind);
+  }
+  ++kind.runs;
+}
+
+void BlockRunner::work(Llama& model, const Kind& kind) {
+  const BlockStep& step = kind.input.step;
+  const int64_t L = step.length(), count = scored(step);
+  set_cache_views(step.cached);
+  torch::AutoGradMode gradients(options_.train);
+  const auto hidden_BLE =
+      model->forward_block(tokens_BL1_.narrow(/*dim=*/1, 0, L), kind.input, caches_);
+  if (count == 0) return;
+  const auto targets_X = tokens_BL1_.narrow(/*dim=*/1, 1, count).reshape({-1});
+  const auto hidden_XE = hidden_BLE.narrow(/*dim=*/1, 0, count).flatten(0, 1);
+  if (!options_.train) {
+    const auto nll_X = target_nll(hidden_XE, model->head_weight(), targets_X, options_.loss_chunk);
+    nll_BL_.narrow(/*dim=*/1, 0, count).copy_(nll_X.view({-1, count}));
+    return;
+  }
+  const auto loss =
+      chunked_cross_entropy(hidden_XE, model->head_weight(), targets_X, options_.loss_chunk);
+  // With the convolutions alone in training a block before the first compression depends on no
+  // trained parameter.
+  if (loss.requires_grad()) loss.backward();
+  torch::NoGradGuard no_grad;
+  loss_sum_.add_(loss);
+}
+
+}  // namespace lococo

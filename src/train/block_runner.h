@@ -1,0 +1,71 @@
+// Runs the blocks of one step plan on buffers that stay where they are, so that each kind of block
+// can be recorded as a CUDA graph once and replayed for the rest of the run.
+#pragma once
+
+#include <torch/types.h>
+
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "core/config.h"
+#include "lococo/step_plan.h"
+#include "model/llama.h"
+#include "tensor/cuda_graph.h"
+
+namespace lococo {
+
+struct BlockRunnerOptions {
+  CacheConfig cache;
+  int64_t loss_chunk = 2048;
+  bool train = false;        ///< forward and backward; else scores without gradients
+  bool cuda_graphs = false;  ///< record and replay where the device can
+};
+
+/// One runner serves batches of one size on one model. A kind of block is everything of a BlockStep
+/// but its place in the sequence: a plan has three or four kinds, however long it is. The first
+/// block of a kind runs as it is, the second is recorded, the others are replayed. A graph is
+/// dropped when a parameter or gradient has moved.
+class BlockRunner {
+ public:
+  explicit BlockRunner(BlockRunnerOptions options) : options_(std::move(options)) {}
+
+  /// Empties the caches for a new sequence batch of `B` rows; `plan` tells how large they get.
+  void begin(Llama& model, int64_t B, const std::vector<BlockStep>& plan, torch::Device device);
+
+  /// The next block of the plan: inputs and targets from tokens_BT [B, T + 1]. Training adds the
+  /// gradients of the loss sum to the trainable parameters' `.grad`.
+  void run(Llama& model, const BlockStep& step, const torch::Tensor& tokens_BT);
+
+  /// Training: sum of the losses of all blocks since begin(), float32 0-dim; a copy.
+  torch::Tensor loss_sum() const { return loss_sum_.clone(); }
+  /// Scoring: the last block's NLL of each target, float32 [B, L]; a copy.
+  torch::Tensor last_nll(int64_t length) const { return nll_BL_.narrow(1, 0, length).clone(); }
+
+  /// Targets of a block that count, for each row.
+  int64_t scored(const BlockStep& step) const;
+
+ private:
+  using KindKey = std::tuple<int64_t, int64_t, bool, bool>;  // cached, length, compress, detach
+  struct Kind {
+    AttentionInput input;  ///< its tables lie at a fixed address
+    int64_t runs = 0;
+    CapturedGraph graph;
+  };
+
+  void allocate(Llama& model, int64_t B, const std::vector<BlockStep>& plan, torch::Device device);
+  void refresh_tables(Llama& model, const BlockStep& step, Kind& kind);
+  void set_cache_views(int64_t slots);
+  void work(Llama& model, const Kind& kind);
+  bool may_capture(Llama& model) const;
+
+  BlockRunnerOptions options_;
+  torch::Tensor tokens_BL1_;  ///< int64: a block's inputs and the target after the last
+  torch::Tensor loss_sum_, nll_BL_;
+  std::vector<CacheState> caches_;
+  std::map<KindKey, Kind> kinds_;
+  std::vector<const void*> addresses_;  ///< of parameters and gradients that graphs hold
+  bool capture_allowed_ = false;
+};
+
+}  // namespace lococo
