@@ -19,7 +19,8 @@ SelfAttentionImpl::SelfAttentionImpl(const ModelShape& shape, const CacheConfig&
 }
 
 torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden_BLE,
-                                         const AttentionInput& input, CacheState* state) {
+                                         const AttentionInput& input, CacheState* state,
+                                         AttentionMemo* memo) {
   const int64_t B = hidden_BLE.size(0), L = hidden_BLE.size(1), H = shape_.num_heads,
                 G = shape_.num_kv_heads, D = shape_.head_dim;
   CHECK_SHAPE(hidden_BLE, B, input.step.length(), shape_.hidden_size);
@@ -27,11 +28,19 @@ torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden_BLE,
   const auto q_BHLD = apply_rope(qkv[0].view({B, L, H, D}).transpose(1, 2), input.queries);
   const auto k_BGLD = qkv[1].view({B, L, G, D}).transpose(1, 2);
   const auto v_BGLD = qkv[2].view({B, L, G, D}).transpose(1, 2);
-  const auto out_BHLD =
-      state == nullptr
-          ? causal_attention(q_BHLD, apply_rope(k_BGLD, input.keys), v_BGLD, backend_).out_BHLD
-          : attend_block(q_BHLD, k_BGLD, v_BGLD, input, state);
+  const auto out_BHLD = state == nullptr
+                            ? attend_whole(q_BHLD, apply_rope(k_BGLD, input.keys), v_BGLD, memo)
+                            : attend_block(q_BHLD, k_BGLD, v_BGLD, input, state);
   return o_proj->forward(out_BHLD.transpose(1, 2).reshape({B, L, H * D}));
+}
+
+torch::Tensor SelfAttentionImpl::attend_whole(const torch::Tensor& q_BHLD,
+                                              const torch::Tensor& k_BGLD,
+                                              const torch::Tensor& v_BGLD, AttentionMemo* memo) {
+  if (memo == nullptr) return causal_attention(q_BHLD, k_BGLD, v_BGLD, backend_).out_BHLD;
+  if (memo->out_BHLD.defined()) return recall_attention(q_BHLD, k_BGLD, v_BGLD, *memo);
+  *memo = remember_attention(q_BHLD, k_BGLD, v_BGLD, backend_);
+  return memo->out_BHLD;
 }
 
 torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD,

@@ -11,6 +11,7 @@
 #include "lococo/step_plan.h"
 #include "model/linear.h"
 #include "model/rope.h"
+#include "tensor/attention_recall.h"
 
 namespace lococo {
 
@@ -30,9 +31,10 @@ class SelfAttentionImpl : public torch::nn::Module {
   /// hidden_BLE -> [B, L, E]. With a `state` the block attends to the cached slots and itself, and
   /// `state` becomes the cache after the block, detached. Gradients reach the block's own q, k, v
   /// (k and v unless step.detach_keys) and the policy's parameters if the cache was compressed at
-  /// this block.
+  /// this block. Without a state a `memo` may be given: an empty one is filled (no gradients then),
+  /// a filled one stands in for the attention that it remembers.
   torch::Tensor forward(const torch::Tensor& hidden_BLE, const AttentionInput& input,
-                        CacheState* state);
+                        CacheState* state, AttentionMemo* memo = nullptr);
 
   Linear q_proj{nullptr};
   Linear k_proj{nullptr};
@@ -42,6 +44,8 @@ class SelfAttentionImpl : public torch::nn::Module {
       memory_saver;  ///< nullptr for policy none; registered only if it has parameters
 
  private:
+  torch::Tensor attend_whole(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGLD,
+                             const torch::Tensor& v_BGLD, AttentionMemo* memo);
   torch::Tensor attend_block(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGLD,
                              const torch::Tensor& v_BGLD, const AttentionInput& input,
                              CacheState* state);
