@@ -1,0 +1,77 @@
+// Inference at constant memory: a prompt goes through in blocks, then token after token is appended
+// to static caches that the policy compresses whenever they are full.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "model/decode_stack.h"
+#include "model/llama.h"
+#include "model/rope.h"
+#include "tensor/cuda_graph.h"
+
+namespace lococo {
+
+struct DecoderOptions {
+  int64_t batch = 1;           ///< B, sequences that are decoded together
+  int64_t decode_buffer = 64;  ///< a cache is compressed when it exceeds slots + decode_buffer
+  int64_t max_tokens = 0;      ///< policy none alone: tokens that prompt and answer may have
+  bool cuda_graphs = true;     ///< replay a step as a CUDA graph where the device can
+};
+
+/// Decodes sequences of ONE length together: every row has the same number of prompt tokens, the
+/// same positions and the same compressions. Ragged prompts are not supported (group rows by
+/// length, or use one decoder for each); rows never influence each other, so a row that is finished
+/// may be fed anything.
+///
+/// Attention as in training and evaluation: with cache.keys rotated, positions are those of the
+/// sequence; unrotated, slot numbers. Scores decide compressions as in training, with each decoded
+/// token a query more: `accumulated` keeps adding, `last_block` counts the queries since the last
+/// compression (or of the prompt's last block, before one).
+class Decoder {
+ public:
+  /// Allocates every cache: memory does not grow afterwards. The model must not change while the
+  /// decoder lives.
+  Decoder(Llama model, const DecoderOptions& options);
+
+  /// Starts new sequences: tokens_BT int64 on the model's device, T >= 1, run by make_step_plan in
+  /// blocks, exactly as an evaluation does. Returns the logits of the token after the prompt, [B,
+  /// V] float32 (float64 for a model of float64).
+  torch::Tensor prefill(const torch::Tensor& tokens_BT);
+
+  /// Appends one token to each sequence, int64 [B] on the device, and returns the logits of the
+  /// next; they are overwritten by the next call. The host does not wait for the device.
+  torch::Tensor step(const torch::Tensor& tokens_B);
+
+  int64_t batch() const { return options_.batch; }
+  int64_t size() const { return size_; }          ///< slots in use, of every layer and row
+  int64_t position() const { return position_; }  ///< tokens seen
+  int64_t capacity() const { return capacity_; }  ///< C
+  torch::Device device() const { return device_; }
+
+ private:
+  bool must_compress(int64_t size) const;
+  CacheState compressed(size_t n, const CacheState& state);
+  void compress();
+  void store(size_t n, const CacheState& state);
+  void set_cursor();
+  void fill_angles();
+  void run();
+
+  Llama model_;
+  CacheConfig config_;
+  DecoderOptions options_;
+  torch::Device device_;
+  int64_t capacity_;
+  Rope rope_;
+  DecodeStack stack_;
+  std::vector<DecodeCache> caches_;  // fixed addresses, like everything a step reads or writes
+  DecodePosition angles_;
+  torch::Tensor tokens_B_, logits_BV_;
+  int64_t size_ = 0, position_ = 0, steps_ = 0;
+  CapturedGraph graph_;
+};
+
+}  // namespace lococo

@@ -1,0 +1,61 @@
+// Attention of one new token of each sequence over a cache in static memory: what decoding repeats
+// for every token and layer. Everything that changes from token to token lies in device memory, so
+// that one CUDA graph serves every size of the cache.
+#pragma once
+
+#include <torch/types.h>
+
+namespace lococo {
+
+/// One layer's cache of capacity C. Slots behind those in use hold finite numbers of no meaning.
+struct DecodeCache {
+  torch::Tensor k_BGCD;    ///< contiguous
+  torch::Tensor v_BGCD;    ///< like k
+  torch::Tensor mass_BGC;  ///< float32, column sums of attention; undefined: not wanted
+};
+
+/// Where the new token stands. The tables are those of model/rope.h: float32, the halves of D
+/// equal.
+struct DecodePosition {
+  torch::Tensor cursor;  ///< int32 [2]: slot of the new token, row of its angles
+  torch::Tensor cos_XD;  ///< X > cursor[1]; row s is slot s's own when rotate_cache (X >= C then)
+  torch::Tensor sin_XD;
+  bool rotate_cache = false;  ///< the cache holds keys before RoPE: rotate each by its slot number
+};
+
+/// The project's own kernel for bfloat16 on a GPU with D 64, 96 or 128; tensor operations
+/// elsewhere. Made once for a shape; holds the kernel's workspace.
+class DecodeAttention {
+ public:
+  /// `like`: a tensor of the dtype and device of the cache.
+  DecodeAttention(int64_t B, int64_t H, int64_t G, int64_t C, int64_t D, const torch::Tensor& like);
+
+  /// q_BHD, k_BGD and v_BGD of the new token, contiguous, before RoPE. Writes the token's key and
+  /// value to slot cursor[0], lets the query see slots 0 .. cursor[0] (scale 1 / sqrt(D)), and adds
+  /// what each slot received from all query heads of its group to the mass; the new slot's mass
+  /// begins with this. Returns out_BHD in the dtype of q. No gradient, no wait for the device.
+  torch::Tensor forward(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
+                        const torch::Tensor& v_BGD, DecodeCache& cache,
+                        const DecodePosition& position);
+
+  /// Whether forward() runs the kernel.
+  bool has_kernel() const { return has_kernel_; }
+
+ private:
+  torch::Tensor forward_kernel(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
+                               const torch::Tensor& v_BGD, DecodeCache& cache,
+                               const DecodePosition& position);
+
+  int64_t B_, H_, G_, C_, D_;
+  bool has_kernel_ = false;
+  int64_t keys_per_split_ = 0;
+  torch::Tensor scores_BHC_, partial_, statistics_, arrivals_;  // of the kernel
+};
+
+/// The slow, obviously right form behind DecodeAttention::forward(): softmax in float32 (float64
+/// for float64 inputs), any device and dtype.
+torch::Tensor decode_attention_reference(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
+                                         const torch::Tensor& v_BGD, DecodeCache& cache,
+                                         const DecodePosition& position);
+
+}  // namespace lococo

@@ -1,0 +1,396 @@
+// Each thread block reads the keys of one split for the query heads of one (sequence, key-value
+// head) pair, with an online softmax; the block of a pair that arrives last merges the splits in
+// order and adds the probabilities to the mass (flash decoding).
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include "tensor/decode_attention_kernel.h"
+
+namespace lococo {
+namespace {
+
+constexpr int kWarps = 4;
+constexpr int kThreads = 32 * kWarps;
+constexpr int kMostHeads = 16;       // query heads of a pair
+constexpr float kLowest = -1.0e30f;  // stands for minus infinity and can be subtracted from itself
+constexpr float kLog2E = 1.4426950408889634f;
+
+__device__ float low_half(unsigned pair) { return __uint_as_float(pair << 16); }
+__device__ float high_half(unsigned pair) { return __uint_as_float(pair & 0xffff0000U); }
+
+__device__ void unpack4(uint2 packed, float (&values)[4]) {
+  values[0] = low_half(packed.x);
+  values[1] = high_half(packed.x);
+  values[2] = low_half(packed.y);
+  values[3] = high_half(packed.y);
+}
+
+/// Four pairs (x[i], y[i]) of the lower and the upper half of D, turned by their angles.
+__device__ void turn(float (&x)[4], float (&y)[4], const float* cos, const float* sin) {
+  const float4 c = __ldg(reinterpret_cast<const float4*>(cos));
+  const float4 s = __ldg(reinterpret_cast<const float4*>(sin));
+  const float cs[4] = {c.x, c.y, c.z, c.w}, sn[4] = {s.x, s.y, s.z, s.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float low = x[i] * cs[i] - y[i] * sn[i];
+    y[i] = y[i] * cs[i] + x[i] * sn[i];
+    x[i] = low;
+  }
+}
+
+/// The work of one thread block.
+struct Split {
+  int pair;        ///< sequence * G + key-value head
+  int first_head;  ///< within the group
+  int slot;        ///< of the new token
+  int row;         ///< of its angles
+  int begin, end;  ///< keys
+};
+
+/// Key and value of the new token, by every block that will read them: all write the same bytes.
+template <int D>
+__device__ void append(const DecodeAttentionTensors& t, const DecodeAttentionShape& shape,
+                       const Split& split) {
+  const int d = static_cast<int>(threadIdx.x);
+  if (d < D) {
+    const auto* k = static_cast<const __nv_bfloat16*>(t.k) + static_cast<int64_t>(split.pair) * D;
+    const auto* v = static_cast<const __nv_bfloat16*>(t.v) + static_cast<int64_t>(split.pair) * D;
+    const int64_t to = (static_cast<int64_t>(split.pair) * shape.capacity + split.slot) * D + d;
+    __nv_bfloat16 key = k[d];
+    if (!shape.rotate_cache) {
+      const float other =
+          d < D / 2 ? -__bfloat162float(k[d + D / 2]) : __bfloat162float(k[d - D / 2]);
+      const int64_t angle = static_cast<int64_t>(split.row) * D + d;
+      key = __float2bfloat16_rn(__bfloat162float(key) * t.cos[angle] + other * t.sin[angle]);
+    }
+    static_cast<__nv_bfloat16*>(t.k_cache)[to] = key;
+    static_cast<__nv_bfloat16*>(t.v_cache)[to] = v[d];
+  }
+  __syncthreads();
+}
+
+/// Softmax state of R heads over some keys: largest score, sum of exponentials, sum of values. A
+/// key is read by kLanes neighbouring lanes, of which D / 8 work: lane i has values 8i .. 8i + 7,
+/// and of keys and queries 4i .. 4i + 3 of either half, so that a pair that RoPE turns is its own.
+template <int D, int R>
+struct State {
+  static constexpr int kLanes = D == 64 ? 8 : 16;
+  static constexpr int kKeys = 32 / kLanes;  // that a warp reads at a time
+  static constexpr int kUnroll = R <= 2 ? 4 : 2;
+
+  float q[R][8];
+  float most[R], sum[R], out[R][8];
+
+  __device__ void load_queries(const DecodeAttentionTensors& t, const DecodeAttentionShape& shape,
+                               const Split& split, int part) {
+    const float scale = rsqrtf(static_cast<float>(D)) * kLog2E;
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+      most[r] = kLowest;
+      sum[r] = 0.0f;
+      float x[4] = {}, y[4] = {};
+      const int head = split.first_head + r;
+      if (head < shape.group && part < D / 8) {
+        const auto* q = static_cast<const __nv_bfloat16*>(t.q) +
+                        (static_cast<int64_t>(split.pair) * shape.group + head) * D;
+        unpack4(*reinterpret_cast<const uint2*>(q + 4 * part), x);
+        unpack4(*reinterpret_cast<const uint2*>(q + D / 2 + 4 * part), y);
+        const int64_t angle = static_cast<int64_t>(split.row) * D + 4 * part;
+        turn(x, y, t.cos + angle, t.sin + angle);
+      }
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        this->q[r][i] = x[i] * scale;
+        this->q[r][4 + i] = y[i] * scale;
+      }
+#pragma unroll
+      for (int i = 0; i < 8; ++i) out[r][i] = 0.0f;
+    }
+  }
+
+  /// Scores of one key with all heads, in base-2 logarithms; the same in all lanes of the key.
+  __device__ void score(const float (&x)[4], const float (&y)[4], float (&result)[R]) const {
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+      float dot = 0.0f;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) dot += q[r][i] * x[i] + q[r][4 + i] * y[i];
+#pragma unroll
+      for (int offset = kLanes / 2; offset > 0; offset /= 2)
+        dot += __shfl_xor_sync(0xffffffffU, dot, offset);
+      result[r] = dot;
+    }
+  }
+
+  __device__ void rescale(int r, float new_most) {
+    const float factor = exp2f(most[r] - new_most);
+    most[r] = new_most;
+    sum[r] *= factor;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) out[r][i] *= factor;
+  }
+
+  /// Adds the state of the lanes that read other keys.
+  __device__ void merge_lanes() {
+#pragma unroll
+    for (int offset = kLanes; offset < 32; offset *= 2) {
+#pragma unroll
+      for (int r = 0; r < R; ++r) {
+        const float other_most = __shfl_xor_sync(0xffffffffU, most[r], offset);
+        const float new_most = fmaxf(most[r], other_most);
+        rescale(r, new_most);
+        // Both sides now count from the same maximum, so their sums simply add up.
+        sum[r] += __shfl_xor_sync(0xffffffffU, sum[r], offset);
+#pragma unroll
+        for (int i = 0; i < 8; ++i) out[r][i] += __shfl_xor_sync(0xffffffffU, out[r][i], offset);
+      }
+    }
+  }
+};
+
+/// Runs over the split's keys: kUnroll keys of a lane are in flight at a time.
+template <int D, int R, bool kRotate>
+__device__ void attend(State<D, R>& state, const DecodeAttentionTensors& t,
+                       const DecodeAttentionShape& shape, const Split& split) {
+  using S = State<D, R>;
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int part = lane % S::kLanes, group = lane / S::kLanes;
+  const bool works = part < D / 8;
+  const int64_t base = static_cast<int64_t>(split.pair) * shape.capacity * D;
+  const auto* k_cache = static_cast<const __nv_bfloat16*>(t.k_cache) + base;
+  const auto* v_cache = static_cast<const __nv_bfloat16*>(t.v_cache) + base;
+  constexpr int kTile = S::kKeys * S::kUnroll;
+
+  for (int tile = split.begin + warp * kTile; tile < split.end; tile += kWarps * kTile) {
+    uint2 low[S::kUnroll], high[S::kUnroll];
+    uint4 values[S::kUnroll];
+#pragma unroll
+    for (int u = 0; u < S::kUnroll; ++u) {
+      const int key = tile + u * S::kKeys + group;
+      low[u] = high[u] = make_uint2(0, 0);
+      values[u] = make_uint4(0, 0, 0, 0);
+      if (works && key < split.end) {
+        const int64_t at = static_cast<int64_t>(key) * D;
+        low[u] = __ldcg(reinterpret_cast<const uint2*>(k_cache + at + 4 * part));
+        high[u] = __ldcg(reinterpret_cast<const uint2*>(k_cache + at + D / 2 + 4 * part));
+        values[u] = __ldcg(reinterpret_cast<const uint4*>(v_cache + at + 8 * part));
+      }
+    }
+    float scores[S::kUnroll][R];
+#pragma unroll
+    for (int u = 0; u < S::kUnroll; ++u) {
+      const int key = tile + u * S::kKeys + group;
+      float x[4], y[4];
+      unpack4(low[u], x);
+      unpack4(high[u], y);
+      if (kRotate && works && key < split.end) {
+        const int64_t angle = static_cast<int64_t>(key) * D + 4 * part;
+        turn(x, y, t.cos + angle, t.sin + angle);
+      }
+      state.score(x, y, scores[u]);
+      if (t.scores != nullptr && part == 0 && key < split.end) {
+#pragma unroll
+        for (int r = 0; r < R; ++r) {
+          const int head = split.first_head + r;
+          if (head < shape.group) {
+            t.scores[(static_cast<int64_t>(split.pair) * shape.group + head) * shape.capacity +
+                     key] = scores[u][r];
+          }
+        }
+      }
+    }
+    float weights[S::kUnroll][R];
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+      float new_most = state.most[r];
+#pragma unroll
+      for (int u = 0; u < S::kUnroll; ++u) {
+        if (tile + u * S::kKeys + group < split.end) new_most = fmaxf(new_most, scores[u][r]);
+      }
+      state.rescale(r, new_most);
+#pragma unroll
+      for (int u = 0; u < S::kUnroll; ++u) {
+        const bool valid = tile + u * S::kKeys + group < split.end;
+        weights[u][r] = valid ? exp2f(scores[u][r] - new_most) : 0.0f;
+        state.sum[r] += weights[u][r];
+      }
+    }
+#pragma unroll
+    for (int u = 0; u < S::kUnroll; ++u) {
+      const unsigned pairs[4] = {values[u].x, values[u].y, values[u].z, values[u].w};
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float v0 = low_half(pairs[i]), v1 = high_half(pairs[i]);
+#pragma unroll
+        for (int r = 0; r < R; ++r) {
+          state.out[r][2 * i] += weights[u][r] * v0;
+          state.out[r][2 * i + 1] += weights[u][r] * v1;
+        }
+      }
+    }
+  }
+}
+
+/// Merges the warps of a block and writes the split's part: out [D] and (largest score, sum).
+template <int D, int R>
+__device__ void write_partial(State<D, R>& state, const DecodeAttentionTensors& t,
+                              const DecodeAttentionShape& shape, const Split& split) {
+  using S = State<D, R>;
+  __shared__ float most[kWarps][R], sum[kWarps][R], out[kWarps][R][D];
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  state.merge_lanes();
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+    if (lane == 0) {
+      most[warp][r] = state.most[r];
+      sum[warp][r] = state.sum[r];
+    }
+    if (lane < D / 8 && lane < S::kLanes) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) out[warp][r][8 * lane + i] = state.out[r][i];
+    }
+  }
+  __syncthreads();
+  const int d = static_cast<int>(threadIdx.x);
+  const int64_t base = (static_cast<int64_t>(split.pair) * gridDim.y + blockIdx.y) * shape.group;
+  for (int r = 0; r < R && split.first_head + r < shape.group; ++r) {
+    float new_most = most[0][r];
+#pragma unroll
+    for (int w = 1; w < kWarps; ++w) new_most = fmaxf(new_most, most[w][r]);
+    float total = 0.0f, value = 0.0f;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) {
+      const float factor = exp2f(most[w][r] - new_most);
+      total += factor * sum[w][r];
+      if (d < D) value += factor * out[w][r][d];
+    }
+    const int64_t at = base + split.first_head + r;
+    if (d < D) t.partial[at * D + d] = value;
+    if (d == 0) {
+      t.statistics[2 * at] = new_most;
+      t.statistics[2 * at + 1] = total;
+    }
+  }
+}
+
+/// Whether this block is the last of its pair; all that the others wrote is visible then.
+__device__ bool arrived_last(const DecodeAttentionTensors& t, int pair) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const unsigned blocks = gridDim.y * gridDim.z;
+    last = atomicInc(t.arrivals + pair, blocks - 1) == blocks - 1;  // the last sets it to 0 again
+  }
+  __syncthreads();
+  if (last) __threadfence();
+  return last;
+}
+
+template <int D>
+__device__ void combine(const DecodeAttentionTensors& t, const DecodeAttentionShape& shape,
+                        const Split& split) {
+  __shared__ float lse[kMostHeads];  // base-2 logarithm of each head's sum over all keys
+  const int thread = static_cast<int>(threadIdx.x);
+  const int keys = split.slot + 1;
+  const int splits = (keys + shape.keys_per_split - 1) / shape.keys_per_split;
+  const int64_t base = static_cast<int64_t>(split.pair) * gridDim.y * shape.group;
+  if (thread < shape.group) {
+    float most = kLowest;
+    for (int s = 0; s < splits; ++s)
+      most = fmaxf(most, __ldcg(t.statistics + 2 * (base + s * shape.group + thread)));
+    float sum = 0.0f;
+    for (int s = 0; s < splits; ++s) {
+      const float* part = t.statistics + 2 * (base + s * shape.group + thread);
+      sum += __ldcg(part + 1) * exp2f(__ldcg(part) - most);
+    }
+    lse[thread] = most + log2f(sum);
+  }
+  __syncthreads();
+  auto* out =
+      static_cast<__nv_bfloat16*>(t.out) + static_cast<int64_t>(split.pair) * shape.group * D;
+  for (int i = thread; i < shape.group * D; i += kThreads) {
+    const int head = i / D, d = i % D;
+    float value = 0.0f;
+#pragma unroll 4
+    for (int s = 0; s < splits; ++s) {
+      const int64_t at = base + s * shape.group + head;
+      value += __ldcg(t.partial + at * D + d) * exp2f(__ldcg(t.statistics + 2 * at) - lse[head]);
+    }
+    out[i] = __float2bfloat16_rn(value);
+  }
+  if (t.mass == nullptr) return;
+  const float* scores = t.scores + static_cast<int64_t>(split.pair) * shape.group * shape.capacity;
+  float* mass = t.mass + static_cast<int64_t>(split.pair) * shape.capacity;
+  for (int key = thread; key < keys; key += kThreads) {
+    float received = 0.0f;
+    for (int r = 0; r < shape.group; ++r)
+      received += exp2f(__ldcg(scores + static_cast<int64_t>(r) * shape.capacity + key) - lse[r]);
+    mass[key] = key == split.slot ? received : mass[key] + received;
+  }
+}
+
+/// Grid: pairs (first, so that neighbouring blocks read the same rows of the angles), splits, and
+/// chunks of R query heads.
+template <int D, int R, bool kRotate>
+__global__ void __launch_bounds__(kThreads)
+    decode_attention_kernel(DecodeAttentionTensors t, DecodeAttentionShape shape) {
+  Split split;
+  split.pair = static_cast<int>(blockIdx.x);
+  split.first_head = static_cast<int>(blockIdx.z) * R;
+  split.slot = t.cursor[0];
+  split.row = t.cursor[1];
+  split.begin = static_cast<int>(blockIdx.y) * shape.keys_per_split;
+  split.end = min(split.begin + shape.keys_per_split, split.slot + 1);
+  if (split.begin < split.end) {
+    if (split.end == split.slot + 1) append<D>(t, shape, split);
+    State<D, R> state;
+    state.load_queries(t, shape, split, static_cast<int>(threadIdx.x) % 32 % State<D, R>::kLanes);
+    attend<D, R, kRotate>(state, t, shape, split);
+    write_partial(state, t, shape, split);
+  }
+  if (arrived_last(t, split.pair)) combine<D>(t, shape, split);
+}
+
+template <int D, int R>
+void launch_heads(const DecodeAttentionTensors& t, const DecodeAttentionShape& shape,
+                  CUstream_st* stream) {
+  const dim3 grid(
+      static_cast<unsigned>(shape.batch * shape.kv_heads),
+      static_cast<unsigned>((shape.capacity + shape.keys_per_split - 1) / shape.keys_per_split),
+      static_cast<unsigned>((shape.group + R - 1) / R));
+  if (shape.rotate_cache) {
+    decode_attention_kernel<D, R, true><<<grid, kThreads, 0, stream>>>(t, shape);
+  } else {
+    decode_attention_kernel<D, R, false><<<grid, kThreads, 0, stream>>>(t, shape);
+  }
+}
+
+template <int D>
+void launch_width(const DecodeAttentionTensors& t, const DecodeAttentionShape& shape,
+                  CUstream_st* stream) {
+  if (shape.group == 1) {
+    launch_heads<D, 1>(t, shape, stream);
+  } else if (shape.group == 2) {
+    launch_heads<D, 2>(t, shape, stream);
+  } else if (shape.group <= 4) {
+    launch_heads<D, 4>(t, shape, stream);
+  } else {
+    launch_heads<D, 8>(t, shape, stream);
+  }
+}
+
+}  // namespace
+
+void launch_decode_attention(const DecodeAttentionTensors& tensors,
+                             const DecodeAttentionShape& shape, CUstream_st* stream) {
+  if (shape.head_dim == 64) {
+    launch_width<64>(tensors, shape, stream);
+  } else if (shape.head_dim == 96) {
+    launch_width<96>(tensors, shape, stream);
+  } else {
+    launch_width<128>(tensors, shape, stream);
+  }
+}
+
+}  // namespace lococo

@@ -1,0 +1,50 @@
+// The CUDA kernel behind DecodeAttention: raw pointers and a stream, so that the .cu sees no torch
+// header.
+#pragma once
+
+#include <cstdint>
+
+struct CUstream_st;  // cudaStream_t without CUDA's headers
+
+namespace lococo {
+
+struct DecodeAttentionShape {
+  int batch;           ///< B
+  int kv_heads;        ///< G
+  int group;           ///< H / G
+  int capacity;        ///< C
+  int head_dim;        ///< D
+  int keys_per_split;  ///< keys that one thread block reads; ceil(C / this) splits
+  bool rotate_cache;   ///< keys lie in the cache before RoPE
+};
+
+/// Contiguous, multiples of 16 bytes. bfloat16: q and out [B, H, D], k and v [B, G, D], caches
+/// [B, G, C, D]. float32: cos and sin [X, D], mass [B, G, C], scores [B, H, C] (both nullptr: no
+/// mass), partial [B * G, splits, H / G, D], statistics [B * G, splits, H / G, 2].
+struct DecodeAttentionTensors {
+  const void* q;
+  const void* k;
+  const void* v;
+  void* k_cache;
+  void* v_cache;
+  const float* cos;
+  const float* sin;
+  const int* cursor;  ///< int32 [2]: slot of the new token, row of its angles
+  float* mass = nullptr;
+  float* scores = nullptr;
+  float* partial;
+  float* statistics;
+  unsigned* arrivals;  ///< [B * G], zero before the first launch; every launch leaves zeros
+  void* out;
+};
+
+/// Whether there is a kernel for heads of D channels in groups of `group` query heads.
+inline constexpr bool decode_attention_supports(int64_t group, int64_t head_dim) {
+  return group >= 1 && group <= 16 && (head_dim == 64 || head_dim == 96 || head_dim == 128);
+}
+
+/// Results repeat bit for bit: every sum is taken in a fixed order.
+void launch_decode_attention(const DecodeAttentionTensors& tensors,
+                             const DecodeAttentionShape& shape, CUstream_st* stream);
+
+}  // namespace lococo

@@ -1,0 +1,58 @@
+#include "tensor/decode_attention.h"
+
+#include "tensor/attention.h"
+#include "tensor/torch.h"
+#include "tests/support/catch.h"
+#include "tests/support/tensors.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+
+namespace {
+
+constexpr int64_t B = 2, H = 6, G = 2, C = 9, D = 8;
+
+torch::Tensor turned(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin) {
+  const auto halves = x.chunk(2, -1);
+  return x * cos + torch::cat({-halves[1], halves[0]}, -1) * sin;
+}
+
+}  // namespace
+
+TEST_CASE("decode attention is causal attention of the last query", "[tensor]") {
+  const bool rotate_cache = GENERATE(false, true);
+  const auto angle = normal({C, D / 2}, 1).repeat({1, 2});
+  DecodePosition position;
+  position.cos_XD = angle.cos();
+  position.sin_XD = angle.sin();
+  position.rotate_cache = rotate_cache;
+  const auto keys = normal({B, G, C, D}, 2), values = normal({B, G, C, D}, 3);
+  const auto rotated = turned(keys, position.cos_XD, position.sin_XD);
+
+  for (const int64_t slot : {0, 1, 5, 8}) {
+    INFO("slot " << slot);
+    DecodeCache cache = {torch::zeros({B, G, C, D}), torch::zeros({B, G, C, D}),
+                         torch::full({B, G, C}, 2.0)};
+    cache.k_BGCD.narrow(2, 0, slot).copy_((rotate_cache ? keys : rotated).narrow(2, 0, slot));
+    cache.v_BGCD.narrow(2, 0, slot).copy_(values.narrow(2, 0, slot));
+    position.cursor = torch::tensor({slot, slot}, torch::kInt32);
+    const auto q = normal({B, H, D}, 4);
+    DecodeAttention attention(B, H, G, C, D, q);
+    CHECK_FALSE(attention.has_kernel());
+    const auto out =
+        attention.forward(q, keys.select(2, slot), values.select(2, slot), cache, position);
+
+    const auto q_BH1D = turned(q, position.cos_XD[slot], position.sin_XD[slot]).unsqueeze(2);
+    const auto k_BGSD = rotated.narrow(2, 0, slot + 1), v_BGSD = values.narrow(2, 0, slot + 1);
+    const auto want = causal_attention(q_BH1D, k_BGSD, v_BGSD, AttentionBackend::kReference);
+    CHECK_CLOSE(out, want.out_BHLD.squeeze(2));
+    CHECK_CLOSE(cache.k_BGCD.narrow(2, 0, slot + 1),
+                (rotate_cache ? keys : rotated).narrow(2, 0, slot + 1));
+    CHECK_SAME(cache.v_BGCD.select(2, slot), values.select(2, slot));
+    auto mass = column_mass_reference(q_BH1D, k_BGSD);
+    mass.narrow(2, 0, slot).add_(2.0);
+    CHECK_CLOSE(cache.mass_BGC.narrow(2, 0, slot + 1), mass);
+    CHECK_SAME(cache.mass_BGC.narrow(2, slot + 1, C - slot - 1),
+               torch::full({B, G, C - slot - 1}, 2.0));
+  }
+}
