@@ -18,13 +18,24 @@ function(lococo_use_torch target)
   endif()
 endfunction()
 
+# Code for CUDA, as a library of its own that sees no torch header.
+function(lococo_cuda_library name)
+  add_library(${name} STATIC ${ARGN})
+  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/src")
+  target_compile_definitions(${name} PRIVATE LOCOCO_WITH_CUDA=1)
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_link_libraries(${name} PUBLIC lc::cuda)
+endfunction()
+
 # lococo_library(lc_NAME [TORCH] [SOURCES ...] [PLAIN_SOURCES ...] [CUDA_SOURCES ...]
-#                [PUBLIC ...] [PRIVATE ...])
+#                [SM90A_SOURCES ...] [PUBLIC ...] [PRIVATE ...])
 # One static library for a folder of src/. TORCH: its SOURCES see the torch headers; PLAIN_SOURCES
-# do not, and compile faster for it. CUDA_SOURCES are compiled only with CUDA, as a library of
-# their own that sees no torch header.
+# do not, and compile faster for it. CUDA_SOURCES are compiled only with CUDA. SM90A_SOURCES need
+# instructions that only compute capability 9.0 has: they are compiled for it alone, where it is
+# among the architectures, and then SOURCES see LOCOCO_WITH_SM90A.
 function(lococo_library name)
-  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;PLAIN_SOURCES;CUDA_SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" ""
+    "SOURCES;PLAIN_SOURCES;CUDA_SOURCES;SM90A_SOURCES;PUBLIC;PRIVATE" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES} ${ARG_PLAIN_SOURCES})
   target_link_libraries(${name} PUBLIC lc_flags ${ARG_PUBLIC} PRIVATE lc_warnings ${ARG_PRIVATE})
   if(ARG_TORCH)
@@ -33,25 +44,27 @@ function(lococo_library name)
     set_source_files_properties(${ARG_PLAIN_SOURCES} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
   endif()
   if(LC_CUDA_FOUND AND ARG_CUDA_SOURCES)
-    add_library(${name}_cuda STATIC ${ARG_CUDA_SOURCES})
-    target_include_directories(${name}_cuda PRIVATE "${PROJECT_SOURCE_DIR}/src")
-    target_compile_definitions(${name}_cuda PRIVATE LOCOCO_WITH_CUDA=1)
-    set_target_properties(${name}_cuda PROPERTIES POSITION_INDEPENDENT_CODE ON)
-    target_link_libraries(${name}_cuda PUBLIC lc::cuda)
+    lococo_cuda_library(${name}_cuda ${ARG_CUDA_SOURCES})
     target_link_libraries(${name} PUBLIC ${name}_cuda)
+  endif()
+  if(LC_CUDA_FOUND AND ARG_SM90A_SOURCES AND CMAKE_CUDA_ARCHITECTURES MATCHES "(^|;)90")
+    lococo_cuda_library(${name}_sm90a ${ARG_SM90A_SOURCES})
+    set_target_properties(${name}_sm90a PROPERTIES CUDA_ARCHITECTURES 90a-real)
+    target_compile_definitions(${name} PRIVATE LOCOCO_WITH_SM90A=1)
+    target_link_libraries(${name} PUBLIC ${name}_sm90a)
   endif()
 endfunction()
 
-# lococo_tool(name source): one small main in tools/, built into bin/.
+# lococo_tool(name source [NO_TORCH] [LIBS ...]): one small main in tools/, built into bin/.
 # NO_TORCH: it needs only core and data, so it starts at once and runs without LibTorch.
 function(lococo_tool name source)
-  cmake_parse_arguments(ARG "NO_TORCH" "" "" ${ARGN})
+  cmake_parse_arguments(ARG "NO_TORCH" "" "LIBS" ${ARGN})
   add_executable(${name} ${source})
   target_link_libraries(${name} PRIVATE lc_cli lc_warnings)
   if(ARG_NO_TORCH)
     target_link_libraries(${name} PRIVATE lc_data)
   else()
-    target_link_libraries(${name} PRIVATE lc_train)
+    target_link_libraries(${name} PRIVATE lc_train ${ARG_LIBS})
     lococo_use_torch(${name})
   endif()
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)

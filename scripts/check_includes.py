@@ -24,7 +24,8 @@ ALLOWED = {
     "lococo": {"core", "tensor", "lococo"},
     "model": {"core", "tensor", "lococo", "model"},
     "train": {"core", "data", "tensor", "lococo", "model", "train"},
-    "tools": {"core", "data", "tensor", "lococo", "model", "train", "tools"},
+    "bench": {"core", "data", "tensor", "lococo", "model", "train", "bench"},
+    "tools": {"core", "data", "tensor", "lococo", "model", "train", "bench", "tools"},
 }
 
 # library: (pattern of the include, files that may have it)

@@ -1,0 +1,59 @@
+#include "bench/run_benchmark.h"
+
+#include <torch/types.h>
+
+#include <functional>
+
+#include "bench/benchmarks.h"
+#include "bench/device_info.h"
+#include "core/error.h"
+#include "train/communicator.h"
+
+namespace lococo {
+namespace {
+
+struct Benchmark {
+  const char* name;
+  const char* doc;
+  void (*run)(const Config&, torch::Device, Report&);
+};
+
+constexpr Benchmark kBenchmarks[] = {
+    {"train-step", "forward, backward and optimizer step, beside the hardware limit",
+     bench_train_step},
+};
+
+}  // namespace
+
+std::vector<std::string> benchmark_names() {
+  std::vector<std::string> names;
+  for (const Benchmark& benchmark : kBenchmarks) names.emplace_back(benchmark.name);
+  return names;
+}
+
+std::string benchmark_list() {
+  constexpr size_t kColumn = 12;
+  std::string text;
+  for (const Benchmark& benchmark : kBenchmarks) {
+    std::string name = benchmark.name;
+    name.resize(kColumn, ' ');
+    text += "  " + name + benchmark.doc + "\n";
+  }
+  return text;
+}
+
+int run_benchmark(const std::string& name, const Config& config) {
+  for (const Benchmark& benchmark : kBenchmarks) {
+    if (name != benchmark.name) continue;
+    const auto device = pick_device(config.distributed, /*local_rank=*/0);
+    const int64_t threads = set_threads(config.distributed, /*local_size=*/1);
+    Report report(name, config, describe_device(device, threads));
+    benchmark.run(config, device, report);
+    return 0;
+  }
+  std::string names;
+  for (const std::string& known : benchmark_names()) names += (names.empty() ? "" : ", ") + known;
+  throw UserError("\"" + name + "\" is not a benchmark; use one of " + names);
+}
+
+}  // namespace lococo

@@ -1,0 +1,21 @@
+// Runs one benchmark by its name.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+
+namespace lococo {
+
+/// In the order of --help.
+std::vector<std::string> benchmark_names();
+
+/// "train-step  ..." and so on, one line each.
+std::string benchmark_list();
+
+/// Prints what it measures and writes bench.output. Throws UserError for a name that is none of
+/// benchmark_names(), and for a config that the benchmark cannot use. Returns the exit code.
+int run_benchmark(const std::string& name, const Config& config);
+
+}  // namespace lococo
