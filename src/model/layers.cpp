@@ -2,6 +2,9 @@
 
 #include <torch/types.h>
 
+#include "tensor/frozen_mlp.h"
+#include "tensor/swiglu.h"
+
 namespace lococo {
 
 EmbeddingImpl::EmbeddingImpl(int64_t vocab_size, int64_t width) {
@@ -17,10 +20,12 @@ RmsNormImpl::RmsNormImpl(int64_t width, double epsilon) : epsilon_(epsilon) {
 }
 
 torch::Tensor RmsNormImpl::forward(const torch::Tensor& x_BLE) {
-  const auto wide = x_BLE.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  const auto x = x_BLE.to(wide);
-  const auto inverse = torch::rsqrt(x.square().mean(/*dim=*/-1, /*keepdim=*/true) + epsilon_);
-  return (weight.to(wide) * (x * inverse)).to(x_BLE.scalar_type());
+  return rms_norm(x_BLE, weight, epsilon_);
+}
+
+AddNorm RmsNormImpl::add_norm(const DeferredSum& hidden) {
+  if (!hidden.delta_BLE.defined()) return {hidden.residual_BLE, forward(hidden.residual_BLE)};
+  return add_rms_norm(hidden.residual_BLE, hidden.delta_BLE, weight, epsilon_);
 }
 
 MlpImpl::MlpImpl(int64_t width, int64_t ffn_width) {
@@ -29,8 +34,19 @@ MlpImpl::MlpImpl(int64_t width, int64_t ffn_width) {
   down_proj = register_module("down_proj", Linear(ffn_width, width));
 }
 
+bool MlpImpl::is_frozen(torch::ScalarType dtype) const {
+  for (const auto& layer : {gate_proj, up_proj, down_proj}) {
+    if (layer->has_lora() || layer->weight.requires_grad() || layer->weight.scalar_type() != dtype)
+      return false;
+  }
+  return true;
+}
+
 torch::Tensor MlpImpl::forward(const torch::Tensor& x_BLE) {
-  return down_proj->forward(torch::silu(gate_proj->forward(x_BLE)) * up_proj->forward(x_BLE));
+  if (is_frozen(x_BLE.scalar_type()))
+    return frozen_mlp(x_BLE, gate_proj->weight, up_proj->weight, down_proj->weight);
+  const auto gate_and_up = project_all({gate_proj, up_proj}, x_BLE);
+  return down_proj->forward(swiglu(gate_and_up[0], gate_and_up[1]));
 }
 
 }  // namespace lococo

@@ -6,6 +6,7 @@
 
 #include "core/model_shape.h"
 #include "model/linear.h"
+#include "tensor/rms_norm.h"
 
 namespace lococo {
 
@@ -17,11 +18,23 @@ class EmbeddingImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Embedding);
 
+/// A hidden state whose last addition waits: the next norm takes it in its own pass over memory.
+struct DeferredSum {
+  torch::Tensor residual_BLE;
+  torch::Tensor delta_BLE = {};  ///< undefined: nothing to add
+
+  torch::Tensor sum() const {
+    return delta_BLE.defined() ? residual_BLE + delta_BLE : residual_BLE;
+  }
+};
+
 /// arXiv 1910.07467; the mean square is taken in float32, the result has the dtype of x.
 class RmsNormImpl : public torch::nn::Module {
  public:
   RmsNormImpl(int64_t width, double epsilon);
   torch::Tensor forward(const torch::Tensor& x_BLE);
+  /// The sum of `hidden` and its norm.
+  AddNorm add_norm(const DeferredSum& hidden);
   torch::Tensor weight;  ///< [E]
 
  private:
@@ -37,6 +50,10 @@ class MlpImpl : public torch::nn::Module {
   Linear gate_proj{nullptr};
   Linear up_proj{nullptr};
   Linear down_proj{nullptr};
+
+ private:
+  /// No weight is trained, beside it neither, and all have the dtype given.
+  bool is_frozen(torch::ScalarType dtype) const;
 };
 TORCH_MODULE(Mlp);
 

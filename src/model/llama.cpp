@@ -33,11 +33,12 @@ DecoderLayerImpl::DecoderLayerImpl(const ModelShape& shape, const CacheConfig& c
   mlp = register_module("mlp", Mlp(shape.hidden_size, shape.intermediate_size));
 }
 
-torch::Tensor DecoderLayerImpl::forward(const torch::Tensor& hidden_BLE,
-                                        const AttentionInput& input, CacheState* state) {
-  const auto attended_BLE =
-      hidden_BLE + self_attn->forward(input_layernorm->forward(hidden_BLE), input, state);
-  return attended_BLE + mlp->forward(post_attention_layernorm->forward(attended_BLE));
+DeferredSum DecoderLayerImpl::forward(const DeferredSum& hidden, const AttentionInput& input,
+                                      CacheState* state) {
+  const auto entered = input_layernorm->add_norm(hidden);
+  const auto attended = post_attention_layernorm->add_norm(
+      {entered.sum, self_attn->forward(entered.normed, input, state)});
+  return {attended.sum, mlp->forward(attended.normed)};
 }
 
 LlamaBodyImpl::LlamaBodyImpl(const ModelShape& shape, const CacheConfig& cache,
@@ -102,21 +103,21 @@ void LlamaImpl::add_lora(int64_t rank, double alpha, const std::vector<std::stri
 
 torch::Tensor LlamaImpl::run_layers(const torch::Tensor& tokens_BL, const AttentionInput& input,
                                     std::vector<CacheState>* caches, bool checkpoint_layers) {
-  auto hidden_BLE = model->embed_tokens->forward(tokens_BL).to(compute_dtype_);
+  DeferredSum hidden = {model->embed_tokens->forward(tokens_BL).to(compute_dtype_)};
   for (size_t n = 0; n < model->layers.size(); ++n) {
     auto& layer = model->layers[n];
     CacheState* state = caches == nullptr ? nullptr : &(*caches)[n];
     if (checkpoint_layers && torch::GradMode::is_enabled()) {
-      hidden_BLE = activation_checkpoint(
-          [layer, input](const torch::Tensor& x) mutable {
-            return layer->forward(x, input, nullptr);
+      hidden = {activation_checkpoint(
+          [layer, input](const torch::Tensor& x_BLE) mutable {
+            return layer->forward({x_BLE}, input, nullptr).sum();
           },
-          hidden_BLE, trainable_parameters(*layer));
+          hidden.sum(), trainable_parameters(*layer))};
     } else {
-      hidden_BLE = layer->forward(hidden_BLE, input, state);
+      hidden = layer->forward(hidden, input, state);
     }
   }
-  return model->norm->forward(hidden_BLE);
+  return model->norm->add_norm(hidden).normed;
 }
 
 torch::Tensor LlamaImpl::forward(const torch::Tensor& tokens_BL, bool checkpoint_layers) {

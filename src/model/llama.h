@@ -26,10 +26,9 @@ class DecoderLayerImpl : public torch::nn::Module {
   DecoderLayerImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend,
                    uint64_t init_seed);
 
-  /// hidden_BLE -> hidden_BLE. `state` is this layer's cache, replaced by the one after the block;
-  /// nullptr: none.
-  torch::Tensor forward(const torch::Tensor& hidden_BLE, const AttentionInput& input,
-                        CacheState* state);
+  /// The feed-forward's output is not added yet: the next layer's norm does that. `state` is this
+  /// layer's cache, replaced by the one after the block; nullptr: none.
+  DeferredSum forward(const DeferredSum& hidden, const AttentionInput& input, CacheState* state);
 
   RmsNorm input_layernorm{nullptr};
   SelfAttention self_attn{nullptr};

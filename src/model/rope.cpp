@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "tensor/shape.h"
+#include "tensor/rotary.h"
 
 namespace lococo {
 namespace {
@@ -107,13 +107,7 @@ RopeTable Rope::table(int64_t begin, int64_t end, torch::Device device) const {
 }
 
 torch::Tensor apply_rope(const torch::Tensor& x_BHLD, const RopeTable& table) {
-  const int64_t L = x_BHLD.size(2), D = x_BHLD.size(3);
-  CHECK_SHAPE(table.cos_LD, L, D);
-  const auto wide = x_BHLD.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  const auto x = x_BHLD.to(wide);
-  const auto halves = x.chunk(2, /*dim=*/-1);
-  const auto turned = torch::cat({-halves[1], halves[0]}, /*dim=*/-1);
-  return (x * table.cos_LD + turned * table.sin_LD).to(x_BHLD.scalar_type());
+  return rotary(x_BHLD, table.cos_LD, table.sin_LD);
 }
 
 }  // namespace lococo

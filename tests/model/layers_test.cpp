@@ -1,5 +1,7 @@
 #include "model/layers.h"
 
+#include <utility>
+
 #include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
@@ -69,4 +71,50 @@ TEST_CASE("the feed-forward is down(silu(gate x) * up x)", "[model]") {
   mlp->down_proj->weight.copy_(3 * torch::eye(2));
   const auto x = torch::tensor({{1.0F, -2.0F}});
   CHECK_CLOSE(mlp->forward(x), 6 * x.square() * torch::sigmoid(x));
+}
+
+TEST_CASE(
+    "a frozen feed-forward gives what a trained one gives, and the same gradient to its input",
+    "[model]") {
+  Mlp mlp(6, 10);
+  {
+    const torch::NoGradGuard no_grad;
+    uint64_t seed = 1;
+    for (auto& weight : mlp->parameters()) weight.copy_(normal(weight.sizes(), seed++));
+  }
+  const auto x = normal({2, 3, 6}, 9).requires_grad_(true);
+  auto run = [&] {
+    const auto out = mlp->forward(x);
+    return std::pair{out, torch::autograd::grad({weighted_sum(out)}, {x})[0]};
+  };
+  const auto [trained, trained_gradient] = run();
+  for (auto& weight : mlp->parameters()) weight.requires_grad_(false);
+  const auto [frozen, frozen_gradient] = run();
+  CHECK_CLOSE(frozen, trained);
+  CHECK_CLOSE(frozen_gradient, trained_gradient, /*factor=*/10.0);
+}
+
+TEST_CASE("LoRA beside a frozen feed-forward is trained", "[model]") {
+  Mlp mlp(6, 10);
+  {
+    const torch::NoGradGuard no_grad;
+    uint64_t seed = 1;
+    for (auto& weight : mlp->parameters()) weight.copy_(normal(weight.sizes(), seed++));
+  }
+  for (auto& weight : mlp->parameters()) weight.requires_grad_(false);
+  mlp->down_proj->add_lora(2, 4.0, /*seed=*/5);
+  mlp->forward(normal({2, 3, 6}, 9)).sum().backward();
+  CHECK(mlp->down_proj->lora_B->weight.grad().abs().max().item<double>() > 0.0);
+}
+
+TEST_CASE("a norm adds what waits and hands the sum on", "[model]") {
+  RmsNorm norm(8, 1e-5);
+  const auto residual = normal({2, 3, 8}, 1), delta = normal({2, 3, 8}, 2);
+  const auto plain = norm->add_norm({residual});
+  CHECK_SAME(plain.sum, residual);
+  CHECK_SAME(plain.normed, norm->forward(residual));
+  const auto added = norm->add_norm({residual, delta});
+  CHECK_SAME(added.sum, residual + delta);
+  CHECK_SAME(added.normed, norm->forward(residual + delta));
+  CHECK_SAME(added.sum, (DeferredSum{residual, delta}.sum()));
 }
