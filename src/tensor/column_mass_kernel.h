@@ -8,22 +8,27 @@ struct CUstream_st;  // cudaStream_t without CUDA's headers
 
 namespace lococo {
 
-struct ColumnMassShape {
-  int64_t batches;  ///< B * G
-  int64_t rows;     ///< R = (H / G) * L, row r is query r % L
-  int64_t queries;  ///< L
-  int64_t keys;     ///< S
-  float scale;      ///< multiplies the scores before the exponential
+/// q [B, H, L, D] and k [B, G, S, D] are bfloat16 with a last stride of 1; their pointers are
+/// 16-byte aligned and their other strides (in elements) multiples of 8. The rest is contiguous
+/// float32.
+struct ColumnMassArguments {
+  const void* q;
+  const void* k;
+  const float* lse;    ///< [B, H, L]
+  const float* prior;  ///< [B, G, M], may be null when M is 0
+  float* mass;         ///< [B, G, S]
+  int64_t q_strides[3];
+  int64_t k_strides[3];
+  int32_t B, H, G, L, S, D, M;
+  float scale;  ///< multiplies the scores before the exponential
 };
 
-/// Rows whose sum one thread takes; the caller adds the partial sums (a fixed order, so that
-/// results repeat).
-inline constexpr int64_t kColumnMassRows = 64;
+/// Whether launch_column_mass() takes this head dimension: multiples of 16 up to 128.
+constexpr bool column_mass_takes(int64_t D) { return D > 0 && D <= 128 && D % 16 == 0; }
 
-/// partial[b, c, s] = sum over rows r of chunk c that may see key s of exp(scale * scores[b, r, s]
-/// - lse[b, r]). scores float32 [batches, rows, keys], lse float32 [batches, rows], partial float32
-/// [batches, ceil(rows / 64), keys].
-void launch_column_mass(const float* scores, const float* lse, float* partial,
-                        const ColumnMassShape& shape, CUstream_st* stream);
+/// mass[b, g, s] = sum over the heads h of group g and the queries l that see key s of
+/// exp(scale * <q[b, h, l], k[b, g, s]> - lse[b, h, l]), plus prior[b, g, s] where s < M. Scores
+/// live in registers alone, and every sum has a fixed order.
+void launch_column_mass(const ColumnMassArguments& arguments, CUstream_st* stream);
 
 }  // namespace lococo

@@ -1,4 +1,4 @@
-// The GPU's attention and column mass against the reference.
+// The GPU's attention against the reference.
 #include <torch/cuda.h>
 
 #include "tensor/attention.h"
@@ -97,33 +97,6 @@ TEST_CASE("attention takes strided inputs, as the projections deliver them", "[g
       causal_attention(strided(x.q_BHLD), strided(x.k_BGSD), strided(x.v_BGSD), backend);
   CHECK_CLOSE(got.out_BHLD, want.out_BHLD);
   CHECK_CLOSE(got.lse_BHL, want.lse_BHL);
-}
-
-TEST_CASE("the column mass kernel agrees with materialised probabilities", "[gpu]") {
-  require_cuda();
-  for (const auto dtype : {torch::kBFloat16, torch::kFloat32}) {
-    for (const auto& s : shapes()) {
-      INFO(dtype << " " << text(s));
-      const Qkv x(s, dtype);
-      const auto lse =
-          causal_attention(x.q_BHLD, x.k_BGSD, x.v_BGSD, AttentionBackend::kReference).lse_BHL;
-      const auto mass = column_mass(x.q_BHLD, x.k_BGSD, lse);
-      CHECK(mass.scalar_type() == torch::kFloat32);
-      CHECK_FALSE(mass.requires_grad());
-      // Up to thousands of float32 terms in another order.
-      CHECK_CLOSE(mass, column_mass_reference(x.q_BHLD, x.k_BGSD), /*factor=*/10.0);
-      const auto total = torch::full({s.B, s.G}, static_cast<double>(s.L * s.H / s.G));
-      CHECK_CLOSE(mass.sum(-1), total, /*factor=*/10.0);
-    }
-  }
-}
-
-TEST_CASE("column mass gives the same bits every time", "[gpu]") {
-  require_cuda();
-  const Qkv x({2, 8, 2, 128, 300, 64}, torch::kBFloat16);
-  const auto lse = causal_attention(x.q_BHLD, x.k_BGSD, x.v_BGSD, AttentionBackend::kFlash).lse_BHL;
-  const auto first = column_mass(x.q_BHLD, x.k_BGSD, lse);
-  for (int i = 0; i < 5; ++i) CHECK_SAME(column_mass(x.q_BHLD, x.k_BGSD, lse), first);
 }
 
 TEST_CASE("products of half precision inputs keep their float32 sums on a GPU", "[gpu]") {

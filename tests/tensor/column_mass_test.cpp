@@ -65,3 +65,11 @@ TEST_CASE("column mass carries no gradient and takes strided inputs", "[tensor]"
   CHECK_CLOSE(got, want);
   CHECK_FALSE(got.requires_grad());
 }
+
+TEST_CASE("column mass adds what the first keys received before", "[tensor]") {
+  const auto x = random_case({2, 4, 2, 5, 9, 8}, torch::kFloat32);
+  const auto prior = normal({2, 2, 4}, 3);
+  auto want = column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL);
+  want.narrow(/*dim=*/2, 0, 4) += prior;
+  CHECK_SAME(column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL, prior), want);
+}
