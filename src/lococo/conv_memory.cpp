@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "lococo/compression.h"
 #include "lococo/selection.h"
 #include "tensor/shape.h"
 
@@ -63,6 +64,10 @@ CacheState ConvMemory::compress(const CacheState& cache) {
   const int64_t R = config_.mixed_slots();
   TORCH_CHECK(cache.size() > config_.slots, "S=", cache.size(), " must exceed the ", config_.slots,
               " slots");
+  if (use_fused_compression(cache, config_)) {
+    if (R == 0) return keep_slots_fused(cache, config_);
+    return mix_slots_fused(cache, config_, convs_[0]->weight, convs_[0]->bias, normalizer);
+  }
   const auto selection =
       select_slots(cache.mass_BGS, config_.kept_slots(), config_.sinks, config_.local);
   const CacheState kept = {gather_slots(cache.k_BGSD, selection.kept_BGM),

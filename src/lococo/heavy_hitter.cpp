@@ -1,5 +1,6 @@
 #include "lococo/heavy_hitter.h"
 
+#include "lococo/compression.h"
 #include "lococo/selection.h"
 
 namespace lococo {
@@ -9,6 +10,7 @@ HeavyHitterPolicy::HeavyHitterPolicy(const CacheConfig& config) : config_(config
 CacheState HeavyHitterPolicy::compress(const CacheState& cache) {
   TORCH_CHECK(cache.size() > config_.slots, "S=", cache.size(), " must exceed the ", config_.slots,
               " slots");
+  if (use_fused_compression(cache, config_)) return keep_slots_fused(cache, config_);
   const auto kept_BGM =
       select_slots(cache.mass_BGS, config_.slots, config_.sinks, config_.local).kept_BGM;
   return {gather_slots(cache.k_BGSD, kept_BGM), gather_slots(cache.v_BGSD, kept_BGM),

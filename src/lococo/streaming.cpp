@@ -1,18 +1,19 @@
 #include "lococo/streaming.h"
 
+#include "lococo/compression.h"
+
 namespace lococo {
 
-StreamingPolicy::StreamingPolicy(const CacheConfig& config)
-    : slots_(config.slots), sinks_(config.sinks) {}
+StreamingPolicy::StreamingPolicy(const CacheConfig& config) : config_(config) {}
 
 CacheState StreamingPolicy::compress(const CacheState& cache) {
-  const int64_t S = cache.size();
-  TORCH_CHECK(S > slots_, "S=", S, " must exceed the ", slots_, " slots");
-  const int64_t newest = slots_ - sinks_;
+  const int64_t S = cache.size(), sinks = config_.sinks, newest = config_.slots - sinks;
+  TORCH_CHECK(S > config_.slots, "S=", S, " must exceed the ", config_.slots, " slots");
+  if (use_fused_compression(cache, config_)) return keep_slots_fused(cache, config_);
   auto keep = [&](const torch::Tensor& x_BGSD) {
     const auto recent = x_BGSD.narrow(/*dim=*/2, S - newest, newest);
-    return sinks_ == 0 ? recent.contiguous()
-                       : torch::cat({x_BGSD.narrow(/*dim=*/2, 0, sinks_), recent}, /*dim=*/2);
+    return sinks == 0 ? recent.contiguous()
+                      : torch::cat({x_BGSD.narrow(/*dim=*/2, 0, sinks), recent}, /*dim=*/2);
   };
   return {keep(cache.k_BGSD), keep(cache.v_BGSD), torch::Tensor()};
 }

@@ -14,8 +14,7 @@ class StreamingPolicy : public CachePolicy {
   CacheState compress(const CacheState& cache) override;
 
  private:
-  int64_t slots_;
-  int64_t sinks_;
+  CacheConfig config_;
 };
 
 }  // namespace lococo

@@ -1,0 +1,201 @@
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include "lococo/compress_kernel.h"
+
+namespace lococo {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWidth = 8;  // channels that a thread moves at once: 16 bytes
+
+struct alignas(16) Vector {
+  __nv_bfloat162 pairs[kWidth / 2];
+};
+
+__device__ Vector zeros() {
+  Vector vector;
+#pragma unroll
+  for (auto& pair : vector.pairs) pair = __float2bfloat162_rn(0.0f);
+  return vector;
+}
+
+template <typename Bits>
+__device__ Bits* slot_at(const SlotView<Bits>& view, int64_t row, int64_t heads, int64_t slot) {
+  return view.data + row / heads * view.batch_stride + row % heads * view.head_stride +
+         slot * view.slot_stride;
+}
+
+__device__ Vector load(const uint16_t* from) { return *reinterpret_cast<const Vector*>(from); }
+
+__device__ void store(uint16_t* to, const Vector& vector) {
+  *reinterpret_cast<Vector*>(to) = vector;
+}
+
+/// Where a thread is in [list entries, 2 D channels]: keys first, then values.
+struct Place {
+  __device__ Place(const CompressShape& shape, int index) {
+    const int vectors = 2 * shape.channels / kWidth;
+    entry = index / vectors;
+    channel = index % vectors * kWidth;
+    is_key = channel < shape.channels;
+    own_channel = is_key ? channel : channel - shape.channels;
+  }
+  int entry;
+  int channel;      ///< of the 2 D
+  int own_channel;  ///< of the D of keys or values
+  bool is_key;
+};
+
+__device__ Vector load_or_zeros(const SlotView<const uint16_t>& view, int64_t row, int64_t heads,
+                                int slot, const Place& place) {
+  if (view.data == nullptr) return zeros();
+  return load(slot_at(view, row, heads, slot) + place.own_channel);
+}
+
+__device__ int thread_index() {
+  return static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x);
+}
+
+dim3 grid_of(const CompressShape& shape, int64_t entries) {
+  const int64_t vectors = entries * 2 * shape.channels / kWidth;
+  return dim3(static_cast<unsigned>(shape.rows),
+              static_cast<unsigned>((vectors + kThreads - 1) / kThreads));
+}
+
+__global__ void __launch_bounds__(kThreads)
+    gather_rest_kernel(SlotView<const uint16_t> k, SlotView<const uint16_t> v, const int32_t* rest,
+                       uint16_t* x, CompressShape shape, int rest_slots) {
+  const int64_t row = blockIdx.x;
+  const Place place(shape, thread_index());
+  if (place.entry >= rest_slots) return;
+  const int64_t to = row * rest_slots + place.entry;
+  const uint16_t* from = place.is_key ? slot_at(k, row, shape.heads, rest[to])
+                                      : slot_at(v, row, shape.heads, rest[to]);
+  store(x + to * 2 * shape.channels + place.channel, load(from + place.own_channel));
+}
+
+/// (1 - a) * residual + a * mixture.
+__device__ Vector mix(const Vector& residual, const Vector& mixture, float a) {
+  Vector mixed;
+#pragma unroll
+  for (int i = 0; i < kWidth / 2; ++i) {
+    const float2 from = __bfloat1622float2(residual.pairs[i]);
+    const float2 of = __bfloat1622float2(mixture.pairs[i]);
+    mixed.pairs[i] =
+        __floats2bfloat162_rn((1.0f - a) * from.x + a * of.x, (1.0f - a) * from.y + a * of.y);
+  }
+  return mixed;
+}
+
+__device__ void write_mass(const WriteSlots& slots, const CompressShape& shape, int64_t row,
+                           int entry, int source, int target) {
+  const int64_t batch = row / shape.heads, head = row % shape.heads;
+  const int kept = shape.result - shape.mixed;
+  float mass =
+      slots.mass.data[batch * slots.mass.batch_stride + head * slots.mass.head_stride + source];
+  if (entry >= kept) {
+    const float a = *slots.normalizer;
+    mass = (1.0f - a) * mass + a * slots.mixed_mass[row * shape.mixed + entry - kept];
+  }
+  slots.mass_out
+      .data[batch * slots.mass_out.batch_stride + head * slots.mass_out.head_stride + target] =
+      mass;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    write_slots_kernel(WriteSlots slots, CompressShape shape) {
+  const int64_t row = blockIdx.x;
+  const Place place(shape, thread_index());
+  if (place.entry >= shape.result) return;
+  const int newest = place.entry < shape.sinks ? 0 : shape.slots - shape.result;
+  const int64_t list = row * shape.result + place.entry;
+  const int source = slots.source != nullptr ? slots.source[list] : place.entry + newest;
+  const int target = slots.target != nullptr ? slots.target[list] : place.entry;
+
+  const uint16_t* from = place.is_key ? slot_at(slots.k, row, shape.heads, source)
+                                      : slot_at(slots.v, row, shape.heads, source);
+  Vector value = load(from + place.own_channel);
+  const int mixed = place.entry - (shape.result - shape.mixed);
+  if (mixed >= 0) {
+    const int64_t mixture = (row * shape.mixed + mixed) * 2 * shape.channels + place.channel;
+    value = mix(value, load(slots.mixture + mixture), *slots.normalizer);
+  }
+  uint16_t* to = place.is_key ? slot_at(slots.k_out, row, shape.heads, target)
+                              : slot_at(slots.v_out, row, shape.heads, target);
+  store(to + place.own_channel, value);
+  if (place.channel == 0 && slots.mass_out.data != nullptr)
+    write_mass(slots, shape, row, place.entry, source, target);
+}
+
+/// The sum of `value` over the thread block, in a fixed order; valid in thread 0.
+__device__ float block_sum(float value) {
+  __shared__ float totals[kThreads / 32];
+#pragma unroll
+  for (int distance = 16; distance > 0; distance /= 2)
+    value += __shfl_xor_sync(0xffffffffU, value, distance);
+  if (threadIdx.x % 32 == 0) totals[threadIdx.x / 32] = value;
+  __syncthreads();
+  float sum = 0.0f;
+#pragma unroll
+  for (int warp = 0; warp < kThreads / 32; ++warp) sum += totals[warp];
+  return sum;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    mixture_gradient_kernel(MixtureGradient gradient, CompressShape shape, int rest_slots) {
+  const int64_t row = blockIdx.x;
+  const Place place(shape, thread_index());
+  float sum = 0.0f;
+  if (place.entry < shape.mixed) {
+    const int64_t mixed = row * shape.mixed + place.entry;
+    const int64_t at = mixed * 2 * shape.channels + place.channel;
+    const int target =
+        gradient.target[row * shape.result + shape.result - shape.mixed + place.entry];
+    const Vector d = place.is_key ? load_or_zeros(gradient.dk, row, shape.heads, target, place)
+                                  : load_or_zeros(gradient.dv, row, shape.heads, target, place);
+    const Vector mixture = load(gradient.mixture + at);
+    const int64_t residual_row = row * rest_slots + gradient.residual[mixed];
+    const Vector residual = load(gradient.x + residual_row * 2 * shape.channels + place.channel);
+    const float a = *gradient.normalizer;
+    Vector scaled;
+#pragma unroll
+    for (int i = 0; i < kWidth / 2; ++i) {
+      const float2 slope = __bfloat1622float2(d.pairs[i]);
+      const float2 of = __bfloat1622float2(mixture.pairs[i]);
+      const float2 from = __bfloat1622float2(residual.pairs[i]);
+      scaled.pairs[i] = __floats2bfloat162_rn(a * slope.x, a * slope.y);
+      sum += slope.x * (of.x - from.x) + slope.y * (of.y - from.y);
+    }
+    store(gradient.d_mixture + at, scaled);
+  }
+  if (gradient.partial == nullptr) return;  // for all threads alike
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) gradient.partial[row * gridDim.y + blockIdx.y] = sum;
+}
+
+}  // namespace
+
+void launch_gather_rest(const SlotView<const uint16_t>& k, const SlotView<const uint16_t>& v,
+                        const int32_t* rest, uint16_t* x, const CompressShape& shape,
+                        CUstream_st* stream) {
+  gather_rest_kernel<<<grid_of(shape, shape.rest()), kThreads, 0, stream>>>(k, v, rest, x, shape,
+                                                                            shape.rest());
+}
+
+void launch_write_slots(const WriteSlots& slots, const CompressShape& shape, CUstream_st* stream) {
+  write_slots_kernel<<<grid_of(shape, shape.result), kThreads, 0, stream>>>(slots, shape);
+}
+
+int64_t mixture_gradient_blocks(const CompressShape& shape) {
+  const dim3 grid = grid_of(shape, shape.mixed);
+  return static_cast<int64_t>(grid.x) * grid.y;
+}
+
+void launch_mixture_gradient(const MixtureGradient& gradient, const CompressShape& shape,
+                             CUstream_st* stream) {
+  mixture_gradient_kernel<<<grid_of(shape, shape.mixed), kThreads, 0, stream>>>(gradient, shape,
+                                                                                shape.rest());
+}
+
+}  // namespace lococo

@@ -1,0 +1,44 @@
+// Compression of a cache in a few launches of the project's own CUDA kernels, instead of the some
+// sixty of the tensor operations in conv_memory.cpp, heavy_hitter.cpp and streaming.cpp, which stay
+// as the reference.
+#pragma once
+
+#include <torch/types.h>
+
+#include "core/config.h"
+#include "lococo/cache_state.h"
+
+namespace lococo {
+
+/// The one place that chooses between the kernels and the reference. The kernels take bfloat16
+/// caches on a CUDA device with D a multiple of 8, any strides that keep 16-byte loads aligned and
+/// the channels of a slot together, at most 8192 slots where masses are ranked, and for LoCoCo one
+/// convolution and a multiple of 8 mixed slots.
+bool use_fused_compression(const CacheState& cache, const CacheConfig& config);
+
+/// Which slots stay and where they go: int32, X = B * G rows.
+struct SlotPlan {
+  torch::Tensor rest_XS;      ///< slots that are not kept, ascending
+  torch::Tensor residual_XR;  ///< places in rest_XS of its R heaviest, ascending
+  /// Slot of each kept token, ascending, then that of each mixed slot's residual, ascending.
+  torch::Tensor source_XM;
+  torch::Tensor target_XM;  ///< slot of the compressed cache that each of these goes to
+};
+
+/// The choice of select_slots and the order of ConvMemory::compress in one launch, without a host
+/// synchronisation. mass_BGS: float32 on a CUDA device, neighbouring slots, at most 8192. Of equal
+/// masses the lower slot wins.
+SlotPlan plan_slots(const torch::Tensor& mass_BGS, const CacheConfig& config);
+
+/// Streaming, h2o, and LoCoCo that mixes nothing: `config.slots` tokens unchanged. Carries no
+/// gradient. Requires use_fused_compression.
+CacheState keep_slots_fused(const CacheState& cache, const CacheConfig& config);
+
+/// ConvMemory::compress with one convolution (weight_RCK, bias_R, C = 2 D) and normalizer [1].
+/// Differentiable in these three; the masses carry no gradient. Softmax and mixture keep float32
+/// inside and are rounded once. Repeats bit for bit. Requires use_fused_compression, R > 0.
+CacheState mix_slots_fused(const CacheState& cache, const CacheConfig& config,
+                           const torch::Tensor& weight_RCK, const torch::Tensor& bias_R,
+                           const torch::Tensor& normalizer);
+
+}  // namespace lococo

@@ -1,0 +1,72 @@
+#include "lococo/slot_views.h"
+
+#ifdef LOCOCO_WITH_CUDA
+
+#include <c10/cuda/CUDAStream.h>
+
+namespace lococo {
+namespace {
+
+constexpr int64_t kVectorBytes = 16;
+
+/// A stride that is never used is 0, whatever the tensor says.
+int64_t stride_of(const torch::Tensor& x, int64_t dim) {
+  return x.size(dim) == 1 ? 0 : x.stride(dim);
+}
+
+}  // namespace
+
+bool is_vectorised(const torch::Tensor& x_BGSD) {
+  const int64_t vector = kVectorBytes / x_BGSD.element_size();
+  const auto address = reinterpret_cast<uintptr_t>(x_BGSD.const_data_ptr());
+  return x_BGSD.stride(3) == 1 && x_BGSD.size(3) % vector == 0 &&
+         stride_of(x_BGSD, 0) % vector == 0 && stride_of(x_BGSD, 1) % vector == 0 &&
+         stride_of(x_BGSD, 2) % vector == 0 && address % kVectorBytes == 0;
+}
+
+const uint16_t* bits_of(const torch::Tensor& x) {
+  return reinterpret_cast<const uint16_t*>(x.const_data_ptr<at::BFloat16>());
+}
+
+uint16_t* mutable_bits_of(const torch::Tensor& x) {
+  return reinterpret_cast<uint16_t*>(x.mutable_data_ptr<at::BFloat16>());
+}
+
+SlotView<const uint16_t> view_of(const torch::Tensor& x_BGSD) {
+  if (!x_BGSD.defined()) return {nullptr, 0, 0, 0};
+  return {bits_of(x_BGSD), stride_of(x_BGSD, 0), stride_of(x_BGSD, 1), stride_of(x_BGSD, 2)};
+}
+
+SlotView<uint16_t> mutable_view_of(const torch::Tensor& x_BGSD) {
+  return {mutable_bits_of(x_BGSD), stride_of(x_BGSD, 0), stride_of(x_BGSD, 1),
+          stride_of(x_BGSD, 2)};
+}
+
+MassView<const float> mass_view_of(const torch::Tensor& mass_BGS) {
+  if (!mass_BGS.defined()) return {nullptr, 0, 0};
+  return {mass_BGS.const_data_ptr<float>(), stride_of(mass_BGS, 0), stride_of(mass_BGS, 1)};
+}
+
+MassView<float> mutable_mass_view_of(const torch::Tensor& mass_BGS) {
+  if (!mass_BGS.defined()) return {nullptr, 0, 0};
+  return {mass_BGS.mutable_data_ptr<float>(), stride_of(mass_BGS, 0), stride_of(mass_BGS, 1)};
+}
+
+CompressShape compress_shape(const CacheState& cache, const CacheConfig& config) {
+  const auto& k = cache.k_BGSD;
+  CompressShape shape{};
+  shape.rows = k.size(0) * k.size(1);
+  shape.heads = k.size(1);
+  shape.slots = static_cast<int>(k.size(2));
+  shape.result = static_cast<int>(config.slots);
+  shape.mixed = static_cast<int>(config.mixed_slots());
+  shape.sinks = static_cast<int>(config.sinks);
+  shape.channels = static_cast<int>(k.size(3));
+  return shape;
+}
+
+CUstream_st* current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
+
+}  // namespace lococo
+
+#endif  // LOCOCO_WITH_CUDA

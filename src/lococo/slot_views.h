@@ -1,0 +1,31 @@
+// Tensors as the kernels of compress_kernel.h see them. For the files that launch these; only where
+// there is CUDA.
+#pragma once
+
+#include <torch/types.h>
+
+#include "core/config.h"
+#include "lococo/cache_state.h"
+#include "lococo/compress_kernel.h"
+
+namespace lococo {
+
+/// Whether x_BGSD has neighbouring channels that can be read 16 bytes at a time.
+bool is_vectorised(const torch::Tensor& x_BGSD);
+
+/// A bfloat16 tensor's memory.
+const uint16_t* bits_of(const torch::Tensor& x);
+uint16_t* mutable_bits_of(const torch::Tensor& x);
+
+/// An undefined tensor gives null data. Others must be bfloat16 and vectorised, or float32.
+SlotView<const uint16_t> view_of(const torch::Tensor& x_BGSD);
+SlotView<uint16_t> mutable_view_of(const torch::Tensor& x_BGSD);
+MassView<const float> mass_view_of(const torch::Tensor& mass_BGS);
+MassView<float> mutable_mass_view_of(const torch::Tensor& mass_BGS);
+
+/// The sizes of compressing `cache` as `config` says.
+CompressShape compress_shape(const CacheState& cache, const CacheConfig& config);
+
+CUstream_st* current_stream();
+
+}  // namespace lococo
