@@ -1,0 +1,116 @@
+#include "model/generation.h"
+
+#include "tensor/torch.h"
+#include "tests/support/catch.h"
+#include "tests/support/policies.h"
+#include "tests/support/tensors.h"
+#include "tests/support/tiny_llama.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+
+namespace {
+
+constexpr int64_t kPrompt = 13;
+
+DecoderOptions batch_of(int64_t batch) {
+  DecoderOptions options;
+  options.batch = batch;
+  options.decode_buffer = 4;
+  return options;
+}
+
+GenerationOptions tokens(int64_t count) {
+  GenerationOptions options;
+  options.max_new_tokens = count;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("greedy generation takes the most probable token, the same every time", "[model]") {
+  for (const auto& policy_case : all_policies()) {
+    INFO(policy_case.name);
+    auto model = tiny_llama(3, policy_case.cache);
+    Decoder decoder(model, batch_of(2));
+    const auto prompt = random_tokens(2, kPrompt, 1);
+    const auto made = generate(decoder, prompt, tokens(24));
+    CHECK(made.sizes() == at::IntArrayRef({2, 24}));
+    CHECK_SAME(generate(decoder, prompt, tokens(24)), made);
+    auto logits = decoder.prefill(prompt);
+    for (int64_t t = 0; t < 24; ++t) {
+      CHECK_SAME(logits.argmax(-1), made.select(1, t));
+      logits = decoder.step(made.select(1, t));
+    }
+  }
+}
+
+TEST_CASE("a row that has ended stays ended and the others go on", "[model]") {
+  auto model = tiny_llama(3, tiny_cache());
+  Decoder decoder(model, batch_of(3));
+  const auto prompt = random_tokens(3, kPrompt, 1);
+  auto options = tokens(40);
+  options.sampling.temperature = 2.0;
+  options.check_every = 5;
+  const auto endless = generate(decoder, prompt, options);
+  options.end_token = endless[1][6].item<int64_t>();
+  const auto made = generate(decoder, prompt, options);
+  CHECK(made.size(1) <= 40);
+  for (int64_t row = 0; row < 3; ++row) {
+    bool ended = false;
+    for (int64_t t = 0; t < made.size(1); ++t) {
+      const auto token = made[row][t].item<int64_t>();
+      if (ended) {
+        CHECK(token == options.end_token);
+      } else {
+        CHECK(token == endless[row][t].item<int64_t>());
+      }
+      ended = ended || token == options.end_token;
+    }
+  }
+  CHECK(made[1][6].item<int64_t>() == options.end_token);
+}
+
+TEST_CASE("generation stops soon after every row has ended", "[model]") {
+  auto model = tiny_llama(3, tiny_cache());
+  Decoder decoder(model, batch_of(1));
+  const auto prompt = random_tokens(1, kPrompt, 1);
+  auto options = tokens(40);
+  options.end_token = generate(decoder, prompt, options)[0][0].item<int64_t>();
+  options.check_every = 4;
+  CHECK(generate(decoder, prompt, options).size(1) == 4);
+}
+
+TEST_CASE("a seed means one text, another seed another", "[model]") {
+  auto model = tiny_llama(3, tiny_cache());
+  Decoder decoder(model, batch_of(2));
+  const auto prompt = random_tokens(2, kPrompt, 1);
+  auto options = tokens(20);
+  options.sampling.temperature = 1.0;
+  const auto first = generate(decoder, prompt, options);
+  CHECK_SAME(generate(decoder, prompt, options), first);
+  options.sampling.seed = 2;
+  CHECK_FALSE(torch::equal(generate(decoder, prompt, options), first));
+}
+
+TEST_CASE("tokens are drawn as often as their probabilities say", "[model]") {
+  const int64_t draws = 20000;
+  const auto probabilities = torch::tensor({0.1, 0.4, 0.05, 0.3, 0.15});
+  const auto logits_BV = (probabilities.log() * 2.0).unsqueeze(0);
+  auto frequencies = [&](double top_p) {
+    SamplingOptions options;
+    options.temperature = 2.0;
+    options.top_p = top_p;
+    const Sampler sampler(options, 1, draws, torch::kCPU);
+    auto count = torch::zeros({5});
+    for (int64_t t = 0; t < draws; ++t) count[sampler.sample(logits_BV, t)[0]] += 1;
+    return count / draws;
+  };
+  CHECK((frequencies(1.0) - probabilities).abs().max().item<double>() < 0.015);
+  const auto nucleus = torch::tensor({0.0, 0.4, 0.0, 0.3, 0.15}) / 0.85;
+  const auto got = frequencies(0.75);
+  CHECK((got - nucleus).abs().max().item<double>() < 0.015);
+  CHECK(got[0].item<double>() == 0.0);
+  CHECK(got[2].item<double>() == 0.0);
+  CHECK(frequencies(0.01)[1].item<double>() == 1.0);
+}
