@@ -183,6 +183,17 @@ struct ExportConfig {
   int64_t max_shard_bytes = 5000000000;
 };
 
+struct GenerateConfig {
+  std::string prompt;            ///< text to continue
+  std::string prompt_file;       ///< or a file that holds it
+  int64_t max_new_tokens = 256;  ///< at most
+  double temperature = 0.0;      ///< 0: always the most probable token
+  double top_p = 1.0;          ///< draw from the fewest tokens that have this probability together
+  uint64_t seed = 1;           ///< of the draws
+  int64_t decode_buffer = 64;  ///< tokens between two compressions
+  bool stop_at_eos = true;
+};
+
 /// What lococo-bench measures, besides what the other sections say about model, cache and training.
 struct BenchConfig {
   int64_t warmup = 1;                      ///< iterations before the timed ones
@@ -207,6 +218,7 @@ struct Config {
   DistributedConfig distributed;
   EvalConfig eval;
   ExportConfig export_;  ///< section `export`
+  GenerateConfig generate;
   BenchConfig bench;
 };
 

@@ -257,6 +257,22 @@ void add_export(Builder& add, Config& config) {
           "largest safetensors file of a merged model, in bytes");
 }
 
+void add_generate(Builder& add, GenerateConfig& generate) {
+  add.section("generate");
+  add.add("prompt", TextField{&generate.prompt}, "text to continue");
+  add.add("prompt_file", TextField{&generate.prompt_file}, "or a text file that holds it");
+  add.add("max_new_tokens", count(&generate.max_new_tokens, 1), "tokens of the answer, at most");
+  add.add("temperature", not_negative(&generate.temperature),
+          "of the softmax that tokens are drawn from; 0: always the most probable token");
+  add.add("top_p", NumberField{&generate.top_p, 0.0, 1.0, true},
+          "draw from the fewest most probable tokens that have this probability together");
+  add.add("seed", SeedField{&generate.seed}, "of the draws");
+  add.add("decode_buffer", count(&generate.decode_buffer, 0),
+          "compress while generating when the cache exceeds slots + decode_buffer");
+  add.add("stop_at_eos", BoolField{&generate.stop_at_eos},
+          "end with the tokenizer's end-of-text token");
+}
+
 void add_bench(Builder& add, BenchConfig& bench) {
   add.section("bench");
   add.add("warmup", count(&bench.warmup, 0), "iterations before the timed ones");
@@ -289,6 +305,7 @@ std::vector<Field> config_fields(Config& config) {
   add_run(add, config);
   add_eval(add, config.eval);
   add_export(add, config);
+  add_generate(add, config.generate);
   add_bench(add, config.bench);
   return add.take();
 }
@@ -313,6 +330,7 @@ std::string section_doc(const std::string& section) {
       {"distributed", "ranks and devices"},
       {"eval", "lococo-eval"},
       {"export", "lococo-export"},
+      {"generate", "lococo-generate"},
       {"bench", "lococo-bench"},
   };
   for (const auto& [name, doc] : kDocs) {
