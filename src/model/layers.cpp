@@ -42,6 +42,13 @@ bool MlpImpl::is_frozen(torch::ScalarType dtype) const {
   return true;
 }
 
+torch::Tensor MlpImpl::input_gradient(const torch::Tensor& x_BLE,
+                                      const torch::Tensor& d_out_BLE) const {
+  TORCH_CHECK(is_frozen(x_BLE.scalar_type()), "input_gradient is that of a frozen feed-forward");
+  return frozen_mlp_gradient(d_out_BLE, x_BLE, gate_proj->weight, up_proj->weight,
+                             down_proj->weight);
+}
+
 torch::Tensor MlpImpl::forward(const torch::Tensor& x_BLE) {
   if (is_frozen(x_BLE.scalar_type()))
     return frozen_mlp(x_BLE, gate_proj->weight, up_proj->weight, down_proj->weight);

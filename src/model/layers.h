@@ -47,13 +47,15 @@ class MlpImpl : public torch::nn::Module {
  public:
   MlpImpl(int64_t width, int64_t ffn_width);
   torch::Tensor forward(const torch::Tensor& x_BLE);
+
+  /// No weight is trained, beside it neither, and all have the dtype given.
+  bool is_frozen(torch::ScalarType dtype) const;
+  /// The gradient of x from that of the output, of a feed-forward that is frozen in the dtype of x.
+  torch::Tensor input_gradient(const torch::Tensor& x_BLE, const torch::Tensor& d_out_BLE) const;
+
   Linear gate_proj{nullptr};
   Linear up_proj{nullptr};
   Linear down_proj{nullptr};
-
- private:
-  /// No weight is trained, beside it neither, and all have the dtype given.
-  bool is_frozen(torch::ScalarType dtype) const;
 };
 TORCH_MODULE(Mlp);
 

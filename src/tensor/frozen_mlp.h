@@ -13,4 +13,10 @@ torch::Tensor frozen_mlp(const torch::Tensor& x_XE, const torch::Tensor& gate_FE
                          const torch::Tensor& up_FE, const torch::Tensor& down_EF,
                          bool recompute = false);
 
+/// The gradient of x of the same from that of its output, d_out_XE, for Functions that contain it:
+/// gate x and up x are made again. Itself not differentiable.
+torch::Tensor frozen_mlp_gradient(const torch::Tensor& d_out_XE, const torch::Tensor& x_XE,
+                                  const torch::Tensor& gate_FE, const torch::Tensor& up_FE,
+                                  const torch::Tensor& down_EF);
+
 }  // namespace lococo

@@ -92,6 +92,10 @@ TEST_CASE(
   const auto [frozen, frozen_gradient] = run();
   CHECK_CLOSE(frozen, trained);
   CHECK_CLOSE(frozen_gradient, trained_gradient, /*factor=*/10.0);
+  CHECK(mlp->is_frozen(torch::kFloat32));
+  CHECK_FALSE(mlp->is_frozen(torch::kBFloat16));
+  const auto d_out = normal({2, 3, 6}, /*seed=*/1);  // what weighted_sum gives
+  CHECK_CLOSE(mlp->input_gradient(x, d_out), frozen_gradient);
 }
 
 TEST_CASE("LoRA beside a frozen feed-forward is trained", "[model]") {
@@ -103,6 +107,7 @@ TEST_CASE("LoRA beside a frozen feed-forward is trained", "[model]") {
   }
   for (auto& weight : mlp->parameters()) weight.requires_grad_(false);
   mlp->down_proj->add_lora(2, 4.0, /*seed=*/5);
+  CHECK_FALSE(mlp->is_frozen(torch::kFloat32));
   mlp->forward(normal({2, 3, 6}, 9)).sum().backward();
   CHECK(mlp->down_proj->lora_B->weight.grad().abs().max().item<double>() > 0.0);
 }
