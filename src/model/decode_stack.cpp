@@ -43,7 +43,7 @@ torch::Tensor DecodeStack::forward(const torch::Tensor& tokens_B, std::vector<De
   torch::NoGradGuard no_grad;
   CHECK_SHAPE(tokens_B, B_);
   TORCH_CHECK(caches.size() == layers_.size(), "want a cache for each layer");
-  auto hidden_BE = model_->model->embed_tokens->forward(tokens_B).to(model_->compute_dtype());
+  auto hidden_BE = model_->model->embed_tokens->forward(tokens_B, model_->compute_dtype());
   for (size_t n = 0; n < layers_.size(); ++n)
     hidden_BE = run_layer(layers_[n], hidden_BE, caches[n], position);
   return skinny_linear_wide(hidden_BE, norm(norm_E_), head_VE_);

@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include "tensor/embedding.h"
 #include "tensor/frozen_mlp.h"
 #include "tensor/swiglu.h"
 
@@ -11,8 +12,8 @@ EmbeddingImpl::EmbeddingImpl(int64_t vocab_size, int64_t width) {
   weight = register_parameter("weight", torch::empty({vocab_size, width}));
 }
 
-torch::Tensor EmbeddingImpl::forward(const torch::Tensor& tokens_BL) {
-  return torch::embedding(weight, tokens_BL);
+torch::Tensor EmbeddingImpl::forward(const torch::Tensor& tokens_BL, torch::ScalarType dtype) {
+  return embedding(weight, tokens_BL, dtype);
 }
 
 RmsNormImpl::RmsNormImpl(int64_t width, double epsilon) : epsilon_(epsilon) {

@@ -13,8 +13,9 @@ namespace lococo {
 class EmbeddingImpl : public torch::nn::Module {
  public:
   EmbeddingImpl(int64_t vocab_size, int64_t width);
-  torch::Tensor forward(const torch::Tensor& tokens_BL);  ///< -> [B, L, E] in the weight's dtype
-  torch::Tensor weight;                                   ///< [V, E]
+  /// -> [B, L, E] of `dtype`; embedding() says where the gradient goes.
+  torch::Tensor forward(const torch::Tensor& tokens_BL, torch::ScalarType dtype);
+  torch::Tensor weight;  ///< [V, E]
 };
 TORCH_MODULE(Embedding);
 

@@ -103,7 +103,7 @@ void LlamaImpl::add_lora(int64_t rank, double alpha, const std::vector<std::stri
 
 torch::Tensor LlamaImpl::run_layers(const torch::Tensor& tokens_BL, const AttentionInput& input,
                                     std::vector<CacheState>* caches, bool checkpoint_layers) {
-  DeferredSum hidden = {model->embed_tokens->forward(tokens_BL).to(compute_dtype_)};
+  DeferredSum hidden = {model->embed_tokens->forward(tokens_BL, compute_dtype_)};
   for (size_t n = 0; n < model->layers.size(); ++n) {
     auto& layer = model->layers[n];
     CacheState* state = caches == nullptr ? nullptr : &(*caches)[n];

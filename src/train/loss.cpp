@@ -1,5 +1,7 @@
 #include "train/loss.h"
 
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/functional/loss.h>
 
@@ -7,31 +9,60 @@
 
 #include "tensor/matmul.h"
 #include "tensor/shape.h"
+#include "tensor/softmax_cross_entropy.h"
 
 namespace lococo {
 namespace {
 
-struct ChunkNll {
-  torch::Tensor logits_XV;   ///< wide
-  torch::Tensor lse_X;       ///< wide
-  torch::Tensor targets_X1;  ///< ignored ones replaced by 0, so that they can index
-  torch::Tensor counts_X;    ///< wide, 1 where the target counts
-  torch::Tensor nll_X;       ///< wide, 0 where it does not
+/// What one chunk of rows gives.
+struct ChunkLoss {
+  torch::Tensor nll_X;              ///< 0 where the target does not count
+  torch::Tensor logit_gradient_XV;  ///< d nll / d logits in the dtype of hidden, when asked for
 };
 
-ChunkNll chunk_nll(const torch::Tensor& hidden_XE, const torch::Tensor& head_VE,
-                   const torch::Tensor& targets_X) {
-  ChunkNll chunk;
-  const auto head_EV = head_VE.to(hidden_XE.scalar_type()).t();
-  chunk.logits_XV = hidden_XE.scalar_type() == torch::kFloat64 ? torch::mm(hidden_XE, head_EV)
-                                                               : matmul_f32(hidden_XE, head_EV);
-  chunk.lse_X = torch::logsumexp(chunk.logits_XV, /*dim=*/-1);
+/// The same as softmax_cross_entropy(), in tensor operations; overwrites the logits.
+ChunkLoss cross_entropy_of(torch::Tensor logits_XV, const torch::Tensor& targets_X,
+                           std::optional<torch::ScalarType> gradient_dtype) {
   const auto valid_X = targets_X != kIgnoreTarget;
-  chunk.targets_X1 = torch::where(valid_X, targets_X, torch::zeros_like(targets_X)).unsqueeze(-1);
-  chunk.counts_X = valid_X.to(chunk.logits_XV.scalar_type());
-  chunk.nll_X = (chunk.lse_X - chunk.logits_XV.gather(/*dim=*/1, chunk.targets_X1).squeeze(-1)) *
-                chunk.counts_X;
-  return chunk;
+  // Ignored targets become 0, so that they can index.
+  const auto targets_X1 =
+      torch::where(valid_X, targets_X, torch::zeros_like(targets_X)).unsqueeze(-1);
+  const auto counts_X = valid_X.to(logits_XV.scalar_type());
+  const auto lse_X = torch::logsumexp(logits_XV, /*dim=*/-1);
+  ChunkLoss loss;
+  loss.nll_X = (lse_X - logits_XV.gather(/*dim=*/1, targets_X1).squeeze(-1)) * counts_X;
+  if (!gradient_dtype) return loss;
+  // softmax - onehot, in place of the logits.
+  logits_XV.sub_(lse_X.unsqueeze(-1)).exp_();
+  logits_XV.scatter_add_(/*dim=*/1, targets_X1, torch::full_like(counts_X, -1.0).unsqueeze(-1));
+  loss.logit_gradient_XV = logits_XV.mul_(counts_X.unsqueeze(-1)).to(*gradient_dtype);
+  return loss;
+}
+
+ChunkLoss chunk_loss(const torch::Tensor& hidden_XE, const torch::Tensor& head_VE,
+                     const torch::Tensor& targets_X, bool with_gradient) {
+  const auto dtype = hidden_XE.scalar_type();
+  const auto head_EV = head_VE.to(dtype).t();
+  auto logits_XV =
+      dtype == torch::kFloat64 ? torch::mm(hidden_XE, head_EV) : matmul_f32(hidden_XE, head_EV);
+  const auto gradient_dtype = with_gradient ? std::optional(dtype) : std::nullopt;
+  if (softmax_cross_entropy_takes(logits_XV, dtype)) {
+    auto fused = softmax_cross_entropy(logits_XV, targets_X, kIgnoreTarget, gradient_dtype);
+    return {fused.nll_X, fused.gradient_XV};
+  }
+  return cross_entropy_of(logits_XV, targets_X, gradient_dtype);
+}
+
+/// sum_VE += a_XV' b_XE; a float32 sum of half precision products stays float32 throughout.
+void add_product(torch::Tensor& sum_VE, const torch::Tensor& a_XV, const torch::Tensor& b_XE) {
+  const auto sum_dtype = sum_VE.scalar_type();
+  if (sum_dtype == a_XV.scalar_type()) {
+    sum_VE.addmm_(a_XV.t(), b_XE);
+  } else if (a_XV.is_cuda() && sum_dtype == torch::kFloat32) {
+    at::addmm_out(sum_VE, sum_VE, a_XV.t(), b_XE, torch::kFloat32);
+  } else {
+    sum_VE += torch::mm(a_XV.t(), b_XE).to(sum_dtype);
+  }
 }
 
 struct ChunkedCrossEntropy : torch::autograd::Function<ChunkedCrossEntropy> {
@@ -50,17 +81,14 @@ struct ChunkedCrossEntropy : torch::autograd::Function<ChunkedCrossEntropy> {
     for (int64_t begin = 0; begin < hidden_XE.size(0); begin += chunk) {
       const int64_t rows = std::min(chunk, hidden_XE.size(0) - begin);
       const auto h = hidden_XE.narrow(/*dim=*/0, begin, rows);
-      auto nll = chunk_nll(h, head, targets_X.narrow(/*dim=*/0, begin, rows));
-      total += nll.nll_X.sum();
-      if (!hidden_needs && !head_needs) continue;
-      // d nll / d logits = softmax - onehot, in place of the logits.
-      auto logit_gradient = nll.logits_XV.sub_(nll.lse_X.unsqueeze(-1)).exp_();
-      logit_gradient.scatter_add_(/*dim=*/1, nll.targets_X1,
-                                  torch::full_like(nll.counts_X, -1.0).unsqueeze(-1));
-      logit_gradient = logit_gradient.mul_(nll.counts_X.unsqueeze(-1)).to(dtype);
-      if (hidden_needs)
-        hidden_gradient.narrow(/*dim=*/0, begin, rows).copy_(torch::mm(logit_gradient, head));
-      if (head_needs) head_gradient += torch::mm(logit_gradient.t(), h).to(head_VE.scalar_type());
+      const auto loss =
+          chunk_loss(h, head, targets_X.narrow(/*dim=*/0, begin, rows), hidden_needs || head_needs);
+      total += loss.nll_X.sum();
+      if (hidden_needs) {
+        auto slice = hidden_gradient.narrow(/*dim=*/0, begin, rows);
+        at::mm_out(slice, loss.logit_gradient_XV, head);
+      }
+      if (head_needs) add_product(head_gradient, loss.logit_gradient_XV, h);
     }
     context->save_for_backward({hidden_gradient, head_gradient});
     return total;
@@ -103,8 +131,8 @@ torch::Tensor target_nll(const torch::Tensor& hidden_XE, const torch::Tensor& he
   const auto head = head_VE.to(hidden_XE.scalar_type());
   for (int64_t begin = 0; begin < hidden_XE.size(0); begin += chunk) {
     const int64_t rows = std::min(chunk, hidden_XE.size(0) - begin);
-    parts.push_back(chunk_nll(hidden_XE.narrow(/*dim=*/0, begin, rows), head,
-                              targets_X.narrow(/*dim=*/0, begin, rows))
+    parts.push_back(chunk_loss(hidden_XE.narrow(/*dim=*/0, begin, rows), head,
+                               targets_X.narrow(/*dim=*/0, begin, rows), /*with_gradient=*/false)
                         .nll_X);
   }
   return torch::cat(parts).to(torch::kFloat32);

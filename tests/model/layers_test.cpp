@@ -38,7 +38,7 @@ TEST_CASE("an embedding looks rows up and its gradient adds up over repeats", "[
     embedding->weight.copy_(normal({5, 3}, 1));
   }
   const auto tokens = torch::tensor({{1, 4, 1}});
-  const auto out = embedding->forward(tokens);
+  const auto out = embedding->forward(tokens, torch::kFloat32);
   CHECK_SAME(out[0][1], embedding->weight[4]);
   out.sum().backward();
   const auto count = torch::tensor({0.0F, 2.0F, 0.0F, 0.0F, 1.0F}).view({5, 1}).expand({5, 3});
