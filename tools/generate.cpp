@@ -1,0 +1,16 @@
+// lococo-generate: continues a text at constant memory under any cache policy.
+#include <cstdio>
+
+#include "core/config_yaml.h"
+#include "tools/cli.h"
+#include "train/run_generation.h"
+
+int main(int argc, char** argv) {
+  return lococo::run_tool("lococo-generate", "Continues a text, with a cache that does not grow.",
+                          argc, argv,
+                          [](const lococo::CommandLine& line, const lococo::Config& config) {
+                            if (!line.dry_run) return lococo::run_generation(config);
+                            std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
+                            return 0;
+                          });
+}
