@@ -69,8 +69,8 @@ class LlamaImpl : public torch::nn::Module {
   void add_lora(int64_t rank, double alpha, const std::vector<std::string>& targets, uint64_t seed);
 
   /// The whole sequence at once: tokens_BL int64 -> hidden_BLE after the final norm.
-  /// `checkpoint_layers`: recompute each layer in the backward pass instead of keeping its
-  /// activations.
+  /// `checkpoint_layers`: keep each layer's input and attention output, recompute the rest in the
+  /// backward pass (layer_checkpoint.h).
   torch::Tensor forward(const torch::Tensor& tokens_BL, bool checkpoint_layers = false);
 
   /// One block of a step plan: tokens_BL are tokens [step.begin, step.end) of each sequence;

@@ -9,6 +9,7 @@
 
 #ifdef LOCOCO_WITH_CUDA
 #include <ATen/cuda/CUDAGraph.h>
+#include <ATen/cuda/MemPool.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -24,14 +25,13 @@ constexpr size_t kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGG
 
 std::atomic<int64_t> most_working_bytes{0};
 
-/// All graphs of a device allocate from one pool: they never run at the same time.
+/// All graphs of a device allocate from one pool: they never run at the same time. It lives as long
+/// as the process, because workspaces of libraries that were made in it outlive the graphs.
 at::cuda::MempoolId_t shared_pool(c10::DeviceIndex device) {
-  static std::array<at::cuda::MempoolId_t, C10_COMPILE_TIME_MAX_GPUS> pools = [] {
-    std::array<at::cuda::MempoolId_t, C10_COMPILE_TIME_MAX_GPUS> fresh;
-    for (auto& pool : fresh) pool = at::cuda::graph_pool_handle();
-    return fresh;
-  }();
-  return pools[static_cast<size_t>(device)];
+  static std::array<at::cuda::MemPool*, C10_COMPILE_TIME_MAX_GPUS> pools = {};
+  auto& pool = pools[static_cast<size_t>(device)];
+  if (pool == nullptr) pool = new at::cuda::MemPool();
+  return pool->id();
 }
 
 /// One stream for every capture of a device: cuBLAS keeps a workspace for each stream it has seen.

@@ -1,4 +1,5 @@
 // Training and evaluation on a GPU against the CPU, and the bound on memory.
+#include <c10/core/CachingDeviceAllocator.h>
 
 #include "tensor/torch.h"
 #include "tests/support/catch.h"
@@ -6,7 +7,6 @@
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
-#include "train/memory_stats.h"
 #include "train/registry.h"
 #include "train/sequence_pass.h"
 
@@ -121,10 +121,12 @@ TEST_CASE("the peak memory of the blockwise pass is the same at 8 and at 64 bloc
     // The allocator does not count what a replay uses.
     const auto pass = make_blockwise_pass(cache, /*loss_chunk=*/64, /*cuda_graphs=*/false);
     pass->train(model, tokens);  // gradients and workspaces exist from here on
-    reset_peak(kGpu);
-    const auto before = peak_memory_bytes(kGpu);  // weights, gradients, tokens
+    auto* allocator = at::getDeviceAllocator(kGpu.type());
+    allocator->resetPeakStats(kGpu.index());
     pass->train(model, tokens);
-    return static_cast<double>(peak_memory_bytes(kGpu) - before);
+    constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    const auto bytes = allocator->getDeviceStats(kGpu.index()).allocated_bytes[kAll];
+    return static_cast<double>(bytes.peak - bytes.current);  // above weights, gradients, tokens
   };
   const double at_8 = peak_above_static(8), at_64 = peak_above_static(64);
   CHECK(at_8 > 0);

@@ -109,7 +109,8 @@ TEST_CASE("activation checkpointing changes no gradient of the full-sequence pas
       train_once(*make_full_sequence_pass(kLossChunk, true), tiny_llama(3), tokens);
   for (const auto& [name, gradient] : plain.gradients) {
     INFO(name);
-    CHECK_SAME(recomputed.gradients.at(name), gradient);
+    // The two halves of a recomputed layer add their gradients up in another order.
+    CHECK_CLOSE(recomputed.gradients.at(name), gradient, kThroughModel);
   }
 }
 
