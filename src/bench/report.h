@@ -35,7 +35,7 @@ struct BenchCase {
   std::vector<Figure> figures;
   std::string failure;  ///< why there are no more figures; empty: it went well
 
-  /// A single value.
+  /// A single value. Names are keys in the JSON: each occurs once.
   void add(const std::string& name, const std::string& unit, double value);
   void add(const std::string& name, const std::string& unit, const Spread& spread);
 };

@@ -21,6 +21,12 @@ struct Benchmark {
 constexpr Benchmark kBenchmarks[] = {
     {"train-step", "forward, backward and optimizer step, beside the hardware limit",
      bench_train_step},
+    {"prefill", "a prompt in blocks", bench_prefill},
+    {"decode", "token after token, beside what memory allows", bench_decode},
+    {"attention", "every backend, forward and backward; column mass", bench_attention},
+    {"conv", "the convolution over time: the library's and the project's", bench_conv},
+    {"data", "loader and tokenizer", bench_data},
+    {"memory", "peak memory of training against context length", bench_memory},
 };
 
 }  // namespace
