@@ -7,21 +7,10 @@
 
 #include "core/error.h"
 #include "core/hash.h"
-#include "tensor/activation_checkpoint.h"
+#include "model/layer_checkpoint.h"
 #include "tensor/shape.h"
 
 namespace lococo {
-namespace {
-
-std::vector<torch::Tensor> trainable_parameters(torch::nn::Module& module) {
-  std::vector<torch::Tensor> result;
-  for (const auto& parameter : module.parameters()) {
-    if (parameter.requires_grad()) result.push_back(parameter);
-  }
-  return result;
-}
-
-}  // namespace
 
 DecoderLayerImpl::DecoderLayerImpl(const ModelShape& shape, const CacheConfig& cache,
                                    AttentionBackend backend, uint64_t init_seed) {
@@ -108,11 +97,7 @@ torch::Tensor LlamaImpl::run_layers(const torch::Tensor& tokens_BL, const Attent
     auto& layer = model->layers[n];
     CacheState* state = caches == nullptr ? nullptr : &(*caches)[n];
     if (checkpoint_layers && torch::GradMode::is_enabled()) {
-      hidden = {activation_checkpoint(
-          [layer, input](const torch::Tensor& x_BLE) mutable {
-            return layer->forward({x_BLE}, input, nullptr).sum();
-          },
-          hidden.sum(), trainable_parameters(*layer))};
+      hidden = {checkpoint_layer(layer, hidden.sum(), input)};
     } else {
       hidden = layer->forward(hidden, input, state);
     }
