@@ -19,8 +19,8 @@ namespace lococo {
 bool time_conv_is_fused(const torch::Tensor& x_XSC, int64_t O, int64_t K);
 
 /// [X, S, C] with weight [O, C, K] and bias [O] of any dtype -> [X, S, O] in x's dtype, through
-/// ReLU if `relu`. The kernels round weight and bias as the library does for such an x, and keep
-/// sums in float32.
+/// ReLU if `relu`. The weight is rounded to x's dtype; the project's kernels add the bias in
+/// float32 and round once.
 torch::Tensor time_conv_forward(const torch::Tensor& x_XSC, const torch::Tensor& weight_OCK,
                                 const torch::Tensor& bias_O, bool relu);
 
