@@ -34,9 +34,10 @@ torch::Tensor rotate(const torch::Tensor& x, const torch::Tensor& cos, const tor
 int64_t choose_keys_per_split(int64_t pairs, int64_t C) {
   constexpr int64_t kFewest = 32, kMost = 256, kBlocksPerProcessor = 2;
   const int64_t processors = at::cuda::getCurrentDeviceProperties()->multiProcessorCount;
-  const int64_t splits = std::max<int64_t>(1, kBlocksPerProcessor * processors / pairs);
-  const int64_t keys = (C + splits - 1) / splits;
-  return std::clamp((keys + 15) / 16 * 16, kFewest, kMost);
+  const auto parts_of = [&](int64_t keys) { return (C + keys - 1) / keys; };
+  const int64_t splits =
+      std::clamp(kBlocksPerProcessor * processors / pairs, parts_of(kMost), parts_of(kFewest));
+  return (parts_of(splits) + 15) / 16 * 16;
 }
 #endif
 
@@ -153,6 +154,7 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
   shape.capacity = static_cast<int>(C_);
   shape.head_dim = static_cast<int>(D_);
   shape.keys_per_split = static_cast<int>(keys_per_split_);
+  shape.overlap = at::cuda::getCurrentDeviceProperties()->major >= 9;
   shape.rotate_cache = position.rotate_cache;
   launch_decode_attention(tensors, shape, c10::cuda::getCurrentCUDAStream().stream());
   C10_CUDA_KERNEL_LAUNCH_CHECK();

@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include "tensor/decode_attention_kernel.h"
+#include "tensor/dependent_launch.cuh"
 
 namespace lococo {
 namespace {
@@ -335,6 +336,8 @@ __device__ void combine(const DecodeAttentionTensors& t, const DecodeAttentionSh
 template <int D, int R, bool kRotate>
 __global__ void __launch_bounds__(kThreads)
     decode_attention_kernel(DecodeAttentionTensors t, DecodeAttentionShape shape) {
+  let_next_kernel_start();
+  wait_for_earlier_kernels();
   Split split;
   split.pair = static_cast<int>(blockIdx.x);
   split.first_head = static_cast<int>(blockIdx.z) * R;
@@ -360,9 +363,11 @@ void launch_heads(const DecodeAttentionTensors& t, const DecodeAttentionShape& s
       static_cast<unsigned>((shape.capacity + shape.keys_per_split - 1) / shape.keys_per_split),
       static_cast<unsigned>((shape.group + R - 1) / R));
   if (shape.rotate_cache) {
-    decode_attention_kernel<D, R, true><<<grid, kThreads, 0, stream>>>(t, shape);
+    launch_dependent(decode_attention_kernel<D, R, true>, grid, kThreads, 0, stream, shape.overlap,
+                     t, shape);
   } else {
-    decode_attention_kernel<D, R, false><<<grid, kThreads, 0, stream>>>(t, shape);
+    launch_dependent(decode_attention_kernel<D, R, false>, grid, kThreads, 0, stream, shape.overlap,
+                     t, shape);
   }
 }
 

@@ -15,6 +15,7 @@ struct DecodeAttentionShape {
   int capacity;        ///< C
   int head_dim;        ///< D
   int keys_per_split;  ///< keys that one thread block reads; ceil(C / this) splits
+  bool overlap;        ///< start before the kernel before has ended (compute capability 9.0 on)
   bool rotate_cache;   ///< keys lie in the cache before RoPE
 };
 

@@ -72,7 +72,9 @@ std::vector<torch::Tensor> run_kernel(const torch::Tensor& x_XK,
   shape.wide = extras.wide;
   shape.epsilon = static_cast<float>(extras.norm.eps);
   c10::cuda::CUDAGuard on_device(x_XK.device());
-  shape.processors = at::cuda::getCurrentDeviceProperties()->multiProcessorCount;
+  const auto* device = at::cuda::getCurrentDeviceProperties();
+  shape.processors = device->multiProcessorCount;
+  shape.overlap = device->major >= 9;
   launch_skinny_linear(tensors, shape, c10::cuda::getCurrentCUDAStream().stream());
   C10_CUDA_KERNEL_LAUNCH_CHECK();
   return outs;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "tensor/dependent_launch.cuh"
 #include "tensor/skinny_linear_kernel.h"
 
 namespace lococo {
@@ -267,8 +268,10 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerProcessor)
   const Walk walk(t, shape);
   Place loading = walk.first(), adding = loading;
   Batch even, odd;
+  let_next_kernel_start();
   even.load(walk, loading, words);
   walk.advance(loading);
+  wait_for_earlier_kernels();  // x and the residual come from them, the weights do not
   stage<M>(t, shape, x_shared);
   Sums<M> sums;
   sums.clear();
@@ -303,7 +306,8 @@ void launch_rows(const SkinnyLinearTensors& t, const SkinnyLinearShape& shape,
     cudaFuncSetAttribute(skinny_linear_kernel<M>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                          static_cast<int>(bytes));
   }
-  skinny_linear_kernel<M><<<blocks, kThreads, bytes, stream>>>(t, shape);
+  launch_dependent(skinny_linear_kernel<M>, dim3(blocks), kThreads, bytes, stream, shape.overlap, t,
+                   shape);
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ struct SkinnyLinearShape {
   bool swiglu;     ///< two weights of the same N: silu(x W0') * (x W1') into outs[0]
   bool wide;       ///< outs are float32
   float epsilon;   ///< of the norm
+  bool overlap;    ///< start before the kernel before has ended (compute capability 9.0 on)
   int processors;  ///< of the device
 };
 
