@@ -24,6 +24,7 @@ Llama inference_model(const Config& config, torch::Device device) {
 DecoderOptions options_for(const Config& config, int64_t B, int64_t prompt) {
   DecoderOptions options;
   options.batch = B;
+  options.decode_buffer = config.generate.decode_buffer;
   options.cuda_graphs = config.train.cuda_graphs;
   options.max_tokens = prompt + kTracedTokens +
                        (config.bench.warmup + config.bench.repeat) * config.bench.new_tokens;

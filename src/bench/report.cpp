@@ -90,7 +90,7 @@ std::string case_text(const BenchCase& measured) {
   text += "\n";
   for (const Figure& figure : measured.figures) {
     const Spread& spread = figure.spread;
-    text += format("  %-44s %12s %-10s", figure.name.c_str(), number_text(spread.median).c_str(),
+    text += format("  %-56s %10s %-10s", figure.name.c_str(), number_text(spread.median).c_str(),
                    figure.unit.c_str());
     if (spread.samples > 1) {
       text += format(" min %s  max %s  quartiles %s %s  (%lld)", number_text(spread.least).c_str(),
