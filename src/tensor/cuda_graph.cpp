@@ -9,7 +9,6 @@
 
 #ifdef LOCOCO_WITH_CUDA
 #include <ATen/cuda/CUDAGraph.h>
-#include <ATen/cuda/MemPool.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -25,21 +24,38 @@ constexpr size_t kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGG
 
 std::atomic<int64_t> most_working_bytes{0};
 
-/// All graphs of a device allocate from one pool: they never run at the same time. It lives as long
-/// as the process, because workspaces of libraries that were made in it outlive the graphs.
-at::cuda::MempoolId_t shared_pool(c10::DeviceIndex device) {
-  static std::array<at::cuda::MemPool*, C10_COMPILE_TIME_MAX_GPUS> pools = {};
-  auto& pool = pools[static_cast<size_t>(device)];
-  if (pool == nullptr) pool = new at::cuda::MemPool();
-  return pool->id();
-}
-
 /// One stream for every capture of a device: cuBLAS keeps a workspace for each stream it has seen.
 c10::cuda::CUDAStream capture_stream(c10::DeviceIndex device) {
   static std::array<std::optional<c10::cuda::CUDAStream>, C10_COMPILE_TIME_MAX_GPUS> streams;
   auto& stream = streams[static_cast<size_t>(device)];
   if (!stream) stream = c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device);
   return *stream;
+}
+
+/// All graphs of a device allocate from one pool: they never run at the same time. A first graph
+/// that is never destroyed keeps the pool, because workspaces of libraries that were made in it
+/// outlive the graphs.
+at::cuda::MempoolId_t shared_pool(c10::DeviceIndex device) {
+  static std::array<at::cuda::CUDAGraph*, C10_COMPILE_TIME_MAX_GPUS> keepers = {};
+  auto& keeper = keepers[static_cast<size_t>(device)];
+  if (keeper == nullptr) {
+    keeper = new at::cuda::CUDAGraph();
+    c10::cuda::CUDAStreamGuard on_stream(capture_stream(device));
+    auto number = torch::zeros({1}, torch::device({torch::kCUDA, device}));
+    keeper->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    number.zero_();  // an empty graph draws a warning
+    keeper->capture_end();
+  }
+  return keeper->pool();
+}
+
+/// A capture that an exception left open would keep the allocator in the pool.
+void end_failed_capture(at::cuda::CUDAGraph& graph) {
+  try {
+    graph.capture_end();
+  } catch (const std::exception&) {
+    // The first exception tells more.
+  }
 }
 
 }  // namespace
@@ -53,6 +69,7 @@ bool CapturedGraph::available(c10::Device device) { return device.is_cuda(); }
 void CapturedGraph::capture(const std::function<void()>& work) {
   const auto device = c10::cuda::current_device();
   auto graph = std::make_unique<Graph>();
+  const auto pool = shared_pool(device);
   c10::cuda::device_synchronize();
   // What the run before left in the allocator's cache would stay reserved beside the pool.
   allocator::emptyCache();
@@ -60,8 +77,13 @@ void CapturedGraph::capture(const std::function<void()>& work) {
   {
     c10::cuda::CUDAStreamGuard on_stream(capture_stream(device));
     // Backward nodes run on threads of autograd's own: only calls of this thread are checked.
-    graph->graph.capture_begin(shared_pool(device), cudaStreamCaptureModeThreadLocal);
-    work();
+    graph->graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
+    try {
+      work();
+    } catch (...) {
+      end_failed_capture(graph->graph);
+      throw;
+    }
     graph->graph.capture_end();
   }
   const auto after = allocator::getDeviceStats(device).allocated_bytes[kAll];
