@@ -69,10 +69,9 @@ torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD,
 
   torch::Tensor mass_BGS;
   if (memory_saver && memory_saver->needs_mass()) {
-    mass_BGS = column_mass(q_BHLD.detach(), k_rotated_BGSD.detach(), attention.lse_BHL);
-    if (cache_.scores == ScoreKind::kAccumulated && past.size() > 0) {
-      mass_BGS.narrow(/*dim=*/2, 0, past.size()).add_(past.mass_BGS);
-    }
+    const bool adds_up = cache_.scores == ScoreKind::kAccumulated && past.size() > 0;
+    mass_BGS = column_mass(q_BHLD.detach(), k_rotated_BGSD.detach(), attention.lse_BHL,
+                           adds_up ? past.mass_BGS : torch::Tensor());
   }
   if (mass_BGS.defined() && state->mass_home_BGC.defined())
     mass_BGS = state->mass_home_BGC.narrow(/*dim=*/2, 0, mass_BGS.size(2)).copy_(mass_BGS);

@@ -14,7 +14,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 /// Rows of the feed-forward that exist at one time.
-constexpr int64_t kRows = 8192;
+constexpr int64_t kRows = 4096;
 
 std::vector<Tensor> trainable_parameters(const std::vector<Tensor>& parameters) {
   std::vector<Tensor> result;
