@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Compares evaluations of the same segments: paired differences with bootstrap intervals.
+
+Every file was written by lococo-eval with eval.output and eval.per_segment=true. Differences are
+FIRST minus each other file: negative means that the first is better. Segments are drawn with
+replacement (as pairs, all targets of a segment together), so that the interval says how much the
+choice of segments matters. With --gap STREAMING FULL the share of the gap between these two that
+the first file closes on far repeats is printed too.
+
+    .venv/bin/python scripts/compare.py lococo.json streaming.json h2o.json --gap streaming.json full.json
+"""
+
+import argparse
+import json
+import sys
+
+try:
+    import numpy
+except ImportError:
+    sys.exit("compare: error: numpy is missing; run .venv/bin/python scripts/compare.py")
+
+KINDS = {"all": ("nll", None), "far": ("far_nll", "far_targets")}
+
+
+def fail(message):
+    print(f"compare: error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def load(path, length):
+    """{segment: {kind: (sum of NLL, targets)}} of one length."""
+    try:
+        with open(path) as file:
+            results = json.load(file)["results"]
+    except (OSError, ValueError, KeyError) as error:
+        fail(f"{path}: is no output of lococo-eval ({error})")
+    chosen = [result for result in results if length in (None, result["length"])]
+    if len(chosen) != 1:
+        fail(f"{path}: holds lengths {[r['length'] for r in results]}; choose one with --length")
+    if "per_segment" not in chosen[0]:
+        fail(f"{path}: has no figures of single segments; evaluate with eval.per_segment=true")
+    segments = {}
+    for row in chosen[0]["per_segment"]:
+        targets = {"all": sum(row[f"{part}_targets"] for part in ("far", "near", "new")),
+                   "far": row["far_targets"]}
+        segments[(row["source"], row["document"], row["begin"])] = {
+            kind: ((row[value] or 0.0) * targets[kind], targets[kind])
+            for kind, (value, _) in KINDS.items()}
+    return segments
+
+
+def pooled(segments, keys, kind):
+    """Arrays of NLL sums and target counts in the order of `keys`."""
+    pairs = numpy.array([segments[key][kind] for key in keys])
+    return pairs[:, 0], pairs[:, 1]
+
+
+def bootstrap(statistic, count, draws, seed):
+    """95 % interval of statistic(indices) over resampled segments."""
+    generator = numpy.random.default_rng(seed)
+    values = [statistic(generator.integers(0, count, count)) for _ in range(draws)]
+    return numpy.percentile(values, [2.5, 97.5])
+
+
+def difference(first, other, keys, kind, draws, seed):
+    """Mean difference of the pooled NLL, and its interval."""
+    sums, counts = pooled(first, keys, kind)
+    other_sums, _ = pooled(other, keys, kind)
+    gaps = sums - other_sums
+
+    def mean(indices):
+        return gaps[indices].sum() / counts[indices].sum()
+
+    everything = numpy.arange(len(keys))
+    return mean(everything), bootstrap(mean, len(keys), draws, seed)
+
+
+def gap_closed(first, streaming, full, keys, draws, seed):
+    """(streaming - first) / (streaming - full) on far repeats, and its interval."""
+    sums = [pooled(segments, keys, "far")[0] for segments in (first, streaming, full)]
+
+    def share(indices):
+        mine, worst, best = (values[indices].sum() for values in sums)
+        return (worst - mine) / (worst - best)
+
+    return share(numpy.arange(len(keys))), bootstrap(share, len(keys), draws, seed)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("first", help="JSON of the one that is judged")
+    parser.add_argument("others", nargs="*", help="JSON of those it is compared with")
+    parser.add_argument("--gap", nargs=2, metavar=("STREAMING", "FULL"))
+    parser.add_argument("--length", type=int, help="needed where a file holds several lengths")
+    parser.add_argument("--draws", type=int, default=10000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    if not options.others and not options.gap:
+        fail("give a second file, or --gap")
+
+    first = load(options.first, options.length)
+    keys = sorted(first)
+    print(f"{options.first}: {len(keys)} segments")
+    for path in options.others:
+        other = load(path, options.length)
+        if set(other) != set(keys):
+            fail(f"{path}: was evaluated on other segments than {options.first}")
+        for kind in KINDS:
+            mean, (low, high) = difference(first, other, keys, kind, options.draws, options.seed)
+            verdict = "better" if high < 0 else "worse" if low > 0 else "no difference"
+            print(f"  minus {path}, {kind:4} {mean:+.4f}  [{low:+.4f}, {high:+.4f}]  {verdict}")
+    if options.gap:
+        streaming, full = (load(path, options.length) for path in options.gap)
+        mean, (low, high) = gap_closed(first, streaming, full, keys, options.draws, options.seed)
+        print(f"  share of the gap on far repeats  {100 * mean:.1f} %  "
+              f"[{100 * low:.1f}, {100 * high:.1f}]")
+
+
+if __name__ == "__main__":
+    main()
