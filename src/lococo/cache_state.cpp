@@ -5,6 +5,17 @@
 #include "tensor/shape.h"
 
 namespace lococo {
+
+void CacheState::use_home(int64_t slots) {
+  const auto view = [&](const torch::Tensor& home) {
+    const bool exists = slots > 0 && home.defined();
+    return exists ? home.narrow(/*dim=*/2, 0, slots) : torch::Tensor();
+  };
+  k_BGSD = view(k_home_BGCD);
+  v_BGSD = view(v_home_BGCD);
+  mass_BGS = view(mass_home_BGC);
+}
+
 namespace {
 
 torch::Tensor write_slots(const torch::Tensor& past, const torch::Tensor& fresh,
@@ -13,7 +24,9 @@ torch::Tensor write_slots(const torch::Tensor& past, const torch::Tensor& fresh,
   const int64_t M = past.size(2), L = fresh.size(2);
   // A cache that was not compressed lies in its home already.
   const bool in_place = M > 0 && past.const_data_ptr() == home.const_data_ptr();
-  if (M > 0 && !in_place) home.narrow(/*dim=*/2, 0, M).copy_(past);
+  // A policy may return later slots of what it was given: then source and target overlap.
+  if (M > 0 && !in_place)
+    home.narrow(/*dim=*/2, 0, M).copy_(past.is_alias_of(home) ? past.clone() : past);
   home.narrow(/*dim=*/2, M, L).copy_(fresh);
   return home.narrow(/*dim=*/2, 0, M + L);
 }

@@ -23,6 +23,9 @@ struct CacheState {
 
   /// Slots in use (S); 0 before the first block.
   int64_t size() const { return k_BGSD.defined() ? k_BGSD.size(2) : 0; }
+
+  /// Makes what lies in the home's first `slots` slots the cache; 0 empties it. Needs a home.
+  void use_home(int64_t slots);
 };
 
 /// past_BGMD (may be undefined: no slots yet) and then fresh_BGLD along time. Without `home` it is

@@ -140,6 +140,20 @@ torch::Tensor LlamaImpl::forward_block(const torch::Tensor& tokens_BL, const Blo
   return forward_block(tokens_BL, block_input(step, tokens_BL.device()), caches);
 }
 
+std::vector<CacheState> LlamaImpl::static_caches(int64_t B, int64_t C, torch::Device device) const {
+  const int64_t G = shape_.num_kv_heads, D = shape_.head_dim;
+  const auto slots = torch::dtype(compute_dtype_).device(device);
+  auto caches = empty_caches();
+  for (size_t n = 0; n < caches.size(); ++n) {
+    caches[n].k_home_BGCD = torch::zeros({B, G, C, D}, slots);
+    caches[n].v_home_BGCD = torch::zeros({B, G, C, D}, slots);
+    const auto& policy = model->layers[n]->self_attn->memory_saver;
+    if (policy && policy->needs_mass())
+      caches[n].mass_home_BGC = torch::zeros({B, G, C}, slots.dtype(torch::kFloat32));
+  }
+  return caches;
+}
+
 torch::Tensor LlamaImpl::head_weight() const {
   return shape_.tie_word_embeddings ? model->embed_tokens->weight : lm_head->weight;
 }

@@ -98,6 +98,8 @@ class LlamaImpl : public torch::nn::Module {
   std::vector<CacheState> empty_caches() const {
     return std::vector<CacheState>(shape_.num_layers);
   }
+  /// The same with a home of C slots, zeros, for B sequences.
+  std::vector<CacheState> static_caches(int64_t B, int64_t C, torch::Device device) const;
 
   LlamaBody model{nullptr};
   Linear lm_head{nullptr};  ///< empty when tied

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tensor/cuda_graph.h"
 #include "train/loss.h"
 
 namespace lococo {
@@ -23,10 +24,6 @@ bool gradients_exist(Llama& model) {
     if (parameter.requires_grad() && !parameter.grad().defined()) return false;
   }
   return true;
-}
-
-void copy_into(const torch::Tensor& target, const torch::Tensor& source) {
-  torch::Tensor(target).copy_(source);
 }
 
 }  // namespace
@@ -55,13 +52,13 @@ void BlockRunner::begin(Llama& model, int64_t B, const std::vector<BlockStep>& p
   }
   capture_allowed_ = may_capture(model);
   loss_sum_.zero_();
-  set_cache_views(0);
+  for (auto& state : caches_) state.use_home(0);
 }
 
 void BlockRunner::allocate(Llama& model, int64_t B, const std::vector<BlockStep>& plan,
                            torch::Device device) {
   kinds_.clear();
-  caches_.clear();
+  caches_.clear();  // before others are made
   int64_t capacity = 0, longest = 0;
   for (const auto& step : plan) {
     capacity = std::max(capacity, step.attended());
@@ -71,15 +68,7 @@ void BlockRunner::allocate(Llama& model, int64_t B, const std::vector<BlockStep>
   tokens_BL1_ = torch::zeros({B, longest + 1}, floats.dtype(torch::kInt64));
   loss_sum_ = torch::zeros({}, floats);
   nll_BL_ = torch::zeros({B, longest}, floats);
-  const int64_t G = model->shape().num_kv_heads, D = model->shape().head_dim;
-  const auto slots = floats.dtype(model->compute_dtype());
-  for (int64_t n = 0; n < model->shape().num_layers; ++n) {
-    CacheState state;
-    state.k_home_BGCD = torch::zeros({B, G, capacity, D}, slots);
-    state.v_home_BGCD = torch::zeros({B, G, capacity, D}, slots);
-    state.mass_home_BGC = torch::zeros({B, G, capacity}, floats);
-    caches_.push_back(state);
-  }
+  caches_ = model->static_caches(B, capacity, device);
 }
 
 bool BlockRunner::may_capture(Llama& model) const {
@@ -87,55 +76,20 @@ bool BlockRunner::may_capture(Llama& model) const {
          (!options_.train || gradients_exist(model));
 }
 
-void BlockRunner::set_cache_views(int64_t slots) {
-  for (auto& state : caches_) {
-    auto view = [&](const torch::Tensor& home) {
-      return slots > 0 ? home.narrow(/*dim=*/2, 0, slots) : torch::Tensor();
-    };
-    state.k_BGSD = view(state.k_home_BGCD);
-    state.v_BGSD = view(state.v_home_BGCD);
-    state.mass_BGS = view(state.mass_home_BGC);
-  }
-}
-
-void BlockRunner::refresh_tables(Llama& model, const BlockStep& step, Kind& kind) {
-  // Unrotated keys turn by slot number: the tables of a kind never change.
-  const bool moves = options_.cache.keys == KeyKind::kRotated;
-  if (kind.runs > 0 && !moves) return;
-  auto fresh = model->block_input(step, tokens_BL1_.device());
-  if (kind.runs == 0) {
-    kind.input = fresh;
-    return;
-  }
-  copy_into(kind.input.queries.cos_LD, fresh.queries.cos_LD);
-  copy_into(kind.input.queries.sin_LD, fresh.queries.sin_LD);
-}
-
 void BlockRunner::run(Llama& model, const BlockStep& step, const torch::Tensor& tokens_BT) {
   // A block's last row needs no target after the end of the sequence unless it counts.
   const int64_t columns = std::min(step.length() + 1, tokens_BT.size(1) - step.begin);
   tokens_BL1_.narrow(/*dim=*/1, 0, columns).copy_(tokens_BT.narrow(/*dim=*/1, step.begin, columns));
-  Kind& kind = kinds_[{step.cached, step.length(), step.compress, step.detach_keys}];
-  refresh_tables(model, step, kind);
-  // With a cache that grows with the sequence no two blocks are of one kind.
-  if (kind.graph.captured()) {
-    kind.graph.replay();
-  } else if (kind.runs > 0 && capture_allowed_) {
-    kind.graph.capture([&] { work(model, kind); });
-    kind.graph.replay();
-  } else {
-    work(model, kind);
-  }
-  ++kind.runs;
+  kinds_.run(model, step, tokens_BL1_.device(), capture_allowed_,
+             [&](const AttentionInput& input) { work(model, input); });
 }
 
-void BlockRunner::work(Llama& model, const Kind& kind) {
-  const BlockStep& step = kind.input.step;
+void BlockRunner::work(Llama& model, const AttentionInput& input) {
+  const BlockStep& step = input.step;
   const int64_t L = step.length(), count = scored(step);
-  set_cache_views(step.cached);
+  for (auto& state : caches_) state.use_home(step.cached);
   torch::AutoGradMode gradients(options_.train);
-  const auto hidden_BLE =
-      model->forward_block(tokens_BL1_.narrow(/*dim=*/1, 0, L), kind.input, caches_);
+  const auto hidden_BLE = model->forward_block(tokens_BL1_.narrow(/*dim=*/1, 0, L), input, caches_);
   if (count == 0) return;
   const auto targets_X = tokens_BL1_.narrow(/*dim=*/1, 1, count).reshape({-1});
   const auto hidden_XE = hidden_BLE.narrow(/*dim=*/1, 0, count).flatten(0, 1);

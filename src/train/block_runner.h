@@ -4,14 +4,12 @@
 
 #include <torch/types.h>
 
-#include <map>
-#include <tuple>
 #include <vector>
 
 #include "core/config.h"
 #include "lococo/step_plan.h"
+#include "model/block_kinds.h"
 #include "model/llama.h"
-#include "tensor/cuda_graph.h"
 
 namespace lococo {
 
@@ -22,10 +20,9 @@ struct BlockRunnerOptions {
   bool cuda_graphs = false;  ///< record and replay where the device can
 };
 
-/// One runner serves batches of one size on one model. A kind of block is everything of a BlockStep
-/// but its place in the sequence: a plan has three or four kinds, however long it is. The first
-/// block of a kind runs as it is, the second is recorded, the others are replayed. A graph is
-/// dropped when a parameter or gradient has moved.
+/// One runner serves batches of one size on one model. The first block of a kind (block_kinds.h)
+/// runs as it is, the second is recorded, the others are replayed. Recordings are dropped when a
+/// parameter or gradient has moved.
 class BlockRunner {
  public:
   explicit BlockRunner(BlockRunnerOptions options) : options_(std::move(options)) {}
@@ -46,24 +43,15 @@ class BlockRunner {
   int64_t scored(const BlockStep& step) const;
 
  private:
-  using KindKey = std::tuple<int64_t, int64_t, bool, bool>;  // cached, length, compress, detach
-  struct Kind {
-    AttentionInput input;  ///< its tables lie at a fixed address
-    int64_t runs = 0;
-    CapturedGraph graph;
-  };
-
   void allocate(Llama& model, int64_t B, const std::vector<BlockStep>& plan, torch::Device device);
-  void refresh_tables(Llama& model, const BlockStep& step, Kind& kind);
-  void set_cache_views(int64_t slots);
-  void work(Llama& model, const Kind& kind);
+  void work(Llama& model, const AttentionInput& input);
   bool may_capture(Llama& model) const;
 
   BlockRunnerOptions options_;
   torch::Tensor tokens_BL1_;  ///< int64: a block's inputs and the target after the last
   torch::Tensor loss_sum_, nll_BL_;
   std::vector<CacheState> caches_;
-  std::map<KindKey, Kind> kinds_;
+  BlockKinds kinds_;
   std::vector<const void*> addresses_;  ///< of parameters and gradients that graphs hold
   bool capture_allowed_ = false;
 };
