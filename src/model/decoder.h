@@ -5,12 +5,14 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
+#include "model/block_kinds.h"
 #include "model/decode_stack.h"
 #include "model/llama.h"
 #include "model/rope.h"
-#include "tensor/cuda_graph.h"
+#include "tensor/repeated_work.h"
 
 namespace lococo {
 
@@ -18,7 +20,7 @@ struct DecoderOptions {
   int64_t batch = 1;           ///< B, sequences that are decoded together
   int64_t decode_buffer = 64;  ///< a cache is compressed when it exceeds slots + decode_buffer
   int64_t max_tokens = 0;      ///< policy none alone: tokens that prompt and answer may have
-  bool cuda_graphs = true;     ///< replay a step as a CUDA graph where the device can
+  bool cuda_graphs = true;     ///< replay work as CUDA graphs where the device can
 };
 
 /// Decodes sequences of ONE length together: every row has the same number of prompt tokens, the
@@ -32,13 +34,14 @@ struct DecoderOptions {
 /// compression (or of the prompt's last block, before one).
 class Decoder {
  public:
-  /// Allocates every cache: memory does not grow afterwards. The model must not change while the
-  /// decoder lives.
+  /// Allocates every cache, for the largest block of a prompt too: memory does not grow with the
+  /// tokens. The model must not change while the decoder lives.
   Decoder(Llama model, const DecoderOptions& options);
 
   /// Starts new sequences: tokens_BT int64 on the model's device, T >= 1, run by make_step_plan in
-  /// blocks, exactly as an evaluation does. Returns the logits of the token after the prompt, [B,
-  /// V] float32 (float64 for a model of float64).
+  /// blocks, exactly as an evaluation does; whole blocks of a kind that was seen before are
+  /// replayed. Returns the logits of the token after the prompt, [B, V] float32 (float64 for a
+  /// model of float64).
   torch::Tensor prefill(const torch::Tensor& tokens_BT);
 
   /// Appends one token to each sequence, int64 [B] on the device, and returns the logits of the
@@ -52,13 +55,14 @@ class Decoder {
   torch::Device device() const { return device_; }
 
  private:
-  bool must_compress(int64_t size) const;
-  CacheState compressed(size_t n, const CacheState& state);
-  void compress();
-  void store(size_t n, const CacheState& state);
+  bool may_record() const;
+  bool must_compress() const;
+  void run_block(const torch::Tensor& tokens_BL, const BlockStep& step);
+  void compress(bool seen_again);
+  void compress_layer(size_t n, int64_t size);
   void set_cursor();
-  void fill_angles();
-  void run();
+  void fill_angles(int64_t begin, int64_t rows);
+  void run_step();
 
   Llama model_;
   CacheConfig config_;
@@ -67,11 +71,16 @@ class Decoder {
   int64_t capacity_;
   Rope rope_;
   DecodeStack stack_;
-  std::vector<DecodeCache> caches_;  // fixed addresses, like everything a step reads or writes
+  // Everything that recorded work reads or writes stays where it is.
+  std::vector<CacheState> states_;   ///< whose homes hold the caches
+  std::vector<DecodeCache> caches_;  ///< the first C slots of the homes
   DecodePosition angles_;
+  torch::Tensor block_BL_, last_BE_;  ///< a block's tokens, and its last hidden state
   torch::Tensor tokens_B_, logits_BV_;
-  int64_t size_ = 0, position_ = 0, steps_ = 0;
-  CapturedGraph graph_;
+  int64_t size_ = 0, position_ = 0;
+  BlockKinds blocks_;
+  std::map<int64_t, RepeatedWork> compressions_;  ///< by the size before
+  RepeatedWork step_;
 };
 
 }  // namespace lococo

@@ -39,6 +39,17 @@ int64_t choose_keys_per_split(int64_t pairs, int64_t C) {
       std::clamp(kBlocksPerProcessor * processors / pairs, parts_of(kMost), parts_of(kFewest));
   return (parts_of(splits) + 15) / 16 * 16;
 }
+
+/// Slots between the heads of contiguous memory of which x_BGCx is the first C slots; each slot is
+/// `width` numbers.
+int64_t home_slots_of(const torch::Tensor& x, int64_t width) {
+  const int64_t G = x.size(1), C = x.size(2), head = x.stride(1);
+  const bool fits = x.stride(2) == width && head % width == 0 && head >= C * width &&
+                    (x.size(0) == 1 || x.stride(0) == G * head) &&
+                    (x.dim() == 3 || x.stride(3) == 1);
+  TORCH_CHECK(fits, "want the first slots of contiguous memory, got strides ", x.strides());
+  return head / width;
+}
 #endif
 
 }  // namespace
@@ -116,11 +127,13 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
                                               const torch::Tensor& v_BGD, DecodeCache& cache,
                                               const DecodePosition& position) {
 #ifdef LOCOCO_WITH_CUDA
-  for (const auto& tensor : {q_BHD, k_BGD, v_BGD, cache.k_BGCD, cache.v_BGCD}) {
-    TORCH_CHECK(
-        tensor.is_cuda() && tensor.is_contiguous() && tensor.scalar_type() == torch::kBFloat16,
-        "want contiguous bfloat16 tensors on a GPU");
-  }
+  for (const auto& tensor : {q_BHD, k_BGD, v_BGD, cache.k_BGCD, cache.v_BGCD})
+    TORCH_CHECK(tensor.is_cuda() && tensor.scalar_type() == torch::kBFloat16,
+                "want bfloat16 tensors on a GPU");
+  TORCH_CHECK(q_BHD.is_contiguous() && k_BGD.is_contiguous() && v_BGD.is_contiguous(),
+              "want a contiguous new token");
+  const int64_t home_slots = home_slots_of(cache.k_BGCD, D_);
+  TORCH_CHECK(home_slots_of(cache.v_BGCD, D_) == home_slots, "want values strided like keys");
   TORCH_CHECK(position.cos_XD.is_contiguous() && position.sin_XD.is_contiguous() &&
                   position.cursor.scalar_type() == torch::kInt32,
               "want contiguous tables and an int32 cursor");
@@ -138,7 +151,7 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
   const bool wants_mass = cache.mass_BGC.defined();
   if (wants_mass) {
     CHECK_SHAPE(cache.mass_BGC, B_, G_, C_);
-    TORCH_CHECK(cache.mass_BGC.is_contiguous(), "want a contiguous mass");
+    TORCH_CHECK(home_slots_of(cache.mass_BGC, 1) == home_slots, "want a mass strided like keys");
     tensors.mass = cache.mass_BGC.data_ptr<float>();
     tensors.scores = scores_BHC_.data_ptr<float>();
   }
@@ -152,6 +165,7 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
   shape.kv_heads = static_cast<int>(G_);
   shape.group = static_cast<int>(H_ / G_);
   shape.capacity = static_cast<int>(C_);
+  shape.home_slots = static_cast<int>(home_slots);
   shape.head_dim = static_cast<int>(D_);
   shape.keys_per_split = static_cast<int>(keys_per_split_);
   shape.overlap = at::cuda::getCurrentDeviceProperties()->major >= 9;

@@ -9,9 +9,10 @@ namespace lococo {
 
 /// One layer's cache of capacity C. Slots behind those in use hold finite numbers of no meaning.
 struct DecodeCache {
-  torch::Tensor k_BGCD;    ///< contiguous
+  torch::Tensor k_BGCD;    ///< contiguous, or the first C slots of contiguous memory of more
   torch::Tensor v_BGCD;    ///< like k
-  torch::Tensor mass_BGC;  ///< float32, column sums of attention; undefined: not wanted
+  torch::Tensor mass_BGC;  ///< float32, column sums of attention, strided like k; undefined: not
+                           ///< wanted
 };
 
 /// Where the new token stands. The tables are those of model/rope.h: float32, the halves of D

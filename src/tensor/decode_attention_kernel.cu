@@ -56,7 +56,7 @@ __device__ void append(const DecodeAttentionTensors& t, const DecodeAttentionSha
   if (d < D) {
     const auto* k = static_cast<const __nv_bfloat16*>(t.k) + static_cast<int64_t>(split.pair) * D;
     const auto* v = static_cast<const __nv_bfloat16*>(t.v) + static_cast<int64_t>(split.pair) * D;
-    const int64_t to = (static_cast<int64_t>(split.pair) * shape.capacity + split.slot) * D + d;
+    const int64_t to = (static_cast<int64_t>(split.pair) * shape.home_slots + split.slot) * D + d;
     __nv_bfloat16 key = k[d];
     if (!shape.rotate_cache) {
       const float other =
@@ -157,7 +157,7 @@ __device__ void attend(State<D, R>& state, const DecodeAttentionTensors& t,
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int part = lane % S::kLanes, group = lane / S::kLanes;
   const bool works = part < D / 8;
-  const int64_t base = static_cast<int64_t>(split.pair) * shape.capacity * D;
+  const int64_t base = static_cast<int64_t>(split.pair) * shape.home_slots * D;
   const auto* k_cache = static_cast<const __nv_bfloat16*>(t.k_cache) + base;
   const auto* v_cache = static_cast<const __nv_bfloat16*>(t.v_cache) + base;
   constexpr int kTile = S::kKeys * S::kUnroll;
@@ -322,7 +322,7 @@ __device__ void combine(const DecodeAttentionTensors& t, const DecodeAttentionSh
   }
   if (t.mass == nullptr) return;
   const float* scores = t.scores + static_cast<int64_t>(split.pair) * shape.group * shape.capacity;
-  float* mass = t.mass + static_cast<int64_t>(split.pair) * shape.capacity;
+  float* mass = t.mass + static_cast<int64_t>(split.pair) * shape.home_slots;
   for (int key = thread; key < keys; key += kThreads) {
     float received = 0.0f;
     for (int r = 0; r < shape.group; ++r)

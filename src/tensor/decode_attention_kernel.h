@@ -13,6 +13,7 @@ struct DecodeAttentionShape {
   int kv_heads;        ///< G
   int group;           ///< H / G
   int capacity;        ///< C
+  int home_slots;      ///< slots between two heads of the cache and of the mass; C or more
   int head_dim;        ///< D
   int keys_per_split;  ///< keys that one thread block reads; ceil(C / this) splits
   bool overlap;        ///< start before the kernel before has ended (compute capability 9.0 on)
@@ -20,8 +21,9 @@ struct DecodeAttentionShape {
 };
 
 /// Contiguous, multiples of 16 bytes. bfloat16: q and out [B, H, D], k and v [B, G, D], caches
-/// [B, G, C, D]. float32: cos and sin [X, D], mass [B, G, C], scores [B, H, C] (both nullptr: no
-/// mass), partial [B * G, splits, H / G, D], statistics [B * G, splits, H / G, 2].
+/// [B, G, home_slots, D]. float32: cos and sin [X, D], mass [B, G, home_slots], scores [B, H, C]
+/// (both nullptr: no mass), partial [B * G, splits, H / G, D], statistics [B * G, splits, H / G,
+/// 2].
 struct DecodeAttentionTensors {
   const void* q;
   const void* k;
