@@ -12,56 +12,147 @@ namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 constexpr int64_t kFloat = 4;
+/// cuBLAS keeps this much for each thread (forward, backward) and stream (usual, recording).
+constexpr int64_t kLibraryWorkspace = int64_t{32} << 20;
 
-/// Bytes that autograd keeps of one decoder layer for each token: two norms (their float32 input
-/// and its square root's product, the result), rotary q and k, attention's q, k, v and output, the
-/// residual stream, and gate, silu, up and their product.
-int64_t layer_bytes_per_token(const ModelShape& shape, int64_t element) {
-  const int64_t E = shape.hidden_size, F = shape.intermediate_size, D = shape.head_dim;
-  const int64_t norms = 2 * (3 * kFloat * E + element * E);
-  const int64_t attention =
-      (2 * shape.num_heads + 2 * shape.num_kv_heads) * D * element + E * element;
-  const int64_t residual = 2 * E * element;
-  return norms + attention + residual + 4 * F * element;
+/// What a run's memory depends on, in tokens and bytes.
+struct Run {
+  const Config& config;
+  const ModelShape& shape;
+  int64_t element = 2;               ///< bytes of an activation
+  int64_t B = 0, L = 0, S = 0;       ///< rows, tokens of one backward pass, keys they attend to
+  bool blockwise = false;            ///< keys and values lie in the caches
+  bool recompute = false;            ///< activation checkpointing
+  int64_t q_width = 0, k_width = 0;  ///< elements of a token's queries and of its keys
+};
+
+/// The matrices whose input or float32 master matters: those with LoRA or in training.
+class Trained {
+ public:
+  explicit Trained(const std::vector<RegisteredParameter>& parameters) {
+    for (const auto& parameter : parameters) {
+      const bool lora = parameter.group == ParameterGroup::kLora;
+      if (parameter.tensor.dim() != 2 || !(lora || parameter.trainable)) continue;
+      names_ += parameter.name + " ";
+      if (lora || parameter.name.find(".layers.") != std::string::npos)
+        cast_elements += parameter.tensor.numel();
+    }
+  }
+  bool any(std::initializer_list<const char*> parts) const {
+    return std::any_of(parts.begin(), parts.end(),
+                       [&](const char* part) { return names_.find(part) != std::string::npos; });
+  }
+
+  int64_t cast_elements = 0;  ///< of the layers' masters, whose copies for computing are kept
+
+ private:
+  std::string names_;
+};
+
+/// Bytes that autograd keeps of one decoder layer for each token when nothing is recomputed: the
+/// residual stream at both norms with 1 / rms, q, attention's output and log-sum-exp, gate and up;
+/// k and v too unless the caches hold them; and the inputs of projections that are trained.
+int64_t layer_bytes_per_token(const Run& run, const Trained& trained) {
+  const int64_t E = run.shape.hidden_size, F = run.shape.intermediate_size;
+  int64_t elements = 2 * E + 2 * run.q_width + 2 * F;
+  // cuDNN is given keys and values of all heads.
+  if (!run.blockwise) elements += 2 * run.q_width;
+  if (trained.any({"q_proj", "k_proj", "v_proj"})) elements += E;
+  if (trained.any({"gate_proj", "up_proj"})) elements += E;
+  if (trained.any({"down_proj"})) elements += F;
+  return elements * run.element + (2 + run.shape.num_heads) * kFloat;
+}
+
+/// Bytes that one layer's compression keeps for its convolutions' gradient: all keys and values
+/// that are mixed side by side, the convolution's output over them, and the mixtures.
+int64_t mixture_bytes(const Run& run) {
+  const CacheConfig& cache = run.config.cache;
+  const int64_t R = cache.mixed_slots(), D = run.shape.head_dim;
+  if (!run.blockwise || R == 0) return 0;
+  int64_t entering = 0;
+  for (const auto& step : make_step_plan(cache, run.config.data.context_length))
+    if (step.compress) entering = std::max(entering, step.cached);
+  const int64_t rest = std::max<int64_t>(0, entering - cache.kept_slots());
+  const int64_t hidden = (cache.conv_layers - 1) * R * cache.expand;
+  const int64_t elements = rest * (2 * D + hidden + R) + (entering > 0 ? R * 2 * D : 0);
+  return run.B * run.shape.num_kv_heads * elements * run.element;
+}
+
+/// What one layer's recomputation and its backward pass need at the peak, in attention: gradients
+/// of the layer's output and of its first half, the first half again with what it keeps (normed,
+/// q, k, v), the gradients of attention's output, q, k and v, and that of q in float32.
+int64_t recomputation_bytes(const Run& run, const Trained& trained) {
+  const int64_t E = run.shape.hidden_size;
+  int64_t elements = 3 * E + 3 * run.q_width + 4 * run.q_width;
+  if (trained.any({"q_proj", "k_proj", "v_proj"})) elements += E;
+  return run.B * run.L * (elements * run.element + run.q_width * kFloat);
+}
+
+/// Logits of one chunk and their gradient, and the gradients of what goes in.
+int64_t loss_bytes(const Run& run, const Trained& trained) {
+  const int64_t V = run.shape.vocab_size, E = run.shape.hidden_size;
+  const int64_t rows = std::min<int64_t>(run.config.train.loss_chunk, run.B * run.L);
+  const bool head = trained.any({run.shape.tie_word_embeddings ? "embed_tokens" : "lm_head"});
+  return rows * V * (kFloat + run.element) + run.B * run.L * E * run.element +
+         (head ? V * E * (2 * kFloat + run.element) : 0);
+}
+
+Run describe(const Config& config, const ModelShape& shape) {
+  Run run{config, shape, config.model.dtype == DType::kBFloat16 ? 2 : 4};
+  run.B = config.train.micro_batch;
+  run.L = run.S = config.data.context_length;
+  run.blockwise = is_blockwise(config);
+  run.recompute = !run.blockwise && config.train.activation_checkpointing;
+  run.q_width = shape.num_heads * shape.head_dim;
+  run.k_width = shape.num_kv_heads * shape.head_dim;
+  if (!run.blockwise) return run;
+  run.L = run.S = 0;
+  for (const auto& step : make_step_plan(config.cache, config.data.context_length)) {
+    run.L = std::max(run.L, step.length());
+    run.S = std::max(run.S, step.attended());
+  }
+  return run;
 }
 
 }  // namespace
 
 MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
                                const std::vector<RegisteredParameter>& parameters) {
+  const Run run = describe(config, shape);
+  const Trained trained(parameters);
   MemoryEstimate estimate;
-  const int64_t element = config.model.dtype == DType::kBFloat16 ? 2 : 4;
   for (const auto& parameter : parameters) {
     const int64_t elements = parameter.tensor.numel();
-    estimate.weights_bytes += elements * (parameter.trainable ? kFloat : element);
+    estimate.weights_bytes += elements * (parameter.trainable ? kFloat : run.element);
     if (!parameter.trainable) continue;
     estimate.gradients_bytes += elements * kFloat;
     estimate.optimizer_bytes += 2 * elements * kFloat;
   }
 
-  const bool blockwise = is_blockwise(config);
-  const int64_t B = config.train.micro_batch, N = shape.num_layers;
-  const int64_t T = config.data.context_length;
-  int64_t L = T, S = T;
-  if (blockwise) {
-    L = S = 0;
-    for (const auto& step : make_step_plan(config.cache, T)) {
-      L = std::max(L, step.length());
-      S = std::max(S, step.attended());
-    }
-    const int64_t slot = 2 * shape.head_dim * element + kFloat;
-    estimate.cache_bytes = B * N * shape.num_kv_heads * S * slot;
-    // A layer keeps the concatenated keys and values for its backward pass too.
-    estimate.activations_bytes += B * N * 2 * shape.num_kv_heads * S * shape.head_dim * element;
-    estimate.workspace_bytes += B * shape.num_heads * L * S * kFloat;
+  const int64_t E = shape.hidden_size, N = shape.num_layers, tokens = run.B * run.L;
+  if (run.blockwise) {
+    estimate.cache_bytes =
+        run.B * N * run.S * (2 * run.k_width * run.element + shape.num_kv_heads * kFloat);
+    estimate.activations_bytes += N * mixture_bytes(run);
+    if (config.cache.keys == KeyKind::kUnrotated)  // turned for each block
+      estimate.activations_bytes += run.B * N * run.S * run.k_width * run.element;
   }
-  const bool recompute = !blockwise && config.train.activation_checkpointing;
-  const int64_t kept_layers = recompute ? 1 : N;
-  estimate.activations_bytes += B * L * kept_layers * layer_bytes_per_token(shape, element);
-  if (recompute) estimate.activations_bytes += B * L * N * shape.hidden_size * element;
-  const int64_t rows = std::min<int64_t>(config.train.loss_chunk, B * L);
-  estimate.workspace_bytes +=
-      rows * shape.vocab_size * (kFloat + element) + B * L * shape.hidden_size * element;
+  // The last norm's output; its input is gone when a layer is recomputed.
+  estimate.activations_bytes += tokens * (run.recompute ? 1 : 2) * E * run.element;
+  const int64_t loss = loss_bytes(run, trained);
+  if (run.recompute) {
+    // Of each layer its input, attention's output and log-sum-exp.
+    estimate.activations_bytes +=
+        tokens * N * ((E + run.q_width) * run.element + shape.num_heads * kFloat);
+    estimate.workspace_bytes = std::max(loss, recomputation_bytes(run, trained));
+  } else {
+    estimate.activations_bytes += tokens * N * layer_bytes_per_token(run, trained);
+    if (run.element < kFloat) estimate.activations_bytes += trained.cast_elements * run.element;
+    const int64_t feed_forward = tokens * 3 * (shape.intermediate_size + E) * run.element;
+    estimate.workspace_bytes = std::max(loss, feed_forward);
+  }
+  const bool records = run.blockwise && config.train.cuda_graphs;
+  estimate.workspace_bytes += (records ? 4 : 2) * kLibraryWorkspace;
   return estimate;
 }
 

@@ -1,5 +1,6 @@
 #include "train/memory_estimate.h"
 
+#include "core/config_yaml.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/user_error.h"
@@ -22,7 +23,57 @@ Config blockwise_config() {
   return config;
 }
 
+/// Those of configs/bench_7b.yaml, without memory behind them.
+std::vector<RegisteredParameter> parameters_without_memory(const Config& config) {
+  const ModelShape& shape = config.model.init;
+  const int64_t E = shape.hidden_size, F = shape.intermediate_size, V = shape.vocab_size;
+  const int64_t R = config.tune.lora_rank, mixed = config.cache.mixed_slots();
+  std::vector<RegisteredParameter> parameters;
+  auto add = [&](const std::string& name, std::vector<int64_t> sizes, ParameterGroup group,
+                 const std::optional<double>& rate) {
+    const auto tensor = torch::empty(sizes, torch::device(torch::kMeta));
+    parameters.push_back({name, tensor, group, rate.value_or(0.0) > 0});
+  };
+  add("model.embed_tokens.weight", {V, E}, ParameterGroup::kEmbed, config.tune.embed);
+  add("lm_head.weight", {V, E}, ParameterGroup::kBase, config.tune.all);
+  for (int64_t n = 0; n < shape.num_layers; ++n) {
+    const std::string layer = "model.layers." + std::to_string(n) + ".";
+    for (const auto* name : {"q_proj", "k_proj", "v_proj", "o_proj"}) {
+      const std::string projection = layer + "self_attn." + name;
+      add(projection + ".weight", {E, E}, ParameterGroup::kBase, config.tune.all);
+      if (!config.tune.lora) continue;
+      add(projection + ".lora_A.weight", {R, E}, ParameterGroup::kLora, config.tune.lora);
+      add(projection + ".lora_B.weight", {E, R}, ParameterGroup::kLora, config.tune.lora);
+    }
+    for (const auto* name : {"gate_proj", "up_proj", "down_proj"})
+      add(layer + "mlp." + name + ".weight", {F, E}, ParameterGroup::kBase, config.tune.all);
+    if (config.tune.conv)
+      add(layer + "self_attn.memory_saver.layers.0.weight",
+          {mixed, 2 * shape.head_dim, config.cache.kernel_size}, ParameterGroup::kConv,
+          config.tune.conv);
+  }
+  return parameters;
+}
+
+/// GiB of the 7B shape.
+double estimate_7b(const std::vector<std::string>& overrides) {
+  auto config = load_config(LOCOCO_SOURCE_DIR "/configs/bench_7b.yaml", overrides);
+  config.model.init.resolve_defaults();
+  const auto result = estimate_memory(config, config.model.init, parameters_without_memory(config));
+  return static_cast<double>(result.total()) / (1 << 30);
+}
+
 }  // namespace
+
+TEST_CASE("the estimate of a 7B model is what an H200 was seen to need, within a twentieth",
+          "[train]") {
+  // lococo-bench memory, peak with the optimizer's state.
+  CHECK(estimate_7b({}) == Approx(17.74).epsilon(0.05));
+  CHECK(estimate_7b({"train.micro_batch=4"}) == Approx(25.76).epsilon(0.05));
+  CHECK(estimate_7b({"tune.lora=5e-5"}) == Approx(18.13).epsilon(0.05));
+  CHECK(estimate_7b({"cache.policy=none", "tune.conv=null", "tune.lora=5e-5",
+                     "train.activation_checkpointing=true"}) == Approx(34.1).epsilon(0.05));
+}
 
 TEST_CASE("weights, gradients and moments are counted to the byte", "[train]") {
   auto config = blockwise_config();
@@ -81,4 +132,33 @@ TEST_CASE("the printed estimate has a line for each part and their total", "[tra
   CHECK_CONTAINS(text, "weights      3.00 GiB");
   CHECK_CONTAINS(text, "cache        0.50 GiB");
   CHECK_CONTAINS(text, "total        3.50 GiB");
+}
+
+TEST_CASE("what is trained beside the convolutions needs the activations that its gradient reads",
+          "[train]") {
+  auto config = blockwise_config();
+  config.tune.lora = 1e-3;
+  auto activations = [&](const std::vector<std::string>& targets) {
+    Llama model(tiny_shape(), config.cache, config.attention);
+    model->add_lora(/*rank=*/2, /*alpha=*/4.0, targets, /*seed=*/1);
+    return estimate_memory(config, tiny_shape(), classify_parameters(model, config.tune, 0.0))
+        .activations_bytes;
+  };
+  const auto shape = tiny_shape();
+  const int64_t token = shape.num_layers * config.cache.block * 4;
+  const int64_t none = estimate(config).activations_bytes;
+  CHECK(activations({"q_proj"}) - none == token * shape.hidden_size);
+  CHECK(activations({"q_proj", "v_proj"}) == activations({"k_proj"}));
+  CHECK(activations({"o_proj"}) == none);  // attention keeps its output anyway
+  CHECK(activations({"down_proj"}) - none == token * shape.intermediate_size);
+}
+
+TEST_CASE("mixtures and unrotated keys are counted with the activations", "[train]") {
+  auto config = blockwise_config();
+  const auto unrotated = estimate(config).activations_bytes;
+  config.cache.keys = KeyKind::kRotated;
+  const auto lococo = estimate(config).activations_bytes;
+  CHECK(lococo < unrotated);
+  config.cache.policy = CachePolicyKind::kH2o;
+  CHECK(estimate(config).activations_bytes < lococo);
 }
