@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
 """Gathers what lococo-eval wrote for several policies: one table, results.json and context.png.
+Or draws what lococo-bench wrote: time per token against context length, slots and batch.
 
-Usage: plot.py FOLDER [POLICY...]   (reads FOLDER/POLICY.json, as `eval.output` names it)
+Usage: plot.py FOLDER [POLICY...]         reads FOLDER/POLICY.json, as `eval.output` names it
+       plot.py --speed PICTURE FILE...    files of `bench.output` (train-step, prefill, decode) and
+                                          of bench_peer.py; a series is a benchmark with a policy
 
-The table and results.json need the standard library only, the picture needs matplotlib.
+The table and results.json need the standard library only, the pictures need matplotlib.
 """
+import collections
 import json
 import math
 import pathlib
+import re
 import sys
 
 POLICIES = ["base", "full", "streaming", "h2o", "lococo"]
@@ -17,6 +22,8 @@ LABELS = {"base": "base, not tuned", "full": "full attention, keeps everything",
 STYLES = {"base": ("#888888", "o", "--"), "full": ("#E69F00", "^", ":"),
           "streaming": ("#56B4E9", "s", "-"), "h2o": ("#009E73", "D", "-"),
           "lococo": ("#D55E00", "o", "-")}
+NO_PICTURE = ("plot: no picture: {}; install matplotlib (scripts/requirements.txt, or the package "
+              "python3-matplotlib)")
 KEPT = ["length", "nll", "nll_se", "far_nll", "far_se", "far_targets", "near_nll", "new_nll",
         "segments", "tokens", "tokens_per_s"]
 
@@ -89,6 +96,98 @@ def spread(values, gap):
     return places
 
 
+def read_speed(path):
+    """(series, [{"context", "slots", "batch", "us"}]) of a file; us: microseconds for each token of
+    the batch. Cases that failed are left out."""
+    with open(path, encoding="utf-8") as file:
+        report = json.load(file)
+
+    def setting(section, key):
+        block = re.search(rf"^{section}:\n((?:  .*\n)*)", report.get("config", ""), re.MULTILINE)
+        value = re.search(rf"^  {key}: (.*)$", block.group(1), re.MULTILINE) if block else None
+        return value.group(1) if value else None
+
+    series, policy = report["benchmark"], setting("cache", "policy")
+    if policy is not None:
+        series += ", full attention" if policy == "none" else ", " + LABELS[policy]
+    if series.startswith("train-step") and setting("tune", "lora") not in (None, "null"):
+        series += ", LoRA"
+    slots = int(setting("cache", "slots")) if policy not in (None, "none") else None
+    points = []
+    for case in report["cases"]:
+        rates = [figure["value"] for name, figure in case.get("figures", {}).items()
+                 if re.fullmatch("(?!limit)([a-z]+, )?tokens per second", name)]
+        rate = rates[0] if rates else case.get("tokens_per_s")
+        context = case.get("tokens", case.get("prompt"))
+        if rate and context:
+            points.append({"context": context, "slots": slots, "batch": case["batch"],
+                           "us": 1e6 / rate})
+    return series, points
+
+
+def curve(points, axis):
+    """The (x, us) along an axis with the two other quantities held: where there are most."""
+    groups = collections.defaultdict(dict)
+    for point in points:
+        if point[axis] is None:
+            continue
+        others = tuple(point[key] or 0 for key in ("context", "slots", "batch") if key != axis)
+        groups[others][point[axis]] = point["us"]
+    if not groups:
+        return []
+    # Of equally long curves the one at the smaller batch, slots and context.
+    best = min(groups, key=lambda others: (-len(groups[others]), others[::-1]))
+    return sorted(groups[best].items())
+
+
+def draw_speed(series, path):
+    """One panel each for context length, slots and batch, both axes logarithmic."""
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, 3, figsize=(13, 4.4), dpi=90, sharey=True)
+    titles = {"context": "context length in tokens", "slots": "slots of the cache",
+              "batch": "sequences at a time"}
+    for axes, (axis, title) in zip(panels, titles.items()):
+        ticks = set()
+        for i, (name, points) in enumerate(series.items()):
+            line = curve(points, axis)
+            if len(line) < 2:
+                continue
+            ticks.update(x for x, _ in line)
+            axes.plot(*zip(*line), "osD^vPX"[i % 7] + "-", color=f"C{i % 10}", label=name)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xticks(sorted(ticks), [f"{x:,}" for x in sorted(ticks)])
+        axes.minorticks_off()
+        axes.set_xlabel(title)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("microseconds per token")
+    handles = {label: handle for axes in panels
+               for handle, label in zip(*axes.get_legend_handles_labels())}
+    figure.tight_layout(rect=(0, 0.13, 1, 1))
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=4, frameon=False,
+                  fontsize=9)
+    figure.savefig(path)
+
+
+def plot_speed(path, files):
+    series = collections.defaultdict(list)
+    for name in files:
+        try:
+            label, points = read_speed(name)
+        except (OSError, ValueError, KeyError) as error:
+            sys.exit(f"plot: {name}: {error}; want a file that lococo-bench wrote")
+        series[label] += points
+    draw_speed(series, path)
+    for label, points in series.items():
+        for axis in ("context", "slots", "batch"):
+            line = curve(points, axis)
+            if len(line) > 1:
+                print(f"{label}, {axis}: " + ", ".join(f"{x}: {us:.4g} us" for x, us in line))
+
+
 def draw(results, path):
     import matplotlib
     matplotlib.use("Agg")
@@ -127,6 +226,13 @@ def draw(results, path):
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__.strip())
+    if sys.argv[1] == "--speed":
+        if len(sys.argv) < 4:
+            sys.exit(__doc__.strip())
+        try:
+            return plot_speed(sys.argv[2], sys.argv[3:])
+        except ImportError as error:
+            sys.exit(NO_PICTURE.format(error))
     folder = pathlib.Path(sys.argv[1])
     try:
         results = read_results(folder, sys.argv[2:] or POLICIES)
@@ -146,8 +252,7 @@ def main():
     try:
         draw(results, folder / "context.png")
     except ImportError as error:
-        sys.exit(f"plot: no picture: {error}; install matplotlib (scripts/requirements.txt, or the "
-                 "package python3-matplotlib)")
+        sys.exit(NO_PICTURE.format(error))
 
 
 if __name__ == "__main__":

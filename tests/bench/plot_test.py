@@ -1,0 +1,83 @@
+"""scripts/plot.py --speed on reports as lococo-bench and bench_peer.py write them. Exit code 4:
+matplotlib is not installed."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SCRIPT = pathlib.Path(os.environ["LOCOCO_SOURCE"]) / "scripts" / "plot.py"
+
+
+def report(benchmark, policy, slots, cases, lora="null"):
+    """`cases`: (batch, context, tokens per second)."""
+    config = f"data:\n  slots: 9\ncache:\n  policy: {policy}\n  slots: {slots}\ntune:\n  lora: {lora}\n"
+    context, prefix = ("prompt", "decoding, ") if benchmark == "decode" else ("tokens", "")
+    return {"benchmark": benchmark, "config": config, "cases": [
+        {"batch": batch, context: length, "figures": {
+            "limit, tokens per second": {"unit": "tokens/s", "value": 1.0},
+            prefix + "tokens per second": {"unit": "tokens/s", "value": rate}}}
+        for batch, length, rate in cases]}
+
+
+class Speed(unittest.TestCase):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = pathlib.Path(temporary.name)
+
+    def write(self, name, content):
+        path = self.folder / name
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return path
+
+    def plot(self, *files):
+        picture = self.folder / "speed.png"
+        done = subprocess.run([sys.executable, SCRIPT, "--speed", picture, *files],
+                              capture_output=True, text=True, check=False)
+        return done, picture
+
+    def test_series_are_drawn_along_context_slots_and_batch(self):
+        files = [
+            self.write("a.json", report("train-step", "lococo", 512, [
+                (1, 4096, 8000.0), (1, 32768, 10000.0), (4, 32768, 20000.0)], lora="5e-5")),
+            self.write("b.json", report("train-step", "lococo", 1024, [(1, 32768, 5000.0)],
+                                        lora="5e-5")),
+            self.write("c.json", report("decode", "none", 512, [(1, 100, 250.0), (2, 100, 500.0)])),
+            self.write("d.json", {"benchmark": "peer", "cases": [
+                {"batch": 1, "tokens": 64, "tokens_per_s": 1000.0},
+                {"batch": 2, "tokens": 64, "tokens_per_s": 2000.0},
+                {"batch": 4, "tokens": 64, "failure": "out of memory"}]})]
+        done, picture = self.plot(*files)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.splitlines(), [
+            "train-step, LoCoCo, LoRA, context: 4096: 125 us, 32768: 100 us",
+            "train-step, LoCoCo, LoRA, slots: 512: 100 us, 1024: 200 us",
+            "train-step, LoCoCo, LoRA, batch: 1: 100 us, 4: 50 us",
+            "decode, full attention, batch: 1: 4000 us, 2: 2000 us",
+            "peer, batch: 1: 1000 us, 2: 500 us"])
+        self.assertEqual(picture.read_bytes()[1:4], b"PNG")
+        self.assertLess(picture.stat().st_size, 100_000)
+
+    def test_what_is_no_report_is_named(self):
+        done, picture = self.plot(self.write("x.json", {"results": []}))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("x.json", done.stderr)
+        self.assertFalse(picture.exists())
+
+
+def main():
+    if importlib.util.find_spec("matplotlib") is None:
+        return 4
+    result = unittest.main(exit=False, argv=sys.argv[:1]).result
+    failed = len(result.failures) + len(result.errors)
+    print(f"{result.testsRun - failed} passed, {failed} failed, 0 skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
