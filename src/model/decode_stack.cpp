@@ -1,12 +1,24 @@
 #include "model/decode_stack.h"
 
 #include "tensor/shape.h"
+#include "tensor/swiglu.h"
 
 namespace lococo {
 namespace {
 
 torch::Tensor merged(Linear& linear, torch::ScalarType dtype) {
   return (linear->has_lora() ? linear->merged_weight() : linear->weight.detach()).to(dtype);
+}
+
+/// Weights of one input in one matrix.
+torch::Tensor joined(std::vector<Linear> layers, torch::ScalarType dtype) {
+  bool shared = true;
+  for (const auto& layer : layers)
+    shared = shared && !layer->has_lora() && layer->weight.scalar_type() == dtype;
+  if (shared) return join_weights(layers);
+  std::vector<torch::Tensor> weights;
+  for (auto& layer : layers) weights.push_back(merged(layer, dtype));
+  return torch::cat(weights);
 }
 
 }  // namespace
@@ -24,11 +36,10 @@ DecodeStack::DecodeStack(Llama model, int64_t batch, int64_t capacity)
     auto& attention = *layer->self_attn;
     auto& mlp = *layer->mlp;
     layers_.push_back({layer->input_layernorm->weight.detach().to(dtype),
-                       merged(attention.q_proj, dtype), merged(attention.k_proj, dtype),
-                       merged(attention.v_proj, dtype), merged(attention.o_proj, dtype),
+                       joined({attention.q_proj, attention.k_proj, attention.v_proj}, dtype),
+                       merged(attention.o_proj, dtype),
                        layer->post_attention_layernorm->weight.detach().to(dtype),
-                       merged(mlp.gate_proj, dtype), merged(mlp.up_proj, dtype),
-                       merged(mlp.down_proj, dtype)});
+                       joined({mlp.gate_proj, mlp.up_proj}, dtype), merged(mlp.down_proj, dtype)});
   }
   norm_E_ = model_->model->norm->weight.detach().to(dtype);
   head_VE_ = model_->head_weight().detach().to(dtype);
@@ -44,21 +55,53 @@ torch::Tensor DecodeStack::forward(const torch::Tensor& tokens_B, std::vector<De
   CHECK_SHAPE(tokens_B, B_);
   TORCH_CHECK(caches.size() == layers_.size(), "want a cache for each layer");
   auto hidden_BE = model_->model->embed_tokens->forward(tokens_B, model_->compute_dtype());
+  if (has_skinny_kernel(hidden_BE)) {
+    for (size_t n = 0; n < layers_.size(); ++n)
+      hidden_BE = few_rows(layers_[n], hidden_BE, caches[n], position);
+    return skinny_linear_wide(hidden_BE, norm(norm_E_), head_VE_);
+  }
+  DeferredSum hidden = {hidden_BE};
   for (size_t n = 0; n < layers_.size(); ++n)
-    hidden_BE = run_layer(layers_[n], hidden_BE, caches[n], position);
-  return skinny_linear_wide(hidden_BE, norm(norm_E_), head_VE_);
+    hidden = many_rows(layers_[n], hidden, caches[n], position);
+  return logits(add_norm(hidden, norm_E_).normed);
 }
 
-torch::Tensor DecodeStack::run_layer(const Layer& layer, const torch::Tensor& hidden_BE,
-                                     DecodeCache& cache, const DecodePosition& position) {
+torch::Tensor DecodeStack::few_rows(const Layer& layer, const torch::Tensor& hidden_BE,
+                                    DecodeCache& cache, const DecodePosition& position) {
+  const auto qkv_BO = skinny_linear(hidden_BE, norm(layer.input_norm), {layer.qkv})[0];
+  const auto between_BE = skinny_linear_add(attend(qkv_BO, cache, position), layer.o, hidden_BE);
+  const auto gate_and_up = layer.gate_up.chunk(2, /*dim=*/0);
+  const auto gated_BF =
+      skinny_swiglu(between_BE, norm(layer.post_norm), gate_and_up[0], gate_and_up[1]);
+  return skinny_linear_add(gated_BF, layer.down, between_BE);
+}
+
+DeferredSum DecodeStack::many_rows(const Layer& layer, const DeferredSum& hidden,
+                                   DecodeCache& cache, const DecodePosition& position) {
+  const auto entered = add_norm(hidden, layer.input_norm);
+  const auto attended_BE = attend(at::linear(entered.normed, layer.qkv), cache, position);
+  const auto between = add_norm({entered.sum, at::linear(attended_BE, layer.o)}, layer.post_norm);
+  const auto gate_and_up = at::linear(between.normed, layer.gate_up).chunk(2, /*dim=*/1);
+  return {between.sum, at::linear(swiglu(gate_and_up[0], gate_and_up[1]), layer.down)};
+}
+
+/// From all heads' queries, keys and values side by side to the heads' results side by side.
+torch::Tensor DecodeStack::attend(const torch::Tensor& qkv_BO, DecodeCache& cache,
+                                  const DecodePosition& position) {
   const auto& shape = model_->shape();
   const int64_t H = shape.num_heads, G = shape.num_kv_heads, D = shape.head_dim;
-  const auto qkv = skinny_linear(hidden_BE, norm(layer.input_norm), {layer.q, layer.k, layer.v});
-  const auto attended_BHD = attention_.forward(qkv[0].view({B_, H, D}), qkv[1].view({B_, G, D}),
-                                               qkv[2].view({B_, G, D}), cache, position);
-  const auto between_BE = skinny_linear_add(attended_BHD.view({B_, H * D}), layer.o, hidden_BE);
-  const auto gated_BF = skinny_swiglu(between_BE, norm(layer.post_norm), layer.gate, layer.up);
-  return skinny_linear_add(gated_BF, layer.down, between_BE);
+  const auto heads_BND = qkv_BO.view({B_, H + 2 * G, D});
+  const auto attended_BHD =
+      attention_.forward(heads_BND.narrow(/*dim=*/1, 0, H), heads_BND.narrow(/*dim=*/1, H, G),
+                         heads_BND.narrow(/*dim=*/1, H + G, G), cache, position);
+  return attended_BHD.reshape({B_, H * D});
+}
+
+AddNorm DecodeStack::add_norm(const DeferredSum& hidden, const torch::Tensor& weight_E) const {
+  const double eps = model_->shape().rms_norm_eps;
+  const auto& residual = hidden.residual_BLE;
+  if (!hidden.delta_BLE.defined()) return {residual, rms_norm(residual, weight_E, eps)};
+  return add_rms_norm(residual, hidden.delta_BLE, weight_E, eps);
 }
 
 torch::Tensor DecodeStack::logits(const torch::Tensor& hidden_BE) const {

@@ -5,15 +5,17 @@
 
 #include <vector>
 
+#include "model/layers.h"
 #include "model/llama.h"
 #include "tensor/decode_attention.h"
+#include "tensor/rms_norm.h"
 #include "tensor/skinny_linear.h"
 
 namespace lococo {
 
 /// Weights in the compute dtype, LoRA merged into them (rounded to that dtype): a snapshot, so that
 /// later changes of LoRA or of float32 master weights are not seen. What needs no conversion is
-/// shared with the model.
+/// shared with the model, whose weights move (join_weights).
 class DecodeStack {
  public:
   /// For `batch` sequences and caches of `capacity` slots.
@@ -29,13 +31,19 @@ class DecodeStack {
   torch::Tensor logits(const torch::Tensor& hidden_BE) const;
 
  private:
-  struct Layer {  // weights
-    torch::Tensor input_norm, q, k, v, o, post_norm, gate, up, down;
+  struct Layer {  // weights; q, k, v and gate, up below each other
+    torch::Tensor input_norm, qkv, o, post_norm, gate_up, down;
   };
 
-  torch::Tensor run_layer(const Layer& layer, const torch::Tensor& hidden_BE, DecodeCache& cache,
-                          const DecodePosition& position);
-
+  /// Few rows: the project's kernels, which do what stands around a product on the way.
+  torch::Tensor few_rows(const Layer& layer, const torch::Tensor& hidden_BE, DecodeCache& cache,
+                         const DecodePosition& position);
+  /// More rows: the library's products, what stands between them in one pass each.
+  DeferredSum many_rows(const Layer& layer, const DeferredSum& hidden, DecodeCache& cache,
+                        const DecodePosition& position);
+  torch::Tensor attend(const torch::Tensor& qkv_BO, DecodeCache& cache,
+                       const DecodePosition& position);
+  AddNorm add_norm(const DeferredSum& hidden, const torch::Tensor& weight_E) const;
   SkinnyNorm norm(const torch::Tensor& weight_E) const;
 
   Llama model_;

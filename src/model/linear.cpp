@@ -74,4 +74,29 @@ std::vector<torch::Tensor> project_all(const std::vector<Linear>& layers, const 
   return outputs;
 }
 
+torch::Tensor join_weights(const std::vector<Linear>& layers) {
+  torch::NoGradGuard no_grad;
+  const auto first = layers.front()->weight.detach();
+  std::vector<torch::Tensor> weights;
+  int64_t rows = 0;
+  bool joined = true;
+  for (const auto& layer : layers) {
+    const auto& weight = layer->weight;
+    joined = joined && weight.is_contiguous() && weight.is_alias_of(first) &&
+             weight.storage_offset() == first.storage_offset() + rows * first.size(1);
+    rows += weight.size(0);
+    weights.push_back(weight.detach());
+  }
+  if (joined)
+    return first.as_strided({rows, first.size(1)}, {first.size(1), 1}, first.storage_offset());
+  const auto all = torch::cat(weights);
+  int64_t row = 0;
+  for (const auto& layer : layers) {
+    const int64_t own = layer->weight.size(0);
+    layer->weight.set_data(all.narrow(/*dim=*/0, row, own));
+    row += own;
+  }
+  return all;
+}
+
 }  // namespace lococo

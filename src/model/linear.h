@@ -47,4 +47,9 @@ TORCH_MODULE(Linear);
 /// are frozen and all of them or none have LoRA of one rank and scale.
 std::vector<torch::Tensor> project_all(const std::vector<Linear>& layers, const torch::Tensor& x);
 
+/// The weights of several layers of one input below each other, [sum of out, in]: one matrix for
+/// one product. Their memory moves there (values stay, and nothing where it was done before), so
+/// that no second copy of the weights lives. Weights of one dtype and device.
+torch::Tensor join_weights(const std::vector<Linear>& layers);
+
 }  // namespace lococo

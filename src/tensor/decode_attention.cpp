@@ -40,6 +40,12 @@ int64_t choose_keys_per_split(int64_t pairs, int64_t C) {
   return (parts_of(splits) + 15) / 16 * 16;
 }
 
+bool is_new_token(const torch::Tensor& x_BHD) {
+  return x_BHD.stride(2) == 1 && (x_BHD.size(1) == 1 || x_BHD.stride(1) == x_BHD.size(2)) &&
+         (x_BHD.size(0) == 1 || x_BHD.stride(0) % 8 == 0) &&
+         reinterpret_cast<uintptr_t>(x_BHD.const_data_ptr()) % 16 == 0;
+}
+
 /// Slots between the heads of contiguous memory of which x_BGCx is the first C slots; each slot is
 /// `width` numbers.
 int64_t home_slots_of(const torch::Tensor& x, int64_t width) {
@@ -130,15 +136,16 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
   for (const auto& tensor : {q_BHD, k_BGD, v_BGD, cache.k_BGCD, cache.v_BGCD})
     TORCH_CHECK(tensor.is_cuda() && tensor.scalar_type() == torch::kBFloat16,
                 "want bfloat16 tensors on a GPU");
-  TORCH_CHECK(q_BHD.is_contiguous() && k_BGD.is_contiguous() && v_BGD.is_contiguous(),
-              "want a contiguous new token");
+  TORCH_CHECK(is_new_token(q_BHD) && is_new_token(k_BGD) && is_new_token(v_BGD) &&
+                  (B_ == 1 || k_BGD.stride(0) == v_BGD.stride(0)),
+              "want aligned sequences of heads side by side, and values strided like keys");
   const int64_t home_slots = home_slots_of(cache.k_BGCD, D_);
   TORCH_CHECK(home_slots_of(cache.v_BGCD, D_) == home_slots, "want values strided like keys");
   TORCH_CHECK(position.cos_XD.is_contiguous() && position.sin_XD.is_contiguous() &&
                   position.cursor.scalar_type() == torch::kInt32,
               "want contiguous tables and an int32 cursor");
   c10::cuda::CUDAGuard on_device(q_BHD.device());
-  auto out_BHD = torch::empty_like(q_BHD);
+  auto out_BHD = torch::empty(q_BHD.sizes(), q_BHD.options());
   DecodeAttentionTensors tensors;
   tensors.q = q_BHD.const_data_ptr();
   tensors.k = k_BGD.const_data_ptr();
@@ -166,6 +173,8 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
   shape.group = static_cast<int>(H_ / G_);
   shape.capacity = static_cast<int>(C_);
   shape.home_slots = static_cast<int>(home_slots);
+  shape.q_stride = static_cast<int>(q_BHD.stride(0));
+  shape.kv_stride = static_cast<int>(k_BGD.stride(0));
   shape.head_dim = static_cast<int>(D_);
   shape.keys_per_split = static_cast<int>(keys_per_split_);
   shape.overlap = at::cuda::getCurrentDeviceProperties()->major >= 9;

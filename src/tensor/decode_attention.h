@@ -31,10 +31,11 @@ class DecodeAttention {
   /// `like`: a tensor of the dtype and device of the cache.
   DecodeAttention(int64_t B, int64_t H, int64_t G, int64_t C, int64_t D, const torch::Tensor& like);
 
-  /// q_BHD, k_BGD and v_BGD of the new token, contiguous, before RoPE. Writes the token's key and
-  /// value to slot cursor[0], lets the query see slots 0 .. cursor[0] (scale 1 / sqrt(D)), and adds
-  /// what each slot received from all query heads of its group to the mass; the new slot's mass
-  /// begins with this. Returns out_BHD in the dtype of q. No gradient, no wait for the device.
+  /// q_BHD, k_BGD and v_BGD of the new token, before RoPE; the heads of a sequence lie side by
+  /// side, so that all three may be parts of one product. Writes the token's key and value to slot
+  /// cursor[0], lets the query see slots 0 .. cursor[0] (scale 1 / sqrt(D)), and adds what each
+  /// slot received from all query heads of its group to the mass; the new slot's mass begins with
+  /// this. Returns out_BHD in the dtype of q. No gradient, no wait for the device.
   torch::Tensor forward(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
                         const torch::Tensor& v_BGD, DecodeCache& cache,
                         const DecodePosition& position);

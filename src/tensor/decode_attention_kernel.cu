@@ -41,7 +41,8 @@ __device__ void turn(float (&x)[4], float (&y)[4], const float* cos, const float
 
 /// The work of one thread block.
 struct Split {
-  int pair;        ///< sequence * G + key-value head
+  int pair;  ///< sequence * G + key-value head
+  int sequence, kv_head;
   int first_head;  ///< within the group
   int slot;        ///< of the new token
   int row;         ///< of its angles
@@ -54,8 +55,9 @@ __device__ void append(const DecodeAttentionTensors& t, const DecodeAttentionSha
                        const Split& split) {
   const int d = static_cast<int>(threadIdx.x);
   if (d < D) {
-    const auto* k = static_cast<const __nv_bfloat16*>(t.k) + static_cast<int64_t>(split.pair) * D;
-    const auto* v = static_cast<const __nv_bfloat16*>(t.v) + static_cast<int64_t>(split.pair) * D;
+    const int64_t from = static_cast<int64_t>(split.sequence) * shape.kv_stride + split.kv_head * D;
+    const auto* k = static_cast<const __nv_bfloat16*>(t.k) + from;
+    const auto* v = static_cast<const __nv_bfloat16*>(t.v) + from;
     const int64_t to = (static_cast<int64_t>(split.pair) * shape.home_slots + split.slot) * D + d;
     __nv_bfloat16 key = k[d];
     if (!shape.rotate_cache) {
@@ -93,7 +95,8 @@ struct State {
       const int head = split.first_head + r;
       if (head < shape.group && part < D / 8) {
         const auto* q = static_cast<const __nv_bfloat16*>(t.q) +
-                        (static_cast<int64_t>(split.pair) * shape.group + head) * D;
+                        static_cast<int64_t>(split.sequence) * shape.q_stride +
+                        (split.kv_head * shape.group + head) * D;
         unpack4(*reinterpret_cast<const uint2*>(q + 4 * part), x);
         unpack4(*reinterpret_cast<const uint2*>(q + D / 2 + 4 * part), y);
         const int64_t angle = static_cast<int64_t>(split.row) * D + 4 * part;
@@ -340,6 +343,8 @@ __global__ void __launch_bounds__(kThreads)
   wait_for_earlier_kernels();
   Split split;
   split.pair = static_cast<int>(blockIdx.x);
+  split.sequence = split.pair / shape.kv_heads;
+  split.kv_head = split.pair % shape.kv_heads;
   split.first_head = static_cast<int>(blockIdx.z) * R;
   split.slot = t.cursor[0];
   split.row = t.cursor[1];

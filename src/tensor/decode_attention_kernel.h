@@ -15,15 +15,17 @@ struct DecodeAttentionShape {
   int capacity;        ///< C
   int home_slots;      ///< slots between two heads of the cache and of the mass; C or more
   int head_dim;        ///< D
+  int q_stride;        ///< numbers between the queries of two sequences; a multiple of 8
+  int kv_stride;       ///< the same of the new keys, and of the new values
   int keys_per_split;  ///< keys that one thread block reads; ceil(C / this) splits
   bool overlap;        ///< start before the kernel before has ended (compute capability 9.0 on)
   bool rotate_cache;   ///< keys lie in the cache before RoPE
 };
 
-/// Contiguous, multiples of 16 bytes. bfloat16: q and out [B, H, D], k and v [B, G, D], caches
-/// [B, G, home_slots, D]. float32: cos and sin [X, D], mass [B, G, home_slots], scores [B, H, C]
-/// (both nullptr: no mass), partial [B * G, splits, H / G, D], statistics [B * G, splits, H / G,
-/// 2].
+/// At multiples of 16 bytes. bfloat16: q [B, H, D], k and v [B, G, D] with their strides, out
+/// [B, H, D], caches [B, G, home_slots, D]. float32: cos and sin [X, D], mass [B, G, home_slots],
+/// scores [B, H, C] (both nullptr: no mass), partial [B * G, splits, H / G, D], statistics
+/// [B * G, splits, H / G, 2].
 struct DecodeAttentionTensors {
   const void* q;
   const void* k;

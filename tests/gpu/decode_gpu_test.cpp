@@ -44,10 +44,12 @@ const std::vector<AttentionShape>& attention_shapes() {
 
 /// A cache half filled with sense, the rest with old numbers.
 struct AttentionCase {
-  AttentionCase(const AttentionShape& s, int64_t slot, bool rotate_cache, bool mass)
-      : q_BHD(on_gpu({s.B, s.H, s.D}, 1)),
-        k_BGD(on_gpu({s.B, s.G, s.D}, 2)),
-        v_BGD(on_gpu({s.B, s.G, s.D}, 3)) {
+  AttentionCase(const AttentionShape& s, int64_t slot, bool rotate_cache, bool mass) {
+    // As the decoder has them: parts of one product.
+    const auto qkv_BND = on_gpu({s.B, s.H + 2 * s.G, s.D}, 1);
+    q_BHD = qkv_BND.narrow(1, 0, s.H);
+    k_BGD = qkv_BND.narrow(1, s.H, s.G);
+    v_BGD = qkv_BND.narrow(1, s.H + s.G, s.G);
     // An odd capacity is part of longer memory.
     const int64_t home = s.C % 2 == 0 ? s.C : s.C + 5;
     cache.k_BGCD = on_gpu({s.B, s.G, home, s.D}, 4).narrow(2, 0, s.C);

@@ -77,3 +77,31 @@ TEST_CASE("a layer takes LoRA once", "[model]") {
   auto linear = linear_with_lora(false);
   CHECK_THROWS_AS(linear->add_lora(2, 2.0, 1), c10::Error);
 }
+
+TEST_CASE("joined weights are one matrix in the memory of which the layers' weights lie",
+          "[model]") {
+  const torch::NoGradGuard no_grad;
+  std::vector<Linear> layers = {Linear(6, 4), Linear(6, 1), Linear(6, 3)};
+  std::vector<torch::Tensor> before;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    layers[i]->weight.copy_(normal(layers[i]->weight.sizes(), i + 1));
+    before.push_back(layers[i]->weight.clone());
+  }
+  const auto all = join_weights(layers);
+  CHECK_SAME(all, torch::cat(before));
+  for (size_t i = 0; i < layers.size(); ++i) {
+    CHECK_SAME(layers[i]->weight, before[i]);
+    CHECK(layers[i]->weight.is_alias_of(all));
+    CHECK(layers[i]->weight.requires_grad());
+    CHECK(layers[i]->named_parameters()["weight"].is_alias_of(all));
+  }
+  layers[1]->weight.zero_();
+  CHECK(all[4].abs().max().item<float>() == 0);
+
+  // They lie there already.
+  const auto again = join_weights(layers);
+  CHECK(again.const_data_ptr() == all.const_data_ptr());
+  CHECK_SAME(again, all);
+  // These do not.
+  CHECK_FALSE(join_weights({layers[1], layers[0]}).is_alias_of(all));
+}
