@@ -18,8 +18,9 @@ class CachePolicy : public torch::nn::Module {
   /// Whether attention must deliver column sums (CacheState::mass_BGS) for this policy.
   virtual bool needs_mass() const = 0;
 
-  /// Shrinks a cache of more than `slots` slots to exactly `slots`. The inputs carry no gradient; a
-  /// learning policy's result carries gradient to its own parameters only.
+  /// Shrinks a cache of more than `slots` slots to exactly `slots`. The result carries gradient to
+  /// a learning policy's own parameters and to the cache's keys and values where these require one;
+  /// masses carry none.
   virtual CacheState compress(const CacheState& cache) = 0;
 };
 

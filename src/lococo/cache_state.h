@@ -10,7 +10,7 @@ namespace lococo {
 /// Rows of a ragged batch are padded on the right: what a row caches after its own end is seen by
 /// no target that counts.
 struct CacheState {
-  torch::Tensor k_BGSD;  ///< compute dtype; carries no gradient
+  torch::Tensor k_BGSD;  ///< compute dtype; no gradient unless carried across blocks
   torch::Tensor v_BGSD;
   torch::Tensor mass_BGS;  ///< float32 score of each slot; undefined when the policy needs none
 

@@ -26,6 +26,7 @@ bool is_ranked_mass(const torch::Tensor& mass_BGS) {
 }  // namespace
 
 bool use_fused_compression(const CacheState& cache, const CacheConfig& config) {
+  if (cache.k_BGSD.requires_grad() || cache.v_BGSD.requires_grad()) return false;
   if (!are_fused_slots(cache.k_BGSD) || !are_fused_slots(cache.v_BGSD)) return false;
   if (config.policy == CachePolicyKind::kStreaming) return true;
   if (!is_ranked_mass(cache.mass_BGS)) return false;

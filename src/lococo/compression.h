@@ -13,7 +13,8 @@ namespace lococo {
 /// The one place that chooses between the kernels and the reference. The kernels take bfloat16
 /// caches on a CUDA device with D a multiple of 8, any strides that keep 16-byte loads aligned and
 /// the channels of a slot together, at most 8192 slots where masses are ranked, and for LoCoCo one
-/// convolution and a multiple of 8 mixed slots.
+/// convolution and a multiple of 8 mixed slots. They give keys and values no gradient: where these
+/// require one, the reference runs.
 bool use_fused_compression(const CacheState& cache, const CacheConfig& config);
 
 /// Which slots stay and where they go: int32, X = B * G rows.

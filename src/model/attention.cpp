@@ -52,8 +52,11 @@ torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD,
   TORCH_CHECK(state->size() == step.cached, "the plan expects ", step.cached,
               " cached slots, the layer holds ", state->size());
 
-  // The state carries no gradient, so a compression's gradient reaches the policy's own parameters
-  // and goes no further back.
+  TORCH_CHECK(!input.carry_gradient || !state->k_home_BGCD.defined(),
+              "a cache in the graph needs memory of its own: the next block overwrites a home");
+
+  // A compression's gradient reaches the policy's own parameters, and goes further back only where
+  // the state's keys and values require it.
   const CacheState past = step.compress ? memory_saver->compress(*state) : *state;
   auto k_new = rotated ? apply_rope(k_BGLD, input.keys) : k_BGLD;
   auto v_new = v_BGLD;
@@ -75,8 +78,8 @@ torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD,
   }
   if (mass_BGS.defined() && state->mass_home_BGC.defined())
     mass_BGS = state->mass_home_BGC.narrow(/*dim=*/2, 0, mass_BGS.size(2)).copy_(mass_BGS);
-  state->k_BGSD = k_BGSD.detach();
-  state->v_BGSD = v_BGSD.detach();
+  state->k_BGSD = input.carry_gradient ? k_BGSD : k_BGSD.detach();
+  state->v_BGSD = input.carry_gradient ? v_BGSD : v_BGSD.detach();
   state->mass_BGS = mass_BGS;
   return attention.out_BHLD;
 }

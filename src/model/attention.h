@@ -21,6 +21,9 @@ struct AttentionInput {
   RopeTable queries;  ///< angles of the L queries
   RopeTable keys;     ///< of the block's own keys when keys are cached rotated; of all S slots when
                       ///< unrotated
+  /// Leave the block's cache in the graph, for a loss of a later block; the states then have no
+  /// homes. Otherwise it is detached.
+  bool carry_gradient = false;
 };
 
 class SelfAttentionImpl : public torch::nn::Module {
@@ -29,10 +32,11 @@ class SelfAttentionImpl : public torch::nn::Module {
                     uint64_t init_seed);
 
   /// hidden_BLE -> [B, L, E]. With a `state` the block attends to the cached slots and itself, and
-  /// `state` becomes the cache after the block, detached. Gradients reach the block's own q, k, v
-  /// (k and v unless step.detach_keys) and the policy's parameters if the cache was compressed at
-  /// this block. Without a state a `memo` may be given: an empty one is filled (no gradients then),
-  /// a filled one stands in for the attention that it remembers.
+  /// `state` becomes the cache after the block, detached unless input.carry_gradient. Gradients
+  /// reach the block's own q, k, v (k and v unless step.detach_keys), the policy's parameters if
+  /// the cache was compressed at this block, and the state's keys and values if they require one.
+  /// Without a state a `memo` may be given: an empty one is filled (no gradients then), a filled
+  /// one stands in for the attention that it remembers.
   torch::Tensor forward(const torch::Tensor& hidden_BLE, const AttentionInput& input,
                         CacheState* state, AttentionMemo* memo = nullptr);
 

@@ -75,7 +75,7 @@ class LlamaImpl : public torch::nn::Module {
 
   /// One block of a step plan: tokens_BL are tokens [step.begin, step.end) of each sequence;
   /// `caches` holds N states (all empty before the first block) and is updated. Gradients do not
-  /// reach earlier blocks.
+  /// reach earlier blocks, unless AttentionInput::carry_gradient asks for it.
   torch::Tensor forward_block(const torch::Tensor& tokens_BL, const BlockStep& step,
                               std::vector<CacheState>& caches);
 
