@@ -89,7 +89,8 @@ struct CacheConfig {
   bool boundary_targets = false;      ///< train the target of each block's last query too
   bool first_block_gradient = false;  ///< let gradients reach the first block's keys and values
   ConvInit init = ConvInit::kNormal;
-  /// Blocks that a gradient crosses backwards; 1: truncate at every block.
+  /// Blocks of a window that gradients cross, through caches and compressions; 1: truncate at every
+  /// block.
   int64_t bptt_blocks = 1;
   double distill = 0.0;  ///< weight of a loss against full attention
 

@@ -68,8 +68,7 @@ class Checker {
     require(cache.kernel_size % 2 == 1, "cache.kernel_size",
             std::to_string(cache.kernel_size) + " must be odd; use " +
                 std::to_string(cache.kernel_size + 1));
-    require(cache.bptt_blocks == 1, "cache.bptt_blocks",
-            "only 1 is available in this version: gradients are cut after every block");
+    check_bptt();
     require(cache.distill == 0.0, "cache.distill",
             "only 0 is available in this version: there is no loss against full attention");
     if (cache.policy == CachePolicyKind::kNone) return;
@@ -86,6 +85,15 @@ class Checker {
                 " of " + std::to_string(cache.slots) + " slots that keep tokens unchanged" + share +
                 "; use fewer, or more cache.slots" +
                 (cache.mixed_slots() > 0 ? " or a larger cache.keep_fraction" : ""));
+  }
+
+  void check_bptt() const {
+    if (config_.cache.bptt_blocks == 1) return;
+    require(config_.cache.policy != CachePolicyKind::kNone, "cache.bptt_blocks",
+            "lets gradients cross a cache, and there is none; set cache.policy or use 1");
+    require(config_.train.pass != PassKind::kFullSequence, "cache.bptt_blocks",
+            "has no effect with train.pass full_sequence, which has no blocks; use 1 or "
+            "train.pass auto");
   }
 
   void check_lococo() const {

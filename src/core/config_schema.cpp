@@ -158,7 +158,8 @@ void add_cache(Builder& add, CacheConfig& cache) {
              "convolution at the start: normal (official); fan_in: scaled by its inputs; identity: "
              "fan_in with a normalizer of 0, which is h2o with the same slots");
   add.add("bptt_blocks", count(&cache.bptt_blocks, 1),
-          "blocks that a gradient crosses backwards; only 1 is available in this version");
+          "blocks of a window that gradients cross, compressions included; 1 (official): cut at "
+          "every block");
   add.add("distill", not_negative(&cache.distill),
           "weight of a loss against full attention; only 0 is available in this version");
 }

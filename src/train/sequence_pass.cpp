@@ -4,6 +4,7 @@
 
 #include "lococo/step_plan.h"
 #include "train/block_runner.h"
+#include "train/bptt_windows.h"
 #include "train/loss.h"
 
 namespace lococo {
@@ -19,6 +20,7 @@ class BlockwisePass : public SequencePass {
       : cache_(cache), loss_chunk_(loss_chunk), cuda_graphs_(cuda_graphs) {}
 
   PassResult train(Llama& model, const torch::Tensor& tokens_BT) override {
+    if (cache_.bptt_blocks > 1) return train_in_windows(model, tokens_BT, cache_, loss_chunk_);
     const int64_t B = tokens_BT.size(0);
     const auto plan = make_step_plan(cache_, tokens_BT.size(1) - 1);
     auto& runner = runner_of(B, /*train=*/true);

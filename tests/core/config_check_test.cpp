@@ -55,8 +55,17 @@ TEST_CASE("the convolution must have an odd kernel and something to fill", "[cor
 }
 
 TEST_CASE("what this version does not have is refused and not ignored", "[core][config]") {
-  CHECK_CONTAINS(error_of("cache: {bptt_blocks: 2}"), "cache.bptt_blocks: only 1 is available in");
   CHECK_CONTAINS(error_of("cache: {distill: 0.1}"), "cache.distill: only 0 is available in");
+}
+
+TEST_CASE("gradients cross blocks only where there are caches", "[core][config]") {
+  CHECK_CONTAINS(error_of("cache: {bptt_blocks: 2}"),
+                 "x.yaml:1: cache.bptt_blocks: lets gradients cross a cache, and there is none");
+  CHECK_CONTAINS(error_of("cache: {policy: h2o, bptt_blocks: 2}\ntrain: {pass: full_sequence}"),
+                 "x.yaml:1: cache.bptt_blocks: has no effect with train.pass full_sequence");
+  check_accepted("cache: {policy: streaming, bptt_blocks: 2}");
+  check_accepted("cache: {policy: lococo, bptt_blocks: 64}\ntrain: {pass: blockwise}");
+  check_accepted("cache: {bptt_blocks: 1}\ntrain: {pass: full_sequence}");
 }
 
 TEST_CASE("unrotated keys refuse RoPE scaling", "[core][config]") {
