@@ -26,12 +26,12 @@ torch::Tensor column_mass_slow(const torch::Tensor& q_BHLD, const torch::Tensor&
   // The H / G query heads of a group become rows of one product with the group's keys.
   const int64_t R = H / G * L;
   const auto q_rows = q_BHLD.reshape({B * G, R, D});
-  const auto scores_BGRS =
+  auto scores_BGRS =
       batched_matmul_f32(q_rows, k_BGSD.reshape({B * G, S, D}).transpose(1, 2)).view({B, G, R, S});
   const auto lse_BGR = lse_BHL.to(torch::kFloat32).reshape({B, G, R});
-  auto logits = scores_BGRS * score_scale(D) - lse_BGR.unsqueeze(-1);
-  logits = logits + causal_bias(L, S, scores_BGRS.options()).repeat({R / L, 1});
-  auto mass_BGS = logits.exp().sum(/*dim=*/2);
+  scores_BGRS.mul_(score_scale(D)).sub_(lse_BGR.unsqueeze(-1));
+  scores_BGRS.add_(causal_bias(L, S, scores_BGRS.options()).repeat({R / L, 1}));
+  auto mass_BGS = scores_BGRS.exp_().sum(/*dim=*/2);
   if (prior_mass_BGM.defined())
     mass_BGS.narrow(/*dim=*/2, 0, prior_mass_BGM.size(2)).add_(prior_mass_BGM);
   return mass_BGS;

@@ -20,22 +20,23 @@ struct ChunkLoss {
   torch::Tensor logit_gradient_XV;  ///< d nll / d logits in the dtype of hidden, when asked for
 };
 
-/// The same as softmax_cross_entropy(), in tensor operations; overwrites the logits.
-ChunkLoss cross_entropy_of(torch::Tensor logits_XV, const torch::Tensor& targets_X,
+/// The same as softmax_cross_entropy(), in tensor operations. log_softmax is one pass each way,
+/// where logsumexp and exp were several.
+ChunkLoss cross_entropy_of(const torch::Tensor& logits_XV, const torch::Tensor& targets_X,
                            std::optional<torch::ScalarType> gradient_dtype) {
   const auto valid_X = targets_X != kIgnoreTarget;
   // Ignored targets become 0, so that they can index.
   const auto targets_X1 =
       torch::where(valid_X, targets_X, torch::zeros_like(targets_X)).unsqueeze(-1);
   const auto counts_X = valid_X.to(logits_XV.scalar_type());
-  const auto lse_X = torch::logsumexp(logits_XV, /*dim=*/-1);
+  auto log_p_XV = torch::log_softmax(logits_XV, /*dim=*/-1);
   ChunkLoss loss;
-  loss.nll_X = (lse_X - logits_XV.gather(/*dim=*/1, targets_X1).squeeze(-1)) * counts_X;
+  loss.nll_X = -log_p_XV.gather(/*dim=*/1, targets_X1).squeeze(-1) * counts_X;
   if (!gradient_dtype) return loss;
-  // softmax - onehot, in place of the logits.
-  logits_XV.sub_(lse_X.unsqueeze(-1)).exp_();
-  logits_XV.scatter_add_(/*dim=*/1, targets_X1, torch::full_like(counts_X, -1.0).unsqueeze(-1));
-  loss.logit_gradient_XV = logits_XV.mul_(counts_X.unsqueeze(-1)).to(*gradient_dtype);
+  // softmax - onehot, in place of the logarithms.
+  log_p_XV.exp_();
+  log_p_XV.scatter_add_(/*dim=*/1, targets_X1, torch::full_like(counts_X, -1.0).unsqueeze(-1));
+  loss.logit_gradient_XV = log_p_XV.mul_(counts_X.unsqueeze(-1)).to(*gradient_dtype);
   return loss;
 }
 
