@@ -1,5 +1,7 @@
 #include "tools/cli.h"
 
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <exception>
@@ -79,6 +81,14 @@ Config read_config_of(const CommandLine& line) {
   return config;
 }
 
+/// Tensors of some hundred KB come and go by the thousand in a step on a CPU. What is freed stays
+/// with the process, up to a bound: handed back and asked for again, every page of it would be a
+/// fault.
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+}
+
 int report(const std::string& name, const std::string& message, int code) {
   std::cout << std::flush;
   std::cerr << name << ": error: " << message << std::endl;
@@ -90,6 +100,7 @@ int report(const std::string& name, const std::string& message, int code) {
 int run_tool(const std::string& name, const std::string& description, int argc,
              const char* const* argv,
              const std::function<int(const CommandLine&, const Config&)>& run) {
+  keep_freed_memory();
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   bool debug = false;

@@ -23,6 +23,7 @@ struct CommandLine {
 ///   1  our fault: one line on stderr; the full text with --debug
 /// Ignores SIGPIPE and SIGXFSZ, so that writing to a closed pipe or a full disk is an error that
 /// can be reported.
+/// Tells malloc to keep freed memory for the next tensor.
 int run_tool(const std::string& name, const std::string& description, int argc,
              const char* const* argv,
              const std::function<int(const CommandLine&, const Config&)>& run);
