@@ -69,8 +69,7 @@ class Checker {
             std::to_string(cache.kernel_size) + " must be odd; use " +
                 std::to_string(cache.kernel_size + 1));
     check_bptt();
-    require(cache.distill == 0.0, "cache.distill",
-            "only 0 is available in this version: there is no loss against full attention");
+    check_distill();
     if (cache.policy == CachePolicyKind::kNone) return;
     require(cache.policy != CachePolicyKind::kStreaming || cache.sinks < cache.slots, "cache.sinks",
             std::to_string(cache.sinks) + " leave none of the " + std::to_string(cache.slots) +
@@ -94,6 +93,22 @@ class Checker {
     require(config_.train.pass != PassKind::kFullSequence, "cache.bptt_blocks",
             "has no effect with train.pass full_sequence, which has no blocks; use 1 or "
             "train.pass auto");
+  }
+
+  void check_distill() const {
+    if (config_.cache.distill == 0.0) return;
+    const TuneConfig& tune = config_.tune;
+    require(config_.cache.policy == CachePolicyKind::kLococo, "cache.distill",
+            "teaches the convolutions of cache.policy lococo; set that policy or use 0");
+    require(config_.train.pass != PassKind::kFullSequence, "cache.distill",
+            "has no effect with train.pass full_sequence, which compresses nothing; use 0");
+    require(config_.cache.bptt_blocks == 1, "cache.distill",
+            "cannot be combined with cache.bptt_blocks > 1; set one of them back");
+    for (const auto& rate : {tune.lora, tune.embed, tune.norm, tune.all}) {
+      require(rate.value_or(0.0) == 0.0, "cache.distill",
+              "compares with the model's own full attention, which must not move; tune nothing "
+              "but conv and normalizer");
+    }
   }
 
   void check_lococo() const {

@@ -160,8 +160,10 @@ void add_cache(Builder& add, CacheConfig& cache) {
   add.add("bptt_blocks", count(&cache.bptt_blocks, 1),
           "blocks of a window that gradients cross, compressions included; 1 (official): cut at "
           "every block");
-  add.add("distill", not_negative(&cache.distill),
-          "weight of a loss against full attention; only 0 is available in this version");
+  add.add(
+      "distill", not_negative(&cache.distill),
+      "weight of a loss against the base's own full attention on the same tokens, for tuning conv "
+      "and normalizer alone; 0 (official): none");
 }
 
 void add_tune(Builder& add, TuneConfig& tune) {

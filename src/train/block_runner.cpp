@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tensor/cuda_graph.h"
+#include "train/distillation.h"
 #include "train/loss.h"
 
 namespace lococo {
@@ -69,6 +70,9 @@ void BlockRunner::allocate(Llama& model, int64_t B, const std::vector<BlockStep>
   loss_sum_ = torch::zeros({}, floats);
   nll_BL_ = torch::zeros({B, longest}, floats);
   caches_ = model->static_caches(B, capacity, device);
+  teacher_BLE_ = distills() ? torch::zeros({B, longest, model->shape().hidden_size},
+                                           floats.dtype(model->compute_dtype()))
+                            : torch::Tensor();
 }
 
 bool BlockRunner::may_capture(Llama& model) const {
@@ -76,7 +80,13 @@ bool BlockRunner::may_capture(Llama& model) const {
          (!options_.train || gradients_exist(model));
 }
 
-void BlockRunner::run(Llama& model, const BlockStep& step, const torch::Tensor& tokens_BT) {
+void BlockRunner::run(Llama& model, const BlockStep& step, const torch::Tensor& tokens_BT,
+                      const torch::Tensor& teacher_BTE) {
+  TORCH_CHECK(distills() == teacher_BTE.defined(), "a teacher belongs to cache.distill > 0");
+  if (distills()) {
+    teacher_BLE_.narrow(/*dim=*/1, 0, step.length())
+        .copy_(teacher_BTE.narrow(/*dim=*/1, step.begin, step.length()));
+  }
   // A block's last row needs no target after the end of the sequence unless it counts.
   const int64_t columns = std::min(step.length() + 1, tokens_BT.size(1) - step.begin);
   tokens_BL1_.narrow(/*dim=*/1, 0, columns).copy_(tokens_BT.narrow(/*dim=*/1, step.begin, columns));
@@ -100,9 +110,16 @@ void BlockRunner::work(Llama& model, const AttentionInput& input) {
   }
   const auto loss =
       chunked_cross_entropy(hidden_XE, model->head_weight(), targets_X, options_.loss_chunk);
+  auto objective = loss;
+  if (distills()) {
+    const auto teacher_XE = teacher_BLE_.narrow(/*dim=*/1, 0, count).flatten(0, 1);
+    objective = loss + options_.cache.distill * distillation_loss(hidden_XE, teacher_XE,
+                                                                  model->head_weight(),
+                                                                  options_.loss_chunk);
+  }
   // With the convolutions alone in training a block before the first compression depends on no
   // trained parameter.
-  if (loss.requires_grad()) loss.backward();
+  if (objective.requires_grad()) objective.backward();
   torch::NoGradGuard no_grad;
   loss_sum_.add_(loss);
 }

@@ -31,10 +31,14 @@ class BlockRunner {
   void begin(Llama& model, int64_t B, const std::vector<BlockStep>& plan, torch::Device device);
 
   /// The next block of the plan: inputs and targets from tokens_BT [B, T + 1]. Training adds the
-  /// gradients of the loss sum to the trainable parameters' `.grad`.
-  void run(Llama& model, const BlockStep& step, const torch::Tensor& tokens_BT);
+  /// gradients of the loss sum to the trainable parameters' `.grad`; with cache.distill > 0 that
+  /// loss has cache.distill times the distance from teacher_BTE, final hidden states of full
+  /// attention [B, T, E].
+  void run(Llama& model, const BlockStep& step, const torch::Tensor& tokens_BT,
+           const torch::Tensor& teacher_BTE = {});
 
-  /// Training: sum of the losses of all blocks since begin(), float32 0-dim; a copy.
+  /// Training: sum of the targets' losses of all blocks since begin() (without the distance from a
+  /// teacher), float32 0-dim; a copy.
   torch::Tensor loss_sum() const { return loss_sum_.clone(); }
   /// Scoring: the last block's NLL of each target, float32 [B, L]; a copy.
   torch::Tensor last_nll(int64_t length) const { return nll_BL_.narrow(1, 0, length).clone(); }
@@ -46,9 +50,11 @@ class BlockRunner {
   void allocate(Llama& model, int64_t B, const std::vector<BlockStep>& plan, torch::Device device);
   void work(Llama& model, const AttentionInput& input);
   bool may_capture(Llama& model) const;
+  bool distills() const { return options_.train && options_.cache.distill > 0; }
 
   BlockRunnerOptions options_;
-  torch::Tensor tokens_BL1_;  ///< int64: a block's inputs and the target after the last
+  torch::Tensor tokens_BL1_;   ///< int64: a block's inputs and the target after the last
+  torch::Tensor teacher_BLE_;  ///< undefined without distillation
   torch::Tensor loss_sum_, nll_BL_;
   std::vector<CacheState> caches_;
   BlockKinds kinds_;

@@ -14,8 +14,21 @@ namespace {
 /// 128 + SIGTERM, as shells report a stop on request.
 constexpr int kStoppedExitCode = 143;
 
+/// Beyond its own context full attention is no teacher.
+void check_teacher(const Config& config, const ModelShape& shape) {
+  if (config.cache.distill == 0.0 || shape.rope_scaling.type != RopeType::kDefault) return;
+  if (config.data.context_length > shape.max_position_embeddings) {
+    throw UserError("cache.distill: data.context_length " +
+                    std::to_string(config.data.context_length) + " is beyond the base's " +
+                    std::to_string(shape.max_position_embeddings) +
+                    " positions, where its full attention teaches nothing; use shorter sequences");
+  }
+}
+
 std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
-  auto data = open_training_data(config, session, effective_shape(config).vocab_size);
+  const auto shape = effective_shape(config);
+  check_teacher(config, shape);
+  auto data = open_training_data(config, session, shape.vocab_size);
   auto prepared = prepare_model(config, session.device);
   log_info("parameters\n" + prepared.registry->summary());
   std::unique_ptr<Evaluator> evaluator;

@@ -25,9 +25,10 @@ class BlockwisePass : public SequencePass {
     const auto plan = make_step_plan(cache_, tokens_BT.size(1) - 1);
     auto& runner = runner_of(B, /*train=*/true);
     runner.begin(model, B, plan, tokens_BT.device());
+    const auto teacher_BTE = cache_.distill > 0 ? teach(model, tokens_BT) : torch::Tensor();
     PassResult result;
     for (const auto& step : plan) {
-      runner.run(model, step, tokens_BT);
+      runner.run(model, step, tokens_BT, teacher_BTE);
       result.targets += B * runner.scored(step);
     }
     result.loss_sum = runner.loss_sum();
@@ -48,6 +49,12 @@ class BlockwisePass : public SequencePass {
   }
 
  private:
+  /// What full attention makes of the same inputs: the same weights, no cache.
+  static torch::Tensor teach(Llama& model, const torch::Tensor& tokens_BT) {
+    torch::NoGradGuard no_grad;
+    return model->forward(tokens_BT.narrow(/*dim=*/1, 0, tokens_BT.size(1) - 1));
+  }
+
   /// The last micro-batch of a step may be smaller than the others: each size has its own buffers.
   BlockRunner& runner_of(int64_t B, bool train) {
     const BlockRunnerOptions options = {cache_, loss_chunk_, train, cuda_graphs_};

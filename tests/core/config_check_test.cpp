@@ -54,8 +54,16 @@ TEST_CASE("the convolution must have an odd kernel and something to fill", "[cor
   check_accepted("cache: {policy: lococo, expand: 2, conv_layers: 2, kernel_size: 1}");
 }
 
-TEST_CASE("what this version does not have is refused and not ignored", "[core][config]") {
-  CHECK_CONTAINS(error_of("cache: {distill: 0.1}"), "cache.distill: only 0 is available in");
+TEST_CASE("distillation teaches convolutions, while nothing else moves", "[core][config]") {
+  CHECK_CONTAINS(error_of("cache: {policy: h2o, distill: 0.1}"),
+                 "x.yaml:1: cache.distill: teaches the convolutions of cache.policy lococo");
+  CHECK_CONTAINS(error_of("cache: {policy: lococo, distill: 0.1}\ntrain: {pass: full_sequence}"),
+                 "x.yaml:1: cache.distill: has no effect with train.pass full_sequence");
+  CHECK_CONTAINS(error_of("cache: {policy: lococo, distill: 0.1, bptt_blocks: 2}"),
+                 "x.yaml:1: cache.distill: cannot be combined with cache.bptt_blocks");
+  CHECK_CONTAINS(error_of("cache: {policy: lococo, distill: 0.1}\ntune: {conv: 1e-3, norm: 1e-4}"),
+                 "x.yaml:1: cache.distill: compares with the model's own full attention");
+  check_accepted("cache: {policy: lococo, distill: 0.1}\ntune: {conv: 1e-3, normalizer: 1e-2}");
 }
 
 TEST_CASE("gradients cross blocks only where there are caches", "[core][config]") {
