@@ -4,6 +4,13 @@
 
 #include "tensor/shape.h"
 
+#ifdef LOCOCO_WITH_CUDA
+#include <c10/cuda/CUDAException.h>
+
+#include "lococo/append_kernel.h"
+#include "lococo/slot_views.h"
+#endif
+
 namespace lococo {
 
 void CacheState::use_home(int64_t slots) {
@@ -18,17 +25,47 @@ void CacheState::use_home(int64_t slots) {
 
 namespace {
 
+#ifdef LOCOCO_WITH_CUDA
+/// bfloat16 on a GPU whose channels can be moved 16 bytes at a time.
+bool has_kernel(const torch::Tensor& past, const torch::Tensor& fresh, const torch::Tensor& home) {
+  constexpr int64_t kMostRows = 65535;  // of a launch's second axis
+  const bool half = home.scalar_type() == torch::kBFloat16 &&
+                    past.scalar_type() == torch::kBFloat16 &&
+                    fresh.scalar_type() == torch::kBFloat16;
+  return home.is_cuda() && half && home.size(3) % 8 == 0 && is_vectorised(past) &&
+         is_vectorised(fresh) && is_vectorised(home) && home.size(0) * home.size(1) <= kMostRows;
+}
+
+void launch(const torch::Tensor& past, const torch::Tensor& fresh, const torch::Tensor& target) {
+  const AppendShape shape = {target.size(0) * target.size(1), target.size(1),
+                             static_cast<int>(past.size(2)), static_cast<int>(fresh.size(2)),
+                             static_cast<int>(target.size(3))};
+  launch_append_slots(view_of(past), view_of(fresh), mutable_view_of(target), shape,
+                      current_stream());
+  C10_CUDA_KERNEL_LAUNCH_CHECK();
+}
+#endif
+
 torch::Tensor write_slots(const torch::Tensor& past, const torch::Tensor& fresh,
                           const torch::Tensor& home) {
   torch::NoGradGuard no_grad;
   const int64_t M = past.size(2), L = fresh.size(2);
+  const auto written = home.narrow(/*dim=*/2, 0, M + L);
   // A cache that was not compressed lies in its home already.
   const bool in_place = M > 0 && past.const_data_ptr() == home.const_data_ptr();
   // A policy may return later slots of what it was given: then source and target overlap.
-  if (M > 0 && !in_place)
-    home.narrow(/*dim=*/2, 0, M).copy_(past.is_alias_of(home) ? past.clone() : past);
+  const auto source = M > 0 && !in_place && past.is_alias_of(home) ? past.clone() : past;
+  const int64_t kept = in_place ? M : 0;  // slots that stay as they are
+#ifdef LOCOCO_WITH_CUDA
+  if (has_kernel(source, fresh, home)) {
+    launch(source.narrow(/*dim=*/2, kept, M - kept), fresh,
+           written.narrow(/*dim=*/2, kept, M + L - kept));
+    return written;
+  }
+#endif
+  if (kept < M) home.narrow(/*dim=*/2, 0, M).copy_(source);
   home.narrow(/*dim=*/2, M, L).copy_(fresh);
-  return home.narrow(/*dim=*/2, 0, M + L);
+  return written;
 }
 
 struct AppendSlots : torch::autograd::Function<AppendSlots> {

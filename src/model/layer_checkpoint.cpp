@@ -98,12 +98,15 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
     const auto saved = context->get_saved_variables()[0];
     torch::AutoGradMode with_grad(true);
     const auto hidden_BLE = saved.detach().requires_grad_(saved.requires_grad());
-    const auto attended_BLE = attend(kept, hidden_BLE);
+    auto attended_BLE = attend(kept, hidden_BLE);
     variable_list sums(kept.parameters.size());
     const auto d_attended_BLE =
         feed_forward_gradient(kept, attended_BLE, output_gradients[0], sums);
     variable_list result(2);  // the layer itself, and hidden
     if (attended_BLE.requires_grad()) {
+      // From here on only its place in the graph is needed, while the attention's gradient needs
+      // more memory than any other part.
+      attended_BLE.set_data(torch::empty({0}, attended_BLE.options()));
       std::vector<Tensor> inputs = kept.parameters;
       if (hidden_BLE.requires_grad()) inputs.push_back(hidden_BLE);
       const auto gradients =
