@@ -105,13 +105,15 @@ trap stop_all EXIT
 trap "exit 130" INT
 trap "exit 143" TERM
 set -m  # each in a process group of its own, so that stop_all reaches the tools too
-for policy in lococo h2o full streaming base; do
-  [ ${#pids[@]} -lt "$jobs_at_once" ] || { wait "${pids[0]}"; pids=("${pids[@]:1}"); }
+running=0
+for policy in lococo full h2o streaming base; do  # the longest first
+  [ "$running" -lt "$jobs_at_once" ] || { wait -n; running=$((running - 1)); }
   log=$out/$policy.log
   compare $policy &
   pids+=($!)
+  running=$((running + 1))
 done
-while [ ${#pids[@]} -gt 0 ]; do wait "${pids[0]}"; pids=("${pids[@]:1}"); done
+while [ "$running" -gt 0 ]; do wait -n; running=$((running - 1)); done
 
 say "results"
 "$python" scripts/plot.py "$out"
