@@ -79,6 +79,7 @@ class RunningTraining(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
+        self.pids = []
 
     def start(self, mca=()):
         self.launcher = subprocess.Popen(
@@ -93,6 +94,9 @@ class RunningTraining(unittest.TestCase):
         if self.launcher.poll() is None:
             self.launcher.kill()
         self.launcher.wait()
+        for pid in self.pids:  # ranks outlive a launcher that was killed
+            if is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
 
     def read(self, name):
         with open(os.path.join(self.folder, name), encoding="ascii") as file:
@@ -131,7 +135,7 @@ class RunningTraining(unittest.TestCase):
                 self.assert_all_saved_at_one_step()
 
     def test_sigterm_to_mpirun_saves_when_it_was_told_to_wait(self):
-        self.start(mca=("--mca", "odls_base_sigkill_timeout", "8"))
+        self.start(mca=("--mca", "odls_base_sigkill_timeout", "4"))
         self.launcher.terminate()
         self.launcher.wait(timeout=BOUND_S)
         wait_for(lambda: len(self.saved_steps()) == RANKS, "the ranks to save")
