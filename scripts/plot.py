@@ -140,6 +140,21 @@ def curve(points, axis):
     return sorted(groups[best].items())
 
 
+def short(count):
+    """4,096 as 4K, 1,048,576 as 1M; other numbers as they are."""
+    for size, letter in ((1 << 20, "M"), (1 << 10, "K")):
+        if count >= size and count % size == 0:
+            return f"{count // size}{letter}"
+    return str(count)
+
+
+def readable_ticks(low, high):
+    """1, 1.5, 2, 3, 5 and 7 times powers of ten between low and high."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [step * 10.0 ** decade for decade in decades for step in (1, 1.5, 2, 3, 5, 7)
+            if low <= step * 10.0 ** decade <= high]
+
+
 def draw_speed(series, path):
     """One panel each for context length, slots and batch, both axes logarithmic."""
     import matplotlib
@@ -159,10 +174,12 @@ def draw_speed(series, path):
             axes.plot(*zip(*line), "osD^vPX"[i % 7] + "-", color=f"C{i % 10}", label=name)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-        axes.set_xticks(sorted(ticks), [f"{x:,}" for x in sorted(ticks)])
+        axes.set_xticks(sorted(ticks), [short(x) for x in sorted(ticks)])
         axes.minorticks_off()
         axes.set_xlabel(title)
         axes.grid(alpha=0.3)
+    marks = readable_ticks(*panels[0].get_ylim())
+    panels[0].set_yticks(marks, [f"{mark:g}" for mark in marks])
     panels[0].set_ylabel("microseconds per token")
     handles = {label: handle for axes in panels
                for handle, label in zip(*axes.get_legend_handles_labels())}
