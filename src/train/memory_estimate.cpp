@@ -114,6 +114,14 @@ Run describe(const Config& config, const ModelShape& shape) {
   return run;
 }
 
+/// Caches of a layer that exist at one time: one; with windows of W blocks the one before each
+/// block, and two gradients of a cache.
+int64_t caches_kept(const Config& config) {
+  if (config.cache.bptt_blocks == 1) return 1;
+  const auto plan = make_step_plan(config.cache, config.data.context_length);
+  return std::min(config.cache.bptt_blocks, static_cast<int64_t>(plan.size())) + 2;
+}
+
 }  // namespace
 
 MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
@@ -131,8 +139,10 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
 
   const int64_t E = shape.hidden_size, N = shape.num_layers, tokens = run.B * run.L;
   if (run.blockwise) {
-    estimate.cache_bytes =
-        run.B * N * run.S * (2 * run.k_width * run.element + shape.num_kv_heads * kFloat);
+    estimate.cache_bytes = caches_kept(config) * run.B * N * run.S *
+                           (2 * run.k_width * run.element + shape.num_kv_heads * kFloat);
+    if (config.cache.distill > 0)  // the teacher's final hidden states of the whole sequence
+      estimate.activations_bytes += run.B * config.data.context_length * E * run.element;
     estimate.activations_bytes += N * mixture_bytes(run);
     if (config.cache.keys == KeyKind::kUnrotated)  // turned for each block
       estimate.activations_bytes += run.B * N * run.S * run.k_width * run.element;
@@ -151,7 +161,7 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
     const int64_t feed_forward = tokens * 3 * (shape.intermediate_size + E) * run.element;
     estimate.workspace_bytes = std::max(loss, feed_forward);
   }
-  const bool records = run.blockwise && config.train.cuda_graphs;
+  const bool records = run.blockwise && config.train.cuda_graphs && config.cache.bptt_blocks == 1;
   estimate.workspace_bytes += (records ? 4 : 2) * kLibraryWorkspace;
   return estimate;
 }

@@ -98,6 +98,20 @@ TEST_CASE("the cache is counted as it is: keys, values and scores of slots and b
         shape.num_layers * shape.num_kv_heads * slots * (2 * shape.head_dim * 4 + 4));
 }
 
+TEST_CASE("windows of blocks keep a cache before each block, and a teacher its hidden states",
+          "[train]") {
+  auto config = blockwise_config();  // eight blocks
+  const auto one = estimate(config);
+  config.cache.bptt_blocks = 4;
+  CHECK(estimate(config).cache_bytes == 6 * one.cache_bytes);
+  config.cache.bptt_blocks = 100;
+  CHECK(estimate(config).cache_bytes == 10 * one.cache_bytes);
+  config.cache.bptt_blocks = 1;
+  config.cache.distill = 0.5;
+  CHECK(estimate(config).activations_bytes ==
+        one.activations_bytes + 64 * tiny_shape().hidden_size * 4);
+}
+
 TEST_CASE("blockwise memory does not grow with the context, full-sequence memory does", "[train]") {
   auto config = blockwise_config();
   const auto short_total = estimate(config).total();
