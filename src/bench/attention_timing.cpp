@@ -42,6 +42,8 @@ std::optional<AttentionTimes> time_attention(const AttentionSize& size,
       torch::autograd::grad({out}, {q, k, v}, {dout});
     }));
     return times;
+  } catch (const c10::OutOfMemoryError&) {
+    throw;
   } catch (const std::exception&) {  // cuDNN throws errors of its own
     return std::nullopt;
   }

@@ -152,6 +152,7 @@ HardwareLimit measure_hardware_limit(const ModelShape& shape, const CacheConfig&
     const auto times = time_attention(size, work.options, backend);
     if (times) limit.attention_seconds = std::min(limit.attention_seconds, times->both.median);
   }
+  TORCH_CHECK(std::isfinite(limit.attention_seconds), "no attention of the library ran");
   return limit;
 }
 

@@ -129,6 +129,7 @@ void bench_prefill(const Config& config, torch::Device device, Report& report) {
   const int64_t B = config.bench.batch.front(), T = config.bench.contexts.front();
   Decoder decoder(model, options_for(config, B, T));
   const auto prompt_BT = random_prompt(model, B, T, device);
+  decoder.prefill(prompt_BT);  // the second prompt records, the traced third one replays
   report.add(record_trace(device, config.bench.trace, trace_of("prefill,", B, T),
                           [&] { decoder.prefill(prompt_BT); }));
 }

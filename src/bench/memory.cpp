@@ -11,7 +11,8 @@ BenchCase measure(TrainingSetup& setup, const Config& config, int64_t B, int64_t
   measured.failure = setup.or_out_of_memory([&] {
     const auto pass = make_pass(config);
     const auto tokens_BT = setup.random_tokens(B, T);
-    pass->train(setup.model(), tokens_BT);  // records what later sequences replay
+    // Blocks that a sequence has once are recorded in the second one.
+    for (int i = 0; i < 2; ++i) pass->train(setup.model(), tokens_BT);
     setup.reset_peak();
     pass->train(setup.model(), tokens_BT);
     setup.optimizer().step(/*lr_factor=*/0.0);

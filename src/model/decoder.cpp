@@ -10,6 +10,8 @@ namespace lococo {
 namespace {
 
 int64_t capacity_of(const CacheConfig& cache, const DecoderOptions& options) {
+  TORCH_CHECK(options.batch > 0 && options.decode_buffer >= 0, "batch=", options.batch,
+              " decode_buffer=", options.decode_buffer);
   if (cache.policy != CachePolicyKind::kNone) return cache.slots + options.decode_buffer + 1;
   TORCH_CHECK(options.max_tokens > 0, "without a cache policy max_tokens must be given");
   return options.max_tokens;
@@ -39,8 +41,6 @@ Decoder::Decoder(Llama model, const DecoderOptions& options)
       rope_(model_->shape()),
       stack_(model_, options.batch, capacity_),
       states_(model_->static_caches(options.batch, home_slots_of(config_, capacity_), device_)) {
-  TORCH_CHECK(options.batch > 0 && options.decode_buffer >= 0, "batch=", options.batch,
-              " decode_buffer=", options.decode_buffer);
   torch::NoGradGuard no_grad;
   const auto& shape = model_->shape();
   const int64_t B = options.batch, C = capacity_, D = shape.head_dim;

@@ -45,7 +45,8 @@ class Decoder {
   torch::Tensor prefill(const torch::Tensor& tokens_BT);
 
   /// Appends one token to each sequence, int64 [B] on the device, and returns the logits of the
-  /// next; they are overwritten by the next call. The host does not wait for the device.
+  /// next; they are overwritten by the next call. The host does not wait for the device
+  /// (but with dynamic RoPE scaling, whose angles are made on the CPU for every length).
   torch::Tensor step(const torch::Tensor& tokens_B);
 
   int64_t batch() const { return options_.batch; }

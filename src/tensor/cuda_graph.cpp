@@ -22,7 +22,11 @@ namespace {
 namespace allocator = c10::cuda::CUDACachingAllocator;
 constexpr size_t kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
 
-std::atomic<int64_t> most_working_bytes{0};
+std::atomic<int64_t> most_working_bytes{0}, highest_peak{0};
+
+void raise(std::atomic<int64_t>& highest, int64_t value) {
+  highest = std::max<int64_t>(highest, value);
+}
 
 /// One stream for every capture of a device: cuBLAS keeps a workspace for each stream it has seen.
 c10::cuda::CUDAStream capture_stream(c10::DeviceIndex device) {
@@ -62,6 +66,7 @@ void end_failed_capture(at::cuda::CUDAGraph& graph) {
 
 struct CapturedGraph::Graph {
   at::cuda::CUDAGraph graph;
+  int64_t bytes = 0;  ///< that the work allocates at one time
 };
 
 bool CapturedGraph::available(c10::Device device) { return device.is_cuda(); }
@@ -74,6 +79,8 @@ void CapturedGraph::capture(const std::function<void()>& work) {
   // What the run before left in the allocator's cache would stay reserved beside the pool.
   allocator::emptyCache();
   const auto before = allocator::getDeviceStats(device).allocated_bytes[kAll];
+  raise(highest_peak, before.peak);
+  allocator::resetPeakStats(device);
   {
     c10::cuda::CUDAStreamGuard on_stream(capture_stream(device));
     // Backward nodes run on threads of autograd's own: only calls of this thread are checked.
@@ -87,17 +94,19 @@ void CapturedGraph::capture(const std::function<void()>& work) {
     graph->graph.capture_end();
   }
   const auto after = allocator::getDeviceStats(device).allocated_bytes[kAll];
-  // The peak may be an older one: then this is an upper bound.
-  most_working_bytes = std::max<int64_t>(most_working_bytes, after.peak - before.current);
+  graph->bytes = after.peak - before.current;
   graph_ = std::move(graph);
 }
 
 void CapturedGraph::replay() {
   TORCH_CHECK(captured(), "nothing was captured");
+  raise(most_working_bytes, graph_->bytes);
   graph_->graph.replay();
 }
 
-int64_t CapturedGraph::working_bytes() { return most_working_bytes; }
+CapturedGraph::Memory CapturedGraph::memory() { return {most_working_bytes, highest_peak}; }
+
+void CapturedGraph::reset_memory() { most_working_bytes = highest_peak = 0; }
 
 #else
 
@@ -111,7 +120,9 @@ void CapturedGraph::capture(const std::function<void()>&) {
 
 void CapturedGraph::replay() { TORCH_CHECK(false, "this build has no CUDA"); }
 
-int64_t CapturedGraph::working_bytes() { return 0; }
+CapturedGraph::Memory CapturedGraph::memory() { return {}; }
+
+void CapturedGraph::reset_memory() {}
 
 #endif
 

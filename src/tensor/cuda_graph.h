@@ -34,9 +34,16 @@ class CapturedGraph {
   /// Runs the recorded work on the current stream; returns at once.
   void replay();
 
-  /// The most bytes that one graph of this process allocates while it runs: the allocator does not
-  /// count them again at a replay. 0 without graphs.
-  static int64_t working_bytes();
+  /// What the allocator's own statistics do not tell, since the last reset_memory(); 0 without
+  /// graphs. `working`: the most bytes that a graph replayed since uses while it runs, which are
+  /// not counted again at a replay. `peak`: the highest peak before a capture, which starts a new
+  /// one in order to measure what the graph uses.
+  struct Memory {
+    int64_t working = 0;
+    int64_t peak = 0;
+  };
+  static Memory memory();
+  static void reset_memory();
 
  private:
   struct Graph;

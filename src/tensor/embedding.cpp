@@ -16,13 +16,16 @@ namespace {
 
 #ifdef LOCOCO_WITH_CUDA
 
+/// The order of the tokens takes a comparison of each pair.
+constexpr int64_t kMostPositions = int64_t{1} << 16;
+
 bool kernel_takes(const torch::Tensor& weight_VE, const torch::Tensor& tokens_BL,
                   torch::ScalarType dtype) {
   return weight_VE.is_cuda() && weight_VE.scalar_type() == torch::kFloat32 &&
          weight_VE.is_contiguous() && is_aligned(weight_VE) && weight_VE.is_leaf() &&
          (dtype == torch::kBFloat16 || dtype == torch::kFloat32) &&
          tokens_BL.scalar_type() == torch::kInt64 && tokens_BL.numel() > 0 &&
-         tokens_BL.numel() < (int64_t{1} << 30) && weight_VE.size(0) < (int64_t{1} << 31);
+         tokens_BL.numel() <= kMostPositions && weight_VE.size(0) < (int64_t{1} << 31);
 }
 
 /// gradient_VE += the rows of `gradient` at the tokens that they belong to.

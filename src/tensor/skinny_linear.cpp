@@ -85,9 +85,14 @@ std::vector<torch::Tensor> run_kernel(const torch::Tensor& x_XK,
 
 bool has_skinny_kernel(const torch::Tensor& x_XK) {
 #ifdef LOCOCO_WITH_CUDA
-  return x_XK.is_cuda() && x_XK.scalar_type() == torch::kBFloat16 && x_XK.dim() == 2 &&
-         x_XK.size(0) >= 1 && x_XK.size(0) <= kSkinnyMaxRows && x_XK.size(1) % 8 == 0 &&
-         x_XK.numel() > 0 && x_XK.numel() * 2 <= kSkinnyMaxBytes && x_XK.is_contiguous() &&
+  if (!x_XK.is_cuda()) return false;
+  // The rows lie in shared memory, beside a few sums; older GPUs have less of it.
+  constexpr int64_t kSums = 1024;
+  const auto* device = at::cuda::getDeviceProperties(x_XK.get_device());
+  if (x_XK.numel() * 2 + kSums > static_cast<int64_t>(device->sharedMemPerBlockOptin)) return false;
+  return x_XK.scalar_type() == torch::kBFloat16 && x_XK.dim() == 2 && x_XK.size(0) >= 1 &&
+         x_XK.size(0) <= kSkinnyMaxRows && x_XK.size(1) % 8 == 0 && x_XK.numel() > 0 &&
+         x_XK.numel() * 2 <= kSkinnyMaxBytes && x_XK.is_contiguous() &&
          reinterpret_cast<uintptr_t>(x_XK.const_data_ptr()) % 16 == 0;
 #else
   (void)x_XK;

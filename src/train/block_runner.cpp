@@ -44,7 +44,8 @@ void BlockRunner::begin(Llama& model, int64_t B, const std::vector<BlockStep>& p
   }
   const bool fits = tokens_BL1_.defined() && tokens_BL1_.size(0) == B &&
                     tokens_BL1_.device() == device && tokens_BL1_.size(1) == longest + 1 &&
-                    caches_.front().k_home_BGCD.size(2) == capacity;
+                    caches_.front().k_home_BGCD.size(2) == capacity &&
+                    caches_.front().k_home_BGCD.scalar_type() == model->compute_dtype();
   if (!fits) allocate(model, B, plan, device);
   auto addresses = addresses_of(model);
   if (addresses != addresses_) {

@@ -29,7 +29,8 @@ int64_t peak_memory_bytes(c10::Device device) {
   const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.index());
   constexpr auto kAggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
   const auto& allocated = stats.allocated_bytes[kAggregate];
-  return std::max<int64_t>(allocated.peak, allocated.current + CapturedGraph::working_bytes());
+  const auto graphs = CapturedGraph::memory();
+  return std::max<int64_t>({allocated.peak, graphs.peak, allocated.current + graphs.working});
 }
 
 void reset_peak(c10::Device device) {
@@ -37,6 +38,7 @@ void reset_peak(c10::Device device) {
     std::ofstream("/proc/self/clear_refs") << "5";  // see proc(5): resets VmHWM
     return;
   }
+  CapturedGraph::reset_memory();
   at::getDeviceAllocator(device.type())->resetPeakStats(device.index());
 }
 

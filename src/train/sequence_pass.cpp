@@ -49,10 +49,14 @@ class BlockwisePass : public SequencePass {
   }
 
  private:
-  /// What full attention makes of the same inputs: the same weights, no cache.
+  /// What full attention makes of the same inputs: the same weights, no cache. One row at a time,
+  /// because a whole sequence's feed-forward needs more memory than anything else here.
   static torch::Tensor teach(Llama& model, const torch::Tensor& tokens_BT) {
     torch::NoGradGuard no_grad;
-    return model->forward(tokens_BT.narrow(/*dim=*/1, 0, tokens_BT.size(1) - 1));
+    const auto inputs_BT = tokens_BT.narrow(/*dim=*/1, 0, tokens_BT.size(1) - 1);
+    std::vector<torch::Tensor> rows;
+    for (const auto& row_1T : inputs_BT.split(1)) rows.push_back(model->forward(row_1T));
+    return torch::cat(rows);
   }
 
   /// The last micro-batch of a step may be smaller than the others: each size has its own buffers.

@@ -33,7 +33,8 @@ class SequencePass {
 };
 
 /// Blockwise: executes make_step_plan(cache); backward after every block, or over windows of
-/// cache.bptt_blocks (bptt_windows.h), so memory does not grow with T. `cuda_graphs`: on a GPU each
+/// cache.bptt_blocks (bptt_windows.h), so memory does not grow with T (but
+/// for the teacher of cache.distill, which sees the whole sequence). `cuda_graphs`: on a GPU each
 /// kind of block is recorded once and replayed (block_runner.h); the pass then keeps its buffers
 /// between calls.
 std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int64_t loss_chunk,
