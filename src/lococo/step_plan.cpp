@@ -22,4 +22,13 @@ std::vector<BlockStep> make_step_plan(const CacheConfig& config, int64_t context
   return plan;
 }
 
+PlanExtent extent_of(const std::vector<BlockStep>& plan) {
+  PlanExtent extent;
+  for (const auto& step : plan) {
+    extent.length = std::max(extent.length, step.length());
+    extent.attended = std::max(extent.attended, step.attended());
+  }
+  return extent;
+}
+
 }  // namespace lococo

@@ -29,4 +29,11 @@ struct BlockStep {
 /// none nothing is ever compressed.
 std::vector<BlockStep> make_step_plan(const CacheConfig& config, int64_t context_length);
 
+/// What buffers that serve every block of a plan must hold.
+struct PlanExtent {
+  int64_t length = 0;    ///< L of the longest block
+  int64_t attended = 0;  ///< S of the largest cache
+};
+PlanExtent extent_of(const std::vector<BlockStep>& plan);
+
 }  // namespace lococo

@@ -37,16 +37,12 @@ int64_t BlockRunner::scored(const BlockStep& step) const {
 
 void BlockRunner::begin(Llama& model, int64_t B, const std::vector<BlockStep>& plan,
                         torch::Device device) {
-  int64_t capacity = 0, longest = 0;
-  for (const auto& step : plan) {
-    capacity = std::max(capacity, step.attended());
-    longest = std::max(longest, step.length());
-  }
+  const auto extent = extent_of(plan);
   const bool fits = tokens_BL1_.defined() && tokens_BL1_.size(0) == B &&
-                    tokens_BL1_.device() == device && tokens_BL1_.size(1) == longest + 1 &&
-                    caches_.front().k_home_BGCD.size(2) == capacity &&
+                    tokens_BL1_.device() == device && tokens_BL1_.size(1) == extent.length + 1 &&
+                    caches_.front().k_home_BGCD.size(2) == extent.attended &&
                     caches_.front().k_home_BGCD.scalar_type() == model->compute_dtype();
-  if (!fits) allocate(model, B, plan, device);
+  if (!fits) allocate(model, B, extent, device);
   auto addresses = addresses_of(model);
   if (addresses != addresses_) {
     kinds_.clear();
@@ -57,21 +53,16 @@ void BlockRunner::begin(Llama& model, int64_t B, const std::vector<BlockStep>& p
   for (auto& state : caches_) state.use_home(0);
 }
 
-void BlockRunner::allocate(Llama& model, int64_t B, const std::vector<BlockStep>& plan,
+void BlockRunner::allocate(Llama& model, int64_t B, const PlanExtent& extent,
                            torch::Device device) {
   kinds_.clear();
   caches_.clear();  // before others are made
-  int64_t capacity = 0, longest = 0;
-  for (const auto& step : plan) {
-    capacity = std::max(capacity, step.attended());
-    longest = std::max(longest, step.length());
-  }
   const auto floats = torch::dtype(torch::kFloat32).device(device);
-  tokens_BL1_ = torch::zeros({B, longest + 1}, floats.dtype(torch::kInt64));
+  tokens_BL1_ = torch::zeros({B, extent.length + 1}, floats.dtype(torch::kInt64));
   loss_sum_ = torch::zeros({}, floats);
-  nll_BL_ = torch::zeros({B, longest}, floats);
-  caches_ = model->static_caches(B, capacity, device);
-  teacher_BLE_ = distills() ? torch::zeros({B, longest, model->shape().hidden_size},
+  nll_BL_ = torch::zeros({B, extent.length}, floats);
+  caches_ = model->static_caches(B, extent.attended, device);
+  teacher_BLE_ = distills() ? torch::zeros({B, extent.length, model->shape().hidden_size},
                                            floats.dtype(model->compute_dtype()))
                             : torch::Tensor();
 }

@@ -47,7 +47,7 @@ class BlockRunner {
   int64_t scored(const BlockStep& step) const;
 
  private:
-  void allocate(Llama& model, int64_t B, const std::vector<BlockStep>& plan, torch::Device device);
+  void allocate(Llama& model, int64_t B, const PlanExtent& extent, torch::Device device);
   void work(Llama& model, const AttentionInput& input);
   bool may_capture(Llama& model) const;
   bool distills() const { return options_.train && options_.cache.distill > 0; }

@@ -106,11 +106,9 @@ Run describe(const Config& config, const ModelShape& shape) {
   run.q_width = shape.num_heads * shape.head_dim;
   run.k_width = shape.num_kv_heads * shape.head_dim;
   if (!run.blockwise) return run;
-  run.L = run.S = 0;
-  for (const auto& step : make_step_plan(config.cache, config.data.context_length)) {
-    run.L = std::max(run.L, step.length());
-    run.S = std::max(run.S, step.attended());
-  }
+  const auto extent = extent_of(make_step_plan(config.cache, config.data.context_length));
+  run.L = extent.length;
+  run.S = extent.attended;
   return run;
 }
 
