@@ -22,6 +22,12 @@ class CachePolicy : public torch::nn::Module {
   /// a learning policy's own parameters and to the cache's keys and values where these require one;
   /// masses carry none.
   virtual CacheState compress(const CacheState& cache) = 0;
+
+  /// Does once what the compressions of a whole sequence share, for a cache that has homes. Whoever
+  /// owns the cache calls it before the first block of EVERY sequence, because weights may have
+  /// changed since the last, on the stream of the blocks and outside work that is recorded:
+  /// recordings read the result (CacheState::prepared_KOC) where the first call put it.
+  virtual void prepare(CacheState& /*cache*/) {}
 };
 
 /// nullptr for policy none. `head_dim` is D; `init_seed` fixes the random initial weights of a

@@ -21,6 +21,11 @@ struct CacheState {
   torch::Tensor v_home_BGCD = {};
   torch::Tensor mass_home_BGC = {};
 
+  /// What CachePolicy::prepare made of a policy's weights for a sequence: LoCoCo's convolution,
+  /// packed as time_conv_pack does. Like a home it stays where it is and belongs to the pass.
+  /// Undefined: every compression packs by itself.
+  torch::Tensor prepared_KOC = {};
+
   /// Slots in use (S); 0 before the first block.
   int64_t size() const { return k_BGSD.defined() ? k_BGSD.size(2) : 0; }
 

@@ -7,6 +7,7 @@
 #include "lococo/compression.h"
 #include "lococo/selection.h"
 #include "tensor/shape.h"
+#include "tensor/time_conv.h"
 
 namespace lococo {
 
@@ -101,6 +102,15 @@ CacheState ConvMemory::compress(const CacheState& cache) {
       torch::cat({selection.kept_BGM, residual_slot_BGR}, /*dim=*/2).argsort(int64_t{-1});
   return {gather_slots(result.k_BGSD, time_order_BGM), gather_slots(result.v_BGSD, time_order_BGM),
           gather_slots(result.mass_BGS, time_order_BGM)};
+}
+
+void ConvMemory::prepare(CacheState& cache) {
+  if (config_.mixed_slots() == 0 || !cache.k_home_BGCD.defined()) return;
+  if (cache.k_home_BGCD.size(2) <= config_.slots) return;  // never compressed
+  auto smallest = cache;
+  smallest.use_home(config_.slots + 1);
+  if (use_fused_compression(smallest, config_))
+    time_conv_pack(convs_[0]->weight, cache.prepared_KOC);
 }
 
 }  // namespace lococo

@@ -34,6 +34,10 @@ class ConvMemory : public CachePolicy {
   /// token.
   CacheState compress(const CacheState& cache) override;
 
+  /// Packs the convolution's weight where compress() will run the kernels that read it so; else
+  /// does nothing.
+  void prepare(CacheState& cache) override;
+
   /// Draws new initial weights as config.init says.
   void reset_parameters(uint64_t seed);
 

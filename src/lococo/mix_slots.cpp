@@ -22,7 +22,8 @@ SlotMixture mix_rest(const CacheState& cache, const SlotPlan& plan, const Compre
   launch_gather_rest(view_of(cache.k_BGSD), view_of(cache.v_BGSD), rest,
                      mutable_bits_of(mixture.x_XSC), shape, current_stream());
   C10_CUDA_KERNEL_LAUNCH_CHECK();
-  mixture.y_XSR = time_conv_forward(mixture.x_XSC, weight_RCK, bias_R, /*relu=*/true);
+  mixture.y_XSR =
+      time_conv_forward(mixture.x_XSC, weight_RCK, bias_R, /*relu=*/true, cache.prepared_KOC);
   CHECK_SHAPE(mixture.y_XSR, X, S, R);
 
   const auto weights_XSR = torch::empty_like(mixture.y_XSR);

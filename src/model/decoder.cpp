@@ -68,6 +68,7 @@ torch::Tensor Decoder::prefill(const torch::Tensor& tokens_BT) {
   TORCH_CHECK(config_.policy != CachePolicyKind::kNone || T <= capacity_, T,
               " tokens do not fit into max_tokens=", capacity_);
   position_ = 0;  // until the prompt is through
+  model_->prepare_caches(states_);
   for (const auto& step : make_step_plan(config_, T))
     run_block(tokens_BT.slice(/*dim=*/1, step.begin, step.end), step);
   position_ = T;

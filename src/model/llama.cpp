@@ -154,6 +154,14 @@ std::vector<CacheState> LlamaImpl::static_caches(int64_t B, int64_t C, torch::De
   return caches;
 }
 
+void LlamaImpl::prepare_caches(std::vector<CacheState>& caches) {
+  TORCH_CHECK(caches.size() == model->layers.size(), "want a cache for each layer");
+  for (size_t n = 0; n < caches.size(); ++n) {
+    const auto& policy = model->layers[n]->self_attn->memory_saver;
+    if (policy) policy->prepare(caches[n]);
+  }
+}
+
 torch::Tensor LlamaImpl::head_weight() const {
   return shape_.tie_word_embeddings ? model->embed_tokens->weight : lm_head->weight;
 }

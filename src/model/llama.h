@@ -100,6 +100,8 @@ class LlamaImpl : public torch::nn::Module {
   }
   /// The same with a home of C slots, zeros, for B sequences.
   std::vector<CacheState> static_caches(int64_t B, int64_t C, torch::Device device) const;
+  /// CachePolicy::prepare of every layer: before the first block of each sequence on such caches.
+  void prepare_caches(std::vector<CacheState>& caches);
 
   LlamaBody model{nullptr};
   Linear lm_head{nullptr};  ///< empty when tied

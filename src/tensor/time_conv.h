@@ -18,11 +18,19 @@ namespace lococo {
 /// contiguous.
 bool time_conv_is_fused(const torch::Tensor& x_XSC, int64_t O, int64_t K);
 
+/// weight [O, C, K] of any dtype as the project's forward kernel reads it, bfloat16 [K, O, C], for
+/// whoever convolves many times with one weight. A `packed_KOC` that is defined is written in
+/// place, so that recorded work which reads it sees the new weight; else it is made. Where the
+/// kernels do not take such a weight nothing happens.
+void time_conv_pack(const torch::Tensor& weight_OCK, torch::Tensor& packed_KOC);
+
 /// [X, S, C] with weight [O, C, K] and bias [O] of any dtype -> [X, S, O] in x's dtype, through
 /// ReLU if `relu`. The weight is rounded to x's dtype; the project's kernels add the bias in
-/// float32 and round once.
+/// float32 and round once. `packed_KOC` may hold the same weight from time_conv_pack: the kernels
+/// then read that alone, with the same bits as without, and the library ignores it.
 torch::Tensor time_conv_forward(const torch::Tensor& x_XSC, const torch::Tensor& weight_OCK,
-                                const torch::Tensor& bias_O, bool relu);
+                                const torch::Tensor& bias_O, bool relu,
+                                const torch::Tensor& packed_KOC = {});
 
 /// dW[o, c, t] = sum over x, s of dy[x, s, o] x[x, s + t - (K - 1) / 2, c]: [O, C, K] in float32,
 /// float64 where x is. `dy_XSO`, in x's dtype, is the gradient before the activation. The same

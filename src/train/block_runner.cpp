@@ -51,6 +51,7 @@ void BlockRunner::begin(Llama& model, int64_t B, const std::vector<BlockStep>& p
   capture_allowed_ = may_capture(model);
   loss_sum_.zero_();
   for (auto& state : caches_) state.use_home(0);
+  model->prepare_caches(caches_);
 }
 
 void BlockRunner::allocate(Llama& model, int64_t B, const PlanExtent& extent,

@@ -27,7 +27,8 @@ class BlockRunner {
  public:
   explicit BlockRunner(BlockRunnerOptions options) : options_(std::move(options)) {}
 
-  /// Empties the caches for a new sequence batch of `B` rows; `plan` tells how large they get.
+  /// Empties the caches for a new sequence batch of `B` rows and prepares them for the weights as
+  /// they are now, which must not change before its last block; `plan` tells how large they get.
   void begin(Llama& model, int64_t B, const std::vector<BlockStep>& plan, torch::Device device);
 
   /// The next block of the plan: inputs and targets from tokens_BT [B, T + 1]. Training adds the

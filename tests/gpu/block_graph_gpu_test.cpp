@@ -126,6 +126,35 @@ TEST_CASE("a replayed block computes what a block that runs computes", "[gpu]") 
   }
 }
 
+TEST_CASE("a replayed block convolves with the weights of its own sequence", "[gpu]") {
+  require_cuda();
+  const auto cache =
+      cache_of(CachePolicyKind::kLococo, KeyKind::kUnrotated, ScoreKind::kAccumulated);
+  Trained trained(cache, 2, kGpu);
+  const auto tokens = random_tokens(2, kTokens + 1, 30).to(kGpu);
+  auto update_convolutions = [&] {
+    torch::NoGradGuard no_grad;
+    for (auto& item : trained.model->named_parameters())
+      if (item.key().ends_with("layers.0.weight")) item.value().mul_(-1.5);
+  };
+  const auto replayed = make_blockwise_pass(cache, 128, /*cuda_graphs=*/true);
+  torch::Tensor last_nll, last_loss;
+  for (int i = 0; i < 5; ++i) {
+    INFO("sequence " << i);
+    // Its buffers are new, so nothing that was made of older weights is in them.
+    const auto fresh = make_blockwise_pass(cache, 128, /*cuda_graphs=*/false);
+    const auto loss = replayed->train(trained.model, tokens).loss_sum;
+    CHECK_SAME(loss, fresh->train(trained.model, tokens).loss_sum);
+    const auto nll = replayed->evaluate(trained.model, tokens);
+    CHECK_SAME(nll, fresh->evaluate(trained.model, tokens));
+    if (i > 0) CHECK_FALSE(torch::equal(nll, last_nll));
+    if (i > 0) CHECK_FALSE(torch::equal(loss, last_loss));
+    last_nll = nll;
+    last_loss = loss;
+    update_convolutions();
+  }
+}
+
 TEST_CASE("the fused blocks in bfloat16 are as close to float32 as plain operations are", "[gpu]") {
   require_cuda();
   for (const auto& c : cases()) {

@@ -96,6 +96,51 @@ TEST_CASE("the convolution's kernels take strided and unaligned inputs", "[gpu]"
   CHECK_SAME(time_conv_weight_gradient(unaligned(in.x_XSC), unaligned(in.dy_XSO), 7), dw_OCK);
 }
 
+TEST_CASE("a weight that was packed before convolves with the same bits", "[gpu]") {
+  require_cuda();
+  for (const auto& s : shapes()) {
+    INFO("X=" << s.X << " S=" << s.S << " C=" << s.C << " O=" << s.O << " K=" << s.K);
+    const Inputs in(s);
+    if (!is_fused(in)) SKIP("this device has no kernels of the project's for a convolution");
+    torch::Tensor packed_KOC;
+    auto check_same = [&] {
+      const auto want = time_conv_forward(in.x_XSC, in.weight_OCK, in.bias_O, /*relu=*/false);
+      CHECK_SAME(time_conv_forward(in.x_XSC, in.weight_OCK, in.bias_O, false, packed_KOC), want);
+    };
+    time_conv_pack(in.weight_OCK, packed_KOC);
+    REQUIRE(packed_KOC.defined());
+    CHECK_SAME(packed_KOC, in.weight_OCK.to(torch::kBFloat16).permute({2, 0, 1}));
+    check_same();
+    // The next weight goes where recorded work looks for it.
+    const void* address = packed_KOC.const_data_ptr();
+    in.weight_OCK.neg_();
+    const auto stale = time_conv_forward(in.x_XSC, in.weight_OCK, in.bias_O, false, packed_KOC);
+    CHECK_SAME(stale, time_conv_forward(in.x_XSC, -in.weight_OCK, in.bias_O, false));
+    time_conv_pack(in.weight_OCK, packed_KOC);
+    CHECK(packed_KOC.const_data_ptr() == address);
+    check_same();
+    // As a model that is not trained has it.
+    time_conv_pack(in.weight_OCK.to(torch::kBFloat16), packed_KOC);
+    check_same();
+  }
+}
+
+TEST_CASE("a packed weight of another kind is refused", "[gpu]") {
+  require_cuda();
+  const Inputs in({3, 100, 64, 64, 7});
+  if (!is_fused(in)) SKIP("this device has no kernels of the project's for a convolution");
+  auto forward = [&](const torch::Tensor& packed_KOC) {
+    return time_conv_forward(in.x_XSC, in.weight_OCK, in.bias_O, false, packed_KOC);
+  };
+  const auto zeros = torch::zeros({7, 64, 64}, in.x_XSC.options());
+  CHECK_THROWS_AS(forward(zeros.narrow(0, 0, 5)), c10::Error);
+  CHECK_THROWS_AS(forward(zeros.transpose(1, 2)), c10::Error);
+  CHECK_THROWS_AS(forward(zeros.to(torch::kFloat32)), c10::Error);
+  CHECK_THROWS_AS(forward(zeros.cpu()), c10::Error);
+  auto other = zeros.narrow(0, 0, 5).clone();
+  CHECK_THROWS_AS(time_conv_pack(in.weight_OCK, other), c10::Error);
+}
+
 TEST_CASE("a convolution that no kernel fits runs in the library on a GPU", "[gpu]") {
   require_cuda();
   const Shape s = GENERATE(Shape{3, 100, 20, 64, 7}, Shape{3, 100, 64, 20, 7});
@@ -106,4 +151,7 @@ TEST_CASE("a convolution that no kernel fits runs in the library on a GPU", "[gp
   CHECK(relative_error(y_XSO, exact_forward(in, true)) < 1e-2);
   const auto dw_OCK = time_conv_weight_gradient(in.x_XSC, in.dy_XSO, s.K);
   CHECK(relative_error(dw_OCK, exact_weight_gradient(in, s.K)) < 1e-2);
+  torch::Tensor packed_KOC;
+  time_conv_pack(in.weight_OCK, packed_KOC);
+  CHECK_FALSE(packed_KOC.defined());
 }

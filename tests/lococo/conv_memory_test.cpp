@@ -159,6 +159,27 @@ TEST_CASE("the gradients of kernel, bias and normalizer agree with differences",
   CHECK(gradient_error(loss, parameters) == "");
 }
 
+TEST_CASE("on a CPU a prepared cache has the results and gradients of one that is not",
+          "[lococo]") {
+  const auto dtype = GENERATE(torch::kFloat32, torch::kBFloat16);
+  auto config = config_of(KeyKind::kUnrotated, 16);
+  config.init = ConvInit::kFanIn;
+  ConvMemory memory(config, /*head_dim=*/32, /*init_seed=*/2);
+  const auto cache = numbered_cache(2, 2, 29, 32, 3, dtype);
+  auto prepared = at_home(cache, 29);
+  memory.prepare(prepared);
+  CHECK_FALSE(prepared.prepared_KOC.defined());  // the reference reads the weights themselves
+  auto gradients_of = [&](const CacheState& state) {
+    const auto result = memory.compress(state);
+    const auto loss = weighted_sum(result.k_BGSD.to(torch::kFloat32), 1) +
+                      weighted_sum(result.v_BGSD.to(torch::kFloat32), 2);
+    return torch::autograd::grad({loss}, memory.parameters());
+  };
+  CHECK_SAME(memory.compress(prepared).k_BGSD, memory.compress(cache).k_BGSD);
+  const auto got = gradients_of(prepared), want = gradients_of(cache);
+  for (size_t i = 0; i < want.size(); ++i) CHECK_SAME(got[i], want[i]);
+}
+
 TEST_CASE("initial kernels follow the option and the seed", "[lococo]") {
   auto config = config_of(KeyKind::kRotated, 64);
   config.kernel_size = 21;

@@ -113,6 +113,33 @@ TEST_CASE("every policy leaves the cache that it was given as it was", "[lococo]
   });
 }
 
+TEST_CASE("every policy may be prepared for a sequence, whatever the cache holds", "[lococo]") {
+  for_each_policy([](const CacheConfig& config, CachePolicy& policy, const CacheState& cache) {
+    const auto want = policy.compress(cache);
+    auto homeless = cache, homed = at_home(cache, cache.size() + 5);
+    auto never_full = at_home({cache.k_BGSD.narrow(2, 0, 1), cache.v_BGSD.narrow(2, 0, 1),
+                               cache.mass_BGS.narrow(2, 0, 1)},
+                              config.slots);
+    for (CacheState* state : {&homeless, &homed, &never_full}) {
+      policy.prepare(*state);
+      const int64_t S = state->size();
+      CHECK_SAME(state->k_BGSD, cache.k_BGSD.narrow(2, 0, S));
+      CHECK_SAME(state->v_BGSD, cache.v_BGSD.narrow(2, 0, S));
+      CHECK_SAME(state->mass_BGS, cache.mass_BGS.narrow(2, 0, S));
+    }
+    homed.use_home(0);
+    policy.prepare(homed);  // as it is before a sequence
+    CHECK(homed.size() == 0);
+    homed.use_home(cache.size());
+    for (const auto& state : {homeless, homed}) {
+      const auto result = policy.compress(state);
+      CHECK_SAME(result.k_BGSD, want.k_BGSD);
+      CHECK_SAME(result.v_BGSD, want.v_BGSD);
+      if (policy.needs_mass()) CHECK_SAME(result.mass_BGS, want.mass_BGS);
+    }
+  });
+}
+
 TEST_CASE("every policy refuses a cache that fits already", "[lococo]") {
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);

@@ -88,6 +88,22 @@ CacheState numbered_cache(int64_t B, int64_t G, int64_t S, int64_t D, uint64_t s
   return cache;
 }
 
+CacheState at_home(const CacheState& cache, int64_t capacity) {
+  auto home = [&](const torch::Tensor& x) {
+    auto sizes = x.sizes().vec();
+    sizes[2] = capacity;
+    const auto memory = torch::zeros(sizes, x.options());
+    memory.narrow(/*dim=*/2, 0, x.size(2)).copy_(x);
+    return memory;
+  };
+  CacheState homed;
+  homed.k_home_BGCD = home(cache.k_BGSD);
+  homed.v_home_BGCD = home(cache.v_BGSD);
+  homed.mass_home_BGC = home(cache.mass_BGS);
+  homed.use_home(cache.size());
+  return homed;
+}
+
 torch::Tensor slot_numbers(const CacheState& cache) { return cache.v_BGSD.select(/*dim=*/3, 0); }
 
 }  // namespace lococo::testing

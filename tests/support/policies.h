@@ -25,6 +25,9 @@ std::vector<PolicyCase> all_policies();
 CacheState numbered_cache(int64_t B, int64_t G, int64_t S, int64_t D, uint64_t seed,
                           torch::ScalarType dtype = torch::kFloat32);
 
+/// The same cache in homes of `capacity` slots, which must be enough.
+CacheState at_home(const CacheState& cache, int64_t capacity);
+
 /// The slot numbers of such a cache, [B, G, S]; a mixed slot has a mixture of numbers.
 torch::Tensor slot_numbers(const CacheState& cache);
 

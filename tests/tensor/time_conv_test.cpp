@@ -76,6 +76,18 @@ TEST_CASE("a convolution over time keeps x's dtype, and its weight gradient floa
   CHECK_CLOSE(dw_OCK.to(torch::kBFloat16), wide, /*factor=*/4.0);
 }
 
+TEST_CASE("on a CPU no weight is packed, and a packed one is not read", "[tensor]") {
+  const auto dtype = GENERATE(torch::kBFloat16, torch::kFloat32, torch::kFloat64);
+  const auto x_XSC = normal({3, 11, 64}, 1, dtype), weight_OCK = normal({8, 64, 3}, 2, dtype);
+  const auto bias_O = normal({8}, 3, dtype);
+  torch::Tensor packed_KOC;
+  time_conv_pack(weight_OCK, packed_KOC);
+  CHECK_FALSE(packed_KOC.defined());
+  packed_KOC = torch::zeros({3, 8, 64}, torch::kBFloat16);
+  CHECK_SAME(time_conv_forward(x_XSC, weight_OCK, bias_O, false, packed_KOC),
+             time_conv_forward(x_XSC, weight_OCK, bias_O, false));
+}
+
 TEST_CASE("a convolution over time refuses what does not fit", "[tensor]") {
   const Case c(3), even(4);
   CHECK_THROWS(time_conv_forward(even.x_XSC, even.weight_OCK, even.bias_O, false));
