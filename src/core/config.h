@@ -171,7 +171,9 @@ struct EvalConfig {
   int64_t far = 1024;  ///< a repeat is far when its latest earlier occurrence is more tokens back
   std::string output;  ///< JSON file; empty: print only
   bool per_segment = false;  ///< write every segment's figures too
-  int64_t batch = 1;         ///< segments of one forward pass
+  /// Equal parts of a segment whose mean NLL is reported one by one; 0: none.
+  int64_t position_buckets = 0;
+  int64_t batch = 1;  ///< segments of one forward pass
   int64_t every = 0;  ///< lococo-train: steps between evaluations on data.validation; 0: never
 };
 

@@ -204,6 +204,9 @@ class Checker {
       require(length <= eval.max_tokens, "eval.lengths",
               std::to_string(length) + " is more than the " + std::to_string(eval.max_tokens) +
                   " of eval.max_tokens, so there would be no segment");
+      require(eval.position_buckets <= length, "eval.position_buckets",
+              std::to_string(eval.position_buckets) + " are more than the " +
+                  std::to_string(length) + " tokens of a segment (eval.lengths); use fewer");
     }
     require(eval.every == 0 || !config_.data.validation.empty(), "eval.every",
             "is set, but data.validation is empty; name a source or set it to 0");

@@ -242,6 +242,8 @@ void add_eval(Builder& add, EvalConfig& eval) {
           "a repeat is far when its latest earlier occurrence is more tokens back");
   add.add("output", TextField{&eval.output}, "JSON file; empty: print only");
   add.add("per_segment", BoolField{&eval.per_segment}, "write every segment's figures too");
+  add.add("position_buckets", count(&eval.position_buckets, 0),
+          "equal parts of a segment whose mean NLL is reported one by one; 0: none");
   add.add("batch", count(&eval.batch, 1), "segments of one forward pass");
   add.add("every", count(&eval.every, 0),
           "lococo-train: steps between evaluations on data.validation; 0: never");

@@ -62,12 +62,33 @@ nlohmann::ordered_json length_json(const LengthResult& result, bool per_segment)
                                  {"seconds", result.seconds},
                                  {"tokens_per_s", number(tokens / result.seconds)},
                                  {"peak_memory_bytes", result.peak_memory_bytes}};
+  for (const auto& bucket : result.by_position) {
+    json["nll_by_position"].push_back(
+        {{"begin", bucket.begin}, {"end", bucket.end}, {"nll", number(bucket.mean())}});
+  }
   if (per_segment) {
     json["per_segment"] = nlohmann::ordered_json::array();
     for (const auto& segment : result.segments)
       json["per_segment"].push_back(segment_json(segment));
   }
   return json;
+}
+
+/// A line for each part of a segment, from its first to its last token; a column for each length.
+std::string position_table(const std::vector<LengthResult>& results) {
+  std::ostringstream out;
+  out << std::fixed << "NLL by position\n       % \\ length";
+  for (const auto& result : results) out << std::setw(10) << result.length;
+  const size_t parts = results.front().by_position.size();
+  const double percent = 100.0 / static_cast<double>(parts);
+  for (size_t i = 0; i < parts; ++i) {
+    out << "\n"
+        << std::setprecision(1) << std::setw(6) << percent * static_cast<double>(i) << " - "
+        << std::setw(6) << percent * static_cast<double>(i + 1) << std::setprecision(4);
+    for (const auto& result : results) out << std::setw(10) << result.by_position[i].mean();
+  }
+  out << "\n";
+  return out.str();
 }
 
 }  // namespace
@@ -112,6 +133,7 @@ std::string results_table(const std::vector<LengthResult>& results) {
         << std::setw(10)
         << static_cast<double>(result.peak_memory_bytes) / (1024.0 * 1024.0 * 1024.0) << "\n";
   }
+  if (!results.empty() && !results.front().by_position.empty()) out << position_table(results);
   return out.str();
 }
 

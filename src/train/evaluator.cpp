@@ -1,6 +1,7 @@
 #include "train/evaluator.h"
 
 #include <chrono>
+#include <numeric>
 
 #include "core/error.h"
 #include "data/repeats.h"
@@ -51,7 +52,28 @@ void unpack(const double* in, SegmentScore& score) {
   score.new_targets = static_cast<int64_t>(in[7]);
 }
 
+/// The sums over one segment are added in double precision: a novel's float32 sum would lose the
+/// last digits.
+void add_positions(const float* nll, std::vector<PositionBucket>& buckets) {
+  for (auto& bucket : buckets) {
+    bucket.nll_sum = std::accumulate(nll + bucket.begin, nll + bucket.end, bucket.nll_sum);
+    bucket.targets += bucket.end - bucket.begin;
+  }
+}
+
 }  // namespace
+
+std::vector<PositionBucket> make_position_buckets(int64_t length, int64_t count) {
+  std::vector<PositionBucket> buckets;
+  // Not length * (i + 1) / count, which can overflow: the rest of the division is dealt out.
+  const int64_t size = count > 0 ? length / count : 0, rest = count > 0 ? length % count : 0;
+  for (int64_t i = 0, begin = 0; i < count; ++i) {
+    const int64_t end = begin + size + (i < rest ? 1 : 0);
+    buckets.push_back({begin, end});
+    begin = end;
+  }
+  return buckets;
+}
 
 Evaluator::Evaluator(const Config& config, std::vector<std::shared_ptr<const TokenFile>> files)
     : config_(config), files_(std::move(files)) {}
@@ -82,6 +104,9 @@ LengthResult Evaluator::evaluate_length(Llama& model, torch::Device device,
   // Every rank fills its own rows; the sum over ranks is then the whole table.
   const auto count = static_cast<int64_t>(segments.size());
   std::vector<double> table(static_cast<size_t>(count * kFields), 0.0);
+  LengthResult result;
+  result.length = length;
+  result.by_position = make_position_buckets(length, eval.position_buckets);
   std::vector<int64_t> mine;
   for (int64_t i = communicator.rank(); i < count; i += communicator.size()) mine.push_back(i);
   for (size_t first = 0; first < mine.size(); first += static_cast<size_t>(eval.batch)) {
@@ -97,14 +122,17 @@ LengthResult Evaluator::evaluate_length(Llama& model, torch::Device device,
     for (size_t i = first; i < last; ++i) {
       const float* nll = nll_BT.const_data_ptr<float>() + static_cast<int64_t>(i - first) * length;
       pack(score_segment(rows[i - first], nll, eval.far), table.data() + mine[i] * kFields);
+      add_positions(nll, result.by_position);
     }
   }
   if (communicator.size() > 1) {
     for (double& value : table) value = communicator.all_reduce_sum_double(value);
+    for (auto& bucket : result.by_position) {
+      bucket.nll_sum = communicator.all_reduce_sum_double(bucket.nll_sum);
+      bucket.targets = communicator.all_reduce_sum_int(bucket.targets);
+    }
   }
 
-  LengthResult result;
-  result.length = length;
   for (int64_t i = 0; i < count; ++i) {
     const auto& segment = segments[static_cast<size_t>(i)];
     SegmentScore score;

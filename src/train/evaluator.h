@@ -25,9 +25,24 @@ struct SegmentScore {
   int64_t targets = 0, far_targets = 0, near_targets = 0, new_targets = 0;
 };
 
+/// One of the equal parts of a segment, of all segments together. Position t is the target that
+/// follows the segment's first t + 1 tokens.
+struct PositionBucket {
+  int64_t begin = 0, end = 0;  ///< positions [begin, end)
+  double nll_sum = 0;
+  int64_t targets = 0;
+
+  double mean() const { return nll_sum / static_cast<double>(targets); }
+};
+
+/// [0, length) in `count` parts whose sizes differ by one at most, with empty sums; none for 0.
+/// count <= length.
+std::vector<PositionBucket> make_position_buckets(int64_t length, int64_t count);
+
 struct LengthResult {
   int64_t length = 0;
   std::vector<SegmentScore> segments;
+  std::vector<PositionBucket> by_position;  ///< config.eval.position_buckets of them
   double seconds = 0;
   int64_t peak_memory_bytes = 0;
 };
@@ -59,11 +74,11 @@ class Evaluator {
   std::vector<std::shared_ptr<const TokenFile>> files_;
 };
 
-/// A table for people.
+/// A table for people; with parts of a segment a second one, of their NLL.
 std::string results_table(const std::vector<LengthResult>& results);
 
 /// {"results": [{"length", "segments", "nll", "nll_se", "far_nll", ...}], "policy", ...};
-/// per-segment values if config.eval asks.
+/// "nll_by_position": [{"begin", "end", "nll"}] and per-segment values if config.eval asks.
 std::string results_json(const Config& config, const std::vector<LengthResult>& results);
 
 }  // namespace lococo

@@ -170,6 +170,15 @@ TEST_CASE("evaluation needs lengths, room for a segment and data", "[core][confi
   check_accepted("eval: {every: 5}\ndata: {validation: v.txt}");
 }
 
+TEST_CASE("no part of a segment is empty", "[core][config]") {
+  CHECK(error_of("eval:\n  lengths: [64, 128]\n  position_buckets: 65\n") ==
+        "x.yaml:3: eval.position_buckets: 65 are more than the 64 tokens of a segment "
+        "(eval.lengths); use fewer");
+  CHECK_CONTAINS(error_of("eval: {lengths: 64, position_buckets: -1}"),
+                 "eval.position_buckets: -1 is out of range");
+  check_accepted("eval: {lengths: [64, 128], position_buckets: 64}");
+}
+
 TEST_CASE("a JSONL text field has a name", "[core][config]") {
   CHECK_CONTAINS(error_of("data: {text_field: \"\"}"), "data.text_field: is empty");
 }

@@ -67,7 +67,7 @@ checkpoint: {every: 10, keep_last: 3}
 log: {level: debug, every: 10, tensorboard: false}
 distributed: {backend: mpi, device: "cuda:1", threads: 4}
 eval: {lengths: [1024, 2048], max_tokens: 100000, stride: 512, segments_per_document: 4, far: 512,
-       output: e.json, per_segment: true, batch: 4, every: 5}
+       output: e.json, per_segment: true, position_buckets: 8, batch: 4, every: 5}
 export: {kind: adapter, output: "line\nwith \"quotes\" and \\", dtype: bfloat16, max_shard_bytes: 1000}
 generate: {prompt: "a: b", prompt_file: p.txt, max_new_tokens: 9, temperature: 0.7, top_p: 0.9,
            seed: 7, decode_buffer: 32, stop_at_eos: false}

@@ -1,6 +1,7 @@
 #include "train/evaluator.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "tensor/torch.h"
@@ -25,13 +26,79 @@ std::shared_ptr<const TokenFile> open(const std::string& path) {
   return std::make_shared<const TokenFile>(path);
 }
 
-std::vector<LengthResult> evaluate(const Config& config,
-                                   const std::vector<std::vector<int32_t>>& documents,
-                                   Llama model) {
+using Documents = std::vector<std::vector<int32_t>>;
+
+std::vector<LengthResult> evaluate(const Config& config, const Documents& documents, Llama model,
+                                   Communicator& communicator) {
   const TemporaryFolder folder;
   const auto file = open(write_tokens(folder / "validation.tokens", documents));
+  return Evaluator(config, {file}).evaluate(model, torch::kCPU, communicator);
+}
+
+std::vector<LengthResult> evaluate(const Config& config, const Documents& documents, Llama model) {
   const auto communicator = make_communicator(config.distributed, torch::kCPU);
-  return Evaluator(config, {file}).evaluate(model, torch::kCPU, *communicator);
+  return evaluate(config, documents, model, *communicator);
+}
+
+/// One of several ranks without the others: what they would add to each sum is given.
+class LonelyRank : public Communicator {
+ public:
+  LonelyRank(int rank, int size, std::vector<double> others = {})
+      : rank_(rank), size_(size), others_(std::move(others)) {}
+
+  /// What this rank brought to each sum.
+  const std::vector<double>& given() const { return given_; }
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  int local_rank() const override { return rank_; }
+  int local_size() const override { return size_; }
+  double all_reduce_sum_double(double value) override {
+    given_.push_back(value);
+    return others_.empty() ? value : value + others_.at(given_.size() - 1);
+  }
+  int64_t all_reduce_sum_int(int64_t value) override {
+    return static_cast<int64_t>(all_reduce_sum_double(static_cast<double>(value)));
+  }
+  int64_t all_reduce_max_int(int64_t value) override { return value; }
+  void all_reduce_sum(std::vector<torch::Tensor>&) override {}
+  void broadcast(torch::Tensor&, int) override {}
+  std::string broadcast_text(const std::string& text, int) override { return text; }
+  void barrier() override {}
+  [[noreturn]] void abort(int code) override { std::exit(code); }
+
+ private:
+  int rank_, size_;
+  std::vector<double> others_, given_;
+};
+
+/// What rank 0 of `size` ranks finds.
+std::vector<LengthResult> evaluate_on_ranks(int size, const Config& config,
+                                            const Documents& documents, Llama model) {
+  std::vector<double> others;
+  for (int rank = 1; rank < size; ++rank) {
+    LonelyRank communicator(rank, size);
+    evaluate(config, documents, model, communicator);
+    others.resize(communicator.given().size(), 0.0);
+    for (size_t i = 0; i < others.size(); ++i) others[i] += communicator.given()[i];
+  }
+  LonelyRank main(0, size, others);
+  return evaluate(config, documents, model, main);
+}
+
+/// NLL of each position of each segment, one segment and pass at a time: [segments][length].
+std::vector<std::vector<double>> token_nll(const Config& config, const LengthResult& result,
+                                           const Documents& documents, Llama model) {
+  std::vector<std::vector<double>> rows;
+  for (const auto& segment : result.segments) {
+    const auto first = documents[static_cast<size_t>(segment.document)].begin() + segment.begin;
+    const std::vector<int64_t> tokens(first, first + result.length + 1);
+    const auto nll = make_pass(config)->evaluate(model, torch::tensor(tokens).view({1, -1}));
+    std::vector<double> row;
+    for (int64_t t = 0; t < result.length; ++t) row.push_back(nll[0][t].item<double>());
+    rows.push_back(row);
+  }
+  return rows;
 }
 
 Config config_for(std::vector<int64_t> lengths) {
@@ -128,6 +195,78 @@ TEST_CASE("the batch size and the other segments change no segment's score", "[t
   CHECK(single[0].segments.size() == 6);
 }
 
+TEST_CASE("a segment is cut into parts of the same size, but for one token", "[train]") {
+  auto ends_of = [](int64_t length, int64_t count) {
+    std::vector<int64_t> ends;
+    for (const auto& bucket : make_position_buckets(length, count)) {
+      CHECK(bucket.begin == (ends.empty() ? 0 : ends.back()));
+      CHECK(bucket.nll_sum == 0);
+      CHECK(bucket.targets == 0);
+      ends.push_back(bucket.end);
+    }
+    return ends;
+  };
+  CHECK(ends_of(12, 4) == std::vector<int64_t>{3, 6, 9, 12});
+  CHECK(ends_of(11, 4) == std::vector<int64_t>{3, 6, 9, 11});
+  CHECK(ends_of(3, 3) == std::vector<int64_t>{1, 2, 3});
+  CHECK(ends_of(7, 1) == std::vector<int64_t>{7});
+  CHECK(ends_of(7, 0).empty());
+}
+
+TEST_CASE("the NLL of a part of the segment is the mean over its tokens", "[train]") {
+  const Documents documents = {random_document(70, 1), random_document(45, 2),
+                               random_document(30, 3)};
+  const auto policy = GENERATE(CachePolicyKind::kLococo, CachePolicyKind::kNone);
+  const int64_t batch = GENERATE(1, 4);  // of 6 and 3 segments: the last batch is smaller
+  auto config = config_for({20, 33});
+  config.cache.policy = policy;
+  config.eval.batch = batch;
+  config.eval.position_buckets = 7;
+  CHECK(is_blockwise(config) == (policy == CachePolicyKind::kLococo));
+  auto model = tiny_llama(3, config.cache);
+  for (const auto& result : evaluate(config, documents, model)) {
+    const auto rows = token_nll(config, result, documents, model);
+    REQUIRE(result.by_position.size() == 7);
+    CHECK(result.by_position.back().end == result.length);
+    double total = 0;
+    int64_t targets = 0;
+    for (const auto& bucket : result.by_position) {
+      std::vector<double> values;
+      for (const auto& row : rows)
+        values.insert(values.end(), row.begin() + bucket.begin, row.begin() + bucket.end);
+      double sum = 0;
+      for (const double value : values) sum += value;
+      CHECK(bucket.targets == static_cast<int64_t>(values.size()));
+      CHECK(bucket.mean() == Approx(sum / static_cast<double>(values.size())).epsilon(1e-5));
+      total += bucket.nll_sum;
+      targets += bucket.targets;
+    }
+    const auto all = pool_all(result.segments);
+    CHECK(targets == all.targets);
+    CHECK(total / static_cast<double>(targets) == Approx(all.mean).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("several ranks find the NLL by position that one finds", "[train]") {
+  const Documents documents = {random_document(70, 1), random_document(45, 2)};
+  auto config = config_for({20, 33});
+  config.eval.position_buckets = 3;
+  auto model = tiny_llama(3, tiny_cache());
+  const auto alone = evaluate(config, documents, model);
+  const int size = GENERATE(2, 7);  // some of seven have no segment
+  const auto together = evaluate_on_ranks(size, config, documents, model);
+  REQUIRE(together.size() == alone.size());
+  for (size_t i = 0; i < alone.size(); ++i) {
+    REQUIRE(together[i].by_position.size() == 3);
+    for (size_t j = 0; j < 3; ++j) {
+      const auto& got = together[i].by_position[j];
+      CHECK(got.targets == alone[i].by_position[j].targets);
+      CHECK(got.nll_sum == Approx(alone[i].by_position[j].nll_sum).epsilon(1e-12));
+    }
+    CHECK(pool_all(together[i].segments).mean == Approx(pool_all(alone[i].segments).mean));
+  }
+}
+
 TEST_CASE("evaluation changes no weight and leaves no gradient", "[train]") {
   auto model = tiny_llama(3, tiny_cache());
   const auto before = snapshot(model);
@@ -160,4 +299,31 @@ TEST_CASE("the report holds every figure, and null where there is nothing to ave
   CHECK(row.at("per_segment").size() == 1);
   CHECK(row.at("per_segment").at(0).at("near_targets") == 2);
   CHECK_CONTAINS(results_table(results), "far_nll");
+}
+
+TEST_CASE("NLL by position is reported where it was asked for", "[train]") {
+  auto model = tiny_llama(3, tiny_cache());
+  auto config = config_for({9});
+  const auto without = evaluate(config, {kDocument}, model);
+  CHECK_FALSE(nlohmann::json::parse(results_json(config, without))
+                  .at("results")
+                  .at(0)
+                  .contains("nll_by_position"));
+  CHECK(results_table(without).find("NLL by position") == std::string::npos);
+
+  config.eval.position_buckets = 2;
+  const auto results = evaluate(config, {kDocument}, model);
+  const auto json = nlohmann::json::parse(results_json(config, results));
+  const auto& parts = json.at("results").at(0).at("nll_by_position");
+  REQUIRE(parts.size() == 2);
+  CHECK(parts[0].size() == 3);
+  CHECK(parts[0].at("begin") == 0);
+  CHECK(parts[0].at("end") == 5);
+  CHECK(parts[1].at("begin") == 5);
+  CHECK(parts[1].at("end") == 9);
+  const double first = parts[0].at("nll").get<double>(), last = parts[1].at("nll").get<double>();
+  CHECK(first == Approx(results[0].by_position[0].nll_sum / 5));
+  CHECK((5 * first + 4 * last) / 9 == Approx(json.at("results").at(0).at("nll").get<double>()));
+  CHECK_CONTAINS(results_table(results), "NLL by position");
+  CHECK_CONTAINS(results_table(results), "  50.0 -  100.0");
 }

@@ -274,6 +274,23 @@ TEST_CASE("the memory of the blockwise pass does not grow with the sequence", "[
   CHECK(static_cast<double>(long_peak) <= 1.05 * static_cast<double>(short_peak));
 }
 
+TEST_CASE("scoring block after block keeps a few bytes for each token", "[train]") {
+  const auto cache = tiny_cache();
+  auto model = tiny_llama(3, cache);
+  auto peak_of = [&](int64_t blocks) {
+    const auto tokens = random_tokens(2, blocks * cache.block + 1, 1);
+    const auto pass = make_blockwise_pass(cache, kLossChunk);
+    pass->evaluate(model, tokens);  // buffers exist from here on
+    const MemoryMeter meter;
+    pass->evaluate(model, tokens);
+    return meter.peak_bytes();
+  };
+  const auto short_peak = peak_of(64), long_peak = peak_of(512);
+  const auto tokens = static_cast<double>(2 * (512 - 64) * cache.block);
+  // Each block's float32 NLL, and all of them joined.
+  CHECK(static_cast<double>(long_peak - short_peak) <= 8 * tokens);
+}
+
 TEST_CASE("auto means blockwise where there is a cache policy", "[train]") {
   Config config;
   CHECK_FALSE(is_blockwise(config));
