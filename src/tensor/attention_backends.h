@@ -24,6 +24,12 @@ AttentionOutput flash_attention_cuda(const torch::Tensor& q_BHLD, const torch::T
 AttentionOutput cudnn_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
                                 const torch::Tensor& v_BGSD);
 
+/// The same numbers with the heads of a token side by side in memory, as an output projection hands
+/// back the gradient of attention's output: no copy then. cuDNN is given every such gradient so:
+/// torch 2.11 keeps its plans by the sizes and strides of q, k and v alone, and a plan that was
+/// made for a gradient of other strides misreads this one.
+torch::Tensor in_token_order(const torch::Tensor& x_BHLD);
+
 /// Each key-value head repeated for the H / G query heads that share it.
 torch::Tensor repeat_kv_heads(const torch::Tensor& x_BGSD, int64_t H);
 

@@ -1,10 +1,29 @@
 #include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/_scaled_dot_product_cudnn_attention.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "tensor/attention_backends.h"
 
 namespace lococo {
+namespace {
+
+/// Identity whose gradient is in token order.
+struct TokenOrderGradient : torch::autograd::Function<TokenOrderGradient> {
+  static torch::Tensor forward(torch::autograd::AutogradContext*, const torch::Tensor& x_BHLD) {
+    return x_BHLD.view_as(x_BHLD);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
+                                                 torch::autograd::variable_list gradients) {
+    return {in_token_order(gradients[0])};
+  }
+};
+
+}  // namespace
+
+torch::Tensor in_token_order(const torch::Tensor& x_BHLD) {
+  return x_BHLD.transpose(1, 2).contiguous().transpose(1, 2);
+}
 
 AttentionOutput flash_attention_cpu(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
                                     const torch::Tensor& v_BGSD) {
@@ -43,7 +62,8 @@ AttentionOutput cudnn_attention(const torch::Tensor& q_BHLD, const torch::Tensor
       q_BHLD, repeat_kv_heads(k_BGSD, H), repeat_kv_heads(v_BGSD, H), bias,
       /*compute_log_sumexp=*/true,
       /*dropout_p=*/0.0, /*is_causal=*/L == S, /*return_debug_mask=*/false);
-  return {std::get<0>(result), std::get<1>(result).detach().reshape({q_BHLD.size(0), H, L})};
+  return {TokenOrderGradient::apply(std::get<0>(result)),
+          std::get<1>(result).detach().reshape({q_BHLD.size(0), H, L})};
 }
 
 }  // namespace lococo

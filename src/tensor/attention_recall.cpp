@@ -58,7 +58,8 @@ variable_list run_backward(const Tensor& gradient, const variable_list& saved,
   const Tensor none;
   if (backend == AttentionBackend::kCudnn) {
     auto [dq, dk, dv] = at::_scaled_dot_product_cudnn_attention_backward(
-        gradient, q, k, v, out, lse, saved[5], saved[6], none, none, none, L, L, /*dropout_p=*/0.0,
+        in_token_order(gradient), q, k, v, out, lse, saved[5], saved[6], none, none, none, L, L,
+        /*dropout_p=*/0.0,
         /*is_causal=*/true);
     return {dq, dk, dv};
   }

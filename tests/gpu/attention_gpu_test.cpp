@@ -85,6 +85,28 @@ TEST_CASE("auto attention on a GPU agrees with the reference", "[gpu]") {
   CHECK(resolve_backend(AttentionBackend::kAuto, wide.q_BHLD, 8) == AttentionBackend::kReference);
 }
 
+TEST_CASE("attention takes its gradient in any order of memory, one after the other", "[gpu]") {
+  require_cuda();
+  for (const auto& s : shapes()) {
+    for (const auto backend : {AttentionBackend::kFlash, AttentionBackend::kCudnn}) {
+      INFO(text(s) << " backend " << static_cast<int>(backend));
+      const Qkv x(s, torch::kBFloat16);
+      const auto d_out = normal({s.B, s.H, s.L, s.D}, 4, torch::kBFloat16).to(torch::kCUDA);
+      const auto by_token = d_out.transpose(1, 2).contiguous().transpose(1, 2);
+      const auto by_channel = d_out.transpose(2, 3).contiguous().transpose(2, 3);
+      auto gradients = [&](const torch::Tensor& d) {
+        const auto out = causal_attention(x.q_BHLD, x.k_BGSD, x.v_BGSD, backend).out_BHLD;
+        return torch::autograd::grad({out}, {x.q_BHLD, x.k_BGSD, x.v_BGSD}, {d});
+      };
+      const auto want = gradients(d_out);
+      for (const auto& d : {by_token, by_channel, d_out}) {
+        const auto got = gradients(d);
+        for (size_t i = 0; i < 3; ++i) CHECK_CLOSE(got[i], want[i], /*factor=*/4.0);
+      }
+    }
+  }
+}
+
 TEST_CASE("attention takes strided inputs, as the projections deliver them", "[gpu]") {
   require_cuda();
   const auto backend = GENERATE(AttentionBackend::kFlash, AttentionBackend::kCudnn);
