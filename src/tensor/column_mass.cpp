@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -20,7 +21,8 @@ double score_scale(int64_t D) { return 1.0 / std::sqrt(static_cast<double>(D)); 
 
 /// exp(score - lse) of all queries and keys at once, summed over rows.
 torch::Tensor column_mass_slow(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
-                               const torch::Tensor& lse_BHL, const torch::Tensor& prior_mass_BGM) {
+                               const torch::Tensor& lse_BHL, const torch::Tensor& prior_mass_BGM,
+                               int64_t distance) {
   const int64_t B = q_BHLD.size(0), H = q_BHLD.size(1), L = q_BHLD.size(2), D = q_BHLD.size(3);
   const int64_t G = k_BGSD.size(1), S = k_BGSD.size(2);
   // The H / G query heads of a group become rows of one product with the group's keys.
@@ -30,7 +32,10 @@ torch::Tensor column_mass_slow(const torch::Tensor& q_BHLD, const torch::Tensor&
       batched_matmul_f32(q_rows, k_BGSD.reshape({B * G, S, D}).transpose(1, 2)).view({B, G, R, S});
   const auto lse_BGR = lse_BHL.to(torch::kFloat32).reshape({B, G, R});
   scores_BGRS.mul_(score_scale(D)).sub_(lse_BGR.unsqueeze(-1));
-  scores_BGRS.add_(causal_bias(L, S, scores_BGRS.options()).repeat({R / L, 1}));
+  const auto counts_LS =
+      torch::ones({L, S}, scores_BGRS.options().dtype(torch::kBool)).tril(S - L - distance);
+  scores_BGRS.masked_fill_(counts_LS.logical_not().repeat({R / L, 1}),
+                           -std::numeric_limits<float>::infinity());
   auto mass_BGS = scores_BGRS.exp_().sum(/*dim=*/2);
   if (prior_mass_BGM.defined())
     mass_BGS.narrow(/*dim=*/2, 0, prior_mass_BGM.size(2)).add_(prior_mass_BGM);
@@ -54,7 +59,8 @@ torch::Tensor with_aligned_rows(const torch::Tensor& x) {
 }
 
 torch::Tensor column_mass_cuda(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
-                               const torch::Tensor& lse_BHL, const torch::Tensor& prior_mass_BGM) {
+                               const torch::Tensor& lse_BHL, const torch::Tensor& prior_mass_BGM,
+                               int64_t distance) {
   const auto q = with_aligned_rows(q_BHLD), k = with_aligned_rows(k_BGSD);
   const auto lse = lse_BHL.to(torch::kFloat32).contiguous();
   const auto prior = prior_mass_BGM.defined() ? prior_mass_BGM.contiguous() : torch::Tensor();
@@ -76,6 +82,7 @@ torch::Tensor column_mass_cuda(const torch::Tensor& q_BHLD, const torch::Tensor&
   arguments.S = static_cast<int32_t>(k.size(2));
   arguments.D = static_cast<int32_t>(q.size(3));
   arguments.M = prior.defined() ? static_cast<int32_t>(prior.size(2)) : 0;
+  arguments.distance = static_cast<int32_t>(std::min<int64_t>(distance, k.size(2)));
   arguments.scale = static_cast<float>(score_scale(q.size(3)));
   launch_column_mass(arguments, c10::cuda::getCurrentCUDAStream().stream());
   C10_CUDA_KERNEL_LAUNCH_CHECK();
@@ -87,13 +94,15 @@ torch::Tensor column_mass_cuda(const torch::Tensor& q_BHLD, const torch::Tensor&
 }  // namespace
 
 torch::Tensor column_mass(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
-                          const torch::Tensor& lse_BHL, const torch::Tensor& prior_mass_BGM) {
+                          const torch::Tensor& lse_BHL, const torch::Tensor& prior_mass_BGM,
+                          int64_t distance) {
   torch::NoGradGuard no_grad;
   const int64_t B = q_BHLD.size(0), H = q_BHLD.size(1), L = q_BHLD.size(2), D = q_BHLD.size(3);
   const int64_t G = k_BGSD.size(1), S = k_BGSD.size(2);
   CHECK_SHAPE(k_BGSD, B, G, S, D);
   CHECK_SHAPE(lse_BHL, B, H, L);
   TORCH_CHECK(S >= L && H % G == 0, "want S >= L and H a multiple of G");
+  TORCH_CHECK(distance >= 0, "want a distance of 0 or more, not ", distance);
   if (prior_mass_BGM.defined()) {
     CHECK_SHAPE(prior_mass_BGM, B, G, -1);
     TORCH_CHECK(prior_mass_BGM.size(2) <= S && prior_mass_BGM.scalar_type() == torch::kFloat32,
@@ -101,12 +110,13 @@ torch::Tensor column_mass(const torch::Tensor& q_BHLD, const torch::Tensor& k_BG
   }
 #ifdef LOCOCO_WITH_CUDA
   if (kernel_takes(q_BHLD, k_BGSD))
-    return column_mass_cuda(q_BHLD, k_BGSD, lse_BHL, prior_mass_BGM);
+    return column_mass_cuda(q_BHLD, k_BGSD, lse_BHL, prior_mass_BGM, distance);
 #endif
-  return column_mass_slow(q_BHLD, k_BGSD, lse_BHL, prior_mass_BGM);
+  return column_mass_slow(q_BHLD, k_BGSD, lse_BHL, prior_mass_BGM, distance);
 }
 
-torch::Tensor column_mass_reference(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD) {
+torch::Tensor column_mass_reference(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                    int64_t distance) {
   torch::NoGradGuard no_grad;
   const int64_t B = q_BHLD.size(0), H = q_BHLD.size(1), L = q_BHLD.size(2);
   const int64_t G = k_BGSD.size(1), S = k_BGSD.size(2);
@@ -116,7 +126,8 @@ torch::Tensor column_mass_reference(const torch::Tensor& q_BHLD, const torch::Te
       torch::matmul(q, k.transpose(-1, -2)) / std::sqrt(static_cast<double>(q.size(3)));
   const auto probabilities =
       torch::softmax(scores + causal_bias(L, S, scores.options()), /*dim=*/-1);
-  return probabilities.sum(/*dim=*/2).view({B, G, H / G, S}).sum(/*dim=*/2).to(torch::kFloat32);
+  const auto counted = probabilities.tril(S - L - distance);
+  return counted.sum(/*dim=*/2).view({B, G, H / G, S}).sum(/*dim=*/2).to(torch::kFloat32);
 }
 
 }  // namespace lococo

@@ -51,7 +51,7 @@ struct Tiles {
   alignas(16) Bfloat16 keys[kKeyTile * kRow];
   alignas(16) Bfloat16 queries[2][kQueryTile * kRow];
   float lse[2][kQueryTile];           ///< times log2(e); infinite for the rows after the last
-  int last_key[2][kQueryTile];        ///< that the row sees, counted from the tile's first key
+  int last_key[2][kQueryTile];        ///< that counts for the row, from the tile's first key
   float partial[kWarps * kWarpKeys];  ///< [warps along queries, kKeyTile]
 };
 
@@ -62,7 +62,7 @@ struct RowInfo {
     if (row >= rows.count) return;
     const int query = rows.query(row);
     lse = rows.lse[static_cast<int64_t>(rows.head(row)) * x.L + query] * kLog2E;
-    last_key = x.S - x.L + query - first_key;
+    last_key = x.S - x.L + query - x.distance - first_key;
   }
   float lse = INFINITY;
   int last_key = 0;
@@ -196,8 +196,8 @@ __global__ void __launch_bounds__(kThreads, 2) column_mass_kernel(ColumnMassArgu
       load_matrices(keys[m][step], tiles.keys + (warp_key + m * 16 + lane % 16) * tiles.kRow +
                                        step * 16 + lane / 16 * 8);
   }
-  // A tile within the cached keys is seen by every query.
-  const bool masked = first_key + kKeyTile - 1 > x.S - x.L;
+  // The keys of a tile far enough before the first query count for every query.
+  const bool masked = first_key + kKeyTile - 1 > x.S - x.L - x.distance;
   const float scale = x.scale * kLog2E;
   float sum[2][2] = {};
   for (int tile = 0; tile < tile_count; ++tile) {

@@ -20,15 +20,16 @@ struct ColumnMassArguments {
   int64_t q_strides[3];
   int64_t k_strides[3];
   int32_t B, H, G, L, S, D, M;
-  float scale;  ///< multiplies the scores before the exponential
+  int32_t distance;  ///< at most S
+  float scale;       ///< multiplies the scores before the exponential
 };
 
 /// Whether launch_column_mass() takes this head dimension: multiples of 16 up to 128.
 constexpr bool column_mass_takes(int64_t D) { return D > 0 && D <= 128 && D % 16 == 0; }
 
-/// mass[b, g, s] = sum over the heads h of group g and the queries l that see key s of
-/// exp(scale * <q[b, h, l], k[b, g, s]> - lse[b, h, l]), plus prior[b, g, s] where s < M. Scores
-/// live in registers alone, and every sum has a fixed order.
+/// mass[b, g, s] = sum over the heads h of group g and the queries l at least `distance` behind key
+/// s (s + distance <= S - L + l) of exp(scale * <q[b, h, l], k[b, g, s]> - lse[b, h, l]), plus
+/// prior[b, g, s] where s < M. Scores live in registers alone, and every sum has a fixed order.
 void launch_column_mass(const ColumnMassArguments& arguments, CUstream_st* stream);
 
 }  // namespace lococo

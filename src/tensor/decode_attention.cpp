@@ -62,7 +62,7 @@ int64_t home_slots_of(const torch::Tensor& x, int64_t width) {
 
 torch::Tensor decode_attention_reference(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
                                          const torch::Tensor& v_BGD, DecodeCache& cache,
-                                         const DecodePosition& position) {
+                                         const DecodePosition& position, int64_t distance) {
   torch::NoGradGuard no_grad;
   const int64_t B = q_BHD.size(0), H = q_BHD.size(1), D = q_BHD.size(2);
   const int64_t G = cache.k_BGCD.size(1), C = cache.k_BGCD.size(2);
@@ -86,15 +86,16 @@ torch::Tensor decode_attention_reference(const torch::Tensor& q_BHD, const torch
   const auto slots = torch::arange(C, slot.options());
   const auto weights = torch::softmax(scores.masked_fill_(slots > slot, -INFINITY), /*dim=*/-1);
   if (cache.mass_BGC.defined()) {
-    cache.mass_BGC.masked_fill_(slots == slot, 0.0).add_(weights.sum(/*dim=*/2));
+    cache.mass_BGC.masked_fill_(slots == slot, 0.0)
+        .add_(weights.sum(/*dim=*/2).masked_fill_(slots + distance > slot, 0.0));
   }
   const auto out_BGRD = torch::matmul(weights, cache.v_BGCD.to(wide));
   return out_BGRD.view({B, H, D}).to(q_BHD.scalar_type());
 }
 
 DecodeAttention::DecodeAttention(int64_t B, int64_t H, int64_t G, int64_t C, int64_t D,
-                                 const torch::Tensor& like)
-    : B_(B), H_(H), G_(G), C_(C), D_(D) {
+                                 const torch::Tensor& like, int64_t distance)
+    : B_(B), H_(H), G_(G), C_(C), D_(D), distance_(distance) {
   TORCH_CHECK(H % G == 0, "query heads H=", H, " must be a multiple of key-value heads G=", G);
 #ifdef LOCOCO_WITH_CUDA
   has_kernel_ = like.is_cuda() && like.scalar_type() == torch::kBFloat16 &&
@@ -125,7 +126,7 @@ torch::Tensor DecodeAttention::forward(const torch::Tensor& q_BHD, const torch::
   CHECK_SHAPE(position.sin_XD, position.cos_XD.size(0), D_);
   TORCH_CHECK(!position.rotate_cache || position.cos_XD.size(0) >= C_, "want angles of all slots");
   if (has_kernel_) return forward_kernel(q_BHD, k_BGD, v_BGD, cache, position);
-  return decode_attention_reference(q_BHD, k_BGD, v_BGD, cache, position);
+  return decode_attention_reference(q_BHD, k_BGD, v_BGD, cache, position, distance_);
 }
 
 torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
@@ -179,6 +180,7 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
   shape.keys_per_split = static_cast<int>(keys_per_split_);
   shape.overlap = at::cuda::getCurrentDeviceProperties()->major >= 9;
   shape.rotate_cache = position.rotate_cache;
+  shape.distance = static_cast<int>(std::min(distance_, C_));
   launch_decode_attention(tensors, shape, c10::cuda::getCurrentCUDAStream().stream());
   C10_CUDA_KERNEL_LAUNCH_CHECK();
   return out_BHD;

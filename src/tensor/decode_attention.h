@@ -28,8 +28,10 @@ struct DecodePosition {
 /// elsewhere. Made once for a shape; holds the kernel's workspace.
 class DecodeAttention {
  public:
-  /// `like`: a tensor of the dtype and device of the cache.
-  DecodeAttention(int64_t B, int64_t H, int64_t G, int64_t C, int64_t D, const torch::Tensor& like);
+  /// `like`: a tensor of the dtype and device of the cache. `distance`: the mass takes only
+  /// attention to slots at least so far before the new one; 0: all.
+  DecodeAttention(int64_t B, int64_t H, int64_t G, int64_t C, int64_t D, const torch::Tensor& like,
+                  int64_t distance = 0);
 
   /// q_BHD, k_BGD and v_BGD of the new token, before RoPE; the heads of a sequence lie side by
   /// side, so that all three may be parts of one product. Writes the token's key and value to slot
@@ -48,7 +50,7 @@ class DecodeAttention {
                                const torch::Tensor& v_BGD, DecodeCache& cache,
                                const DecodePosition& position);
 
-  int64_t B_, H_, G_, C_, D_;
+  int64_t B_, H_, G_, C_, D_, distance_;
   bool has_kernel_ = false;
   int64_t keys_per_split_ = 0;
   torch::Tensor scores_BHC_, partial_, statistics_, arrivals_;  // of the kernel
@@ -58,6 +60,6 @@ class DecodeAttention {
 /// for float64 inputs), any device and dtype.
 torch::Tensor decode_attention_reference(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
                                          const torch::Tensor& v_BGD, DecodeCache& cache,
-                                         const DecodePosition& position);
+                                         const DecodePosition& position, int64_t distance = 0);
 
 }  // namespace lococo

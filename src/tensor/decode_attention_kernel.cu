@@ -216,6 +216,7 @@ __device__ void combine(const DecodeAttentionTensors& t, const DecodeAttentionSh
     float received = 0.0f;
     for (int r = 0; r < shape.group; ++r)
       received += exp2f(__ldcg(scores + static_cast<int64_t>(r) * shape.capacity + key) - lse[r]);
+    if (key + shape.distance > split.slot) received = 0.0f;
     mass[key] = key == split.slot ? received : mass[key] + received;
   }
 }

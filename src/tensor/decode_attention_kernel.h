@@ -20,6 +20,7 @@ struct DecodeAttentionShape {
   int keys_per_split;  ///< keys that one thread block reads; ceil(C / this) splits
   bool overlap;        ///< start before the kernel before has ended (compute capability 9.0 on)
   bool rotate_cache;   ///< keys lie in the cache before RoPE
+  int distance;        ///< the mass takes no attention to slots nearer to the new one
 };
 
 /// At multiples of 16 bytes. bfloat16: q [B, H, D], k and v [B, G, D] with their strides, out

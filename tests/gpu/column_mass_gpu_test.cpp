@@ -41,6 +41,11 @@ void compare_with_reference(const Shape& s, torch::ScalarType dtype) {
   CHECK_CLOSE(mass_BGS, column_mass_reference(x.q_BHLD, x.k_BGSD), /*factor=*/10.0);
   const auto total_BG = torch::full({s.B, s.G}, static_cast<double>(s.L * s.H / s.G));
   CHECK_CLOSE(mass_BGS.sum(-1), total_BG, /*factor=*/10.0);
+  for (const int64_t distance : {int64_t{1}, int64_t{16}, s.L, s.S - 1}) {
+    INFO("distance=" << distance);
+    CHECK_CLOSE(column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL, {}, distance),
+                column_mass_reference(x.q_BHLD, x.k_BGSD, distance), /*factor=*/10.0);
+  }
 }
 
 /// As the projections deliver them: [B, L, H, D] seen as [B, H, L, D].

@@ -76,13 +76,14 @@ double largest_relative(const torch::Tensor& got, const torch::Tensor& want) {
 void compare_attention(const AttentionShape& s, int64_t slot, bool rotate_cache, bool mass) {
   INFO(text(s) << " slot=" << slot << " rotate_cache=" << rotate_cache << " mass=" << mass);
   AttentionCase x(s, slot, rotate_cache, mass);
-  DecodeAttention attention(s.B, s.H, s.G, s.C, s.D, x.q_BHD);
+  const int64_t distance = slot % 7;
+  DecodeAttention attention(s.B, s.H, s.G, s.C, s.D, x.q_BHD, distance);
   REQUIRE(attention.has_kernel());
   DecodeCache wide = {x.cache.k_BGCD.to(torch::kFloat32), x.cache.v_BGCD.to(torch::kFloat32),
                       mass ? x.cache.mass_BGC.clone() : torch::Tensor()};
   const auto want =
       decode_attention_reference(x.q_BHD.to(torch::kFloat32), x.k_BGD.to(torch::kFloat32),
-                                 x.v_BGD.to(torch::kFloat32), wide, x.position);
+                                 x.v_BGD.to(torch::kFloat32), wide, x.position, distance);
   const auto got = attention.forward(x.q_BHD, x.k_BGD, x.v_BGD, x.cache, x.position);
   CHECK_CLOSE(got, want);
   CHECK_CLOSE(x.cache.k_BGCD, wide.k_BGCD);

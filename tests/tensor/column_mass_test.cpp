@@ -73,3 +73,23 @@ TEST_CASE("column mass adds what the first keys received before", "[tensor]") {
   want.narrow(/*dim=*/2, 0, 4) += prior;
   CHECK_SAME(column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL, prior), want);
 }
+
+TEST_CASE("column mass counts only queries at a distance from the key", "[tensor]") {
+  const auto dtype = GENERATE(torch::kFloat32, torch::kBFloat16);
+  const auto s = GENERATE(Shape{2, 4, 2, 7, 7, 8}, Shape{1, 6, 2, 5, 13, 8});
+  const auto x = random_case(s, dtype);
+  for (const int64_t distance : {int64_t{0}, int64_t{1}, int64_t{3}, s.S - 1, s.S, s.S + 5}) {
+    INFO(dtype << " L=" << s.L << " S=" << s.S << " distance=" << distance);
+    const auto mass_BGS = column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL, {}, distance);
+    CHECK_CLOSE(mass_BGS, column_mass_reference(x.q_BHLD, x.k_BGSD, distance), /*factor=*/2.0);
+    if (distance >= s.S) CHECK_SAME(mass_BGS, torch::zeros_like(mass_BGS));
+  }
+  CHECK_THROWS(column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL, {}, -1));
+}
+
+TEST_CASE("with equal scores and distance 1 a key's own query gives it nothing", "[tensor]") {
+  const auto q = torch::zeros({1, 1, 2, 4}), k = torch::zeros({1, 1, 3, 4});
+  const auto lse = torch::tensor({{{2.0F, 3.0F}}}).log();
+  const auto mass = column_mass(q, k, lse, /*prior_mass_BGM=*/{}, /*distance=*/1).flatten();
+  CHECK_CLOSE(mass, torch::tensor({1.0F / 2 + 1.0F / 3, 1.0F / 3, 0.0F}));
+}

@@ -21,6 +21,7 @@ torch::Tensor turned(const torch::Tensor& x, const torch::Tensor& cos, const tor
 
 TEST_CASE("decode attention is causal attention of the last query", "[tensor]") {
   const bool rotate_cache = GENERATE(false, true);
+  const int64_t distance = GENERATE(0, 1, 4, 20);
   const auto angle = normal({C, D / 2}, 1).repeat({1, 2});
   DecodePosition position;
   position.cos_XD = angle.cos();
@@ -37,7 +38,7 @@ TEST_CASE("decode attention is causal attention of the last query", "[tensor]") 
     cache.v_BGCD.narrow(2, 0, slot).copy_(values.narrow(2, 0, slot));
     position.cursor = torch::tensor({slot, slot}, torch::kInt32);
     const auto q = normal({B, H, D}, 4);
-    DecodeAttention attention(B, H, G, C, D, q);
+    DecodeAttention attention(B, H, G, C, D, q, distance);
     CHECK_FALSE(attention.has_kernel());
     const auto out =
         attention.forward(q, keys.select(2, slot), values.select(2, slot), cache, position);
@@ -49,7 +50,7 @@ TEST_CASE("decode attention is causal attention of the last query", "[tensor]") 
     CHECK_CLOSE(cache.k_BGCD.narrow(2, 0, slot + 1),
                 (rotate_cache ? keys : rotated).narrow(2, 0, slot + 1));
     CHECK_SAME(cache.v_BGCD.select(2, slot), values.select(2, slot));
-    auto mass = column_mass_reference(q_BH1D, k_BGSD);
+    auto mass = column_mass_reference(q_BH1D, k_BGSD, distance);
     mass.narrow(2, 0, slot).add_(2.0);
     CHECK_CLOSE(cache.mass_BGC.narrow(2, 0, slot + 1), mass);
     CHECK_SAME(cache.mass_BGC.narrow(2, slot + 1, C - slot - 1),
