@@ -71,6 +71,7 @@ class Checker {
     check_bptt();
     check_distill();
     if (cache.policy == CachePolicyKind::kNone) return;
+    check_scores();
     require(cache.policy != CachePolicyKind::kStreaming || cache.sinks < cache.slots, "cache.sinks",
             std::to_string(cache.sinks) + " leave none of the " + std::to_string(cache.slots) +
                 " slots for the newest tokens; use fewer sinks or more slots");
@@ -84,6 +85,20 @@ class Checker {
                 " of " + std::to_string(cache.slots) + " slots that keep tokens unchanged" + share +
                 "; use fewer, or more cache.slots" +
                 (cache.mixed_slots() > 0 ? " or a larger cache.keep_fraction" : ""));
+  }
+
+  void check_scores() const {
+    const CacheConfig& cache = config_.cache;
+    require(
+        cache.score_decay == 1.0 || cache.scores == ScoreKind::kAccumulated, "cache.score_decay",
+        "has no effect on scores of the last block; remove it, or use cache.scores accumulated");
+    const std::string distance = std::to_string(cache.score_distance);
+    require(cache.policy == CachePolicyKind::kStreaming || cache.score_distance <= cache.local,
+            "cache.score_distance",
+            distance +
+                " newest tokens have no score yet and would be dropped; keep them with "
+                "cache.local " +
+                distance + " or more");
   }
 
   void check_bptt() const {

@@ -142,11 +142,20 @@ void add_cache(Builder& add, CacheConfig& cache) {
           "hidden channels of a deeper convolution, as a multiple of the mixed slots");
   add.add("normalizer_init", fraction(&cache.normalizer_init),
           "initial share of the convolution in a mixed slot's weights");
+  add.add("normalizer_per_head", BoolField{&cache.normalizer_per_head},
+          "learn that share for each key-value head, not for the layer (lococo)");
+  add.add("mass_channel", BoolField{&cache.mass_channel},
+          "the convolution sees the tokens' scores beside keys and values; slower (lococo)");
   add.add("local", count(&cache.local, 0), "newest tokens that are always kept");
   add.add("sinks", count(&cache.sinks, 0), "first tokens that are always kept");
   add.add("buffer", count(&cache.buffer, 0), "compress only when the cache exceeds slots + buffer");
   add.choice("scores", &cache.scores, {"last_block", "accumulated"},
              "attention that makes a heavy hitter: of the last block, or summed over all blocks");
+  add.add("score_decay", fraction(&cache.score_decay),
+          "factor on the summed scores at each compression, so that old attention counts less "
+          "(accumulated)");
+  add.add("score_distance", count(&cache.score_distance, 0),
+          "attention counts for a score when the query is at least so many slots behind; 0: all");
   add.choice("keys", &cache.keys, {"rotated", "unrotated"},
              "cache keys after RoPE (official), or before it: positions then never exceed slots + "
              "block");

@@ -18,7 +18,8 @@ class CachePolicy : public torch::nn::Module {
   /// Whether attention must deliver column sums (CacheState::mass_BGS) for this policy.
   virtual bool needs_mass() const = 0;
 
-  /// Shrinks a cache of more than `slots` slots to exactly `slots`. The result carries gradient to
+  /// Shrinks a cache of more than `slots` slots to exactly `slots`, and the masses that stay by the
+  /// factor score_decay. The result carries gradient to
   /// a learning policy's own parameters and to the cache's keys and values where these require one;
   /// masses carry none.
   virtual CacheState compress(const CacheState& cache) = 0;
@@ -30,9 +31,9 @@ class CachePolicy : public torch::nn::Module {
   virtual void prepare(CacheState& /*cache*/) {}
 };
 
-/// nullptr for policy none. `head_dim` is D; `init_seed` fixes the random initial weights of a
-/// learning policy.
-std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, int64_t head_dim,
-                                               uint64_t init_seed);
+/// nullptr for policy none. `kv_heads` is G, `head_dim` D; `init_seed` fixes the random initial
+/// weights of a learning policy.
+std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, int64_t kv_heads,
+                                               int64_t head_dim, uint64_t init_seed);
 
 }  // namespace lococo

@@ -75,6 +75,11 @@ __global__ void __launch_bounds__(kThreads)
   store(x + to * 2 * shape.channels + place.channel, load(from + place.own_channel));
 }
 
+/// a, the convolution's share in the mixed slots of a row.
+__device__ float share_of(const float* normalizer, const CompressShape& shape, int64_t row) {
+  return normalizer[shape.own_shares ? row % shape.heads : 0];
+}
+
 /// (1 - a) * residual + a * mixture.
 __device__ Vector mix(const Vector& residual, const Vector& mixture, float a) {
   Vector mixed;
@@ -95,12 +100,12 @@ __device__ void write_mass(const WriteSlots& slots, const CompressShape& shape, 
   float mass =
       slots.mass.data[batch * slots.mass.batch_stride + head * slots.mass.head_stride + source];
   if (entry >= kept) {
-    const float a = *slots.normalizer;
+    const float a = share_of(slots.normalizer, shape, row);
     mass = (1.0f - a) * mass + a * slots.mixed_mass[row * shape.mixed + entry - kept];
   }
   slots.mass_out
       .data[batch * slots.mass_out.batch_stride + head * slots.mass_out.head_stride + target] =
-      mass;
+      shape.decay * mass;
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -119,7 +124,7 @@ __global__ void __launch_bounds__(kThreads)
   const int mixed = place.entry - (shape.result - shape.mixed);
   if (mixed >= 0) {
     const int64_t mixture = (row * shape.mixed + mixed) * 2 * shape.channels + place.channel;
-    value = mix(value, load(slots.mixture + mixture), *slots.normalizer);
+    value = mix(value, load(slots.mixture + mixture), share_of(slots.normalizer, shape, row));
   }
   uint16_t* to = place.is_key ? slot_at(slots.k_out, row, shape.heads, target)
                               : slot_at(slots.v_out, row, shape.heads, target);
@@ -157,7 +162,7 @@ __global__ void __launch_bounds__(kThreads)
     const Vector mixture = load(gradient.mixture + at);
     const int64_t residual_row = row * rest_slots + gradient.residual[mixed];
     const Vector residual = load(gradient.x + residual_row * 2 * shape.channels + place.channel);
-    const float a = *gradient.normalizer;
+    const float a = share_of(gradient.normalizer, shape, row);
     Vector scaled;
 #pragma unroll
     for (int i = 0; i < kWidth / 2; ++i) {

@@ -38,6 +38,8 @@ struct CompressShape {
   int mixed;                                             ///< R
   int sinks;                                             ///< read only where there are no lists
   int channels;                                          ///< D, a multiple of 8
+  float decay;                                           ///< factor on every mass that stays
+  bool own_shares;                                       ///< each head has a normalizer of its own
   int rest() const { return slots - (result - mixed); }  ///< S'
 };
 
@@ -54,7 +56,7 @@ struct WriteSlots {
   const int32_t* target;
   const uint16_t* mixture;   ///< [X, R, 2 D]
   const float* mixed_mass;   ///< [X, R]
-  const float* normalizer;   ///< [1]
+  const float* normalizer;   ///< [1], or [G] where shape.own_shares
   SlotView<uint16_t> k_out;  ///< M slots, not the memory of k or v
   SlotView<uint16_t> v_out;
   MassView<float> mass_out;
@@ -70,9 +72,10 @@ struct MixtureGradient {
   const int32_t* residual;          ///< [X, R]
   const uint16_t* x;                ///< [X, S', 2 D]
   const uint16_t* mixture;          ///< [X, R, 2 D]
-  const float* normalizer;          ///< [1]
+  const float* normalizer;          ///< [1], or [G] where shape.own_shares
   uint16_t* d_mixture;              ///< [X, R, 2 D]
-  /// [mixture_gradient_blocks]: the normalizer's gradient is their sum. Null: not wanted.
+  /// [X, mixture_gradient_blocks / X]: their sum is the normalizer's gradient, over all rows or
+  /// those of a head. Null: not wanted.
   float* partial;
 };
 

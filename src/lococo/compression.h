@@ -13,8 +13,8 @@ namespace lococo {
 /// The one place that chooses between the kernels and the reference. The kernels take bfloat16
 /// caches on a CUDA device with D a multiple of 8, any strides that keep 16-byte loads aligned and
 /// the channels of a slot together, at most 8192 slots where masses are ranked, and for LoCoCo one
-/// convolution and a multiple of 8 mixed slots. They give keys and values no gradient: where these
-/// require one, the reference runs.
+/// convolution over keys and values and a multiple of 8 mixed slots. They give keys and values no
+/// gradient: where these require one, the reference runs.
 bool use_fused_compression(const CacheState& cache, const CacheConfig& config);
 
 /// Which slots stay and where they go: int32, X = B * G rows.
@@ -35,11 +35,11 @@ SlotPlan plan_slots(const torch::Tensor& mass_BGS, const CacheConfig& config);
 /// gradient. Requires use_fused_compression.
 CacheState keep_slots_fused(const CacheState& cache, const CacheConfig& config);
 
-/// ConvMemory::compress with one convolution (weight_RCK, bias_R, C = 2 D) and normalizer [1].
-/// Differentiable in these three; the masses carry no gradient. Softmax and mixture keep float32
-/// inside and are rounded once. Repeats bit for bit. Requires use_fused_compression, R > 0. Where
-/// cache.prepared_KOC is defined the mixture is made with that, which must be weight_RCK packed;
-/// the gradient goes to weight_RCK all the same.
+/// ConvMemory::compress with one convolution (weight_RCK, bias_R, C = 2 D) and normalizer [1] or
+/// [G]. Differentiable in these three; the masses carry no gradient. Softmax and mixture keep
+/// float32 inside and are rounded once. Repeats bit for bit. Requires use_fused_compression, R > 0.
+/// Where cache.prepared_KOC is defined the mixture is made with that, which must be weight_RCK
+/// packed; the gradient goes to weight_RCK all the same.
 CacheState mix_slots_fused(const CacheState& cache, const CacheConfig& config,
                            const torch::Tensor& weight_RCK, const torch::Tensor& bias_R,
                            const torch::Tensor& normalizer);

@@ -11,6 +11,22 @@
 
 namespace lococo {
 
+namespace {
+
+/// What the convolution sees of the masses [B, G, S]: their logarithm, of mean 0 and deviation 1
+/// over the slots, so that neither the length of the text nor the head sets its scale. [B, G, S,
+/// 1].
+torch::Tensor mass_feature(const torch::Tensor& mass_BGS) {
+  constexpr double kSmallestMass = 1e-6, kSmallestDeviation = 1e-3;
+  // A normalizer beyond 1 can make a mixed mass negative.
+  const auto log_mass = torch::log(mass_BGS.clamp_min(0.0) + kSmallestMass);
+  const auto centred = log_mass - log_mass.mean(/*dim=*/-1, /*keepdim=*/true);
+  const auto deviation = centred.square().mean(/*dim=*/-1, /*keepdim=*/true).sqrt();
+  return (centred / (deviation + kSmallestDeviation)).unsqueeze(-1);
+}
+
+}  // namespace
+
 TimeConvImpl::TimeConvImpl(int64_t in_channels, int64_t out_channels, int64_t kernel_size) {
   weight = register_parameter("weight", torch::empty({out_channels, in_channels, kernel_size}));
   bias = register_parameter("bias", torch::empty({out_channels}));
@@ -18,23 +34,30 @@ TimeConvImpl::TimeConvImpl(int64_t in_channels, int64_t out_channels, int64_t ke
 
 torch::Tensor TimeConvImpl::forward(const torch::Tensor& x_XCS) {
   const auto dtype = x_XCS.scalar_type();
-  return torch::conv1d(x_XCS, weight.to(dtype), bias.to(dtype), /*stride=*/1,
+  // cuDNN's fast kernels take channels by eights; zeros change no sum.
+  const int64_t zeros = x_XCS.is_cuda() ? (8 - weight.size(1) % 8) % 8 : 0;
+  const auto x = zeros > 0 ? torch::constant_pad_nd(x_XCS, {0, 0, 0, zeros}) : x_XCS;
+  const auto w = zeros > 0 ? torch::constant_pad_nd(weight, {0, 0, 0, zeros}) : weight;
+  return torch::conv1d(x, w.to(dtype), bias.to(dtype), /*stride=*/1,
                        /*padding=*/(weight.size(2) - 1) / 2);
 }
 
-ConvMemory::ConvMemory(const CacheConfig& config, int64_t head_dim, uint64_t init_seed)
+ConvMemory::ConvMemory(const CacheConfig& config, int64_t kv_heads, int64_t head_dim,
+                       uint64_t init_seed)
     : config_(config) {
   const int64_t R = config.mixed_slots();
+  const int64_t seen_channels = 2 * head_dim + (config.mass_channel ? 1 : 0);
   auto layers = std::make_shared<torch::nn::Module>("layers");
   for (int64_t i = 0; i < config.conv_layers; ++i) {
-    const int64_t in_channels = i == 0 ? 2 * head_dim : R * config.expand;
+    const int64_t in_channels = i == 0 ? seen_channels : R * config.expand;
     const int64_t out_channels = i == config.conv_layers - 1 ? R : R * config.expand;
     TimeConv conv(in_channels, out_channels, config.kernel_size);
     // The official container counts the activation after each convolution too.
     convs_.push_back(layers->register_module(std::to_string(2 * i), conv));
   }
   register_module("layers", layers);
-  normalizer = register_parameter("normalizer", torch::empty({1}));
+  normalizer =
+      register_parameter("normalizer", torch::empty({config.normalizer_per_head ? kv_heads : 1}));
   reset_parameters(init_seed);
 }
 
@@ -52,13 +75,15 @@ void ConvMemory::reset_parameters(uint64_t seed) {
   normalizer.fill_(config_.init == ConvInit::kIdentity ? 0.0 : config_.normalizer_init);
 }
 
-torch::Tensor ConvMemory::mixing_weights(const torch::Tensor& k_BGSD, const torch::Tensor& v_BGSD) {
-  const int64_t B = k_BGSD.size(0), G = k_BGSD.size(1), S = k_BGSD.size(2), D = k_BGSD.size(3);
-  auto x_XCS = torch::cat({k_BGSD, v_BGSD}, /*dim=*/-1).reshape({B * G, S, 2 * D}).transpose(1, 2);
+torch::Tensor ConvMemory::mixing_weights(const CacheState& rest) {
+  const int64_t B = rest.k_BGSD.size(0), G = rest.k_BGSD.size(1), S = rest.size();
+  std::vector<torch::Tensor> seen = {rest.k_BGSD, rest.v_BGSD};
+  if (config_.mass_channel) seen.push_back(mass_feature(rest.mass_BGS).to(rest.k_BGSD));
+  auto x_XCS = torch::cat(seen, /*dim=*/-1).reshape({B * G, S, -1}).transpose(1, 2);
   for (auto& conv : convs_) x_XCS = torch::relu(conv->forward(x_XCS));
   const auto wide = x_XCS.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   const auto weights = torch::softmax(x_XCS, /*dim=*/-1, wide);
-  return weights.view({B, G, weights.size(1), S}).to(k_BGSD.scalar_type());
+  return weights.view({B, G, weights.size(1), S}).to(rest.k_BGSD.scalar_type());
 }
 
 CacheState ConvMemory::compress(const CacheState& cache) {
@@ -71,27 +96,31 @@ CacheState ConvMemory::compress(const CacheState& cache) {
   }
   const auto selection =
       select_slots(cache.mass_BGS, config_.kept_slots(), config_.sinks, config_.local);
-  const CacheState kept = {gather_slots(cache.k_BGSD, selection.kept_BGM),
-                           gather_slots(cache.v_BGSD, selection.kept_BGM),
-                           gather_slots(cache.mass_BGS, selection.kept_BGM)};
+  const auto gather = [&](const torch::Tensor& index_BGM) -> CacheState {
+    return {gather_slots(cache.k_BGSD, index_BGM), gather_slots(cache.v_BGSD, index_BGM),
+            gather_slots(cache.mass_BGS, index_BGM)};
+  };
+  CacheState kept = gather(selection.kept_BGM);
+  kept.mass_BGS = kept.mass_BGS * config_.score_decay;
   if (R == 0) return kept;
 
-  const auto rest_k = gather_slots(cache.k_BGSD, selection.rest_BGS);
-  const auto rest_v = gather_slots(cache.v_BGSD, selection.rest_BGS);
-  const auto rest_mass = gather_slots(cache.mass_BGS, selection.rest_BGS);
+  const CacheState rest = gather(selection.rest_BGS);
   const auto residual_BGR =
-      std::get<0>(std::get<1>(rest_mass.topk(R, /*dim=*/-1)).sort(/*dim=*/-1));
-  const auto weights_BGRS = mixing_weights(rest_k, rest_v);
+      std::get<0>(std::get<1>(rest.mass_BGS.topk(R, /*dim=*/-1)).sort(/*dim=*/-1));
+  const auto weights_BGRS = mixing_weights(rest);
   // In the wide dtype of the parameter, rounded once: (1 - a) * residual + a * mixture.
-  auto mix = [&](const torch::Tensor& rest, const torch::Tensor& mixture) {
-    const auto residual = gather_slots(rest, residual_BGR);
-    return ((1 - normalizer) * residual + normalizer * mixture).to(rest.scalar_type());
+  auto mix = [&](const torch::Tensor& x, const torch::Tensor& mixture) {
+    const auto residual = gather_slots(x, residual_BGR);
+    const auto share = x.dim() == 3 ? normalizer.view({-1, 1}) : normalizer.view({-1, 1, 1});
+    return ((1 - share) * residual + share * mixture).to(x.scalar_type());
   };
-  const auto mixed_k = mix(rest_k, torch::matmul(weights_BGRS, rest_k));
-  const auto mixed_v = mix(rest_v, torch::matmul(weights_BGRS, rest_v));
-  const auto rest_mass_column = rest_mass.to(weights_BGRS.scalar_type()).unsqueeze(-1);
+  const auto mixed_k = mix(rest.k_BGSD, torch::matmul(weights_BGRS, rest.k_BGSD));
+  const auto mixed_v = mix(rest.v_BGSD, torch::matmul(weights_BGRS, rest.v_BGSD));
+  const auto rest_mass_column = rest.mass_BGS.to(weights_BGRS.scalar_type()).unsqueeze(-1);
   const auto mixed_mass =
-      mix(rest_mass, torch::matmul(weights_BGRS.detach(), rest_mass_column).squeeze(-1)).detach();
+      config_.score_decay *
+      mix(rest.mass_BGS, torch::matmul(weights_BGRS.detach(), rest_mass_column).squeeze(-1))
+          .detach();
 
   CacheState result = {torch::cat({kept.k_BGSD, mixed_k}, /*dim=*/2),
                        torch::cat({kept.v_BGSD, mixed_v}, /*dim=*/2),

@@ -24,7 +24,7 @@ TORCH_MODULE(TimeConv);
 
 class ConvMemory : public CachePolicy {
  public:
-  ConvMemory(const CacheConfig& config, int64_t head_dim, uint64_t init_seed);
+  ConvMemory(const CacheConfig& config, int64_t kv_heads, int64_t head_dim, uint64_t init_seed);
   bool needs_mass() const override { return true; }
 
   /// Mixed slot r = (1 - a) * (r-th heaviest of the rest) + a * softmax_time(relu(conv(K ++ V)))_r
@@ -41,12 +41,12 @@ class ConvMemory : public CachePolicy {
   /// Draws new initial weights as config.init says.
   void reset_parameters(uint64_t seed);
 
-  torch::Tensor normalizer;  ///< [1]
+  torch::Tensor normalizer;  ///< [1], or [G] with normalizer_per_head
 
  private:
   /// Attention of each mixed slot over the rest, rows sum to 1: [B, G, R, S_rest] in the dtype of
   /// k.
-  torch::Tensor mixing_weights(const torch::Tensor& k_BGSD, const torch::Tensor& v_BGSD);
+  torch::Tensor mixing_weights(const CacheState& rest);
 
   CacheConfig config_;
   std::vector<TimeConv> convs_;

@@ -68,8 +68,11 @@ std::pair<torch::Tensor, torch::Tensor> mixture_gradient(const Saved& saved,
 
   const auto d_mixed_XRC = torch::empty_like(saved.mixed_XRC);
   torch::Tensor partial;
+  shape.own_shares = saved.normalizer.numel() > 1;
   if (wants_normalizer)
-    partial = torch::empty({mixture_gradient_blocks(shape)}, saved.normalizer.options());
+    partial = torch::empty(
+        {shape.rows / shape.heads, shape.heads, mixture_gradient_blocks(shape) / shape.rows},
+        saved.normalizer.options());
   MixtureGradient gradient{};
   gradient.dk = view_of(dk);
   gradient.dv = view_of(dv);
@@ -82,7 +85,8 @@ std::pair<torch::Tensor, torch::Tensor> mixture_gradient(const Saved& saved,
   gradient.partial = wants_normalizer ? partial.mutable_data_ptr<float>() : nullptr;
   launch_mixture_gradient(gradient, shape, current_stream());
   C10_CUDA_KERNEL_LAUNCH_CHECK();
-  return {d_mixed_XRC, wants_normalizer ? partial.sum().view({1}) : torch::Tensor()};
+  if (!wants_normalizer) return {d_mixed_XRC, torch::Tensor()};
+  return {d_mixed_XRC, shape.own_shares ? partial.sum(0).sum(-1) : partial.sum().view({1})};
 }
 
 /// The gradients of the convolution's output before its ReLU and, summed over time, of its bias.

@@ -13,7 +13,7 @@ SelfAttentionImpl::SelfAttentionImpl(const ModelShape& shape, const CacheConfig&
   k_proj = register_module("k_proj", Linear(E, shape.num_kv_heads * D));
   v_proj = register_module("v_proj", Linear(E, shape.num_kv_heads * D));
   o_proj = register_module("o_proj", Linear(shape.num_heads * D, E));
-  memory_saver = make_cache_policy(cache, D, init_seed);
+  memory_saver = make_cache_policy(cache, shape.num_kv_heads, D, init_seed);
   if (memory_saver && !memory_saver->parameters().empty())
     register_module("memory_saver", memory_saver);
 }
@@ -74,7 +74,7 @@ torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD,
   if (memory_saver && memory_saver->needs_mass()) {
     const bool adds_up = cache_.scores == ScoreKind::kAccumulated && past.size() > 0;
     mass_BGS = column_mass(q_BHLD.detach(), k_rotated_BGSD.detach(), attention.lse_BHL,
-                           adds_up ? past.mass_BGS : torch::Tensor());
+                           adds_up ? past.mass_BGS : torch::Tensor(), cache_.score_distance);
   }
   if (mass_BGS.defined() && state->mass_home_BGC.defined())
     mass_BGS = state->mass_home_BGC.narrow(/*dim=*/2, 0, mass_BGS.size(2)).copy_(mass_BGS);

@@ -62,10 +62,14 @@ Json options_of(const CacheConfig& cache) {
           {"conv_layers", cache.conv_layers},
           {"expand", cache.expand},
           {"normalizer_init", cache.normalizer_init},
+          {"normalizer_per_head", cache.normalizer_per_head},
+          {"mass_channel", cache.mass_channel},
           {"local", cache.local},
           {"sinks", cache.sinks},
           {"buffer", cache.buffer},
           {"scores", cache.scores == ScoreKind::kLastBlock ? "last_block" : "accumulated"},
+          {"score_decay", cache.score_decay},
+          {"score_distance", cache.score_distance},
           {"keys", cache.keys == KeyKind::kRotated ? "rotated" : "unrotated"},
           {"boundary_targets", cache.boundary_targets},
           {"first_block_gradient", cache.first_block_gradient},
@@ -96,7 +100,8 @@ std::string cache_options_json(const CacheConfig& cache) {
 std::string cache_difference(const std::string& options_json, const CacheConfig& cache) {
   return first_difference(options_json, cache,
                           {"policy", "slots", "keep_fraction", "kernel_size", "conv_layers",
-                           "expand", "local", "sinks", "scores", "keys"});
+                           "expand", "normalizer_per_head", "mass_channel", "local", "sinks",
+                           "scores", "score_decay", "score_distance", "keys"});
 }
 
 std::string harmless_cache_difference(const std::string& options_json, const CacheConfig& cache) {
@@ -107,6 +112,9 @@ std::string official_arguments_json(const CacheConfig& cache) {
   const Json options = options_of(cache);
   const Json official = {{"policy", "lococo"},
                          {"scores", "last_block"},
+                         {"score_distance", 0},
+                         {"normalizer_per_head", false},
+                         {"mass_channel", false},
                          {"keys", "rotated"},
                          {"sinks", 0},
                          {"buffer", kOfficialBuffer}};

@@ -26,10 +26,10 @@ torch::Tensor joined(std::vector<Linear> layers, torch::ScalarType dtype) {
 DecodeStack::DecodeStack(Llama model, int64_t batch, int64_t capacity)
     : model_(std::move(model)),
       B_(batch),
-      attention_(
-          batch, model_->shape().num_heads, model_->shape().num_kv_heads, capacity,
-          model_->shape().head_dim,
-          torch::empty({0}, model_->head_weight().options().dtype(model_->compute_dtype()))) {
+      attention_(batch, model_->shape().num_heads, model_->shape().num_kv_heads, capacity,
+                 model_->shape().head_dim,
+                 torch::empty({0}, model_->head_weight().options().dtype(model_->compute_dtype())),
+                 model_->cache_config().score_distance) {
   torch::NoGradGuard no_grad;
   const auto dtype = model_->compute_dtype();
   for (auto& layer : model_->model->layers) {

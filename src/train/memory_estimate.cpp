@@ -74,7 +74,8 @@ int64_t mixture_bytes(const Run& run) {
     if (step.compress) entering = std::max(entering, step.cached);
   const int64_t rest = std::max<int64_t>(0, entering - cache.kept_slots());
   const int64_t hidden = (cache.conv_layers - 1) * R * cache.expand;
-  const int64_t elements = rest * (2 * D + hidden + R) + (entering > 0 ? R * 2 * D : 0);
+  const int64_t elements =
+      rest * (2 * D + (cache.mass_channel ? 1 : 0) + hidden + R) + (entering > 0 ? R * 2 * D : 0);
   return run.B * run.shape.num_kv_heads * elements * run.element;
 }
 

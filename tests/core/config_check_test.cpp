@@ -54,6 +54,16 @@ TEST_CASE("the convolution must have an odd kernel and something to fill", "[cor
   check_accepted("cache: {policy: lococo, expand: 2, conv_layers: 2, kernel_size: 1}");
 }
 
+TEST_CASE("scores must reach the tokens that they rank", "[core][config]") {
+  CHECK_CONTAINS(error_of("cache: {policy: h2o, score_decay: 0.8}"),
+                 "cache.score_decay: has no effect on scores of the last block");
+  CHECK_CONTAINS(error_of("cache: {policy: h2o, local: 8, score_distance: 16}"),
+                 "cache.score_distance: 16 newest tokens have no score yet");
+  check_accepted(
+      "cache: {policy: h2o, local: 16, score_distance: 16, scores: accumulated, score_decay: 0.8}");
+  check_accepted("cache: {policy: streaming, score_distance: 16}");
+}
+
 TEST_CASE("distillation teaches convolutions, while nothing else moves", "[core][config]") {
   CHECK_CONTAINS(error_of("cache: {policy: h2o, distill: 0.1}"),
                  "x.yaml:1: cache.distill: teaches the convolutions of cache.policy lococo");

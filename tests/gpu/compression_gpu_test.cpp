@@ -56,6 +56,7 @@ CacheConfig config_of(const Case& c, CachePolicyKind policy, KeyKind keys) {
   config.kernel_size = c.kernel_size;
   config.keys = keys;
   config.init = ConvInit::kFanIn;
+  config.score_decay = 0.75;
   return config;
 }
 
@@ -77,12 +78,12 @@ CacheState widened(const CacheState& cache) {
 }
 
 /// A memory whose softmax prefers some tokens clearly, with weights that bfloat16 can hold.
-std::shared_ptr<ConvMemory> make_memory(const CacheConfig& config, int64_t D) {
-  auto memory = std::make_shared<ConvMemory>(config, D, /*init_seed=*/1);
+std::shared_ptr<ConvMemory> make_memory(const CacheConfig& config, const Case& c) {
+  auto memory = std::make_shared<ConvMemory>(config, c.G, c.D, /*init_seed=*/1);
   const torch::NoGradGuard no_grad;
   for (auto& parameter : memory->parameters())
     parameter.copy_((parameter.dim() == 3 ? 2.0 * parameter : parameter).to(torch::kBFloat16));
-  memory->normalizer.fill_(0.75);
+  memory->normalizer.copy_(0.75 - 0.125 * torch::arange(memory->normalizer.size(0)));
   memory->to(kGpu);
   return memory;
 }
@@ -184,8 +185,9 @@ TEST_CASE("LoCoCo's kernels agree with the reference, gradients included", "[gpu
   for (const auto& c : cases()) {
     for (const auto keys : {KeyKind::kRotated, KeyKind::kUnrotated}) {
       INFO(text(c) << (keys == KeyKind::kRotated ? " rotated" : " unrotated"));
-      const auto config = config_of(c, CachePolicyKind::kLococo, keys);
-      const auto memory = make_memory(config, c.D);
+      auto config = config_of(c, CachePolicyKind::kLococo, keys);
+      config.normalizer_per_head = keys == KeyKind::kUnrotated;
+      const auto memory = make_memory(config, c);
       const auto cache = random_cache(c, 7);
       REQUIRE(use_fused_compression(cache, config));
       REQUIRE_FALSE(use_fused_compression(widened(cache), config));
@@ -204,7 +206,7 @@ TEST_CASE("a prepared cache has the bits of one that is not, gradients included"
   for (const auto& c : cases()) {
     INFO(text(c));
     const auto config = config_of(c, CachePolicyKind::kLococo, KeyKind::kUnrotated);
-    const auto memory = make_memory(config, c.D);
+    const auto memory = make_memory(config, c);
     const auto plain = at_home(random_cache(c, 16), c.S + 16);
     auto prepared = plain;
     prepared.use_home(0);  // as it is before a sequence
@@ -232,7 +234,7 @@ TEST_CASE("only a cache that the kernels will compress is prepared", "[gpu]") {
   const Case c = {1, 2, 131, 64, 64, 0.5, 1, 2, 5};
   auto config = config_of(c, CachePolicyKind::kLococo, KeyKind::kUnrotated);
   auto is_prepared = [&](const CacheConfig& settings, CacheState state) {
-    const auto memory = make_cache_policy(settings, c.D, /*init_seed=*/1);
+    const auto memory = make_cache_policy(settings, c.G, c.D, /*init_seed=*/1);
     memory->to(kGpu);
     memory->prepare(state);
     return state.prepared_KOC.defined();
@@ -249,6 +251,9 @@ TEST_CASE("only a cache that the kernels will compress is prepared", "[gpu]") {
   config.conv_layers = 2;
   CHECK_FALSE(is_prepared(config, homed));
   config.conv_layers = 1;
+  config.mass_channel = true;
+  CHECK_FALSE(is_prepared(config, homed));
+  config.mass_channel = false;
   config.keep_fraction = 1.0;  // nothing is mixed
   CHECK_FALSE(is_prepared(config, homed));
 }
@@ -263,7 +268,7 @@ TEST_CASE("policies that mix nothing copy the same slots as the reference", "[gp
       config.keep_fraction = 1.0;
       const auto cache = random_cache(c, 8);
       REQUIRE(use_fused_compression(cache, config));
-      const auto memory = make_cache_policy(config, c.D, /*init_seed=*/1);
+      const auto memory = make_cache_policy(config, c.G, c.D, /*init_seed=*/1);
       const auto result = memory->compress(cache);
       CHECK(result.k_BGSD.scalar_type() == torch::kBFloat16);
       CHECK_FALSE(result.k_BGSD.requires_grad());
@@ -276,7 +281,7 @@ TEST_CASE("LoCoCo's kernels with normalizer 0 copy the residual tokens", "[gpu]"
   require_cuda();
   const Case c = {2, 3, 131, 64, 64, 0.5, 1, 2, 5};
   const auto config = config_of(c, CachePolicyKind::kLococo, KeyKind::kUnrotated);
-  const auto memory = make_memory(config, c.D);
+  const auto memory = make_memory(config, c);
   const torch::NoGradGuard no_grad;
   memory->normalizer.fill_(0.0);
   const auto cache = random_cache(c, 9);
@@ -302,7 +307,7 @@ TEST_CASE("the kernels take caches that are parts of larger tensors", "[gpu]") {
        {CachePolicyKind::kStreaming, CachePolicyKind::kH2o, CachePolicyKind::kLococo}) {
     INFO("policy " << static_cast<int>(policy));
     const auto config = config_of(c, policy, KeyKind::kUnrotated);
-    const auto memory = make_cache_policy(config, c.D, /*init_seed=*/1);
+    const auto memory = make_cache_policy(config, c.G, c.D, /*init_seed=*/1);
     memory->to(kGpu);
     REQUIRE(use_fused_compression(parts, config));
     check_same(memory->compress(parts), memory->compress(cache));
@@ -333,7 +338,7 @@ TEST_CASE("only the gradients that are wanted are computed, from those that exis
   require_cuda();
   const Case c = {2, 3, 131, 64, 64, 0.5, 1, 2, 5};
   const auto config = config_of(c, CachePolicyKind::kLococo, KeyKind::kUnrotated);
-  const auto memory = make_memory(config, c.D);
+  const auto memory = make_memory(config, c);
   const auto cache = random_cache(c, 12);
   auto only_values = [](const CacheState& result) { return weighted_sum(result.v_BGSD); };
   auto only_keys = [](const CacheState& result) {
@@ -360,7 +365,7 @@ TEST_CASE("a compression by the kernels gives the same bits every time", "[gpu]"
   require_cuda();
   const Case c = {2, 4, 1024, 128, 512, 0.5, 4, 64, 21};
   const auto config = config_of(c, CachePolicyKind::kLococo, KeyKind::kUnrotated);
-  const auto memory = make_memory(config, c.D);
+  const auto memory = make_memory(config, c);
   const auto cache = random_cache(c, 13);
   const auto first = memory->compress(cache);
   const auto first_gradients = gradients_of(*memory, cache, loss_of_both);
@@ -380,7 +385,7 @@ TEST_CASE("a captured compression follows the cache's contents", "[gpu]") {
        {CachePolicyKind::kStreaming, CachePolicyKind::kH2o, CachePolicyKind::kLococo}) {
     INFO("policy " << static_cast<int>(policy));
     const auto config = config_of(c, policy, KeyKind::kUnrotated);
-    const auto memory = make_cache_policy(config, c.D, /*init_seed=*/1);
+    const auto memory = make_cache_policy(config, c.G, c.D, /*init_seed=*/1);
     memory->to(kGpu);
     const auto cache = random_cache(c, 14), other = random_cache(c, 15);
     CacheState result;
@@ -411,7 +416,7 @@ TEST_CASE("a captured compression reads the weights that were prepared last", "[
   const torch::NoGradGuard no_grad;
   const Case c = {2, 4, 1024, 64, 512, 0.5, 4, 64, 21};
   const auto config = config_of(c, CachePolicyKind::kLococo, KeyKind::kUnrotated);
-  const auto memory = make_memory(config, c.D);
+  const auto memory = make_memory(config, c);
   auto cache = at_home(random_cache(c, 18), c.S + 16);
   memory->prepare(cache);
   CacheState result;

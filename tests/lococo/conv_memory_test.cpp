@@ -12,6 +12,8 @@ using namespace lococo::testing;
 
 namespace {
 
+constexpr int64_t kHeads = 2;  // where one normalizer serves all heads, any number will do
+
 CacheConfig config_of(KeyKind keys, int64_t slots = 4) {
   CacheConfig config;
   config.policy = CachePolicyKind::kLococo;
@@ -40,7 +42,8 @@ CacheState worked_cache(const torch::Tensor& v_SD) {
 TEST_CASE("LoCoCo's worked example: heavy hitters 0 and 2, two slots mixed of the rest",
           "[lococo]") {
   // Unit vectors as values make a mixed slot show its row of the mixing matrix W.
-  ConvMemory memory(config_of(KeyKind::kRotated), /*head_dim=*/6, /*init_seed=*/1);
+  ConvMemory memory(config_of(KeyKind::kRotated), /*kv_heads=*/kHeads, /*head_dim=*/6,
+                    /*init_seed=*/1);
   set(memory, "layers",
       0.0);  // the convolution's output is 0, so its softmax is uniform over the rest
   const auto result = memory.compress(worked_cache(torch::eye(6)));
@@ -56,7 +59,7 @@ TEST_CASE("LoCoCo's worked example: heavy hitters 0 and 2, two slots mixed of th
 
 TEST_CASE("LoCoCo's worked example: merged values 3.125 and 3.625", "[lococo]") {
   const auto keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
-  ConvMemory memory(config_of(keys), /*head_dim=*/1, /*init_seed=*/1);
+  ConvMemory memory(config_of(keys), /*kv_heads=*/kHeads, /*head_dim=*/1, /*init_seed=*/1);
   set(memory, "layers", 0.0);
   const auto result = memory.compress(worked_cache(torch::arange(6, torch::kFloat32).view({6, 1})));
   // Residual tokens 3 and 4 come after the kept 0 and 2, so both orders are the same here.
@@ -67,7 +70,7 @@ TEST_CASE("the mixture of a slot follows the convolution over time, with zeros b
           "[lococo]") {
   auto config = config_of(KeyKind::kRotated);
   config.keep_fraction = 0.0;
-  ConvMemory memory(config, /*head_dim=*/2, /*init_seed=*/3);
+  ConvMemory memory(config, /*kv_heads=*/kHeads, /*head_dim=*/2, /*init_seed=*/3);
   set(memory, "normalizer", 1.0);
   const auto cache = numbered_cache(1, 1, 6, 2, 4);
   const auto result = memory.compress(cache);
@@ -96,7 +99,7 @@ TEST_CASE("LoCoCo with normalizer 0 keeps exactly the H2O slots", "[lococo]") {
     config.sinks = sinks;
     config.local = local;
     config.keep_fraction = keep;
-    ConvMemory memory(config, /*head_dim=*/4, /*init_seed=*/1);
+    ConvMemory memory(config, /*kv_heads=*/kHeads, /*head_dim=*/4, /*init_seed=*/1);
     set(memory, "normalizer", 0.0);
     auto h2o_config = config;
     h2o_config.policy = CachePolicyKind::kH2o;
@@ -122,9 +125,10 @@ TEST_CASE("unrotated slots lie in order of time, a mixed one at its residual tok
   auto config = config_of(KeyKind::kRotated, 8);
   config.sinks = config.local = 1;
   const auto cache = numbered_cache(2, 2, 19, 4, 7);
-  ConvMemory official(config, /*head_dim=*/4, /*init_seed=*/5);
+  ConvMemory official(config, /*kv_heads=*/kHeads, /*head_dim=*/4, /*init_seed=*/5);
   config.keys = KeyKind::kUnrotated;
-  ConvMemory timed(config, /*head_dim=*/4, /*init_seed=*/5);  // the same weights
+  ConvMemory timed(config, /*kv_heads=*/kHeads, /*head_dim=*/4,
+                   /*init_seed=*/5);  // the same weights
 
   set(official, "normalizer",
       0.0);  // then the value's number is that of the kept or residual token
@@ -140,6 +144,69 @@ TEST_CASE("unrotated slots lie in order of time, a mixed one at its residual tok
   CHECK_SAME(result.mass_BGS, mixed.mass_BGS.gather(2, order));
 }
 
+TEST_CASE("a normalizer for each head mixes each head by its own share", "[lococo]") {
+  auto config = config_of(KeyKind::kUnrotated, 8);
+  const auto cache = numbered_cache(2, 2, 19, 4, 7);
+  ConvMemory shared(config, /*kv_heads=*/2, /*head_dim=*/4, /*init_seed=*/5);
+  config.normalizer_per_head = true;
+  ConvMemory own(config, /*kv_heads=*/2, /*head_dim=*/4, /*init_seed=*/5);  // the same weights
+  REQUIRE(own.normalizer.sizes() == at::IntArrayRef({2}));
+  {
+    const torch::NoGradGuard no_grad;
+    own.normalizer.copy_(torch::tensor({0.25F, 0.75F}));
+  }
+  const auto result = own.compress(cache);
+  for (const int64_t head : {0, 1}) {
+    set(shared, "normalizer", head == 0 ? 0.25 : 0.75);
+    const auto want = shared.compress(cache);
+    CHECK_SAME(result.k_BGSD.select(1, head), want.k_BGSD.select(1, head));
+    CHECK_SAME(result.v_BGSD.select(1, head), want.v_BGSD.select(1, head));
+    CHECK_SAME(result.mass_BGS.select(1, head), want.mass_BGS.select(1, head));
+  }
+}
+
+TEST_CASE("a convolution that sees masses can choose the heaviest of the rest", "[lococo]") {
+  auto config = config_of(KeyKind::kRotated);
+  config.mass_channel = true;
+  ConvMemory memory(config, kHeads, /*head_dim=*/1, /*init_seed=*/1);
+  set(memory, "layers", 0.0);
+  set(memory, "normalizer", 1.0);
+  const auto weight = memory.named_parameters()["layers.0.weight"];
+  REQUIRE(weight.sizes() == at::IntArrayRef({2, 3, 3}));
+  {
+    const torch::NoGradGuard no_grad;
+    weight.select(1, 2).select(1, 1).fill_(1000.0);  // of the token itself
+  }
+  const auto cache = worked_cache(torch::arange(6, torch::kFloat32).view({6, 1}));
+  // Of the rest 1, 3, 4 and 5 the heaviest is token 4.
+  const auto result = memory.compress(cache);
+  CHECK_CLOSE(slot_numbers(result).flatten(), torch::tensor({0.0F, 2.0F, 4.0F, 4.0F}));
+  // Longer texts have larger masses; their unit does not matter.
+  auto larger = cache;
+  larger.mass_BGS = cache.mass_BGS * 64.0 + 1e-4;
+  CHECK_CLOSE(slot_numbers(memory.compress(larger)), slot_numbers(result));
+  auto negative = cache;  // as a normalizer beyond 1 can leave it
+  negative.mass_BGS = cache.mass_BGS.clone();
+  negative.mass_BGS[0][0][5] = -0.25F;
+  CHECK(memory.compress(negative).v_BGSD.isfinite().all().item<bool>());
+}
+
+TEST_CASE("a compression lets all scores that stay decay", "[lococo]") {
+  const auto keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
+  auto config = config_of(keys, 8);
+  config.sinks = 1;
+  const auto cache = numbered_cache(2, 2, 19, 4, 7);
+  ConvMemory whole(config, kHeads, /*head_dim=*/4, /*init_seed=*/5);
+  HeavyHitterPolicy whole_h2o(config);
+  config.score_decay = 0.5;
+  ConvMemory decaying(config, kHeads, /*head_dim=*/4, /*init_seed=*/5);
+  HeavyHitterPolicy decaying_h2o(config);
+  const auto want = whole.compress(cache), got = decaying.compress(cache);
+  CHECK_SAME(got.k_BGSD, want.k_BGSD);
+  CHECK_SAME(got.mass_BGS, want.mass_BGS * 0.5);
+  CHECK_SAME(decaying_h2o.compress(cache).mass_BGS, whole_h2o.compress(cache).mass_BGS * 0.5);
+}
+
 TEST_CASE("the gradients of kernel, bias and normalizer agree with differences", "[lococo]") {
   const auto keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
   const int64_t conv_layers = GENERATE(1, 2);
@@ -147,7 +214,8 @@ TEST_CASE("the gradients of kernel, bias and normalizer agree with differences",
   config.conv_layers = conv_layers;
   config.expand = 2;
   config.init = ConvInit::kFanIn;
-  ConvMemory memory(config, /*head_dim=*/3, /*init_seed=*/2);
+  config.normalizer_per_head = config.mass_channel = conv_layers == 2;
+  ConvMemory memory(config, /*kv_heads=*/2, /*head_dim=*/3, /*init_seed=*/2);
   memory.to(torch::kFloat64);
   const auto cache = numbered_cache(2, 2, 9, 3, 3, torch::kFloat64);
   auto loss = [&] {
@@ -164,7 +232,7 @@ TEST_CASE("on a CPU a prepared cache has the results and gradients of one that i
   const auto dtype = GENERATE(torch::kFloat32, torch::kBFloat16);
   auto config = config_of(KeyKind::kUnrotated, 16);
   config.init = ConvInit::kFanIn;
-  ConvMemory memory(config, /*head_dim=*/32, /*init_seed=*/2);
+  ConvMemory memory(config, /*kv_heads=*/kHeads, /*head_dim=*/32, /*init_seed=*/2);
   const auto cache = numbered_cache(2, 2, 29, 32, 3, dtype);
   auto prepared = at_home(cache, 29);
   memory.prepare(prepared);
@@ -185,7 +253,9 @@ TEST_CASE("initial kernels follow the option and the seed", "[lococo]") {
   config.kernel_size = 21;
   auto kernel_of = [&](ConvInit init, uint64_t seed) {
     config.init = init;
-    return ConvMemory(config, /*head_dim=*/16, seed).named_parameters()["layers.0.weight"].detach();
+    return ConvMemory(config, /*kv_heads=*/2, /*head_dim=*/16, seed)
+        .named_parameters()["layers.0.weight"]
+        .detach();
   };
   const auto normal_kernel = kernel_of(ConvInit::kNormal, 1);
   CHECK(normal_kernel.std().item<double>() == Approx(1.0).epsilon(0.02));
@@ -195,7 +265,7 @@ TEST_CASE("initial kernels follow the option and the seed", "[lococo]") {
   CHECK_SAME(kernel_of(ConvInit::kNormal, 1), normal_kernel);
   CHECK_FALSE(torch::equal(kernel_of(ConvInit::kNormal, 2), normal_kernel));
 
-  CHECK(ConvMemory(config, 16, 1).normalizer.item<double>() == 0.5);
+  CHECK(ConvMemory(config, 2, 16, 1).normalizer.item<double>() == 0.5);
   config.init = ConvInit::kIdentity;
-  CHECK(ConvMemory(config, 16, 1).normalizer.item<double>() == 0.0);
+  CHECK(ConvMemory(config, 2, 16, 1).normalizer.item<double>() == 0.0);
 }

@@ -18,7 +18,7 @@ template <typename Body>
 void for_each_policy(const Body& body) {
   for (const auto& policy_case : all_policies()) {
     const int64_t slots = policy_case.cache.slots;
-    const auto policy = make_cache_policy(policy_case.cache, kD, /*init_seed=*/3);
+    const auto policy = make_cache_policy(policy_case.cache, kG, kD, /*init_seed=*/3);
     for (const int64_t S : {slots + 1, slots + policy_case.cache.block, 2 * slots + 3}) {
       INFO(policy_case.name << ", " << S << " slots");
       body(policy_case.cache, *policy, numbered_cache(kB, kG, S, kD, static_cast<uint64_t>(S)));
@@ -64,7 +64,7 @@ TEST_CASE("every policy keeps sinks and the newest tokens unchanged", "[lococo]"
     };
     check(result.k_BGSD, cache.k_BGSD);
     check(result.v_BGSD, cache.v_BGSD);
-    if (policy.needs_mass()) check(result.mass_BGS, cache.mass_BGS);
+    if (policy.needs_mass()) check(result.mass_BGS, cache.mass_BGS * config.score_decay);
   });
 }
 
@@ -143,7 +143,7 @@ TEST_CASE("every policy may be prepared for a sequence, whatever the cache holds
 TEST_CASE("every policy refuses a cache that fits already", "[lococo]") {
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
-    const auto policy = make_cache_policy(policy_case.cache, kD, 3);
+    const auto policy = make_cache_policy(policy_case.cache, kG, kD, 3);
     const auto cache = numbered_cache(kB, kG, policy_case.cache.slots, kD, 1);
     CHECK_THROWS_AS(policy->compress(cache), c10::Error);
   }
@@ -161,5 +161,5 @@ TEST_CASE("only a learning policy has parameters, and only they get a gradient",
 }
 
 TEST_CASE("policy none is no policy at all", "[lococo]") {
-  CHECK(make_cache_policy(CacheConfig{}, kD, 1) == nullptr);
+  CHECK(make_cache_policy(CacheConfig{}, kG, kD, 1) == nullptr);
 }

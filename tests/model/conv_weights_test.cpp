@@ -195,6 +195,9 @@ TEST_CASE("Options that the official code lacks cannot be written in its names",
   CHECK_CONTAINS(line_for([](auto& c) { c.sinks = 1; }), "cache.sinks");
   CHECK_CONTAINS(line_for([](auto& c) { c.scores = ScoreKind::kAccumulated; }), "cache.scores");
   CHECK_CONTAINS(line_for([](auto& c) { c.buffer = 0; }), "cache.buffer");
+  CHECK_CONTAINS(line_for([](auto& c) { c.score_distance = 1; }), "cache.score_distance");
+  CHECK_CONTAINS(line_for([](auto& c) { c.normalizer_per_head = true; }), "normalizer_per_head");
+  CHECK_CONTAINS(line_for([](auto& c) { c.mass_channel = true; }), "cache.mass_channel");
 }
 
 }  // namespace lococo::testing

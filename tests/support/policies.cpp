@@ -54,6 +54,13 @@ std::vector<PolicyCase> all_policies() {
   constexpr auto kRotated = KeyKind::kRotated, kUnrotated = KeyKind::kUnrotated;
   auto buffered = scored(kLococo, 8, 4, 0, 0, kLast, kRotated);
   buffered.buffer = 3;
+  const auto decayed = [](CacheConfig cache) {
+    cache.score_decay = 0.75;
+    cache.score_distance = cache.local;
+    return cache;
+  };
+  auto seeing = lococo_with(0.5, 3, 1, ConvInit::kFanIn, kUnrotated);
+  seeing.mass_channel = true;
   return {
       {"streaming", streaming(8, 8, 2, kUnrotated)},
       {"streaming without sinks, odd", streaming(7, 5, 0, kRotated)},
@@ -62,6 +69,8 @@ std::vector<PolicyCase> all_policies() {
       {"h2o with a window", scored(kH2o, 8, 6, 0, 4, kSum, kRotated)},
       {"h2o with sinks and a window, odd", scored(kH2o, 9, 5, 2, 3, kSum, kUnrotated)},
       {"h2o without heavy hitters", scored(kH2o, 5, 3, 2, 3, kLast, kUnrotated)},
+      {"h2o with decaying scores of far attention",
+       decayed(scored(kH2o, 8, 6, 1, 3, kSum, kUnrotated))},
       {"lococo of the official code", scored(kLococo, 8, 8, 0, 0, kLast, kRotated)},
       {"lococo with a buffer", buffered},
       {"lococo with sinks and a window, rotated", scored(kLococo, 11, 7, 1, 2, kSum, kRotated)},
@@ -72,6 +81,9 @@ std::vector<PolicyCase> all_policies() {
       {"lococo with three convolutions, rotated",
        lococo_with(0.5, 5, 3, ConvInit::kFanIn, kRotated)},
       {"lococo that starts as h2o", lococo_with(0.5, 3, 1, ConvInit::kIdentity, kUnrotated)},
+      {"lococo with decaying scores of far attention",
+       decayed(lococo_with(0.5, 3, 1, ConvInit::kFanIn, kRotated))},
+      {"lococo that sees masses, decaying", decayed(seeing)},
       {"lococo that mixes nothing", lococo_with(1.0, 3, 1, ConvInit::kNormal, kUnrotated)},
   };
 }
