@@ -87,7 +87,7 @@ struct CacheConfig {
   int64_t sinks = 0;                 ///< first tokens always kept
   int64_t buffer = 16;               ///< compress only when the cache exceeds slots + buffer
   ScoreKind scores = ScoreKind::kLastBlock;
-  double score_decay = 1.0;    ///< factor on the accumulated scores at each compression
+  double score_decay = 1.0;    ///< factor on the accumulated scores for each block of new tokens
   int64_t score_distance = 0;  ///< slots from key to query from which attention counts as score
   KeyKind keys = KeyKind::kRotated;
   bool boundary_targets = false;      ///< train the target of each block's last query too
@@ -100,6 +100,10 @@ struct CacheConfig {
 
   /// Slots that hold a mixture of tokens (0 unless policy is lococo).
   int64_t mixed_slots() const;
+  /// What a compression of a cache of `cached` slots multiplies scores by: score_decay to the power
+  /// of the blocks that came since the last one, so that decoding, which compresses more often,
+  /// lets scores fade at the same rate.
+  double score_factor(int64_t cached) const;
   /// Slots that hold tokens unchanged: sinks, local and heavy hitters.
   int64_t kept_slots() const { return slots - mixed_slots(); }
 };

@@ -1,6 +1,7 @@
 // The one description of every config key: its name, member, range, choices and meaning. Reading,
 // writing, the list of keys and the reference config are made from it. To add a key: a member in
-// config.h and one line here, then renew configs/reference.yaml (TOOL --reference).
+// config.h and one line in config_schema_model.cpp or config_schema_run.cpp, then renew
+// configs/reference.yaml (TOOL --reference).
 #pragma once
 
 #include <cstdint>

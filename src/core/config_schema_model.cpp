@@ -1,0 +1,150 @@
+#include "core/config_schema_builder.h"
+
+namespace lococo {
+namespace {
+
+void add_model(SchemaBuilder& add, ModelConfig& model) {
+  add.section("model");
+  add.add("path", TextField{&model.path},
+          "Hugging Face folder (config.json and safetensors); empty: random weights of shape init");
+  add.add("adapter", TextField{&model.adapter},
+          "checkpoint or export folder of ours, or a PEFT adapter folder; empty: none");
+  add.add("init_std", positive(&model.init_std),
+          "standard deviation of random linear and embedding weights");
+  add.choice("dtype", &model.dtype, {"float32", "bfloat16"},
+             "of activations and frozen weights; trained weights keep a float32 master copy");
+  add.add("rope_scaling",
+          RopeField{[&model] { return model.rope_scaling; },
+                    [&model](const auto& value) { model.rope_scaling = value; }},
+          "replaces the checkpoint's: {type: default | linear | dynamic | yarn | llama3, factor, "
+          "...}; null: the checkpoint's");
+}
+
+void add_init(SchemaBuilder& add, ModelShape& shape) {
+  add.section("model.init");
+  add.add("vocab_size", count(&shape.vocab_size, 0), "rows of the embedding");
+  add.add("hidden_size", count(&shape.hidden_size, 0), "width of the residual stream");
+  add.add("intermediate_size", count(&shape.intermediate_size, 0),
+          "width of the feed-forward layer");
+  add.add("num_hidden_layers", count(&shape.num_layers, 0), "layers");
+  add.add("num_attention_heads", count(&shape.num_heads, 0), "query heads of a layer");
+  add.add("num_key_value_heads", count(&shape.num_kv_heads, 0),
+          "key and value heads; 0: as many as query heads");
+  add.add("head_dim", count(&shape.head_dim, 0), "0: hidden_size / num_attention_heads");
+  add.add("max_position_embeddings", count(&shape.max_position_embeddings, 1),
+          "context length, in tokens, that the model is made for");
+  add.add("rms_norm_eps", positive(&shape.rms_norm_eps), "added to the mean square in RMSNorm");
+  add.add("rope_theta", positive(&shape.rope_theta), "base of the rotary angles");
+  add.add("rope_scaling",
+          RopeField{
+              [&shape]() -> std::optional<RopeScaling> {
+                if (shape.rope_scaling.type == RopeType::kDefault) return std::nullopt;
+                return shape.rope_scaling;
+              },
+              [&shape](const auto& value) { shape.rope_scaling = value.value_or(RopeScaling{}); }},
+          "as model.rope_scaling, but written into the model; null: none");
+  add.add("tie_word_embeddings", BoolField{&shape.tie_word_embeddings},
+          "use the embedding as the output layer");
+}
+
+void add_data(SchemaBuilder& add, DataConfig& data) {
+  add.section("data");
+  add.add("tokenizer", TextField{&data.tokenizer},
+          "SentencePiece model; empty: tokenizer.model in model.path");
+  add.add(
+      "train", SourcesField{&data.train},
+      "path, list of paths, or list of {path, weight}: text, JSONL (also .zst), folders of them, "
+      "token files, raw tokens (.bin)");
+  add.add("validation", SourcesField{&data.validation}, "the same for evaluation");
+  add.add("cache_dir", TextField{&data.cache_dir},
+          "where lococo-prepare puts token files; empty: beside the source");
+  add.choice("raw_dtype", &data.raw_dtype, {"none", "uint16", "uint32"},
+             "element type of raw token files (.bin)");
+  add.add("text_field", TextField{&data.text_field}, "key of a JSONL record that holds the text");
+  add.add("context_length", count(&data.context_length, 2), "tokens of a training sequence");
+  add.choice("sampling", &data.sampling, {"random_window", "packed"},
+             "random_window: windows at random places of the joined documents; packed: every "
+             "document once an epoch, joined and cut without a gap");
+  add.add("min_document_tokens", count(&data.min_document_tokens, 0, kManyTokens),
+          "shorter documents are left out, and their number is printed");
+  add.add("add_bos", BoolField{&data.add_bos}, "begin every document with the BOS token");
+  add.add("add_eos", BoolField{&data.add_eos}, "end every document with the EOS token");
+}
+
+void add_cache(SchemaBuilder& add, CacheConfig& cache) {
+  add.section("cache");
+  add.choice("policy", &cache.policy, {"none", "streaming", "h2o", "lococo"},
+             "none: keep everything; streaming: sinks and newest tokens; h2o: heavy hitters; "
+             "lococo: heavy hitters and learned mixtures");
+  add.add("slots", count(&cache.slots, 1), "slots of a layer's cache after a compression");
+  add.add("block", count(&cache.block, 1), "tokens of one block");
+  add.add("keep_fraction", fraction(&cache.keep_fraction),
+          "share of the slots that keep tokens unchanged; int(slots * (1 - keep_fraction)) slots "
+          "hold mixtures (lococo)");
+  add.add("kernel_size", count(&cache.kernel_size, 1), "of the convolution, in tokens; odd");
+  add.add("conv_layers", count(&cache.conv_layers, 1, 64), "convolutions in a row");
+  add.add("expand", count(&cache.expand, 1, 1024),
+          "hidden channels of a deeper convolution, as a multiple of the mixed slots");
+  add.add("normalizer_init", fraction(&cache.normalizer_init),
+          "initial share of the convolution in a mixed slot's weights");
+  add.add("normalizer_per_head", BoolField{&cache.normalizer_per_head},
+          "learn that share for each key-value head, not for the layer (lococo)");
+  add.add("mass_channel", BoolField{&cache.mass_channel},
+          "the convolution sees the tokens' scores beside keys and values; slower (lococo)");
+  add.add("local", count(&cache.local, 0), "newest tokens that are always kept");
+  add.add("sinks", count(&cache.sinks, 0), "first tokens that are always kept");
+  add.add("buffer", count(&cache.buffer, 0), "compress only when the cache exceeds slots + buffer");
+  add.choice("scores", &cache.scores, {"last_block", "accumulated"},
+             "attention that makes a heavy hitter: of the last block, or summed over all blocks");
+  add.add("score_decay", fraction(&cache.score_decay),
+          "factor on the summed scores for each block of new tokens, so that old attention counts "
+          "less (accumulated)");
+  add.add("score_distance", count(&cache.score_distance, 0),
+          "attention counts for a score when the query is at least so many slots behind; 0: all");
+  add.choice("keys", &cache.keys, {"rotated", "unrotated"},
+             "cache keys after RoPE (official), or before it: positions then never exceed slots + "
+             "block");
+  add.add("boundary_targets", BoolField{&cache.boundary_targets},
+          "train the target of each block's last query too");
+  add.add("first_block_gradient", BoolField{&cache.first_block_gradient},
+          "let gradients reach the first block's keys and values");
+  add.choice("init", &cache.init, {"normal", "fan_in", "identity"},
+             "convolution at the start: normal (official); fan_in: scaled by its inputs; identity: "
+             "fan_in with a normalizer of 0, which is h2o with the same slots");
+  add.add("bptt_blocks", count(&cache.bptt_blocks, 1),
+          "blocks of a window that gradients cross, compressions included; 1 (official): cut at "
+          "every block");
+  add.add(
+      "distill", not_negative(&cache.distill),
+      "weight of a loss against the base's own full attention on the same tokens, for tuning conv "
+      "and normalizer alone; 0 (official): none");
+}
+
+void add_tune(SchemaBuilder& add, TuneConfig& tune) {
+  add.section("tune");
+  add.add("conv", RateField{&tune.conv}, "convolution kernels (lococo)");
+  add.add("normalizer", RateField{&tune.normalizer}, "normalizers (lococo); null: as conv");
+  add.add("lora", RateField{&tune.lora}, "LoRA matrices");
+  add.add("embed", RateField{&tune.embed}, "token embedding (and the tied output layer)");
+  add.add("norm", RateField{&tune.norm}, "all RMSNorm weights");
+  add.add("all", RateField{&tune.all}, "every weight of the base model");
+  add.add("lora_rank", count(&tune.lora_rank, 1, 65536), "rank of the LoRA matrices");
+  add.add("lora_alpha", positive(&tune.lora_alpha), "LoRA is scaled by lora_alpha / lora_rank");
+  add.add("lora_targets", TextsField{&tune.lora_targets},
+          "of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
+}
+
+}  // namespace
+
+void add_model_sections(SchemaBuilder& add, Config& config) {
+  add_model(add, config.model);
+  add_init(add, config.model.init);
+  add_data(add, config.data);
+  add.section("attention");
+  add.choice("backend", &config.attention.backend, {"auto", "reference", "flash", "cudnn"},
+             "auto: the fastest one that can do the work; reference: slow and plain");
+  add_cache(add, config.cache);
+  add_tune(add, config.tune);
+}
+
+}  // namespace lococo

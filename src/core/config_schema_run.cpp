@@ -1,0 +1,131 @@
+#include "core/config_schema_builder.h"
+
+namespace lococo {
+namespace {
+
+void add_train(SchemaBuilder& add, TrainConfig& train) {
+  add.section("train");
+  add.add("steps", count(&train.steps, 1), "optimizer steps of the whole run");
+  add.add("sequences_per_step", count(&train.sequences_per_step, 1), "over all ranks");
+  add.add("micro_batch", count(&train.micro_batch, 1), "sequences of one forward pass on one rank");
+  add.add("seed", SeedField{&train.seed}, "of the initial weights and of the order of the data");
+  add.add("output", TextField{&train.output},
+          "folder of checkpoints, metrics and the effective config");
+  add.add("resume", ResumeField{&train},
+          "auto: the newest good checkpoint in output, if any; never; or a checkpoint folder");
+  add.choice("pass", &train.pass, {"auto", "blockwise", "full_sequence"},
+             "auto: blockwise with a cache policy, else full_sequence");
+  add.add("beta1", NumberField{&train.beta1, 0.0, 0.999999}, "AdamW's decay of the mean");
+  add.add("beta2", NumberField{&train.beta2, 0.0, 0.999999999}, "AdamW's decay of the square");
+  add.add("epsilon", positive(&train.epsilon), "AdamW's epsilon");
+  add.add("weight_decay", not_negative(&train.weight_decay),
+          "not applied to biases, norms and normalizers");
+  add.add("clip", not_negative(&train.clip), "largest gradient norm; 0: no clipping");
+  add.add("warmup_steps", count(&train.warmup_steps, 0), "steps of linear warm-up");
+  add.choice("decay", &train.decay, {"constant", "linear", "cosine"},
+             "shape of the learning rate after the warm-up");
+  add.add("final_lr_fraction", fraction(&train.final_lr_fraction),
+          "learning rate at the last step, as a share of the peak");
+  add.add("activation_checkpointing", BoolField{&train.activation_checkpointing},
+          "full_sequence: recompute each layer in the backward pass, to save memory");
+  add.add("loss_chunk", count(&train.loss_chunk, 1), "tokens whose logits exist at one time");
+  add.add("cuda_graphs", BoolField{&train.cuda_graphs},
+          "blockwise on a GPU: record each kind of block once and replay it (lococo-eval too)");
+}
+
+void add_run(SchemaBuilder& add, Config& config) {
+  add.section("checkpoint");
+  add.add("every", count(&config.checkpoint.every, 0),
+          "steps between checkpoints; 0: only at the end and on signals");
+  add.add("keep_last", count(&config.checkpoint.keep_last, 1),
+          "older checkpoints are removed after a new one is complete");
+  add.section("log");
+  add.text_choice("level", &config.log.level, {"trace", "debug", "info", "warn", "error"},
+                  "least important messages that are printed");
+  add.add("every", count(&config.log.every, 1), "steps between progress lines");
+  add.add("tensorboard", BoolField{&config.log.tensorboard},
+          "write TensorBoard events beside metrics.jsonl");
+  add.section("distributed");
+  add.choice("backend", &config.distributed.backend, {"auto", "single", "mpi", "nccl"},
+             "auto: single without mpirun; NCCL on GPUs, MPI on CPUs");
+  add.add("device", TextField{&config.distributed.device},
+          "auto, cpu, cuda (the GPU of the local rank) or cuda:N");
+  add.add("threads", count(&config.distributed.threads, 0, 65536),
+          "CPU threads of one rank; 0: cores / local ranks");
+}
+
+void add_eval(SchemaBuilder& add, EvalConfig& eval) {
+  add.section("eval");
+  add.add("lengths", IntegersField{&eval.lengths, 2, kMany}, "tokens of a segment; one or a list");
+  add.add("max_tokens", count(&eval.max_tokens, 1, kManyTokens),
+          "of one length: the first max_tokens / length segments");
+  add.add("stride", count(&eval.stride, 0), "tokens between segment starts; 0: the length");
+  add.add("segments_per_document", count(&eval.segments_per_document, 0), "at most; 0: all");
+  add.add("far", count(&eval.far, 1),
+          "a repeat is far when its latest earlier occurrence is more tokens back");
+  add.add("output", TextField{&eval.output}, "JSON file; empty: print only");
+  add.add("per_segment", BoolField{&eval.per_segment}, "write every segment's figures too");
+  add.add("position_buckets", count(&eval.position_buckets, 0),
+          "equal parts of a segment whose mean NLL is reported one by one; 0: none");
+  add.add("batch", count(&eval.batch, 1), "segments of one forward pass");
+  add.add("every", count(&eval.every, 0),
+          "lococo-train: steps between evaluations on data.validation; 0: never");
+}
+
+void add_export(SchemaBuilder& add, Config& config) {
+  add.section("export");
+  add.choice("kind", &config.export_.kind, {"conv", "official_conv", "adapter", "merged"},
+             "conv: the convolutions; official_conv: with the official code's names; adapter: a "
+             "PEFT folder; merged: a Hugging Face model");
+  add.add("output", TextField{&config.export_.output},
+          "folder to create; an existing one is refused");
+  add.choice("dtype", &config.export_.dtype, {"float32", "bfloat16"},
+             "of a merged model's weights");
+  add.add("max_shard_bytes", count(&config.export_.max_shard_bytes, 1, kManyTokens),
+          "largest safetensors file of a merged model, in bytes");
+}
+
+void add_generate(SchemaBuilder& add, GenerateConfig& generate) {
+  add.section("generate");
+  add.add("prompt", TextField{&generate.prompt}, "text to continue");
+  add.add("prompt_file", TextField{&generate.prompt_file}, "or a text file that holds it");
+  add.add("max_new_tokens", count(&generate.max_new_tokens, 1), "tokens of the answer, at most");
+  add.add("temperature", not_negative(&generate.temperature),
+          "of the softmax that tokens are drawn from; 0: always the most probable token");
+  add.add("top_p", NumberField{&generate.top_p, 0.0, 1.0, true},
+          "draw from the fewest most probable tokens that have this probability together");
+  add.add("seed", SeedField{&generate.seed}, "of the draws");
+  add.add("decode_buffer", count(&generate.decode_buffer, 0),
+          "compress while generating when the cache exceeds slots + decode_buffer");
+  add.add("stop_at_eos", BoolField{&generate.stop_at_eos},
+          "end with the tokenizer's end-of-text token");
+}
+
+void add_bench(SchemaBuilder& add, BenchConfig& bench) {
+  add.section("bench");
+  add.add("warmup", count(&bench.warmup, 0), "iterations before the timed ones");
+  add.add("repeat", count(&bench.repeat, 1), "timed iterations");
+  add.add("batch", IntegersField{&bench.batch, 1, kMany},
+          "sequences at a time, one measurement each; one or a list");
+  add.add("contexts", IntegersField{&bench.contexts, 2, kMany},
+          "tokens (memory, attention, prefill, decode); one or a list");
+  add.add("new_tokens", count(&bench.new_tokens, 1), "decode: tokens that are generated");
+  add.add("limit", BoolField{&bench.limit},
+          "train-step: measure in the same run what library calls alone would take");
+  add.add("output", TextField{&bench.output}, "JSON file; empty: print only");
+  add.add("trace", TextField{&bench.trace},
+          "Chrome trace file of one more iteration, whose kernels are listed too; empty: none");
+}
+
+}  // namespace
+
+void add_run_sections(SchemaBuilder& add, Config& config) {
+  add_train(add, config.train);
+  add_run(add, config);
+  add_eval(add, config.eval);
+  add_export(add, config);
+  add_generate(add, config.generate);
+  add_bench(add, config.bench);
+}
+
+}  // namespace lococo
