@@ -18,10 +18,9 @@ class CachePolicy : public torch::nn::Module {
   /// Whether attention must deliver column sums (CacheState::mass_BGS) for this policy.
   virtual bool needs_mass() const = 0;
 
-  /// Shrinks a cache of more than `slots` slots to exactly `slots`, and the masses that stay by the
-  /// factor score_decay. The result carries gradient to
-  /// a learning policy's own parameters and to the cache's keys and values where these require one;
-  /// masses carry none.
+  /// Shrinks a cache of more than `slots` slots to exactly `slots`, and the masses that stay by
+  /// CacheConfig::score_factor(). The result carries gradient to a learning policy's own parameters
+  /// and to the cache's keys and values where these require one; masses carry none.
   virtual CacheState compress(const CacheState& cache) = 0;
 
   /// Does once what the compressions of a whole sequence share, for a cache that has homes. Whoever

@@ -29,7 +29,7 @@ bool use_fused_compression(const CacheState& cache, const CacheConfig& config) {
   if (cache.k_BGSD.requires_grad() || cache.v_BGSD.requires_grad()) return false;
   if (!are_fused_slots(cache.k_BGSD) || !are_fused_slots(cache.v_BGSD)) return false;
   if (config.policy == CachePolicyKind::kStreaming) return true;
-  if (config.mass_channel) return false;
+  if (config.mass_channel && config.mixed_slots() > 0) return false;
   if (!is_ranked_mass(cache.mass_BGS)) return false;
   return config.mixed_slots() == 0 || (config.conv_layers == 1 && config.mixed_slots() % 8 == 0);
 }

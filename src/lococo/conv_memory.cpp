@@ -14,8 +14,8 @@ namespace lococo {
 namespace {
 
 /// What the convolution sees of the masses [B, G, S]: their logarithm, of mean 0 and deviation 1
-/// over the slots, so that neither the length of the text nor the head sets its scale. [B, G, S,
-/// 1].
+/// over the slots, so that neither the length of the text nor the head sets its scale. The result
+/// is [B, G, S, 1].
 torch::Tensor mass_feature(const torch::Tensor& mass_BGS) {
   constexpr double kSmallestMass = 1e-6, kSmallestDeviation = 1e-3;
   // A normalizer beyond 1 can make a mixed mass negative.
@@ -100,8 +100,9 @@ CacheState ConvMemory::compress(const CacheState& cache) {
     return {gather_slots(cache.k_BGSD, index_BGM), gather_slots(cache.v_BGSD, index_BGM),
             gather_slots(cache.mass_BGS, index_BGM)};
   };
+  const double fading = config_.score_factor(cache.size());
   CacheState kept = gather(selection.kept_BGM);
-  kept.mass_BGS = kept.mass_BGS * config_.score_decay;
+  kept.mass_BGS = kept.mass_BGS * fading;
   if (R == 0) return kept;
 
   const CacheState rest = gather(selection.rest_BGS);
@@ -118,7 +119,7 @@ CacheState ConvMemory::compress(const CacheState& cache) {
   const auto mixed_v = mix(rest.v_BGSD, torch::matmul(weights_BGRS, rest.v_BGSD));
   const auto rest_mass_column = rest.mass_BGS.to(weights_BGRS.scalar_type()).unsqueeze(-1);
   const auto mixed_mass =
-      config_.score_decay *
+      fading *
       mix(rest.mass_BGS, torch::matmul(weights_BGRS.detach(), rest_mass_column).squeeze(-1))
           .detach();
 

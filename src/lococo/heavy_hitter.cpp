@@ -14,7 +14,7 @@ CacheState HeavyHitterPolicy::compress(const CacheState& cache) {
   const auto kept_BGM =
       select_slots(cache.mass_BGS, config_.slots, config_.sinks, config_.local).kept_BGM;
   return {gather_slots(cache.k_BGSD, kept_BGM), gather_slots(cache.v_BGSD, kept_BGM),
-          gather_slots(cache.mass_BGS, kept_BGM) * config_.score_decay};
+          gather_slots(cache.mass_BGS, kept_BGM) * config_.score_factor(cache.size())};
 }
 
 }  // namespace lococo

@@ -30,8 +30,9 @@ struct DecoderOptions {
 ///
 /// Attention as in training and evaluation: with cache.keys rotated, positions are those of the
 /// sequence; unrotated, slot numbers. Scores decide compressions as in training, with each decoded
-/// token a query more: `accumulated` keeps adding, `last_block` counts the queries since the last
-/// compression (or of the prompt's last block, before one).
+/// token a query more: `accumulated` keeps adding and fades by score_decay a block of tokens,
+/// however often decoding compresses; `last_block` counts the queries since the last compression
+/// (or of the prompt's last block, before one).
 class Decoder {
  public:
   /// Allocates every cache, for the largest block of a prompt too: memory does not grow with the

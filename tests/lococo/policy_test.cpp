@@ -64,7 +64,8 @@ TEST_CASE("every policy keeps sinks and the newest tokens unchanged", "[lococo]"
     };
     check(result.k_BGSD, cache.k_BGSD);
     check(result.v_BGSD, cache.v_BGSD);
-    if (policy.needs_mass()) check(result.mass_BGS, cache.mass_BGS * config.score_decay);
+    if (policy.needs_mass())
+      check(result.mass_BGS, cache.mass_BGS * config.score_factor(cache.size()));
   });
 }
 
