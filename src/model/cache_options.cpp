@@ -83,9 +83,15 @@ std::string first_difference(const std::string& options_json, const CacheConfig&
   const Json there = Json::parse(options_json, nullptr, /*allow_exceptions=*/false);
   if (!there.is_object()) throw UserError("the cache options beside the weights are not JSON");
   const Json here = options_of(cache);
+  // Weights from before these options existed were trained as the defaults say.
+  Json all = {{"score_decay", 1.0},
+              {"score_distance", 0},
+              {"normalizer_per_head", false},
+              {"mass_channel", false}};
+  all.update(there);
   for (const char* key : keys) {
-    if (!there.contains(key) || there[key] == here[key]) continue;
-    return std::string("cache.") + key + " is " + there[key].dump() + " there and " +
+    if (!all.contains(key) || all[key] == here[key]) continue;
+    return std::string("cache.") + key + " is " + all[key].dump() + " there and " +
            here[key].dump() + " here";
   }
   return "";
@@ -98,10 +104,12 @@ std::string cache_options_json(const CacheConfig& cache) {
 }
 
 std::string cache_difference(const std::string& options_json, const CacheConfig& cache) {
-  return first_difference(options_json, cache,
-                          {"policy", "slots", "keep_fraction", "kernel_size", "conv_layers",
-                           "expand", "normalizer_per_head", "mass_channel", "local", "sinks",
-                           "scores", "score_decay", "score_distance", "keys"});
+  const auto difference =
+      first_difference(options_json, cache,
+                       {"policy", "slots", "keep_fraction", "kernel_size", "conv_layers", "expand",
+                        "local", "sinks", "scores", "score_decay", "score_distance", "keys"});
+  if (!difference.empty() || cache.policy != CachePolicyKind::kLococo) return difference;
+  return first_difference(options_json, cache, {"normalizer_per_head", "mass_channel"});
 }
 
 std::string harmless_cache_difference(const std::string& options_json, const CacheConfig& cache) {

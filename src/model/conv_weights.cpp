@@ -113,8 +113,9 @@ void load_conv_weights(Llama& model, const std::string& dir) {
   TensorCheck check;
   check.compare_all(views, parameters);
   check.throw_if_any(file.path(),
-                     "compare cache.slots, keep_fraction, kernel_size, conv_layers and "
-                     "expand with the training run's, and the model's shape");
+                     "compare cache.slots, keep_fraction, kernel_size, conv_layers, expand, "
+                     "normalizer_per_head and mass_channel with the training run's, and the "
+                     "model's shape");
   for (const auto& [name, parameter] : parameters) copy_into(parameter, views.at(name));
 }
 

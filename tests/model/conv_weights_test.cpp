@@ -1,6 +1,7 @@
 #include "model/conv_weights.h"
 
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
@@ -123,6 +124,23 @@ TEST_CASE("The option that differs is named", "[model]") {
   CHECK_CONTAINS(line_for([](auto& c) { c.scores = ScoreKind::kAccumulated; }), "cache.scores");
   CHECK_CONTAINS(line_for([](auto& c) { c.keys = KeyKind::kRotated; }),
                  R"(cache.keys is "unrotated" there and "rotated" here)");
+  CHECK_CONTAINS(line_for([](auto& c) { c.score_decay = 0.5; }),
+                 "cache.score_decay is 1.0 there and 0.5 here");
+  CHECK_CONTAINS(line_for([](auto& c) { c.score_distance = 1; }), "cache.score_distance");
+  CHECK_CONTAINS(line_for([](auto& c) { c.normalizer_per_head = true; }), "normalizer_per_head");
+  CHECK_CONTAINS(line_for([](auto& c) { c.mass_channel = true; }), "cache.mass_channel");
+}
+
+TEST_CASE("Weights from before an option existed have its default", "[model]") {
+  SavedConv saved;
+  const auto path = saved.folder / "lococo_config.json";
+  Json options = Json::parse(read_text_file(path));
+  REQUIRE(options.erase("score_decay") + options.erase("score_distance") == 2);
+  std::ofstream(path) << options.dump();
+  saved.check_loads(tiny_cache());
+  CacheConfig cache = tiny_cache();
+  cache.score_decay = 0.5;
+  CHECK_CONTAINS(saved.load_error(cache), "cache.score_decay is 1.0 there and 0.5 here");
 }
 
 TEST_CASE("Another block or buffer does not stop the loading", "[model]") {
@@ -141,6 +159,9 @@ TEST_CASE("Without options the shapes decide", "[model]") {
   const std::string line = saved.load_error(cache);
   CHECK_CONTAINS(line, "2 tensors of another shape");
   CHECK_CONTAINS(line, "kernel_size");
+  cache = tiny_cache();
+  cache.mass_channel = true;
+  CHECK_CONTAINS(saved.load_error(cache), "mass_channel");
   TensorMap tensors = read_tensors(saved.file());
   tensors.erase("model.layers.1.self_attn.memory_saver.normalizer");
   write_tensors(saved.file(), tensors);
@@ -178,6 +199,9 @@ TEST_CASE("The official arguments mean the same options, both ways", "[model]") 
   cache.local = 2;
   cache.keys = KeyKind::kUnrotated;
   CHECK_CONTAINS(saved.load_error(cache), "cache.keys");
+  cache.keys = KeyKind::kRotated;
+  cache.normalizer_per_head = true;
+  CHECK_CONTAINS(saved.load_error(cache), "cache.normalizer_per_head is false there");
 }
 
 TEST_CASE("Options that the official code lacks cannot be written in its names", "[model]") {
