@@ -61,6 +61,21 @@ void add_positions(const float* nll, std::vector<PositionBucket>& buckets) {
   }
 }
 
+torch::Tensor stacked(const std::vector<std::vector<int64_t>>& rows) {
+  std::vector<torch::Tensor> tensors;
+  for (const auto& row : rows) tensors.push_back(torch::tensor(row, torch::kInt64));
+  return torch::stack(tensors);
+}
+
+void sum_over_ranks(Communicator& communicator, std::vector<double>& table,
+                    std::vector<PositionBucket>& buckets) {
+  for (double& value : table) value = communicator.all_reduce_sum_double(value);
+  for (auto& bucket : buckets) {
+    bucket.nll_sum = communicator.all_reduce_sum_double(bucket.nll_sum);
+    bucket.targets = communicator.all_reduce_sum_int(bucket.targets);
+  }
+}
+
 }  // namespace
 
 std::vector<PositionBucket> make_position_buckets(int64_t length, int64_t count) {
@@ -109,29 +124,21 @@ LengthResult Evaluator::evaluate_length(Llama& model, torch::Device device,
   result.by_position = make_position_buckets(length, eval.position_buckets);
   std::vector<int64_t> mine;
   for (int64_t i = communicator.rank(); i < count; i += communicator.size()) mine.push_back(i);
-  for (size_t first = 0; first < mine.size(); first += static_cast<size_t>(eval.batch)) {
-    const size_t last = std::min(first + static_cast<size_t>(eval.batch), mine.size());
+  const auto batch = static_cast<size_t>(eval.batch);
+  for (size_t first = 0; first < mine.size(); first += batch) {
     std::vector<std::vector<int64_t>> rows;
-    std::vector<torch::Tensor> tokens;
-    for (size_t i = first; i < last; ++i) {
+    for (size_t i = first; i < std::min(first + batch, mine.size()); ++i) {
       const auto& segment = segments[static_cast<size_t>(mine[i])];
       rows.push_back(segment_tokens(*files_[static_cast<size_t>(segment.source)], segment));
-      tokens.push_back(torch::tensor(rows.back(), torch::kInt64));
     }
-    const auto nll_BT = pass->evaluate(model, torch::stack(tokens).to(device)).cpu().contiguous();
-    for (size_t i = first; i < last; ++i) {
-      const float* nll = nll_BT.const_data_ptr<float>() + static_cast<int64_t>(i - first) * length;
-      pack(score_segment(rows[i - first], nll, eval.far), table.data() + mine[i] * kFields);
+    const auto nll_BT = pass->evaluate(model, stacked(rows).to(device)).cpu().contiguous();
+    for (size_t b = 0; b < rows.size(); ++b) {
+      const float* nll = nll_BT.const_data_ptr<float>() + static_cast<int64_t>(b) * length;
+      pack(score_segment(rows[b], nll, eval.far), table.data() + mine[first + b] * kFields);
       add_positions(nll, result.by_position);
     }
   }
-  if (communicator.size() > 1) {
-    for (double& value : table) value = communicator.all_reduce_sum_double(value);
-    for (auto& bucket : result.by_position) {
-      bucket.nll_sum = communicator.all_reduce_sum_double(bucket.nll_sum);
-      bucket.targets = communicator.all_reduce_sum_int(bucket.targets);
-    }
-  }
+  if (communicator.size() > 1) sum_over_ranks(communicator, table, result.by_position);
 
   for (int64_t i = 0; i < count; ++i) {
     const auto& segment = segments[static_cast<size_t>(i)];
