@@ -2,6 +2,7 @@
 #include <torch/cuda.h>
 
 #include "tensor/attention.h"
+#include "tensor/attention_recall.h"
 #include "tensor/matmul.h"
 #include "tensor/torch.h"
 #include "tests/support/catch.h"
@@ -43,6 +44,12 @@ std::string text(const Shape& s) {
   out << "B=" << s.B << " H=" << s.H << " G=" << s.G << " L=" << s.L << " S=" << s.S
       << " D=" << s.D;
   return out.str();
+}
+
+/// The same numbers in three orders of memory; one comes twice, before and after the others.
+std::vector<torch::Tensor> in_any_order(const torch::Tensor& d_BHLD) {
+  return {d_BHLD, d_BHLD.transpose(1, 2).contiguous().transpose(1, 2),
+          d_BHLD.transpose(2, 3).contiguous().transpose(2, 3), d_BHLD};
 }
 
 void compare_with_reference(AttentionBackend backend, const Shape& s) {
@@ -92,15 +99,38 @@ TEST_CASE("attention takes its gradient in any order of memory, one after the ot
       INFO(text(s) << " backend " << static_cast<int>(backend));
       const Qkv x(s, torch::kBFloat16);
       const auto d_out = normal({s.B, s.H, s.L, s.D}, 4, torch::kBFloat16).to(torch::kCUDA);
-      const auto by_token = d_out.transpose(1, 2).contiguous().transpose(1, 2);
-      const auto by_channel = d_out.transpose(2, 3).contiguous().transpose(2, 3);
       auto gradients = [&](const torch::Tensor& d) {
         const auto out = causal_attention(x.q_BHLD, x.k_BGSD, x.v_BGSD, backend).out_BHLD;
         return torch::autograd::grad({out}, {x.q_BHLD, x.k_BGSD, x.v_BGSD}, {d});
       };
       const auto want = gradients(d_out);
-      for (const auto& d : {by_token, by_channel, d_out}) {
+      for (const auto& d : in_any_order(d_out)) {
         const auto got = gradients(d);
+        for (size_t i = 0; i < 3; ++i) CHECK_CLOSE(got[i], want[i], /*factor=*/4.0);
+      }
+    }
+  }
+}
+
+TEST_CASE("recalled attention takes its gradient in any order of memory, one after the other",
+          "[gpu]") {
+  require_cuda();
+  for (auto s : shapes()) {
+    s.S = s.L;  // a whole sequence
+    for (const auto backend : {AttentionBackend::kFlash, AttentionBackend::kCudnn}) {
+      INFO(text(s) << " backend " << static_cast<int>(backend));
+      const Qkv x(s, torch::kBFloat16);
+      const auto d_out = normal({s.B, s.H, s.L, s.D}, 4, torch::kBFloat16).to(torch::kCUDA);
+      auto gradients = [&](const torch::Tensor& out, const torch::Tensor& d) {
+        return torch::autograd::grad({out}, {x.q_BHLD, x.k_BGSD, x.v_BGSD}, {d});
+      };
+      const auto direct = causal_attention(x.q_BHLD, x.k_BGSD, x.v_BGSD, backend).out_BHLD;
+      const auto want = gradients(direct, d_out);
+      const auto memo = remember_attention(x.q_BHLD, x.k_BGSD, x.v_BGSD, backend);
+      for (const auto& d : in_any_order(d_out)) {
+        const auto out = recall_attention(x.q_BHLD, x.k_BGSD, x.v_BGSD, memo);
+        CHECK_CLOSE(out, direct);
+        const auto got = gradients(out, d);
         for (size_t i = 0; i < 3; ++i) CHECK_CLOSE(got[i], want[i], /*factor=*/4.0);
       }
     }

@@ -50,6 +50,7 @@ struct Trained {
       : model(tiny_llama(3, cache, shape_of(kv_heads))) {
     model->add_lora(/*rank=*/8, /*alpha=*/16.0, {"q_proj", "k_proj", "v_proj", "o_proj"}, 5);
     perturb(model, "lora_B", 0.01, 6);
+    if (cache.normalizer_per_head) perturb(model, "normalizer", 0.1, 7);
     {
       torch::NoGradGuard no_grad;
       for (auto& item : model->named_parameters())
@@ -89,7 +90,18 @@ struct Case {
   KeyKind keys;
   ScoreKind scores;
   int64_t kv_heads;
+  bool fading = false;  ///< and a normalizer for each head
 };
+
+CacheConfig cache_of(const Case& c) {
+  auto cache = cache_of(c.policy, c.keys, c.scores);
+  if (c.fading) {
+    cache.score_decay = 0.75;
+    cache.score_distance = 5;
+    cache.normalizer_per_head = true;
+  }
+  return cache;
+}
 
 const std::vector<Case>& cases() {
   using P = CachePolicyKind;
@@ -98,6 +110,7 @@ const std::vector<Case>& cases() {
       {P::kLococo, KeyKind::kRotated, ScoreKind::kLastBlock, 2},
       {P::kStreaming, KeyKind::kUnrotated, ScoreKind::kLastBlock, 4},
       {P::kLococo, KeyKind::kUnrotated, ScoreKind::kAccumulated, 2},
+      {P::kLococo, KeyKind::kUnrotated, ScoreKind::kAccumulated, 2, /*fading=*/true},
       {P::kH2o, KeyKind::kRotated, ScoreKind::kAccumulated, 4},
       {P::kH2o, KeyKind::kUnrotated, ScoreKind::kLastBlock, 1},
       {P::kStreaming, KeyKind::kUnrotated, ScoreKind::kLastBlock, 2},
@@ -110,8 +123,9 @@ const std::vector<Case>& cases() {
 TEST_CASE("a replayed block computes what a block that runs computes", "[gpu]") {
   require_cuda();
   for (const auto& c : cases()) {
-    INFO("policy " << static_cast<int>(c.policy) << " keys " << static_cast<int>(c.keys));
-    const auto cache = cache_of(c.policy, c.keys, c.scores);
+    INFO("policy " << static_cast<int>(c.policy) << " keys " << static_cast<int>(c.keys)
+                   << " fading " << c.fading);
+    const auto cache = cache_of(c);
     Trained replayed(cache, c.kv_heads, kGpu), run(cache, c.kv_heads, kGpu);
     const auto with = make_blockwise_pass(cache, 128, /*cuda_graphs=*/true);
     const auto without = make_blockwise_pass(cache, 128, /*cuda_graphs=*/false);
@@ -162,8 +176,9 @@ TEST_CASE("a replayed block convolves with the weights of its own sequence", "[g
 TEST_CASE("the fused blocks in bfloat16 are as close to float32 as plain operations are", "[gpu]") {
   require_cuda();
   for (const auto& c : cases()) {
-    INFO("policy " << static_cast<int>(c.policy) << " keys " << static_cast<int>(c.keys));
-    const auto cache = cache_of(c.policy, c.keys, c.scores);
+    INFO("policy " << static_cast<int>(c.policy) << " keys " << static_cast<int>(c.keys)
+                   << " fading " << c.fading);
+    const auto cache = cache_of(c);
     Trained exact(cache, c.kv_heads, torch::kCPU, torch::kFloat32);
     const auto want = exact.gradients_after(*make_blockwise_pass(cache, 128), 2, 1);
     std::ostringstream parts;  // relative error of each parameter's gradient

@@ -1,7 +1,9 @@
 // Decoding on a GPU: the kernels against tensor operations, a recorded step against one that runs.
+#include "lococo/compression.h"
 #include "model/decoder.h"
 #include "tensor/decode_attention.h"
 #include "tensor/skinny_linear.h"
+#include "tensor/time_conv.h"
 #include "tensor/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
@@ -73,10 +75,11 @@ double largest_relative(const torch::Tensor& got, const torch::Tensor& want) {
   return ((got - want).abs() / (want.abs() + 1e-6)).max().item<double>();
 }
 
-void compare_attention(const AttentionShape& s, int64_t slot, bool rotate_cache, bool mass) {
-  INFO(text(s) << " slot=" << slot << " rotate_cache=" << rotate_cache << " mass=" << mass);
+void compare_attention(const AttentionShape& s, int64_t slot, bool rotate_cache, bool mass,
+                       int64_t distance) {
+  INFO(text(s) << " slot=" << slot << " rotate_cache=" << rotate_cache << " mass=" << mass
+               << " distance=" << distance);
   AttentionCase x(s, slot, rotate_cache, mass);
-  const int64_t distance = slot % 7;
   DecodeAttention attention(s.B, s.H, s.G, s.C, s.D, x.q_BHD, distance);
   REQUIRE(attention.has_kernel());
   DecodeCache wide = {x.cache.k_BGCD.to(torch::kFloat32), x.cache.v_BGCD.to(torch::kFloat32),
@@ -152,6 +155,36 @@ torch::Tensor decode(Decoder& decoder, const torch::Tensor& tokens_BL, int64_t p
   return torch::stack(logits, 1);
 }
 
+/// A cache whose compressions the fused kernels mix, with every option that they know.
+CacheConfig fused_cache() {
+  auto cache = tiny_cache();
+  cache.slots = 32;
+  cache.block = 16;
+  cache.keep_fraction = 0.5;
+  cache.kernel_size = 5;
+  cache.init = ConvInit::kFanIn;
+  cache.sinks = 1;
+  cache.local = 4;
+  cache.scores = ScoreKind::kAccumulated;
+  cache.score_decay = 0.75;
+  cache.score_distance = 4;
+  cache.normalizer_per_head = true;
+  return cache;
+}
+
+/// Recorded decoding has the bits of decoding that runs, after a prompt of whole blocks, one with a
+/// rest, and one that is part of a block.
+void check_recorded(Llama& model, const torch::Tensor& tokens_BL) {
+  const int64_t batch = tokens_BL.size(0), block = model->cache_config().block;
+  Decoder recorded(model, options(batch, 4, true)), plain(model, options(batch, 4, false));
+  for (const int64_t prompt : {5 * block, 21L, block - 1}) {
+    INFO("prompt of " << prompt);
+    const auto want = decode(plain, tokens_BL, prompt);
+    // run, recorded, replayed
+    for (int i = 0; i < 3; ++i) CHECK_SAME(decode(recorded, tokens_BL, prompt), want);
+  }
+}
+
 double rms(const torch::Tensor& x) { return x.pow(2).mean().sqrt().item<double>(); }
 
 }  // namespace
@@ -160,13 +193,18 @@ TEST_CASE("the decode attention kernel agrees with tensor operations", "[gpu]") 
   require_cuda();
   for (const auto& s : attention_shapes()) {
     for (const int64_t slot : {int64_t{0}, s.C / 3, s.C / 2, s.C - 1}) {
-      compare_attention(s, slot, /*rotate_cache=*/false, /*mass=*/true);
-      compare_attention(s, slot, /*rotate_cache=*/true, /*mass=*/true);
+      compare_attention(s, slot, /*rotate_cache=*/false, /*mass=*/true, slot % 7);
+      compare_attention(s, slot, /*rotate_cache=*/true, /*mass=*/true, slot % 7);
     }
-    compare_attention(s, s.C - 1, false, /*mass=*/false);
+    compare_attention(s, s.C - 1, false, /*mass=*/false, /*distance=*/0);
   }
   const AttentionShape edges = {1, 4, 4, 300, 128};
-  for (int64_t slot = 0; slot < edges.C; slot += 7) compare_attention(edges, slot, true, true);
+  for (int64_t slot = 0; slot < edges.C; slot += 7)
+    compare_attention(edges, slot, true, true, slot % 5);
+  // One slot counts, none, and none with a distance beyond the cache.
+  const int64_t slot = 200;
+  for (const int64_t distance : {slot, slot + 1, edges.C + 3})
+    compare_attention(edges, slot, true, true, distance);
 }
 
 TEST_CASE("decode attention gives the same bits every time", "[gpu]") {
@@ -278,15 +316,34 @@ TEST_CASE("recorded steps, blocks and compressions have the bits of those that r
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name << " batch " << batch);
     auto model = gpu_model(policy_case.cache, torch::kBFloat16);
-    Decoder recorded(model, options(batch, 4, true)), plain(model, options(batch, 4, false));
-    // A prompt of whole blocks, one with a rest, and one that is part of a block.
-    const int64_t block = policy_case.cache.block;
-    for (const int64_t prompt : {5 * block, 21L, block - 1}) {
-      const auto want = decode(plain, tokens, prompt);
-      // run, recorded, replayed
-      for (int i = 0; i < 3; ++i) CHECK_SAME(decode(recorded, tokens, prompt), want);
+    check_recorded(model, tokens);
+  }
+}
+
+TEST_CASE("a recorded decoder mixes slots by the fused kernels, with the bits of one that runs",
+          "[gpu]") {
+  require_cuda();
+  const int64_t batch = GENERATE(1, 4);
+  INFO("batch " << batch);
+  const auto cache = fused_cache();
+  auto model = gpu_model(cache, torch::kBFloat16);
+  {
+    const torch::NoGradGuard no_grad;
+    for (auto& item : model->named_parameters())
+      if (item.key().ends_with("normalizer")) item.value().select(0, 1).fill_(0.25);
+    // As a decoder holds its caches.
+    auto states = model->static_caches(batch, cache.slots + cache.block, kGpu);
+    model->prepare_caches(states);
+    for (auto& state : states) {
+      state.use_home(cache.slots + 1);
+      REQUIRE(use_fused_compression(state, cache));
+      const auto x_XSC = torch::cat({state.k_BGSD, state.v_BGSD}, -1).flatten(0, 1);
+      REQUIRE(state.prepared_KOC.defined() ==
+              time_conv_is_fused(x_XSC, cache.mixed_slots(), cache.kernel_size));
     }
   }
+  // Even the longest prompt is followed by several compressions.
+  check_recorded(model, random_tokens(batch, 112, 1).to(kGpu));
 }
 
 TEST_CASE("without a policy the blocks of a second prompt are recorded", "[gpu]") {

@@ -61,9 +61,12 @@ TEST_CASE("every policy scores in float32 on a GPU as on a CPU", "[gpu]") {
 
 TEST_CASE("the gradients of the blockwise pass on a GPU are those of the CPU", "[gpu]") {
   require_cuda();
-  for (const auto keys : {KeyKind::kRotated, KeyKind::kUnrotated}) {
+  const auto keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
+  for (const bool mass_channel : {false, true}) {
+    INFO("keys " << static_cast<int>(keys) << " mass_channel " << mass_channel);
     auto cache = tiny_cache();
     cache.keys = keys;
+    cache.mass_channel = mass_channel;
     Pair models(cache, torch::kFloat32);
     const ParameterRegistry on_cpu(models.cpu, tune_all_parts(), 0.0, torch::kFloat32);
     const ParameterRegistry on_gpu(models.gpu, tune_all_parts(), 0.0, torch::kFloat32);

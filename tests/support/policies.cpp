@@ -59,6 +59,8 @@ std::vector<PolicyCase> all_policies() {
     cache.score_distance = cache.local;
     return cache;
   };
+  auto far = scored(kH2o, 8, 6, 1, 3, kLast, kRotated);
+  far.score_distance = 3;
   auto seeing = lococo_with(0.5, 3, 1, ConvInit::kFanIn, kUnrotated);
   seeing.mass_channel = true;
   return {
@@ -71,6 +73,7 @@ std::vector<PolicyCase> all_policies() {
       {"h2o without heavy hitters", scored(kH2o, 5, 3, 2, 3, kLast, kUnrotated)},
       {"h2o with decaying scores of far attention",
        decayed(scored(kH2o, 8, 6, 1, 3, kSum, kUnrotated))},
+      {"h2o with far attention of the last block", far},
       {"lococo of the official code", scored(kLococo, 8, 8, 0, 0, kLast, kRotated)},
       {"lococo with a buffer", buffered},
       {"lococo with sinks and a window, rotated", scored(kLococo, 11, 7, 1, 2, kSum, kRotated)},

@@ -195,6 +195,31 @@ TEST_CASE("with only the convolutions in training nothing else has a gradient", 
   }
 }
 
+TEST_CASE("equal normalizers of the heads act as one of the layer, unequal ones do not",
+          "[train]") {
+  auto cache = tiny_cache();
+  const auto tokens = random_tokens(2, 35, 1);
+  const auto pass = make_blockwise_pass(cache, kLossChunk);
+  auto one = tiny_llama(3, cache);
+  cache.normalizer_per_head = true;
+  auto each = tiny_llama(3, cache);
+  const auto want = pass->evaluate(one, tokens);
+  CHECK_SAME(pass->evaluate(each, tokens), want);
+
+  auto of_one = train_once(*pass, one, tokens).gradients;
+  auto of_each = train_once(*pass, each, tokens).gradients;
+  for (const char* name : {"model.layers.0.self_attn.memory_saver.normalizer",
+                           "model.layers.1.self_attn.memory_saver.normalizer"}) {
+    INFO(name);
+    CHECK(of_each.at(name).sizes() == at::IntArrayRef({tiny_shape().num_kv_heads}));
+    of_each.at(name) = of_each.at(name).sum(/*dim=*/0, /*keepdim=*/true);
+  }
+  check_gradients(of_each, of_one);
+
+  perturb(each, "1.self_attn.memory_saver.normalizer", 0.2, 5);
+  CHECK_FALSE(torch::equal(pass->evaluate(each, tokens), want));
+}
+
 TEST_CASE("a batch has the gradients of its sequences one after the other, in any order",
           "[train]") {
   const bool blockwise = GENERATE(true, false);
@@ -221,12 +246,13 @@ TEST_CASE("a batch has the gradients of its sequences one after the other, in an
 TEST_CASE("the gradients of a block after a compression agree with differences", "[train]") {
   auto cache = tiny_cache();
   cache.keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
+  cache.normalizer_per_head = GENERATE(false, true);
   cache.slots = cache.block = 4;
   auto shape = tiny_shape();
   shape.hidden_size = 8;
   shape.intermediate_size = 6;
   shape.num_heads = 2;
-  shape.num_kv_heads = 1;
+  shape.num_kv_heads = cache.normalizer_per_head ? 2 : 1;
   shape.head_dim = 4;
   auto model = tiny_llama(3, cache, shape);
   model->to(torch::kFloat64);
