@@ -14,15 +14,14 @@ namespace lococo {
 namespace {
 
 /// What the convolution sees of the masses [B, G, S]: their logarithm, of mean 0 and deviation 1
-/// over the slots, so that neither the length of the text nor the head sets its scale. The result
-/// is [B, G, S, 1].
+/// over the slots, so that neither the length of the text nor the head sets its scale.
 torch::Tensor mass_feature(const torch::Tensor& mass_BGS) {
   constexpr double kSmallestMass = 1e-6, kSmallestDeviation = 1e-3;
   // A normalizer beyond 1 can make a mixed mass negative.
   const auto log_mass = torch::log(mass_BGS.clamp_min(0.0) + kSmallestMass);
   const auto centred = log_mass - log_mass.mean(/*dim=*/-1, /*keepdim=*/true);
   const auto deviation = centred.square().mean(/*dim=*/-1, /*keepdim=*/true).sqrt();
-  return (centred / (deviation + kSmallestDeviation)).unsqueeze(-1);
+  return centred / (deviation + kSmallestDeviation);
 }
 
 }  // namespace
@@ -32,14 +31,15 @@ TimeConvImpl::TimeConvImpl(int64_t in_channels, int64_t out_channels, int64_t ke
   bias = register_parameter("bias", torch::empty({out_channels}));
 }
 
-torch::Tensor TimeConvImpl::forward(const torch::Tensor& x_XCS) {
-  const auto dtype = x_XCS.scalar_type();
-  // cuDNN's fast kernels take channels by eights; zeros change no sum.
-  const int64_t zeros = x_XCS.is_cuda() ? (8 - weight.size(1) % 8) % 8 : 0;
-  const auto x = zeros > 0 ? torch::constant_pad_nd(x_XCS, {0, 0, 0, zeros}) : x_XCS;
-  const auto w = zeros > 0 ? torch::constant_pad_nd(weight, {0, 0, 0, zeros}) : weight;
-  return torch::conv1d(x, w.to(dtype), bias.to(dtype), /*stride=*/1,
-                       /*padding=*/(weight.size(2) - 1) / 2);
+torch::Tensor TimeConvImpl::forward(const torch::Tensor& x_XCS, const torch::Tensor& last_XS) {
+  const auto w = weight.to(x_XCS.scalar_type()), b = bias.to(x_XCS.scalar_type());
+  const int64_t C = x_XCS.size(1), S = x_XCS.size(2), reach = (w.size(2) - 1) / 2;
+  if (!last_XS.defined()) return torch::conv1d(x_XCS, w, b, /*stride=*/1, /*padding=*/reach);
+  const auto y_XRS = torch::conv1d(x_XCS, w.narrow(/*dim=*/1, 0, C), b, 1, /*padding=*/reach);
+  // Window k of the padded channel is what tap k meets.
+  const auto windows_XKS = torch::constant_pad_nd(last_XS, {reach, reach})
+                               .unfold(/*dimension=*/1, /*size=*/S, /*step=*/1);
+  return y_XRS + torch::matmul(w.select(/*dim=*/1, C), windows_XKS);
 }
 
 ConvMemory::ConvMemory(const CacheConfig& config, int64_t kv_heads, int64_t head_dim,
@@ -77,10 +77,13 @@ void ConvMemory::reset_parameters(uint64_t seed) {
 
 torch::Tensor ConvMemory::mixing_weights(const CacheState& rest) {
   const int64_t B = rest.k_BGSD.size(0), G = rest.k_BGSD.size(1), S = rest.size();
-  std::vector<torch::Tensor> seen = {rest.k_BGSD, rest.v_BGSD};
-  if (config_.mass_channel) seen.push_back(mass_feature(rest.mass_BGS).to(rest.k_BGSD));
-  auto x_XCS = torch::cat(seen, /*dim=*/-1).reshape({B * G, S, -1}).transpose(1, 2);
-  for (auto& conv : convs_) x_XCS = torch::relu(conv->forward(x_XCS));
+  auto x_XCS =
+      torch::cat({rest.k_BGSD, rest.v_BGSD}, /*dim=*/-1).reshape({B * G, S, -1}).transpose(1, 2);
+  torch::Tensor masses_XS;
+  if (config_.mass_channel)
+    masses_XS = mass_feature(rest.mass_BGS).view({B * G, S}).to(x_XCS.scalar_type());
+  for (size_t i = 0; i < convs_.size(); ++i)
+    x_XCS = torch::relu(convs_[i]->forward(x_XCS, i == 0 ? masses_XS : torch::Tensor()));
   const auto wide = x_XCS.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   const auto weights = torch::softmax(x_XCS, /*dim=*/-1, wide);
   return weights.view({B, G, weights.size(1), S}).to(rest.k_BGSD.scalar_type());

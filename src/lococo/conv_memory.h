@@ -15,10 +15,11 @@ namespace lococo {
 class TimeConvImpl : public torch::nn::Module {
  public:
   TimeConvImpl(int64_t in_channels, int64_t out_channels, int64_t kernel_size);
-  torch::Tensor forward(
-      const torch::Tensor& x_XCS);  ///< [X, C, S] -> [X, out, S] in the dtype of x
-  torch::Tensor weight;             ///< [out, in, K]
-  torch::Tensor bias;               ///< [out]
+  /// x_XCS [X, C, S] -> [X, out, S] in the dtype of x. With last_XS, a channel more than C, in a
+  /// product of its own: cuDNN convolves an odd number of channels several times slower.
+  torch::Tensor forward(const torch::Tensor& x_XCS, const torch::Tensor& last_XS = {});
+  torch::Tensor weight;  ///< [out, in, K]
+  torch::Tensor bias;    ///< [out]
 };
 TORCH_MODULE(TimeConv);
 

@@ -12,7 +12,6 @@ namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 constexpr int64_t kFloat = 4;
-constexpr int64_t kPaddedChannels = 8;  // of a convolution that also sees masses
 /// cuBLAS keeps this much for each thread (forward, backward) and stream (usual, recording).
 constexpr int64_t kLibraryWorkspace = int64_t{32} << 20;
 
@@ -79,7 +78,7 @@ int64_t mixture_bytes(const Run& run) {
   // Tensor operations keep the gathered tokens and their copy for the convolution, its output and
   // the softmax in float32 too.
   const bool fused = cache.conv_layers == 1 && !cache.mass_channel;
-  const int64_t per_token = fused ? 2 * D + R : 4 * D + kPaddedChannels + hidden + 4 * R;
+  const int64_t per_token = fused ? 2 * D + R : 4 * D + hidden + 4 * R;
   const int64_t elements = rest * per_token + (entering > 0 ? R * 2 * D : 0);
   return run.B * run.shape.num_kv_heads * elements * run.element;
 }

@@ -165,6 +165,17 @@ TEST_CASE("a normalizer for each head mixes each head by its own share", "[lococ
   }
 }
 
+TEST_CASE("a channel given apart is convolved like the others", "[lococo]") {
+  TimeConv conv(/*in_channels=*/5, /*out_channels=*/3, /*kernel_size=*/7);
+  {
+    const torch::NoGradGuard no_grad;
+    conv->weight.copy_(normal({3, 5, 7}, 1));
+    conv->bias.copy_(normal({3}, 2));
+  }
+  const auto x_XCS = normal({2, 5, 9}, 3);
+  CHECK_CLOSE(conv->forward(x_XCS.narrow(1, 0, 4), x_XCS.select(1, 4)), conv->forward(x_XCS));
+}
+
 TEST_CASE("a convolution that sees masses can choose the heaviest of the rest", "[lococo]") {
   auto config = config_of(KeyKind::kRotated);
   config.mass_channel = true;
