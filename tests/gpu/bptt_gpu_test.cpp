@@ -15,15 +15,6 @@ namespace {
 
 const torch::Device kGpu(torch::kCUDA, 0);
 
-/// Sizes that the kernels take.
-ModelShape gpu_shape() {
-  auto shape = tiny_shape();
-  shape.hidden_size = 128;
-  shape.intermediate_size = 192;
-  shape.head_dim = 64;
-  return shape;
-}
-
 CacheConfig gpu_cache(CachePolicyKind policy, int64_t window) {
   auto cache = tiny_cache();
   cache.policy = policy;
@@ -40,7 +31,7 @@ struct Trained {
 
 Trained train_on(torch::Device device, torch::ScalarType dtype, const CacheConfig& cache,
                  bool through_pass = false) {
-  auto model = tiny_llama(3, cache, gpu_shape());
+  auto model = tiny_llama(3, cache, kernel_shape());
   model->to(device);
   model->set_compute_dtype(dtype);
   TuneConfig tune;

@@ -120,16 +120,8 @@ const std::vector<LinearShape>& linear_shapes() {
 
 // --- whole models
 
-ModelShape gpu_shape() {
-  auto shape = tiny_shape();
-  shape.hidden_size = 128;
-  shape.intermediate_size = 192;
-  shape.head_dim = 64;
-  return shape;
-}
-
 Llama model_on(torch::Device device, const CacheConfig& cache, torch::ScalarType dtype) {
-  auto model = tiny_llama(3, cache, gpu_shape());
+  auto model = tiny_llama(3, cache, kernel_shape());
   model->to(device);
   model->set_compute_dtype(dtype);
   if (dtype != torch::kFloat32) ParameterRegistry frozen(model, TuneConfig{}, 0.0, dtype);
@@ -279,7 +271,7 @@ TEST_CASE("every policy decodes in float32 on a GPU as on a CPU", "[gpu]") {
   const auto tokens = random_tokens(2, 60, 1);
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
-    Decoder on_cpu(tiny_llama(3, policy_case.cache, gpu_shape()), options(2, 4, false));
+    Decoder on_cpu(tiny_llama(3, policy_case.cache, kernel_shape()), options(2, 4, false));
     Decoder gpu(gpu_model(policy_case.cache, torch::kFloat32), options(2, 4, true));
     // Two layers and a head widen the rounding differences of other summation orders.
     CHECK_CLOSE(decode(gpu, tokens.to(kGpu), 21), decode(on_cpu, tokens, 21), /*factor=*/50.0);

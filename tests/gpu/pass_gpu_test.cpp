@@ -17,16 +17,6 @@ namespace {
 
 const torch::Device kGpu(torch::kCUDA, 0);
 
-ModelShape gpu_shape() {
-  auto shape = tiny_shape();
-  shape.hidden_size = 128;
-  shape.intermediate_size = 192;
-  shape.num_heads = 4;
-  shape.num_kv_heads = 2;
-  shape.head_dim = 64;
-  return shape;
-}
-
 TuneConfig tune_all_parts() {
   TuneConfig tune;
   tune.conv = tune.all = 1.0;
@@ -36,7 +26,7 @@ TuneConfig tune_all_parts() {
 /// The same weights on a CPU in float32 and on the GPU in `dtype`.
 struct Pair {
   Pair(const CacheConfig& cache, torch::ScalarType dtype)
-      : cpu(tiny_llama(3, cache, gpu_shape())), gpu(tiny_llama(3, cache, gpu_shape())) {
+      : cpu(tiny_llama(3, cache, kernel_shape())), gpu(tiny_llama(3, cache, kernel_shape())) {
     gpu->to(kGpu);
     gpu->set_compute_dtype(dtype);
     if (dtype != torch::kFloat32) ParameterRegistry frozen(gpu, TuneConfig{}, 0.0, dtype);
@@ -111,7 +101,7 @@ TEST_CASE("the peak memory of the blockwise pass is the same at 8 and at 64 bloc
   require_cuda();
   CacheConfig cache = tiny_cache();
   cache.slots = cache.block = 64;
-  auto shape = gpu_shape();
+  auto shape = kernel_shape();
   shape.num_layers = 4;
   auto peak_above_static = [&](int64_t blocks) {
     auto model = tiny_llama(3, cache, shape);

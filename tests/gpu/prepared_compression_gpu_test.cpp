@@ -69,6 +69,23 @@ TEST_CASE("only a cache that the kernels will compress is prepared", "[gpu]") {
 }
 
 #ifdef LOCOCO_WITH_CUDA
+namespace {
+
+/// What a replay of `graph` will have compressed the cache's then contents to.
+CacheState record_compression(at::cuda::CUDAGraph& graph, CachePolicy& memory,
+                              const CacheState& cache) {
+  torch::cuda::synchronize();
+  const c10::cuda::CUDAStreamGuard on_stream(c10::cuda::getStreamFromPool());
+  memory.compress(cache);  // libraries choose their kernels before a capture
+  torch::cuda::synchronize();
+  graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+  const auto result = memory.compress(cache);
+  graph.capture_end();
+  return result;
+}
+
+}  // namespace
+
 TEST_CASE("a captured compression follows the cache's contents", "[gpu]") {
   require_cuda();
   const torch::NoGradGuard no_grad;
@@ -80,17 +97,8 @@ TEST_CASE("a captured compression follows the cache's contents", "[gpu]") {
     const auto memory = make_cache_policy(config, c.G, c.D, /*init_seed=*/1);
     memory->to(kGpu);
     const auto cache = random_cache(c, 14), other = random_cache(c, 15);
-    CacheState result;
     at::cuda::CUDAGraph graph;
-    {
-      torch::cuda::synchronize();
-      const c10::cuda::CUDAStreamGuard on_stream(c10::cuda::getStreamFromPool());
-      memory->compress(cache);  // libraries choose their kernels before a capture
-      torch::cuda::synchronize();
-      graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
-      result = memory->compress(cache);
-      graph.capture_end();
-    }
+    const auto result = record_compression(graph, *memory, cache);
     cache.k_BGSD.copy_(other.k_BGSD);
     cache.v_BGSD.copy_(other.v_BGSD);
     cache.mass_BGS.copy_(other.mass_BGS);
@@ -111,17 +119,8 @@ TEST_CASE("a captured compression reads the weights that were prepared last", "[
   const auto memory = make_memory(config, c);
   auto cache = at_home(random_cache(c, 18), c.S + 16);
   memory->prepare(cache);
-  CacheState result;
   at::cuda::CUDAGraph graph;
-  {
-    torch::cuda::synchronize();
-    const c10::cuda::CUDAStreamGuard on_stream(c10::cuda::getStreamFromPool());
-    memory->compress(cache);  // libraries choose their kernels before a capture
-    torch::cuda::synchronize();
-    graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
-    result = memory->compress(cache);
-    graph.capture_end();
-  }
+  const auto result = record_compression(graph, *memory, cache);
   auto plain = cache;
   plain.prepared_KOC = torch::Tensor();
   for (int i = 0; i < 3; ++i) {

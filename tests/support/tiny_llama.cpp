@@ -22,6 +22,14 @@ ModelShape tiny_shape() {
   return shape;
 }
 
+ModelShape kernel_shape() {
+  auto shape = tiny_shape();
+  shape.hidden_size = 128;
+  shape.intermediate_size = 192;
+  shape.head_dim = 64;
+  return shape;
+}
+
 CacheConfig tiny_cache() {
   CacheConfig cache;
   cache.policy = CachePolicyKind::kLococo;

@@ -11,6 +11,9 @@ namespace lococo::testing {
 
 ModelShape tiny_shape();
 
+/// The same in sizes that the GPU's kernels take.
+ModelShape kernel_shape();
+
 /// LoCoCo with 8 slots, blocks of 8 and kernels of 3, unrotated keys.
 CacheConfig tiny_cache();
 
