@@ -10,7 +10,6 @@
 #include "tensor/time_conv.h"
 
 namespace lococo {
-
 namespace {
 
 /// What the convolution sees of the masses [B, G, S]: their logarithm, of mean 0 and deviation 1

@@ -103,6 +103,7 @@ TEST_CASE("resume never refuses an output folder that holds a run", "[train]") {
 TEST_CASE("with tune.conv alone everything else is bit-identical after three steps", "[train]") {
   const TemporaryFolder folder;
   auto config = tiny_run_config(folder.path());
+  config.cache.bptt_blocks = GENERATE(1, 3);
   config.train.steps = 3;
   TinyRun run(config);
   const auto before = snapshot(run.model);
