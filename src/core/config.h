@@ -83,6 +83,7 @@ struct CacheConfig {
   double normalizer_init = 0.5;      ///< share of the convolution in a mixed slot's weights
   bool normalizer_per_head = false;  ///< one share for each key-value head, not one a layer
   bool mass_channel = false;         ///< the convolution sees the scores too
+  bool mix_keys = true;              ///< false: a mixed slot has the key of its residual token
   int64_t local = 0;                 ///< newest tokens always kept
   int64_t sinks = 0;                 ///< first tokens always kept
   int64_t buffer = 16;               ///< compress only when the cache exceeds slots + buffer

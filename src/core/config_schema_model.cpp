@@ -91,6 +91,9 @@ void add_cache(SchemaBuilder& add, CacheConfig& cache) {
           "learn that share for each key-value head, not for the layer (lococo)");
   add.add("mass_channel", BoolField{&cache.mass_channel},
           "the convolution sees the tokens' scores beside keys and values; slower (lococo)");
+  add.add("mix_keys", BoolField{&cache.mix_keys},
+          "mix keys as values are (official); false: a mixed slot keeps its own token's key, under "
+          "which queries still find it (lococo)");
   add.add("local", count(&cache.local, 0), "newest tokens that are always kept");
   add.add("sinks", count(&cache.sinks, 0), "first tokens that are always kept");
   add.add("buffer", count(&cache.buffer, 0), "compress only when the cache exceeds slots + buffer");

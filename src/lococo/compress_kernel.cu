@@ -45,6 +45,15 @@ struct Place {
   int channel;      ///< of the 2 D
   int own_channel;  ///< of the D of keys or values
   bool is_key;
+
+  __device__ bool is_mixed(const CompressShape& shape) const { return shape.mix_keys || !is_key; }
+
+  /// Of mixture [X, R, C], for the r-th mixed slot of a row.
+  __device__ int64_t in_mixture(const CompressShape& shape, int64_t row, int r) const {
+    const int64_t mixed = row * shape.mixed + r;
+    return shape.mix_keys ? mixed * 2 * shape.channels + channel
+                          : mixed * shape.channels + own_channel;
+  }
 };
 
 __device__ Vector load_or_zeros(const SlotView<const uint16_t>& view, int64_t row, int64_t heads,
@@ -122,9 +131,9 @@ __global__ void __launch_bounds__(kThreads)
                                       : slot_at(slots.v, row, shape.heads, source);
   Vector value = load(from + place.own_channel);
   const int mixed = place.entry - (shape.result - shape.mixed);
-  if (mixed >= 0) {
-    const int64_t mixture = (row * shape.mixed + mixed) * 2 * shape.channels + place.channel;
-    value = mix(value, load(slots.mixture + mixture), share_of(slots.normalizer, shape, row));
+  if (mixed >= 0 && place.is_mixed(shape)) {
+    const Vector mixture = load(slots.mixture + place.in_mixture(shape, row, mixed));
+    value = mix(value, mixture, share_of(slots.normalizer, shape, row));
   }
   uint16_t* to = place.is_key ? slot_at(slots.k_out, row, shape.heads, target)
                               : slot_at(slots.v_out, row, shape.heads, target);
@@ -152,15 +161,15 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t row = blockIdx.x;
   const Place place(shape, thread_index());
   float sum = 0.0f;
-  if (place.entry < shape.mixed) {
-    const int64_t mixed = row * shape.mixed + place.entry;
-    const int64_t at = mixed * 2 * shape.channels + place.channel;
+  if (place.entry < shape.mixed && place.is_mixed(shape)) {
+    const int64_t at = place.in_mixture(shape, row, place.entry);
     const int target =
         gradient.target[row * shape.result + shape.result - shape.mixed + place.entry];
     const Vector d = place.is_key ? load_or_zeros(gradient.dk, row, shape.heads, target, place)
                                   : load_or_zeros(gradient.dv, row, shape.heads, target, place);
     const Vector mixture = load(gradient.mixture + at);
-    const int64_t residual_row = row * rest_slots + gradient.residual[mixed];
+    const int64_t residual_row =
+        row * rest_slots + gradient.residual[row * shape.mixed + place.entry];
     const Vector residual = load(gradient.x + residual_row * 2 * shape.channels + place.channel);
     const float a = share_of(gradient.normalizer, shape, row);
     Vector scaled;

@@ -4,6 +4,7 @@
 //
 //   X rows (B * G heads of a batch)    S slots of the full cache    M slots that are left
 //   R mixed slots                      S' slots that are not kept: the rest
+//   C' channels of a mixture: the 2 D of keys and values, or the D of values
 #pragma once
 
 #include <cstdint>
@@ -31,16 +32,18 @@ struct MassView {
 };
 
 struct CompressShape {
-  int64_t rows;                                          ///< X
-  int64_t heads;                                         ///< G
-  int slots;                                             ///< S
-  int result;                                            ///< M
-  int mixed;                                             ///< R
-  int sinks;                                             ///< read only where there are no lists
-  int channels;                                          ///< D, a multiple of 8
-  float decay;                                           ///< factor on every mass that stays
-  bool own_shares;                                       ///< each head has a normalizer of its own
-  int rest() const { return slots - (result - mixed); }  ///< S'
+  int64_t rows;     ///< X
+  int64_t heads;    ///< G
+  int slots;        ///< S
+  int result;       ///< M
+  int mixed;        ///< R
+  int sinks;        ///< read only where there are no lists
+  int channels;     ///< D, a multiple of 8
+  float decay;      ///< factor on every mass that stays
+  bool own_shares;  ///< each head has a normalizer of its own
+  bool mix_keys;    ///< else a mixture is of values only
+  int mixture_channels() const { return mix_keys ? 2 * channels : channels; }  ///< C'
+  int rest() const { return slots - (result - mixed); }                        ///< S'
 };
 
 /// x[row, s, :] = keys, then values, of slot rest[row, s]: [X, S', 2 D].
@@ -54,7 +57,7 @@ struct WriteSlots {
   /// The lists of launch_selection, [X, M]. Both null: the first `sinks` and the newest slots.
   const int32_t* source;
   const int32_t* target;
-  const uint16_t* mixture;   ///< [X, R, 2 D]
+  const uint16_t* mixture;   ///< [X, R, C']
   const float* mixed_mass;   ///< [X, R]
   const float* normalizer;   ///< [1], or [G] where shape.own_shares
   SlotView<uint16_t> k_out;  ///< M slots, not the memory of k or v
@@ -63,7 +66,8 @@ struct WriteSlots {
 };
 
 /// Writes every slot of the compressed cache: kept ones as they are, a mixed one as
-/// (1 - a) * residual + a * mixture in float32, rounded once; a is the normalizer.
+/// (1 - a) * residual + a * mixture in float32, rounded once; a is the normalizer. Without mix_keys
+/// its key is the residual's.
 void launch_write_slots(const WriteSlots& slots, const CompressShape& shape, CUstream_st* stream);
 
 struct MixtureGradient {
@@ -71,9 +75,9 @@ struct MixtureGradient {
   const int32_t* target;            ///< [X, M]
   const int32_t* residual;          ///< [X, R]
   const uint16_t* x;                ///< [X, S', 2 D]
-  const uint16_t* mixture;          ///< [X, R, 2 D]
+  const uint16_t* mixture;          ///< [X, R, C']
   const float* normalizer;          ///< [1], or [G] where shape.own_shares
-  uint16_t* d_mixture;              ///< [X, R, 2 D]
+  uint16_t* d_mixture;              ///< [X, R, C']
   /// [X, mixture_gradient_blocks / X]: their sum is the normalizer's gradient, over all rows or
   /// those of a head. Null: not wanted.
   float* partial;

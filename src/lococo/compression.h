@@ -36,7 +36,8 @@ SlotPlan plan_slots(const torch::Tensor& mass_BGS, const CacheConfig& config);
 CacheState keep_slots_fused(const CacheState& cache, const CacheConfig& config);
 
 /// ConvMemory::compress with one convolution (weight_RCK, bias_R, C = 2 D) and normalizer [1] or
-/// [G]. Differentiable in these three; the masses carry no gradient. Softmax and mixture keep
+/// [G]. Differentiable in these three (without mix_keys through the values alone); the masses carry
+/// no gradient. Softmax and mixture keep
 /// float32 inside and are rounded once. Repeats bit for bit. Requires use_fused_compression, R > 0.
 /// Where cache.prepared_KOC is defined the mixture is made with that, which must be weight_RCK
 /// packed; the gradient goes to weight_RCK all the same.

@@ -117,7 +117,8 @@ CacheState ConvMemory::compress(const CacheState& cache) {
     const auto share = x.dim() == 3 ? normalizer.view({-1, 1}) : normalizer.view({-1, 1, 1});
     return ((1 - share) * residual + share * mixture).to(x.scalar_type());
   };
-  const auto mixed_k = mix(rest.k_BGSD, torch::matmul(weights_BGRS, rest.k_BGSD));
+  const auto mixed_k = config_.mix_keys ? mix(rest.k_BGSD, torch::matmul(weights_BGRS, rest.k_BGSD))
+                                        : gather_slots(rest.k_BGSD, residual_BGR);
   const auto mixed_v = mix(rest.v_BGSD, torch::matmul(weights_BGRS, rest.v_BGSD));
   const auto rest_mass_column = rest.mass_BGS.to(weights_BGRS.scalar_type()).unsqueeze(-1);
   const auto mixed_mass =

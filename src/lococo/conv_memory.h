@@ -29,11 +29,12 @@ class ConvMemory : public CachePolicy {
   bool needs_mass() const override { return true; }
 
   /// Mixed slot r = (1 - a) * (r-th heaviest of the rest) + a * softmax_time(relu(conv(K ++ V)))_r
-  /// over the rest, for keys and values alike; a is `normalizer`. With mass_channel the convolution
-  /// sees the logarithm of the masses beside K and V. Masses mix alike, then fade by
-  /// score_factor(). The result's gradient reaches conv, normalizer and, where they require one,
-  /// the cache's keys and values. rotated: kept slots, then mixed ones. unrotated: all in order of
-  /// time, a mixed slot at the place of its r-th token.
+  /// over the rest, for keys and values alike; a is `normalizer`. Without mix_keys its key is that
+  /// of the r-th heaviest, unmixed. With mass_channel the convolution sees the logarithm of the
+  /// masses beside K and V. Masses mix like values, then fade by score_factor(). The result's
+  /// gradient reaches conv, normalizer and, where they require one, the cache's keys and values.
+  /// rotated: kept slots, then mixed ones. unrotated: all in order of time, a mixed slot at the
+  /// place of its r-th token.
   CacheState compress(const CacheState& cache) override;
 
   /// Packs the convolution's weight where compress() will run the kernels that read it so; else

@@ -13,6 +13,11 @@
 namespace lococo {
 namespace {
 
+/// The channels of x that a mixture of `count` channels is made of: all, or the values'.
+torch::Tensor mixed_part(const torch::Tensor& x_XSC, int64_t count) {
+  return x_XSC.narrow(/*dim=*/2, x_XSC.size(2) - count, count);
+}
+
 SlotMixture mix_rest(const CacheState& cache, const SlotPlan& plan, const CompressShape& shape,
                      const torch::Tensor& weight_RCK, const torch::Tensor& bias_R) {
   const int64_t X = shape.rows, S = shape.rest(), C = 2 * shape.channels, R = shape.mixed;
@@ -34,7 +39,8 @@ SlotMixture mix_rest(const CacheState& cache, const SlotPlan& plan, const Compre
                       mutable_bits_of(weights_XSR), mixture.lse_XR.mutable_data_ptr<float>(),
                       mixture.mass_XR.mutable_data_ptr<float>(), softmax, current_stream());
   C10_CUDA_KERNEL_LAUNCH_CHECK();
-  mixture.mixed_XRC = torch::bmm(weights_XSR.transpose(1, 2), mixture.x_XSC);
+  mixture.mixed_XRC =
+      torch::bmm(weights_XSR.transpose(1, 2), mixed_part(mixture.x_XSC, shape.mixture_channels()));
   return mixture;
 }
 
@@ -65,6 +71,7 @@ std::pair<torch::Tensor, torch::Tensor> mixture_gradient(const Saved& saved,
   shape.mixed = static_cast<int>(saved.mixed_XRC.size(1));
   shape.slots = static_cast<int>(saved.x_XSC.size(1)) + shape.result - shape.mixed;
   shape.channels = static_cast<int>(saved.x_XSC.size(2) / 2);
+  shape.mix_keys = saved.mixed_XRC.size(2) == saved.x_XSC.size(2);
 
   const auto d_mixed_XRC = torch::empty_like(saved.mixed_XRC);
   torch::Tensor partial;
@@ -92,7 +99,8 @@ std::pair<torch::Tensor, torch::Tensor> mixture_gradient(const Saved& saved,
 /// The gradients of the convolution's output before its ReLU and, summed over time, of its bias.
 std::pair<torch::Tensor, torch::Tensor> softmax_gradient(const Saved& saved,
                                                          const torch::Tensor& d_mixed_XRC) {
-  const auto d_weights_XSR = torch::bmm(saved.x_XSC, d_mixed_XRC.transpose(1, 2));
+  const auto d_weights_XSR =
+      torch::bmm(mixed_part(saved.x_XSC, d_mixed_XRC.size(2)), d_mixed_XRC.transpose(1, 2));
   const auto dy_XSR = torch::empty_like(saved.y_XSR);
   const auto d_bias_XR = torch::empty_like(saved.lse_XR);
   TimeSoftmaxShape shape{};
@@ -106,7 +114,8 @@ std::pair<torch::Tensor, torch::Tensor> softmax_gradient(const Saved& saved,
   return {dy_XSR, d_bias_XR};
 }
 
-/// Inputs weight, bias, normalizer; outputs k, v and, without gradient, mass.
+/// Inputs weight, bias, normalizer; outputs k, v and mass, which has no gradient; neither has k
+/// without mix_keys.
 class MixSlots : public torch::autograd::Function<MixSlots> {
  public:
   using List = torch::autograd::variable_list;
@@ -123,7 +132,9 @@ class MixSlots : public torch::autograd::Function<MixSlots> {
                                 plan.residual_XR, plan.target_XM, share});
     context->saved_data["kernel_size"] = weight_RCK.size(2);
     context->set_materialize_grads(false);
-    context->mark_non_differentiable({result.mass_BGS});
+    List without_gradient = {result.mass_BGS};
+    if (!config.mix_keys) without_gradient.push_back(result.k_BGSD);
+    context->mark_non_differentiable(without_gradient);
     return {result.k_BGSD, result.v_BGSD, result.mass_BGS};
   }
 

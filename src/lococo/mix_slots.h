@@ -7,12 +7,12 @@
 namespace lococo {
 
 /// The tokens that a convolution mixes, and what they give. X = B * G rows, S the slots that are
-/// not kept, C = 2 D.
+/// not kept, C = 2 D, C' those of them that are mixed: all, or the values' D.
 struct SlotMixture {
   torch::Tensor x_XSC;      ///< keys ++ values of these slots
   torch::Tensor y_XSR;      ///< the convolution's output
   torch::Tensor lse_XR;     ///< its log-sum-exp over time, float32
-  torch::Tensor mixed_XRC;  ///< softmax over time, times x
+  torch::Tensor mixed_XRC;  ///< softmax over time, times x; C' channels
   torch::Tensor mass_XR;    ///< mixed masses, float32
 };
 

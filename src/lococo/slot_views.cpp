@@ -62,6 +62,7 @@ CompressShape compress_shape(const CacheState& cache, const CacheConfig& config)
   shape.mixed = static_cast<int>(config.mixed_slots());
   shape.decay = static_cast<float>(config.score_factor(k.size(2)));
   shape.own_shares = config.normalizer_per_head;
+  shape.mix_keys = config.mix_keys;
   shape.sinks = static_cast<int>(config.sinks);
   shape.channels = static_cast<int>(k.size(3));
   return shape;

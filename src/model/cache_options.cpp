@@ -64,6 +64,7 @@ Json options_of(const CacheConfig& cache) {
           {"normalizer_init", cache.normalizer_init},
           {"normalizer_per_head", cache.normalizer_per_head},
           {"mass_channel", cache.mass_channel},
+          {"mix_keys", cache.mix_keys},
           {"local", cache.local},
           {"sinks", cache.sinks},
           {"buffer", cache.buffer},
@@ -87,7 +88,8 @@ std::string first_difference(const std::string& options_json, const CacheConfig&
   Json all = {{"score_decay", 1.0},
               {"score_distance", 0},
               {"normalizer_per_head", false},
-              {"mass_channel", false}};
+              {"mass_channel", false},
+              {"mix_keys", true}};
   all.update(there);
   for (const char* key : keys) {
     if (!all.contains(key) || all[key] == here[key]) continue;
@@ -109,7 +111,7 @@ std::string cache_difference(const std::string& options_json, const CacheConfig&
                        {"policy", "slots", "keep_fraction", "kernel_size", "conv_layers", "expand",
                         "local", "sinks", "scores", "score_decay", "score_distance", "keys"});
   if (!difference.empty() || cache.policy != CachePolicyKind::kLococo) return difference;
-  return first_difference(options_json, cache, {"normalizer_per_head", "mass_channel"});
+  return first_difference(options_json, cache, {"normalizer_per_head", "mass_channel", "mix_keys"});
 }
 
 std::string harmless_cache_difference(const std::string& options_json, const CacheConfig& cache) {
@@ -118,13 +120,10 @@ std::string harmless_cache_difference(const std::string& options_json, const Cac
 
 std::string official_arguments_json(const CacheConfig& cache) {
   const Json options = options_of(cache);
-  const Json official = {{"policy", "lococo"},
-                         {"scores", "last_block"},
-                         {"score_distance", 0},
-                         {"normalizer_per_head", false},
-                         {"mass_channel", false},
-                         {"keys", "rotated"},
-                         {"sinks", 0},
+  const Json official = {{"policy", "lococo"},       {"scores", "last_block"},
+                         {"score_distance", 0},      {"normalizer_per_head", false},
+                         {"mass_channel", false},    {"mix_keys", true},
+                         {"keys", "rotated"},        {"sinks", 0},
                          {"buffer", kOfficialBuffer}};
   for (const auto& [key, value] : official.items()) {
     if (options[key] == value) continue;

@@ -13,9 +13,9 @@ std::string cache_options_json(const CacheConfig& cache);
 
 /// The first option of such a text that differs from `cache` and changes what trained weights mean,
 /// for example "cache.keys is \"rotated\" there and \"unrotated\" here"; empty when there is none.
-/// Absent options count as equal (score_decay, score_distance, normalizer_per_head and mass_channel
-/// as their defaults: older files lack them), unknown ones are ignored. Throws UserError for other
-/// text.
+/// Absent options count as equal (score_decay, score_distance, normalizer_per_head, mass_channel
+/// and mix_keys as their defaults: older files lack them), unknown ones are ignored. Throws
+/// UserError for other text.
 std::string cache_difference(const std::string& options_json, const CacheConfig& cache);
 
 /// The same for options that weights survive: block and buffer.

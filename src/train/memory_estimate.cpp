@@ -79,7 +79,7 @@ int64_t mixture_bytes(const Run& run) {
   // the softmax in float32 too.
   const bool fused = cache.conv_layers == 1 && !cache.mass_channel;
   const int64_t per_token = fused ? 2 * D + R : 4 * D + hidden + 4 * R;
-  const int64_t elements = rest * per_token + (entering > 0 ? R * 2 * D : 0);
+  const int64_t elements = rest * per_token + (entering > 0 ? R * (cache.mix_keys ? 2 : 1) * D : 0);
   return run.B * run.shape.num_kv_heads * elements * run.element;
 }
 

@@ -54,10 +54,10 @@ data:
   add_eos: false
 attention: {backend: flash}
 cache: {policy: lococo, slots: 128, block: 256, keep_fraction: 0.75, kernel_size: 9, conv_layers: 2,
-        expand: 3, normalizer_init: 0.25, normalizer_per_head: true, mass_channel: true, local: 64,
-        sinks: 4, buffer: 0, scores: accumulated, score_decay: 0.75, score_distance: 16,
-        keys: rotated, boundary_targets: true, first_block_gradient: true, init: fan_in,
-        bptt_blocks: 3}
+        expand: 3, normalizer_init: 0.25, normalizer_per_head: true, mass_channel: true,
+        mix_keys: false, local: 64, sinks: 4, buffer: 0, scores: accumulated, score_decay: 0.75,
+        score_distance: 16, keys: rotated, boundary_targets: true, first_block_gradient: true,
+        init: fan_in, bptt_blocks: 3}
 tune: {conv: 1e-3, normalizer: 2e-3, lora: 3e-4, embed: 1e-5, norm: 5e-5, all: 0,
        lora_rank: 4, lora_alpha: 32, lora_targets: [q_proj, down_proj]}
 train: {steps: 20, sequences_per_step: 32, micro_batch: 2, seed: 18446744073709551615, output: out,

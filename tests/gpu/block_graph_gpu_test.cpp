@@ -90,7 +90,7 @@ struct Case {
   KeyKind keys;
   ScoreKind scores;
   int64_t kv_heads;
-  bool fading = false;  ///< and a normalizer for each head
+  bool fading = false;  ///< and a normalizer for each head, values mixed alone
 };
 
 CacheConfig cache_of(const Case& c) {
@@ -99,6 +99,7 @@ CacheConfig cache_of(const Case& c) {
     cache.score_decay = 0.75;
     cache.score_distance = 5;
     cache.normalizer_per_head = true;
+    cache.mix_keys = false;
   }
   return cache;
 }

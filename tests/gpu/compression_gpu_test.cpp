@@ -49,16 +49,21 @@ TEST_CASE("of equal masses the selection kernel takes the lower slots", "[gpu]")
 TEST_CASE("LoCoCo's kernels agree with the reference, gradients included", "[gpu]") {
   require_cuda();
   for (const auto& c : cases()) {
-    for (const auto keys : {KeyKind::kRotated, KeyKind::kUnrotated}) {
-      INFO(text(c) << (keys == KeyKind::kRotated ? " rotated" : " unrotated"));
+    for (const auto& [keys, mix_keys] : {std::pair{KeyKind::kRotated, true},
+                                         {KeyKind::kUnrotated, true},
+                                         {KeyKind::kUnrotated, false}}) {
+      INFO(text(c) << (keys == KeyKind::kRotated ? " rotated" : " unrotated") << " mix_keys "
+                   << mix_keys);
       auto config = config_of(c, CachePolicyKind::kLococo, keys);
       config.normalizer_per_head = keys == KeyKind::kUnrotated;
+      config.mix_keys = mix_keys;
       const auto memory = make_memory(config, c);
       const auto cache = random_cache(c, 7);
       REQUIRE(use_fused_compression(cache, config));
       REQUIRE_FALSE(use_fused_compression(widened(cache), config));
       const auto result = memory->compress(cache);
-      CHECK(result.k_BGSD.requires_grad());
+      CHECK(result.k_BGSD.requires_grad() == mix_keys);
+      CHECK(result.v_BGSD.requires_grad());
       CHECK_FALSE(result.mass_BGS.requires_grad());
       check_close(result, memory->compress(widened(cache)));
       check_gradients(gradients_of(*memory, cache, loss_of_both),

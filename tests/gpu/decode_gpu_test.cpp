@@ -147,7 +147,7 @@ torch::Tensor decode(Decoder& decoder, const torch::Tensor& tokens_BL, int64_t p
   return torch::stack(logits, 1);
 }
 
-/// A cache whose compressions the fused kernels mix, with every option that they know.
+/// A cache whose compressions the fused kernels mix, scores fading and a normalizer for each head.
 CacheConfig fused_cache() {
   auto cache = tiny_cache();
   cache.slots = 32;

@@ -165,6 +165,21 @@ TEST_CASE("a normalizer for each head mixes each head by its own share", "[lococ
   }
 }
 
+TEST_CASE("without mix_keys a mixed slot has the key of its residual token", "[lococo]") {
+  auto config = config_of(GENERATE(KeyKind::kRotated, KeyKind::kUnrotated), 8);
+  const auto cache = numbered_cache(2, 2, 19, 4, 7);
+  ConvMemory both(config, kHeads, /*head_dim=*/4, /*init_seed=*/5);
+  config.mix_keys = false;
+  ConvMemory values(config, kHeads, /*head_dim=*/4, /*init_seed=*/5);  // the same weights
+  const auto want = both.compress(cache), got = values.compress(cache);
+  CHECK_SAME(got.v_BGSD, want.v_BGSD);
+  CHECK_SAME(got.mass_BGS, want.mass_BGS);
+  set(both, "normalizer", 0.0);
+  const auto unmixed = both.compress(cache);
+  CHECK_FALSE(torch::equal(want.k_BGSD, unmixed.k_BGSD));
+  CHECK_SAME(got.k_BGSD, unmixed.k_BGSD);
+}
+
 TEST_CASE("a channel given apart is convolved like the others", "[lococo]") {
   TimeConv conv(/*in_channels=*/5, /*out_channels=*/3, /*kernel_size=*/7);
   {
@@ -228,6 +243,7 @@ TEST_CASE("the gradients of kernel, bias and normalizer agree with differences",
   config.expand = 2;
   config.init = ConvInit::kFanIn;
   config.normalizer_per_head = config.mass_channel = conv_layers == 2;
+  config.mix_keys = GENERATE(true, false);
   ConvMemory memory(config, /*kv_heads=*/2, /*head_dim=*/3, /*init_seed=*/2);
   memory.to(torch::kFloat64);
   const auto cache = numbered_cache(2, 2, 9, 3, 3, torch::kFloat64);

@@ -72,9 +72,11 @@ TEST_CASE("every policy keeps sinks and the newest tokens unchanged", "[lococo]"
 TEST_CASE("every policy keeps unmixed slots bit for bit and in order of time", "[lococo]") {
   for_each_policy([](const CacheConfig& config, CachePolicy& policy, const CacheState& cache) {
     const auto result = policy.compress(cache);
-    // A slot is unmixed if its key is one of the cache's.
-    const auto same_BGMS =
-        (result.k_BGSD.unsqueeze(3) == cache.k_BGSD.unsqueeze(2)).all(/*dim=*/-1);
+    // A slot is unmixed if its key and its value are those of a slot of the cache.
+    const auto same = [](const torch::Tensor& slots, const torch::Tensor& cached) {
+      return (slots.unsqueeze(3) == cached.unsqueeze(2)).all(/*dim=*/-1);
+    };
+    const auto same_BGMS = same(result.k_BGSD, cache.k_BGSD) & same(result.v_BGSD, cache.v_BGSD);
     const auto unmixed_BGM = same_BGMS.any(/*dim=*/-1);
     CHECK((unmixed_BGM.sum(-1) >= config.kept_slots()).all().item<bool>());
     const auto from_BGM = same_BGMS.to(torch::kInt64).argmax(-1);
@@ -155,7 +157,7 @@ TEST_CASE("only a learning policy has parameters, and only they get a gradient",
     const auto result = policy.compress(cache);
     CHECK(policy.parameters().empty() == (config.policy != CachePolicyKind::kLococo));
     const bool mixes = config.mixed_slots() > 0;
-    CHECK(result.k_BGSD.requires_grad() == mixes);
+    CHECK(result.k_BGSD.requires_grad() == (mixes && config.mix_keys));
     CHECK(result.v_BGSD.requires_grad() == mixes);
     CHECK_FALSE(cache.k_BGSD.requires_grad());
   });

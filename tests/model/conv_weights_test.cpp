@@ -129,16 +129,21 @@ TEST_CASE("The option that differs is named", "[model]") {
   CHECK_CONTAINS(line_for([](auto& c) { c.score_distance = 1; }), "cache.score_distance");
   CHECK_CONTAINS(line_for([](auto& c) { c.normalizer_per_head = true; }), "normalizer_per_head");
   CHECK_CONTAINS(line_for([](auto& c) { c.mass_channel = true; }), "cache.mass_channel");
+  CHECK_CONTAINS(line_for([](auto& c) { c.mix_keys = false; }), "cache.mix_keys");
 }
 
 TEST_CASE("Weights from before an option existed have its default", "[model]") {
   SavedConv saved;
   const auto path = saved.folder / "lococo_config.json";
   Json options = Json::parse(read_text_file(path));
-  REQUIRE(options.erase("score_decay") + options.erase("score_distance") == 2);
+  REQUIRE(options.erase("score_decay") + options.erase("score_distance") +
+              options.erase("mix_keys") ==
+          3);
   std::ofstream(path) << options.dump();
   saved.check_loads(tiny_cache());
   CacheConfig cache = tiny_cache();
+  cache.mix_keys = false;
+  CHECK_CONTAINS(saved.load_error(cache), "cache.mix_keys is true there and false here");
   cache.score_decay = 0.5;
   CHECK_CONTAINS(saved.load_error(cache), "cache.score_decay is 1.0 there and 0.5 here");
 }
@@ -222,6 +227,7 @@ TEST_CASE("Options that the official code lacks cannot be written in its names",
   CHECK_CONTAINS(line_for([](auto& c) { c.score_distance = 1; }), "cache.score_distance");
   CHECK_CONTAINS(line_for([](auto& c) { c.normalizer_per_head = true; }), "normalizer_per_head");
   CHECK_CONTAINS(line_for([](auto& c) { c.mass_channel = true; }), "cache.mass_channel");
+  CHECK_CONTAINS(line_for([](auto& c) { c.mix_keys = false; }), "cache.mix_keys");
 }
 
 }  // namespace lococo::testing

@@ -63,6 +63,8 @@ std::vector<PolicyCase> all_policies() {
   far.score_distance = 3;
   auto seeing = lococo_with(0.5, 3, 1, ConvInit::kFanIn, kUnrotated);
   seeing.mass_channel = true;
+  auto values = lococo_with(0.5, 3, 1, ConvInit::kFanIn, kUnrotated);
+  values.mix_keys = false;
   return {
       {"streaming", streaming(8, 8, 2, kUnrotated)},
       {"streaming without sinks, odd", streaming(7, 5, 0, kRotated)},
@@ -87,6 +89,7 @@ std::vector<PolicyCase> all_policies() {
       {"lococo with decaying scores of far attention",
        decayed(lococo_with(0.5, 3, 1, ConvInit::kFanIn, kRotated))},
       {"lococo that sees masses, decaying", decayed(seeing)},
+      {"lococo that mixes values only", values},
       {"lococo that mixes nothing", lococo_with(1.0, 3, 1, ConvInit::kNormal, kUnrotated)},
   };
 }
