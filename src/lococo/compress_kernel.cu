@@ -48,7 +48,7 @@ struct Place {
 
   __device__ bool is_mixed(const CompressShape& shape) const { return shape.mix_keys || !is_key; }
 
-  /// Of mixture [X, R, C], for the r-th mixed slot of a row.
+  /// Of mixture [X, R, C'], for the r-th mixed slot of a row.
   __device__ int64_t in_mixture(const CompressShape& shape, int64_t row, int r) const {
     const int64_t mixed = row * shape.mixed + r;
     return shape.mix_keys ? mixed * 2 * shape.channels + channel

@@ -17,8 +17,8 @@ using Caches = std::vector<CacheState>;  ///< one for each layer
 /// What a backward pass starts from: tensors and the gradients that are known for them.
 struct Roots {
   void add(const torch::Tensor& tensor, const torch::Tensor& gradient) {
-    // With the convolutions alone in training nothing before the first compression is trained, and
-    // the caches that a window's last block leaves reach no loss.
+    // With the convolutions alone in training nothing before the first compression is trained, nor,
+    // without mix_keys, any key; and the caches that a window's last block leaves reach no loss.
     if (!tensor.defined() || !gradient.defined() || !tensor.requires_grad()) return;
     tensors.push_back(tensor);
     gradients.push_back(gradient);

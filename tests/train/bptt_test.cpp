@@ -160,6 +160,7 @@ TEST_CASE("gradients through two convolutions, a buffer and LoRA agree with diff
   cache.conv_layers = cache.expand = 2;
   cache.init = ConvInit::kFanIn;
   cache.buffer = 5;
+  cache.mix_keys = GENERATE(true, false);
   cache.scores = ScoreKind::kAccumulated;
   cache.bptt_blocks = 8;
   auto model = tiny_llama(3, cache, small_shape());
@@ -178,6 +179,7 @@ TEST_CASE("windows of one block have the gradients of the blockwise pass", "[tra
   auto cache = tiny_cache();
   cache.keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
   cache.first_block_gradient = GENERATE(false, true);
+  cache.mix_keys = GENERATE(true, false);
   const auto tokens = random_tokens(2, 30, 1);  // the last block is shorter
   const auto windows =
       train_once(tiny_llama(3, cache), cache, /*window=*/1, tokens, tune_all_parts());

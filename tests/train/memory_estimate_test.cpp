@@ -173,6 +173,9 @@ TEST_CASE("mixtures and unrotated keys are counted with the activations", "[trai
   config.cache.keys = KeyKind::kRotated;
   const auto lococo = estimate(config).activations_bytes;
   CHECK(lococo < unrotated);
+  config.cache.mix_keys = false;
+  const auto values_only = estimate(config).activations_bytes;
+  CHECK(values_only < lococo);
   config.cache.policy = CachePolicyKind::kH2o;
-  CHECK(estimate(config).activations_bytes < lococo);
+  CHECK(estimate(config).activations_bytes < values_only);
 }
