@@ -57,6 +57,7 @@ endfunction()
 
 # lococo_tool(name source [NO_TORCH] [LIBS ...]): one small main in tools/, built into bin/.
 # NO_TORCH: it needs only core and data, so it starts at once and runs without LibTorch.
+# The target lococo-tools builds them all.
 function(lococo_tool name source)
   cmake_parse_arguments(ARG "NO_TORCH" "" "LIBS" ${ARGN})
   add_executable(${name} ${source})
@@ -68,6 +69,10 @@ function(lococo_tool name source)
     lococo_use_torch(${name})
   endif()
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  if(NOT TARGET lococo-tools)
+    add_custom_target(lococo-tools)
+  endif()
+  add_dependencies(lococo-tools ${name})
 endfunction()
 
 # lococo_test(name LABEL unit [TORCH] [RANKS 2] [NO_MAIN] SOURCES ... LIBS ...)

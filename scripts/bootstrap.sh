@@ -13,6 +13,7 @@ Without a network it builds with what the machine has.
 
   --configure-only   stop before the build
   --deps-only        stop before configure
+  --tools-only       build the tools, not the tests
   --cpu              build without CUDA even where a CUDA compiler is
   --help             this text
 TEXT
@@ -20,12 +21,14 @@ TEXT
 
 preset=release
 stop_after=build
+targets=()
 cpu=OFF
 for argument in "$@"; do
   case "$argument" in
     release | dev | asan) preset=$argument ;;
     --configure-only) stop_after=configure ;;
     --deps-only) stop_after=deps ;;
+    --tools-only) targets=(--target lococo-tools) ;;
     --cpu) cpu=ON ;;
     -h | --help) usage; exit 0 ;;
     *) echo "bootstrap: unknown argument '$argument'; see --help" >&2; exit 2 ;;
@@ -167,4 +170,4 @@ memory_gb=$(awk '/MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo 2>/dev/
 jobs=$(nproc)
 [ $((memory_gb / 2)) -lt "$jobs" ] && jobs=$((memory_gb / 2))
 [ "$jobs" -lt 1 ] && jobs=1
-cmake --build --preset "$preset" -j "$jobs"
+cmake --build --preset "$preset" -j "$jobs" ${targets[@]+"${targets[@]}"}

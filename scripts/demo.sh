@@ -39,7 +39,7 @@ run() {
 checkpoint() { local all=("$1"/step-*); echo "${all[-1]}"; }
 
 if [ -z "$bin" ]; then
-  scripts/bootstrap.sh release
+  scripts/bootstrap.sh release --tools-only
   bin=$PWD/build/release/bin
 fi
 for tool in prepare train eval export; do
