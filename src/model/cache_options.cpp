@@ -27,6 +27,10 @@ constexpr std::array<OfficialName, 8> kOfficialNames = {{{"slots", "mem_size"},
                                                          {"normalizer_init", "normalizer_init"},
                                                          {"local", "local_len"}}};
 
+/// Weights from before these options existed were trained as the defaults say.
+constexpr std::array<const char*, 5> kLaterOptions = {
+    "score_decay", "score_distance", "normalizer_per_head", "mass_channel", "mix_keys"};
+
 const char* name_of(CachePolicyKind policy) {
   switch (policy) {
     case CachePolicyKind::kNone:
@@ -83,13 +87,9 @@ std::string first_difference(const std::string& options_json, const CacheConfig&
                              std::initializer_list<const char*> keys) {
   const Json there = Json::parse(options_json, nullptr, /*allow_exceptions=*/false);
   if (!there.is_object()) throw UserError("the cache options beside the weights are not JSON");
-  const Json here = options_of(cache);
-  // Weights from before these options existed were trained as the defaults say.
-  Json all = {{"score_decay", 1.0},
-              {"score_distance", 0},
-              {"normalizer_per_head", false},
-              {"mass_channel", false},
-              {"mix_keys", true}};
+  const Json here = options_of(cache), defaults = options_of(CacheConfig{});
+  Json all;
+  for (const char* key : kLaterOptions) all[key] = defaults[key];
   all.update(there);
   for (const char* key : keys) {
     if (!all.contains(key) || all[key] == here[key]) continue;
