@@ -88,6 +88,23 @@ torch::Tensor ConvMemory::mixing_weights(const CacheState& rest) {
   return weights.view({B, G, weights.size(1), S}).to(rest.k_BGSD.scalar_type());
 }
 
+CacheState ConvMemory::mixed_slots(const CacheState& rest, const torch::Tensor& residual_BGR) {
+  const auto weights_BGRS = mixing_weights(rest);
+  // In the wide dtype of the parameter, rounded once: (1 - a) * residual + a * mixture.
+  auto mix = [&](const torch::Tensor& x, const torch::Tensor& mixture) {
+    const auto residual = gather_slots(x, residual_BGR);
+    const auto share = x.dim() == 3 ? normalizer.view({-1, 1}) : normalizer.view({-1, 1, 1});
+    return ((1 - share) * residual + share * mixture).to(x.scalar_type());
+  };
+  const auto k = config_.mix_keys ? mix(rest.k_BGSD, torch::matmul(weights_BGRS, rest.k_BGSD))
+                                  : gather_slots(rest.k_BGSD, residual_BGR);
+  const auto v = mix(rest.v_BGSD, torch::matmul(weights_BGRS, rest.v_BGSD));
+  const auto mass_column = rest.mass_BGS.to(weights_BGRS.scalar_type()).unsqueeze(-1);
+  const auto mass =
+      mix(rest.mass_BGS, torch::matmul(weights_BGRS.detach(), mass_column).squeeze(-1)).detach();
+  return {k, v, mass};
+}
+
 CacheState ConvMemory::compress(const CacheState& cache) {
   const int64_t R = config_.mixed_slots();
   TORCH_CHECK(cache.size() > config_.slots, "S=", cache.size(), " must exceed the ", config_.slots,
@@ -98,43 +115,26 @@ CacheState ConvMemory::compress(const CacheState& cache) {
   }
   const auto selection =
       select_slots(cache.mass_BGS, config_.kept_slots(), config_.sinks, config_.local);
-  const auto gather = [&](const torch::Tensor& index_BGM) -> CacheState {
-    return {gather_slots(cache.k_BGSD, index_BGM), gather_slots(cache.v_BGSD, index_BGM),
-            gather_slots(cache.mass_BGS, index_BGM)};
+  const auto gather = [](const CacheState& from, const torch::Tensor& index_BGM) -> CacheState {
+    return {gather_slots(from.k_BGSD, index_BGM), gather_slots(from.v_BGSD, index_BGM),
+            gather_slots(from.mass_BGS, index_BGM)};
   };
   const double fading = config_.score_factor(cache.size());
-  CacheState kept = gather(selection.kept_BGM);
+  CacheState kept = gather(cache, selection.kept_BGM);
   kept.mass_BGS = kept.mass_BGS * fading;
   if (R == 0) return kept;
 
-  const CacheState rest = gather(selection.rest_BGS);
+  const CacheState rest = gather(cache, selection.rest_BGS);
   const auto residual_BGR =
       std::get<0>(std::get<1>(rest.mass_BGS.topk(R, /*dim=*/-1)).sort(/*dim=*/-1));
-  const auto weights_BGRS = mixing_weights(rest);
-  // In the wide dtype of the parameter, rounded once: (1 - a) * residual + a * mixture.
-  auto mix = [&](const torch::Tensor& x, const torch::Tensor& mixture) {
-    const auto residual = gather_slots(x, residual_BGR);
-    const auto share = x.dim() == 3 ? normalizer.view({-1, 1}) : normalizer.view({-1, 1, 1});
-    return ((1 - share) * residual + share * mixture).to(x.scalar_type());
-  };
-  const auto mixed_k = config_.mix_keys ? mix(rest.k_BGSD, torch::matmul(weights_BGRS, rest.k_BGSD))
-                                        : gather_slots(rest.k_BGSD, residual_BGR);
-  const auto mixed_v = mix(rest.v_BGSD, torch::matmul(weights_BGRS, rest.v_BGSD));
-  const auto rest_mass_column = rest.mass_BGS.to(weights_BGRS.scalar_type()).unsqueeze(-1);
-  const auto mixed_mass =
-      fading *
-      mix(rest.mass_BGS, torch::matmul(weights_BGRS.detach(), rest_mass_column).squeeze(-1))
-          .detach();
-
-  CacheState result = {torch::cat({kept.k_BGSD, mixed_k}, /*dim=*/2),
-                       torch::cat({kept.v_BGSD, mixed_v}, /*dim=*/2),
-                       torch::cat({kept.mass_BGS, mixed_mass}, /*dim=*/2)};
+  const CacheState mixed = mixed_slots(rest, residual_BGR);
+  const CacheState result = {torch::cat({kept.k_BGSD, mixed.k_BGSD}, /*dim=*/2),
+                             torch::cat({kept.v_BGSD, mixed.v_BGSD}, /*dim=*/2),
+                             torch::cat({kept.mass_BGS, mixed.mass_BGS * fading}, /*dim=*/2)};
   if (config_.keys == KeyKind::kRotated) return result;
   const auto residual_slot_BGR = selection.rest_BGS.gather(/*dim=*/2, residual_BGR);
-  const auto time_order_BGM =
-      torch::cat({selection.kept_BGM, residual_slot_BGR}, /*dim=*/2).argsort(int64_t{-1});
-  return {gather_slots(result.k_BGSD, time_order_BGM), gather_slots(result.v_BGSD, time_order_BGM),
-          gather_slots(result.mass_BGS, time_order_BGM)};
+  return gather(
+      result, torch::cat({selection.kept_BGM, residual_slot_BGR}, /*dim=*/2).argsort(int64_t{-1}));
 }
 
 void ConvMemory::prepare(CacheState& cache) {

@@ -51,6 +51,10 @@ class ConvMemory : public CachePolicy {
   /// k.
   torch::Tensor mixing_weights(const CacheState& rest);
 
+  /// compress()'s mixed slots in tensor operations, masses not faded. residual_BGR: the places in
+  /// `rest` of its R heaviest, ascending.
+  CacheState mixed_slots(const CacheState& rest, const torch::Tensor& residual_BGR);
+
   CacheConfig config_;
   std::vector<TimeConv> convs_;
 };
