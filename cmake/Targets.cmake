@@ -4,7 +4,7 @@
 add_library(lc_pch STATIC "${PROJECT_SOURCE_DIR}/cmake/pch.cpp")
 target_link_libraries(lc_pch PUBLIC lc_flags lc::torch PRIVATE lc_warnings)
 if(LC_PCH)
-  target_precompile_headers(lc_pch PRIVATE "${PROJECT_SOURCE_DIR}/src/tensor/torch.h")
+  target_precompile_headers(lc_pch PRIVATE "${PROJECT_SOURCE_DIR}/src/tensor/kit/torch.h")
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # ccache asks for it; the same option must stand in every file that uses the header.
     target_compile_options(lc_pch PUBLIC "$<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess;-Winvalid-pch>")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the rules of the source tree that a compiler does not check.
 
-  order        a folder includes only folders above it (ALLOWED)
+  order        a room includes only the rooms that ROOMS names
   cycle        no file includes itself, directly or through others
   containment  a third party library is included only where it belongs (CONTAINED)
   torch        core, data and CUDA sources are free of torch headers
@@ -17,28 +17,40 @@ import pathlib
 import re
 import sys
 
-ALLOWED = {
-    "core": {"core"},
-    "data": {"core", "data"},
-    "tensor": {"core", "tensor"},
-    "lococo": {"core", "tensor", "lococo"},
-    "model": {"core", "tensor", "lococo", "model"},
-    "train": {"core", "data", "tensor", "lococo", "model", "train"},
-    "bench": {"core", "data", "tensor", "lococo", "model", "train", "bench"},
-    "tools": {"core", "data", "tensor", "lococo", "model", "train", "bench", "tools"},
+# Rooms in dependency order, each with the rooms that it may include besides itself and core.
+# tensor has rooms of its own: kit is below the others.
+ROOMS = {
+    "core": "",
+    "report": "",
+    "data": "",
+    "tensor/kit": "",
+    "tensor/layers": "tensor/kit",
+    "tensor/conv": "tensor/kit",
+    "tensor/attention": "tensor/kit",
+    "lococo": "tensor",
+    "model": "tensor lococo",
+    "weights": "tensor lococo model",
+    "pass": "tensor lococo model",
+    "dist": "tensor/kit",
+    "setup": "data tensor lococo model weights pass dist",
+    "eval": "report data tensor lococo model weights pass dist setup",
+    "generate": "report data tensor lococo model weights pass dist setup",
+    "train": "report data tensor lococo model weights pass dist setup eval",
+    "bench": "report data tensor lococo model weights pass dist setup eval generate train",
+    "tools": "report data tensor lococo model weights pass dist setup eval generate train bench",
 }
 
 # library: (pattern of the include, files that may have it)
 CONTAINED = {
-    "MPI": (r"mpi\.h", ["src/train/communicator_*.cpp", "tests/*.cpp"]),
+    "MPI": (r"mpi\.h", ["src/dist/communicator_*.cpp", "tests/*.cpp"]),
     "NCCL": (r"nccl\.h|torch/csrc/(cuda/nccl\.h|distributed/.*NCCL.*)",
-             ["src/train/communicator_*.cpp"]),
+             ["src/dist/communicator_*.cpp"]),
     "yaml-cpp": (r"yaml-cpp/.*", ["src/core/config_yaml.cpp"]),
     "SentencePiece": (r"sentencepiece.*", ["src/data/tokenizer.cpp"]),
     "spdlog": (r"(spdlog|fmt)/.*", ["src/core/log.cpp"]),
     "CLI11": (r"CLI/.*", ["tools/*"]),
-    # Slow to compile in every file; what the project needs of it is in tensor/torch.h.
-    "all of LibTorch": (r"torch/(torch|all|extension)\.h", ["src/tensor/torch.h"]),
+    # Slow to compile in every file; what the project needs of it is in tensor/kit/torch.h.
+    "all of LibTorch": (r"torch/(torch|all|extension)\.h", ["src/tensor/kit/torch.h"]),
     "Catch2": (r"catch2/.*", ["tests/support/catch.h"]),
 }
 
@@ -71,11 +83,26 @@ def includes_of(text):
             yield number, match.group(2)
 
 
-def layer_of(path):
-    """"core" for src/core/x.h, "tools" for tools/x.cpp, None where no order applies."""
+def room_of(path):
+    """"core" for src/core/x.h, "tensor/kit" for src/tensor/kit/x.h, "tools" for tools/x.cpp, None
+    where no order applies."""
     if path.parts[0] == "src" and len(path.parts) > 2:
-        return path.parts[1]
+        return "/".join(path.parts[1:-1])
     return "tools" if path.parts[0] == "tools" else None
+
+
+def room_of_include(name):
+    """The room that an include names, None for a header of a library."""
+    folder = name.rpartition("/")[0]
+    while folder and folder not in ROOMS and not any(room.startswith(folder + "/") for room in ROOMS):
+        folder = folder.rpartition("/")[0]
+    return folder or None
+
+
+def may_include(room, target):
+    """Whether ROOMS lets a file of `room` include one of `target`."""
+    allowed = {"core", room, *ROOMS[room].split()}
+    return any(target == name or target.startswith(name + "/") for name in allowed)
 
 
 def matches(path, patterns):
@@ -84,16 +111,16 @@ def matches(path, patterns):
 
 def check_include(path, number, name):
     """Violations of one include line."""
-    layer = layer_of(path)
+    room = room_of(path)
     place = f"{path}:{number}"
-    target = name.split("/")[0]
-    if layer is not None:
-        if layer not in ALLOWED:
-            yield f"{place}: folder '{layer}' is not in the order; add it to ALLOWED"
-        elif "/" in name and target in ALLOWED and target not in ALLOWED[layer]:
-            yield (f"{place}: order: {layer} may not include {target} ({name}); "
-                   f"allowed: {', '.join(sorted(ALLOWED[layer]))}")
-        elif target == "tests":
+    target = room_of_include(name)
+    if room is not None:
+        if room not in ROOMS:
+            yield f"{place}: order: folder '{room}' is not in the order; add it to ROOMS"
+        elif target is not None and not may_include(room, target):
+            yield (f"{place}: order: {room} may not include {target} ({name}); "
+                   f"allowed: core {ROOMS[room]}")
+        elif name.startswith("tests/"):
             yield f"{place}: order: only tests may include {name}"
     for library, (pattern, places) in CONTAINED.items():
         if re.fullmatch(pattern, name) and not matches(path, places):

@@ -1,4 +1,4 @@
-#include "tensor/attention.h"
+#include "tensor/attention/attention.h"
 
 #include "bench/attention_timing.h"
 #include "bench/benchmarks.h"

@@ -3,7 +3,7 @@
 #include <torch/autograd.h>
 
 #include "bench/timing.h"
-#include "tensor/attention.h"
+#include "tensor/attention/attention.h"
 
 namespace lococo {
 

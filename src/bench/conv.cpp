@@ -2,7 +2,7 @@
 #include "bench/library_conv.h"
 #include "bench/timing.h"
 #include "core/error.h"
-#include "tensor/time_conv.h"
+#include "tensor/conv/time_conv.h"
 #include "train/model_setup.h"
 
 namespace lococo {

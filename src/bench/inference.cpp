@@ -5,7 +5,7 @@
 #include "bench/timing.h"
 #include "bench/trace.h"
 #include "model/decoder.h"
-#include "train/memory_stats.h"
+#include "tensor/kit/memory_stats.h"
 #include "train/model_setup.h"
 
 namespace lococo {

@@ -7,7 +7,7 @@
 #include "bench/benchmarks.h"
 #include "bench/device_info.h"
 #include "core/error.h"
-#include "train/communicator.h"
+#include "dist/communicator.h"
 
 namespace lococo {
 namespace {

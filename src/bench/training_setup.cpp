@@ -6,7 +6,7 @@
 
 #include "bench/timing.h"
 #include "core/error.h"
-#include "train/memory_stats.h"
+#include "tensor/kit/memory_stats.h"
 
 namespace lococo {
 

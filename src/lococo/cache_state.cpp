@@ -2,7 +2,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "tensor/shape.h"
+#include "tensor/kit/shape.h"
 
 #ifdef LOCOCO_WITH_CUDA
 #include <c10/cuda/CUDAException.h>

@@ -3,7 +3,7 @@
 #include "lococo/mix_slots.h"
 #include "lococo/selection_kernel.h"
 #include "lococo/slot_views.h"
-#include "tensor/shape.h"
+#include "tensor/kit/shape.h"
 
 #ifdef LOCOCO_WITH_CUDA
 #include <c10/cuda/CUDAException.h>

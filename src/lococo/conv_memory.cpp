@@ -6,8 +6,8 @@
 
 #include "lococo/compression.h"
 #include "lococo/selection.h"
-#include "tensor/shape.h"
-#include "tensor/time_conv.h"
+#include "tensor/conv/time_conv.h"
+#include "tensor/kit/shape.h"
 
 namespace lococo {
 namespace {

@@ -6,9 +6,9 @@
 
 #include "lococo/slot_views.h"
 #include "lococo/time_softmax_kernel.h"
-#include "tensor/shape.h"
-#include "tensor/time_conv.h"
-#include "tensor/torch.h"
+#include "tensor/conv/time_conv.h"
+#include "tensor/kit/shape.h"
+#include "tensor/kit/torch.h"
 
 namespace lococo {
 namespace {

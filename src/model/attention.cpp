@@ -1,7 +1,7 @@
 #include "model/attention.h"
 
-#include "tensor/attention.h"
-#include "tensor/shape.h"
+#include "tensor/attention/attention.h"
+#include "tensor/kit/shape.h"
 
 namespace lococo {
 

@@ -11,7 +11,7 @@
 #include "lococo/step_plan.h"
 #include "model/linear.h"
 #include "model/rope.h"
-#include "tensor/attention_recall.h"
+#include "tensor/attention/attention_recall.h"
 
 namespace lococo {
 

@@ -8,7 +8,7 @@
 
 #include "lococo/step_plan.h"
 #include "model/llama.h"
-#include "tensor/repeated_work.h"
+#include "tensor/kit/repeated_work.h"
 
 namespace lococo {
 

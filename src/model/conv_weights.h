@@ -6,7 +6,7 @@
 
 #include "core/config.h"
 #include "model/llama.h"
-#include "tensor/safetensors_tensor.h"
+#include "tensor/kit/safetensors_tensor.h"
 
 namespace lococo {
 

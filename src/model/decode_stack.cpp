@@ -1,7 +1,7 @@
 #include "model/decode_stack.h"
 
-#include "tensor/shape.h"
-#include "tensor/swiglu.h"
+#include "tensor/kit/shape.h"
+#include "tensor/layers/swiglu.h"
 
 namespace lococo {
 namespace {

@@ -7,9 +7,9 @@
 
 #include "model/layers.h"
 #include "model/llama.h"
-#include "tensor/decode_attention.h"
-#include "tensor/rms_norm.h"
-#include "tensor/skinny_linear.h"
+#include "tensor/attention/decode_attention.h"
+#include "tensor/layers/rms_norm.h"
+#include "tensor/layers/skinny_linear.h"
 
 namespace lococo {
 

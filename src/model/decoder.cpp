@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "lococo/step_plan.h"
-#include "tensor/cuda_graph.h"
-#include "tensor/shape.h"
+#include "tensor/kit/cuda_graph.h"
+#include "tensor/kit/shape.h"
 
 namespace lococo {
 namespace {

@@ -12,7 +12,7 @@
 #include "model/decode_stack.h"
 #include "model/llama.h"
 #include "model/rope.h"
-#include "tensor/repeated_work.h"
+#include "tensor/kit/repeated_work.h"
 
 namespace lococo {
 

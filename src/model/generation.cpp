@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "tensor/shape.h"
+#include "tensor/kit/shape.h"
 
 namespace lococo {
 

@@ -8,7 +8,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "model/tensor_check.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 
 namespace lococo {
 namespace {

@@ -4,7 +4,7 @@
 #include "core/files.h"
 #include "core/hf_config.h"
 #include "model/hf_weights.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 
 namespace lococo {
 namespace {

@@ -2,9 +2,9 @@
 
 #include <torch/types.h>
 
-#include "tensor/embedding.h"
-#include "tensor/frozen_mlp.h"
-#include "tensor/swiglu.h"
+#include "tensor/layers/embedding.h"
+#include "tensor/layers/frozen_mlp.h"
+#include "tensor/layers/swiglu.h"
 
 namespace lococo {
 

@@ -6,7 +6,7 @@
 
 #include "core/model_shape.h"
 #include "model/linear.h"
-#include "tensor/rms_norm.h"
+#include "tensor/layers/rms_norm.h"
 
 namespace lococo {
 

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "tensor/frozen_linear.h"
+#include "tensor/layers/frozen_linear.h"
 
 namespace lococo {
 

@@ -8,7 +8,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "model/layer_checkpoint.h"
-#include "tensor/shape.h"
+#include "tensor/kit/shape.h"
 
 namespace lococo {
 

@@ -10,7 +10,7 @@
 #include "core/files.h"
 #include "model/hf_weights.h"
 #include "model/tensor_check.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 
 namespace lococo {
 namespace {

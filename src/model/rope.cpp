@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "tensor/rotary.h"
+#include "tensor/layers/rotary.h"
 
 namespace lococo {
 namespace {

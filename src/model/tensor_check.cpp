@@ -1,8 +1,8 @@
 #include "model/tensor_check.h"
 
 #include "core/error.h"
-#include "tensor/safetensors_tensor.h"
-#include "tensor/torch.h"
+#include "tensor/kit/safetensors_tensor.h"
+#include "tensor/kit/torch.h"
 
 namespace lococo {
 namespace {

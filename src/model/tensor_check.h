@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/safetensors.h"
-#include "tensor/safetensors_tensor.h"
+#include "tensor/kit/safetensors_tensor.h"
 
 namespace lococo {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "tensor/cuda_graph.h"
+#include "tensor/kit/cuda_graph.h"
 #include "train/distillation.h"
 #include "train/loss.h"
 

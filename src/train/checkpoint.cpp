@@ -10,7 +10,7 @@
 #include "model/conv_weights.h"
 #include "model/hf_weights.h"
 #include "model/lora_adapter.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "train/atomic_folder.h"
 #include "train/checkpoint_files.h"
 

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "tensor/matmul.h"
-#include "tensor/shape.h"
+#include "tensor/kit/matmul.h"
+#include "tensor/kit/shape.h"
 
 namespace lococo {
 namespace {

@@ -6,7 +6,7 @@
 #include "core/error.h"
 #include "data/repeats.h"
 #include "data/segments.h"
-#include "train/memory_stats.h"
+#include "tensor/kit/memory_stats.h"
 #include "train/sequence_pass.h"
 
 namespace lococo {

@@ -10,8 +10,8 @@
 
 #include "core/config.h"
 #include "data/token_file.h"
+#include "dist/communicator.h"
 #include "model/llama.h"
-#include "train/communicator.h"
 
 namespace lococo {
 

@@ -7,9 +7,9 @@
 
 #include <algorithm>
 
-#include "tensor/matmul.h"
-#include "tensor/shape.h"
-#include "tensor/softmax_cross_entropy.h"
+#include "tensor/kit/matmul.h"
+#include "tensor/kit/shape.h"
+#include "tensor/layers/softmax_cross_entropy.h"
 
 namespace lococo {
 namespace {

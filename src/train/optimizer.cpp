@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 
 namespace lococo {
 namespace {

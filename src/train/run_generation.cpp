@@ -8,7 +8,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "model/generation.h"
-#include "train/memory_stats.h"
+#include "tensor/kit/memory_stats.h"
 #include "train/model_setup.h"
 #include "train/session.h"
 

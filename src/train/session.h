@@ -11,7 +11,7 @@
 #include "data/dataset.h"
 #include "data/token_file.h"
 #include "data/tokenizer.h"
-#include "train/communicator.h"
+#include "dist/communicator.h"
 
 namespace lococo {
 

@@ -9,8 +9,8 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "tensor/kit/memory_stats.h"
 #include "train/lr_schedule.h"
-#include "train/memory_stats.h"
 #include "train/signals.h"
 
 namespace lococo {

@@ -8,8 +8,8 @@
 
 #include "core/config.h"
 #include "data/dataset.h"
+#include "dist/communicator.h"
 #include "train/checkpoint.h"
-#include "train/communicator.h"
 #include "train/evaluator.h"
 #include "train/metrics.h"
 #include "train/model_setup.h"

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "train/communicator.h"
+#include "dist/communicator.h"
 
 /// Ends all ranks with code 1 and a message when `condition` is false. Needs a `communicator`.
 #define DIST_CHECK(condition)                                                                 \

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/dist/check.h"
 
 namespace lococo::testing {

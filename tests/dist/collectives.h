@@ -3,7 +3,7 @@
 
 #include <torch/types.h>
 
-#include "train/communicator.h"
+#include "dist/communicator.h"
 
 namespace lococo::testing {
 

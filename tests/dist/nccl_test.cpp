@@ -5,9 +5,9 @@
 #include <exception>
 
 #include "core/error.h"
+#include "dist/communicator_nccl.h"
 #include "tests/dist/check.h"
 #include "tests/dist/collectives.h"
-#include "train/communicator_nccl.h"
 
 namespace {
 

@@ -1,6 +1,6 @@
 // The kernel behind append_slots() against a concatenation.
 #include "lococo/cache_state.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/gradcheck.h"

@@ -1,10 +1,10 @@
 // The GPU's attention against the reference.
 #include <torch/cuda.h>
 
-#include "tensor/attention.h"
-#include "tensor/attention_recall.h"
-#include "tensor/matmul.h"
-#include "tensor/torch.h"
+#include "tensor/attention/attention.h"
+#include "tensor/attention/attention_recall.h"
+#include "tensor/kit/matmul.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/gradcheck.h"

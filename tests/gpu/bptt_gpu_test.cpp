@@ -1,6 +1,6 @@
 // Gradients through several blocks on a GPU, where the first compression of a window may be the
 // kernels' and the others are the reference, against the CPU.
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/tensors.h"

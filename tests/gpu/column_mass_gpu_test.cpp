@@ -2,8 +2,8 @@
 
 #include <sstream>
 
-#include "tensor/attention.h"
-#include "tensor/torch.h"
+#include "tensor/attention/attention.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/tensors.h"

@@ -8,8 +8,8 @@
 
 #include "lococo/compression.h"
 #include "lococo/conv_memory.h"
-#include "tensor/time_conv.h"
-#include "tensor/torch.h"
+#include "tensor/conv/time_conv.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/tensors.h"

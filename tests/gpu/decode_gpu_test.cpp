@@ -1,16 +1,16 @@
 // Decoding on a GPU: the kernels against tensor operations, a recorded step against one that runs.
 #include "lococo/compression.h"
 #include "model/decoder.h"
-#include "tensor/decode_attention.h"
-#include "tensor/skinny_linear.h"
-#include "tensor/time_conv.h"
-#include "tensor/torch.h"
+#include "tensor/attention/decode_attention.h"
+#include "tensor/conv/time_conv.h"
+#include "tensor/kit/memory_stats.h"
+#include "tensor/kit/torch.h"
+#include "tensor/layers/skinny_linear.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
-#include "train/memory_stats.h"
 #include "train/registry.h"
 
 using namespace lococo;

@@ -1,7 +1,7 @@
 // The GPU's embedding against torch's, and where its gradient goes.
 
-#include "tensor/embedding.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
+#include "tensor/layers/embedding.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/gradcheck.h"

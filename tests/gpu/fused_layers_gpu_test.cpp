@@ -1,11 +1,11 @@
 // The fused kernels of the layers against plain tensor operations.
 #include <cmath>
 
-#include "tensor/frozen_mlp.h"
-#include "tensor/rms_norm.h"
-#include "tensor/rotary.h"
-#include "tensor/swiglu.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
+#include "tensor/layers/frozen_mlp.h"
+#include "tensor/layers/rms_norm.h"
+#include "tensor/layers/rotary.h"
+#include "tensor/layers/swiglu.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/gradcheck.h"

@@ -3,8 +3,8 @@
 
 #include <limits>
 
-#include "tensor/softmax_cross_entropy.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
+#include "tensor/layers/softmax_cross_entropy.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/tensors.h"

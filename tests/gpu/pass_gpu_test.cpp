@@ -1,7 +1,7 @@
 // Training and evaluation on a GPU against the CPU, and the bound on memory.
 #include <c10/core/CachingDeviceAllocator.h>
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/policies.h"

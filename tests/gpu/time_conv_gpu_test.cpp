@@ -1,6 +1,6 @@
 // The convolution's kernels against the library's convolution in float64.
-#include "tensor/time_conv.h"
-#include "tensor/torch.h"
+#include "tensor/conv/time_conv.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/tensors.h"

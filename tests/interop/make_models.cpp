@@ -12,7 +12,7 @@
 #include "core/files.h"
 #include "model/fingerprint.h"
 #include "model/hf_weights.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/tiny_llama.h"
 #include "train/checkpoint.h"
 

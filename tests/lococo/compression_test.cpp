@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "lococo/selection_kernel.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"

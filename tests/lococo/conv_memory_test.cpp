@@ -1,7 +1,7 @@
 #include "lococo/conv_memory.h"
 
 #include "lococo/heavy_hitter.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/policies.h"

@@ -1,7 +1,7 @@
 // What every cache policy promises, over one table of all of them.
 
 #include "lococo/cache_policy.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"

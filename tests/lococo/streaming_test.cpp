@@ -1,6 +1,6 @@
 #include "lococo/streaming.h"
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"

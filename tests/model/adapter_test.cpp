@@ -4,7 +4,7 @@
 
 #include "core/files.h"
 #include "model/lora_adapter.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"

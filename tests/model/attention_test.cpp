@@ -1,7 +1,7 @@
 // One attention layer with its cache: what it stores, what it scores and where gradients go.
 #include "model/attention.h"
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"

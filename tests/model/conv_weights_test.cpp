@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"

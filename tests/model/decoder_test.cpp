@@ -2,7 +2,7 @@
 #include "model/decoder.h"
 
 #include "lococo/step_plan.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/memory_meter.h"
 #include "tests/support/policies.h"

@@ -8,7 +8,7 @@
 #include "core/files.h"
 #include "core/hf_config.h"
 #include "model/fingerprint.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"

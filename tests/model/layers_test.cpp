@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/tensors.h"

@@ -1,7 +1,7 @@
 // Identities of the whole model, with and without a cache.
 #include "model/llama.h"
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"

@@ -16,7 +16,7 @@ CLEAN = {
     "src/data/tokenizer.cpp": "#include <sentencepiece_processor.h>\n",
     "src/model/llama.h": '#pragma once\n#include <torch/types.h>\n#include "core/config.h"\n',
     "src/train/trainer.cpp": '#include "data/batch.h"\n#include "model/llama.h"\n',
-    "src/train/communicator_mpi.cpp": "#include <mpi.h>\n",
+    "src/dist/communicator_mpi.cpp": "#include <mpi.h>\n",
     "tools/train.cpp": "#include <CLI/CLI.hpp>\n",
 }
 
@@ -53,6 +53,11 @@ class CheckIncludes(unittest.TestCase):
         self.expect_one("order", "src/model/x.cpp", '#include "data/batch.h"\n')
         self.expect_one("order", "src/data/x.cpp", '#include "model/llama.h"\n')
 
+    def test_rooms_below_a_room_have_an_order_of_their_own(self):
+        self.expect_one("order", "src/tensor/kit/x.cpp", '#include "tensor/layers/y.h"\n')
+        self.expect_one("order", "src/dist/x.cpp", '#include "tensor/layers/y.h"\n')
+        self.assertEqual(self.violations({"src/model/x.cpp": '#include "tensor/kit/y.h"\n'}), [])
+
     def test_sources_do_not_include_tests(self):
         self.expect_one("order", "src/model/x.cpp", '#include "tests/support/catch.h"\n')
 
@@ -76,7 +81,7 @@ class CheckIncludes(unittest.TestCase):
                 self.expect_one("containment", "src/train/x.cpp", f"#include <{header}>\n")
 
     def test_a_contained_library_is_reported_in_the_header_of_its_file(self):
-        self.expect_one("containment", "src/train/communicator_nccl.h",
+        self.expect_one("containment", "src/dist/communicator_nccl.h",
                         "#pragma once\n#include <mpi.h>\n")
 
     def test_torch_in_torch_free_folders_is_reported(self):
@@ -84,7 +89,7 @@ class CheckIncludes(unittest.TestCase):
         self.expect_one("torch", "src/data/x.cpp", "#include <ATen/ATen.h>\n")
 
     def test_torch_in_a_cuda_source_is_reported(self):
-        self.expect_one("torch", "src/tensor/kernels.cu", "#include <c10/cuda/CUDAStream.h>\n")
+        self.expect_one("torch", "src/tensor/kit/kernels.cu", "#include <c10/cuda/CUDAStream.h>\n")
 
     def test_a_long_file_is_reported(self):
         self.expect_one("length", "src/model/long.cpp", "\n" * 501)

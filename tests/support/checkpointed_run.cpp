@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "lococo/step_plan.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 
 namespace lococo::testing {
 

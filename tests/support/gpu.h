@@ -3,8 +3,8 @@
 
 #include <torch/cuda.h>
 
+#include "dist/communicator.h"
 #include "tests/support/catch.h"
-#include "train/communicator.h"
 
 namespace lococo::testing {
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <sstream>
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/tensors.h"
 
 namespace lococo::testing {

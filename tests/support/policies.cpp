@@ -2,7 +2,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/tensors.h"
 
 namespace lococo::testing {

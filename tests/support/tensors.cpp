@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 
 namespace lococo::testing {
 

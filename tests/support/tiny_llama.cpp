@@ -3,7 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "lococo/step_plan.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 
 namespace lococo::testing {
 

@@ -1,7 +1,7 @@
-#include "tensor/attention.h"
+#include "tensor/attention/attention.h"
 
-#include "tensor/attention_backends.h"
-#include "tensor/torch.h"
+#include "tensor/attention/attention_backends.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/tensors.h"

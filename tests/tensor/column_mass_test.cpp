@@ -1,5 +1,5 @@
-#include "tensor/attention.h"
-#include "tensor/torch.h"
+#include "tensor/attention/attention.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/tensors.h"
 

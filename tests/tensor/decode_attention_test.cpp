@@ -1,7 +1,7 @@
-#include "tensor/decode_attention.h"
+#include "tensor/attention/decode_attention.h"
 
-#include "tensor/attention.h"
-#include "tensor/torch.h"
+#include "tensor/attention/attention.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/tensors.h"
 

@@ -1,6 +1,6 @@
-#include "tensor/kernel_input.h"
+#include "tensor/kit/kernel_input.h"
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 
 using namespace lococo;

@@ -1,6 +1,6 @@
-#include "tensor/matmul.h"
+#include "tensor/kit/matmul.h"
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/tensors.h"
 

@@ -1,8 +1,8 @@
-#include "tensor/rotary.h"
+#include "tensor/layers/rotary.h"
 
 #include <cmath>
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/tensors.h"

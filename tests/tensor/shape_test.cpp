@@ -1,8 +1,8 @@
-#include "tensor/shape.h"
+#include "tensor/kit/shape.h"
 
 #include <string>
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/user_error.h"
 

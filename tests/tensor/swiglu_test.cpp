@@ -1,6 +1,6 @@
-#include "tensor/swiglu.h"
+#include "tensor/layers/swiglu.h"
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/tensors.h"

@@ -1,8 +1,8 @@
-#include "tensor/time_conv.h"
+#include "tensor/conv/time_conv.h"
 
 #include <ATen/Functions.h>
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/tensors.h"

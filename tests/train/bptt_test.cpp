@@ -2,7 +2,7 @@
 #include <cmath>
 #include <sstream>
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/memory_meter.h"
 #include "tests/support/tensors.h"

@@ -1,6 +1,6 @@
 #include "model/conv_weights.h"
 #include "model/lora_adapter.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/checkpointed_run.h"
 #include "tests/support/temporary_folder.h"

@@ -1,4 +1,4 @@
-#include "train/communicator.h"
+#include "dist/communicator.h"
 
 #include <ATen/Parallel.h>
 #include <sys/wait.h>
@@ -9,7 +9,7 @@
 #include <functional>
 
 #include "core/error.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/user_error.h"
 #include "train/signals.h"

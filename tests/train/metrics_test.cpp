@@ -12,12 +12,12 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "tensor/torch.h"
+#include "tensor/kit/memory_stats.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/user_error.h"
 #include "train/append_file.h"
-#include "train/memory_stats.h"
 #include "train/progress.h"
 #include "train/tensorboard.h"
 

@@ -10,9 +10,9 @@
 #endif
 
 #include "core/error.h"
-#include "tensor/torch.h"
+#include "tensor/kit/memory_stats.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
-#include "train/memory_stats.h"
 
 namespace lococo {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/user_error.h"

@@ -1,7 +1,7 @@
 #include "train/sequence_pass.h"
 
 #include "lococo/step_plan.h"
-#include "tensor/torch.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/memory_meter.h"

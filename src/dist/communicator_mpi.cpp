@@ -1,0 +1,245 @@
+#include "dist/communicator_mpi.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <stdexcept>
+
+#ifdef LOCOCO_WITH_MPI
+#define OMPI_SKIP_MPICXX 1  // the C interface only
+#include <mpi.h>
+
+#include "tensor/kit/torch.h"
+#endif
+
+namespace lococo {
+
+#ifdef LOCOCO_WITH_MPI
+
+namespace {
+
+// Tensors with fewer elements share one buffer; larger ones are summed where they are.
+constexpr int64_t kPackBelow = int64_t{1} << 20;
+// Elements that one exchange sums: bounds its scratch memory and keeps counts within an int.
+constexpr int64_t kPiece = int64_t{1} << 22;
+constexpr size_t kLargestMessage = size_t{1} << 30;
+
+// An int64 travels as float32 digits of 12 bits: 4096 ranks sum up to 2^24, where float32 is still
+// exact. The last digit keeps the sign.
+constexpr int kDigitBits = 12;
+constexpr int kDigits = 6;
+
+torch::Tensor to_digits(const torch::Tensor& values) {
+  std::vector<torch::Tensor> digits;
+  for (int i = 0; i < kDigits; ++i) {
+    const torch::Tensor shifted = values.bitwise_right_shift(i * kDigitBits);
+    digits.push_back(i + 1 < kDigits ? shifted.bitwise_and((1 << kDigitBits) - 1) : shifted);
+  }
+  return torch::stack(digits).to(torch::kFloat32).flatten();
+}
+
+torch::Tensor from_digits(const torch::Tensor& flat, torch::IntArrayRef shape) {
+  const torch::Tensor digits = flat.view({kDigits, -1}).to(torch::kInt64);
+  torch::Tensor values = torch::zeros_like(digits[0]);
+  for (int i = 0; i < kDigits; ++i) values += digits[i].bitwise_left_shift(i * kDigitBits);
+  return values.view(shape);
+}
+
+bool travels_alone(const torch::Tensor& tensor) {
+  return tensor.scalar_type() == torch::kFloat32 && tensor.is_contiguous() &&
+         tensor.numel() >= kPackBelow;
+}
+
+// Sums `count` floats over `size` ranks in rank order: everybody adds up one part of the numbers
+// and hands it round. It moves as many bytes as any all-reduce, but its order is known.
+void sum_piece(float* values, int64_t count, int size) {
+  const int64_t part = (count + size - 1) / size;
+  std::vector<float> sent(part * size, 0.0f), received(part * size);
+  std::copy(values, values + count, sent.begin());
+  MPI_Alltoall(sent.data(), static_cast<int>(part), MPI_FLOAT, received.data(),
+               static_cast<int>(part), MPI_FLOAT, MPI_COMM_WORLD);
+  for (int rank = 1; rank < size; ++rank) {
+    const float* other = received.data() + rank * part;
+    for (int64_t i = 0; i < part; ++i) received[i] += other[i];
+  }
+  MPI_Allgather(received.data(), static_cast<int>(part), MPI_FLOAT, sent.data(),
+                static_cast<int>(part), MPI_FLOAT, MPI_COMM_WORLD);
+  std::copy(sent.begin(), sent.begin() + count, values);
+}
+
+void broadcast_bytes(void* data, size_t num_bytes, int root) {
+  char* next = static_cast<char*>(data);
+  while (num_bytes > 0) {
+    const size_t piece = std::min(num_bytes, kLargestMessage);
+    MPI_Bcast(next, static_cast<int>(piece), MPI_BYTE, root, MPI_COMM_WORLD);
+    next += piece;
+    num_bytes -= piece;
+  }
+}
+
+ProcessRanks ask_mpi() {
+  ProcessRanks ranks;
+  MPI_Comm_rank(MPI_COMM_WORLD, &ranks.rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks.size);
+  MPI_Comm host;
+  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, ranks.rank, MPI_INFO_NULL, &host);
+  MPI_Comm_rank(host, &ranks.local_rank);
+  MPI_Comm_size(host, &ranks.local_size);
+  MPI_Comm_free(&host);
+  return ranks;
+}
+
+}  // namespace
+
+bool built_with_mpi() { return true; }
+
+bool mpi_is_running() {
+  int started = 0, ended = 0;
+  MPI_Initialized(&started);
+  MPI_Finalized(&ended);
+  return started && !ended;
+}
+
+ProcessRanks start_mpi() {
+  int started = 0;
+  MPI_Initialized(&started);
+  if (!started) {
+    int provided = 0;
+    MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
+  }
+  static const ProcessRanks ranks = ask_mpi();
+  return ranks;
+}
+
+std::vector<int64_t> mpi_all_gather(int64_t value, bool on_this_host) {
+  MPI_Comm group = MPI_COMM_WORLD;
+  if (on_this_host) {
+    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, start_mpi().rank, MPI_INFO_NULL,
+                        &group);
+  }
+  int size = 0;
+  MPI_Comm_size(group, &size);
+  std::vector<int64_t> values(size);
+  MPI_Allgather(&value, 1, MPI_INT64_T, values.data(), 1, MPI_INT64_T, group);
+  if (on_this_host) MPI_Comm_free(&group);
+  return values;
+}
+
+MpiCommunicator::MpiCommunicator(const ProcessRanks& ranks)
+    : ranks_(ranks), exceptions_at_start_(std::uncaught_exceptions()) {}
+
+MpiCommunicator::~MpiCommunicator() {
+  if (!is_unwinding()) MPI_Finalize();  // it waits for the other ranks, which may never come
+}
+
+bool MpiCommunicator::is_unwinding() const {
+  return std::uncaught_exceptions() > exceptions_at_start_;
+}
+
+void MpiCommunicator::all_reduce_sum(std::vector<torch::Tensor>& tensors) {
+  if (ranks_.size == 1) return;
+  torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> buffers, packed;
+  for (torch::Tensor& tensor : tensors) {
+    const bool is_count = tensor.scalar_type() == torch::kInt64;
+    TORCH_CHECK(is_count || tensor.scalar_type() == torch::kFloat32,
+                "all_reduce_sum takes float32 and int64, not ", tensor.scalar_type());
+    if (travels_alone(tensor)) {
+      buffers.push_back(tensor.detach());
+    } else {
+      packed.push_back(is_count ? to_digits(tensor) : tensor.detach().flatten());
+    }
+  }
+  if (!packed.empty()) buffers.push_back(torch::cat(packed));
+  if (buffers.empty()) return;
+  sum_buffers(buffers);
+  if (packed.empty()) return;
+  const torch::Tensor& flat = buffers.back();
+  int64_t offset = 0;
+  for (torch::Tensor& tensor : tensors) {
+    if (travels_alone(tensor)) continue;
+    const bool is_count = tensor.scalar_type() == torch::kInt64;
+    const int64_t count = tensor.numel() * (is_count ? kDigits : 1);
+    const torch::Tensor part = flat.narrow(0, offset, count);
+    tensor.detach().copy_(is_count ? from_digits(part, tensor.sizes()) : part.view(tensor.sizes()));
+    offset += count;
+  }
+}
+
+void MpiCommunicator::sum_buffers(std::vector<torch::Tensor>& buffers) {
+  for (torch::Tensor& buffer : buffers) {
+    torch::Tensor host = buffer.cpu();  // the same tensor when it is there already
+    for (int64_t start = 0; start < host.numel(); start += kPiece) {
+      sum_piece(host.data_ptr<float>() + start, std::min(kPiece, host.numel() - start),
+                ranks_.size);
+    }
+    if (!buffer.is_cpu()) buffer.copy_(host);
+  }
+}
+
+int64_t MpiCommunicator::all_reduce_sum_int(int64_t value) {
+  int64_t result = 0;
+  MPI_Allreduce(&value, &result, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
+  return result;
+}
+
+int64_t MpiCommunicator::all_reduce_max_int(int64_t value) {
+  int64_t result = 0;
+  MPI_Allreduce(&value, &result, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD);
+  return result;
+}
+
+double MpiCommunicator::all_reduce_sum_double(double value) {
+  std::vector<double> values(ranks_.size);
+  MPI_Allgather(&value, 1, MPI_DOUBLE, values.data(), 1, MPI_DOUBLE, MPI_COMM_WORLD);
+  double sum = 0.0;
+  for (double one : values) sum += one;
+  return sum;
+}
+
+void MpiCommunicator::broadcast(torch::Tensor& tensor, int root) {
+  torch::NoGradGuard no_grad;
+  torch::Tensor host = tensor.detach().cpu().contiguous();
+  uint64_t num_bytes = host.nbytes();
+  MPI_Bcast(&num_bytes, 1, MPI_UINT64_T, root, MPI_COMM_WORLD);
+  TORCH_CHECK(num_bytes == host.nbytes(), "broadcast: rank ", root, " sends ", num_bytes,
+              " bytes, rank ", ranks_.rank, " has a tensor of ", host.nbytes());
+  broadcast_bytes(host.data_ptr(), num_bytes, root);
+  if (host.data_ptr() != tensor.data_ptr()) tensor.detach().copy_(host);
+}
+
+std::string MpiCommunicator::broadcast_text(const std::string& text, int root) {
+  uint64_t num_bytes = text.size();
+  MPI_Bcast(&num_bytes, 1, MPI_UINT64_T, root, MPI_COMM_WORLD);
+  std::string result = ranks_.rank == root ? text : std::string(num_bytes, '\0');
+  broadcast_bytes(result.data(), num_bytes, root);
+  return result;
+}
+
+void MpiCommunicator::barrier() { MPI_Barrier(MPI_COMM_WORLD); }
+
+void MpiCommunicator::abort(int code) {
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);  // MPI_Abort may return on some systems
+}
+
+std::unique_ptr<Communicator> make_mpi_communicator(const ProcessRanks& ranks) {
+  return std::make_unique<MpiCommunicator>(ranks);
+}
+
+#else  // join_ranks refuses several processes, so a call of the last three is our own bug
+
+bool built_with_mpi() { return false; }
+bool mpi_is_running() { return false; }
+
+ProcessRanks start_mpi() { throw std::logic_error("built without MPI"); }
+std::vector<int64_t> mpi_all_gather(int64_t, bool) { throw std::logic_error("built without MPI"); }
+std::unique_ptr<Communicator> make_mpi_communicator(const ProcessRanks&) {
+  throw std::logic_error("built without MPI");
+}
+
+#endif
+
+}  // namespace lococo

@@ -1,0 +1,39 @@
+// The forms of causal attention behind causal_attention(); shapes and masks as documented there.
+#pragma once
+
+#include "tensor/attention/attention.h"
+
+namespace lococo {
+
+/// Materialises the probabilities; softmax in float32 (float64 for float64 inputs). Any device and
+/// dtype.
+AttentionOutput reference_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                    const torch::Tensor& v_BGSD);
+
+/// LibTorch's blocked CPU kernel; float32, float64 or bfloat16.
+AttentionOutput flash_attention_cpu(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                    const torch::Tensor& v_BGSD);
+
+/// FlashAttention-2 (arXiv 2307.08691) on a GPU; bfloat16 or float16. Its causal mask is aligned
+/// bottom-right.
+AttentionOutput flash_attention_cuda(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                     const torch::Tensor& v_BGSD);
+
+/// cuDNN's fused attention on a GPU; bfloat16 or float16. For S > L the alignment goes in as a
+/// bias.
+AttentionOutput cudnn_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
+                                const torch::Tensor& v_BGSD);
+
+/// The same numbers with the heads of a token side by side in memory, as an output projection hands
+/// back the gradient of attention's output: no copy then. cuDNN is given every such gradient so:
+/// torch 2.11 keeps its plans by the sizes and strides of q, k and v alone, and a plan that was
+/// made for a gradient of other strides misreads this one.
+torch::Tensor in_token_order(const torch::Tensor& x_BHLD);
+
+/// Each key-value head repeated for the H / G query heads that share it.
+torch::Tensor repeat_kv_heads(const torch::Tensor& x_BGSD, int64_t H);
+
+/// Additive mask [L, S]: 0 where query l may see key s, -infinity elsewhere.
+torch::Tensor causal_bias(int64_t L, int64_t S, const torch::TensorOptions& options);
+
+}  // namespace lococo

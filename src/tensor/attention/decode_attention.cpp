@@ -1,0 +1,196 @@
+#include "tensor/attention/decode_attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tensor/attention/decode_attention_kernel.h"
+#include "tensor/kit/shape.h"
+
+#ifdef LOCOCO_WITH_CUDA
+#include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#endif
+
+namespace lococo {
+namespace {
+
+torch::ScalarType wide_of(const torch::Tensor& x) {
+  return x.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+}
+
+/// LLaMA's rotation of the last axis; cos and sin broadcast over x.
+torch::Tensor rotate(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin) {
+  const auto wide = x.to(wide_of(x));
+  const auto halves = wide.chunk(2, /*dim=*/-1);
+  const auto turned = torch::cat({-halves[1], halves[0]}, /*dim=*/-1);
+  return (wide * cos + turned * sin).to(x.scalar_type());
+}
+
+#ifdef LOCOCO_WITH_CUDA
+/// Keys of one split: few enough to occupy the machine when there are few heads and sequences, and
+/// not so few that merging the splits costs more than it gives.
+int64_t choose_keys_per_split(int64_t pairs, int64_t C) {
+  constexpr int64_t kFewest = 32, kMost = 256, kBlocksPerProcessor = 2;
+  const int64_t processors = at::cuda::getCurrentDeviceProperties()->multiProcessorCount;
+  const auto parts_of = [&](int64_t keys) { return (C + keys - 1) / keys; };
+  const int64_t splits =
+      std::clamp(kBlocksPerProcessor * processors / pairs, parts_of(kMost), parts_of(kFewest));
+  return (parts_of(splits) + 15) / 16 * 16;
+}
+
+bool is_new_token(const torch::Tensor& x_BHD) {
+  return x_BHD.stride(2) == 1 && (x_BHD.size(1) == 1 || x_BHD.stride(1) == x_BHD.size(2)) &&
+         (x_BHD.size(0) == 1 || x_BHD.stride(0) % 8 == 0) &&
+         reinterpret_cast<uintptr_t>(x_BHD.const_data_ptr()) % 16 == 0;
+}
+
+/// Slots between the heads of contiguous memory of which x_BGCx is the first C slots; each slot is
+/// `width` numbers.
+int64_t home_slots_of(const torch::Tensor& x, int64_t width) {
+  const int64_t G = x.size(1), C = x.size(2), head = x.stride(1);
+  const bool fits = x.stride(2) == width && head % width == 0 && head >= C * width &&
+                    (x.size(0) == 1 || x.stride(0) == G * head) &&
+                    (x.dim() == 3 || x.stride(3) == 1);
+  TORCH_CHECK(fits, "want the first slots of contiguous memory, got strides ", x.strides());
+  return head / width;
+}
+#endif
+
+}  // namespace
+
+torch::Tensor decode_attention_reference(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
+                                         const torch::Tensor& v_BGD, DecodeCache& cache,
+                                         const DecodePosition& position, int64_t distance) {
+  torch::NoGradGuard no_grad;
+  const int64_t B = q_BHD.size(0), H = q_BHD.size(1), D = q_BHD.size(2);
+  const int64_t G = cache.k_BGCD.size(1), C = cache.k_BGCD.size(2);
+  const auto wide = wide_of(q_BHD);
+  const auto slot = position.cursor.narrow(/*dim=*/0, 0, 1).to(torch::kInt64);
+  const auto row = position.cursor.narrow(/*dim=*/0, 1, 1).to(torch::kInt64);
+  const auto cos = position.cos_XD.index_select(/*dim=*/0, row);
+  const auto sin = position.sin_XD.index_select(/*dim=*/0, row);
+
+  const auto new_key = position.rotate_cache ? k_BGD : rotate(k_BGD, cos, sin);
+  cache.k_BGCD.index_copy_(/*dim=*/2, slot, new_key.unsqueeze(2));
+  cache.v_BGCD.index_copy_(/*dim=*/2, slot, v_BGD.unsqueeze(2));
+  const auto keys = position.rotate_cache
+                        ? rotate(cache.k_BGCD, position.cos_XD.narrow(/*dim=*/0, 0, C),
+                                 position.sin_XD.narrow(/*dim=*/0, 0, C))
+                        : cache.k_BGCD;
+
+  const double scale = 1.0 / std::sqrt(static_cast<double>(D));
+  const auto q_BGRD = rotate(q_BHD, cos, sin).view({B, G, H / G, D}).to(wide);
+  auto scores = torch::matmul(q_BGRD, keys.to(wide).transpose(-1, -2)) * scale;
+  const auto slots = torch::arange(C, slot.options());
+  const auto weights = torch::softmax(scores.masked_fill_(slots > slot, -INFINITY), /*dim=*/-1);
+  if (cache.mass_BGC.defined()) {
+    cache.mass_BGC.masked_fill_(slots == slot, 0.0)
+        .add_(weights.sum(/*dim=*/2).masked_fill_(slots + distance > slot, 0.0));
+  }
+  const auto out_BGRD = torch::matmul(weights, cache.v_BGCD.to(wide));
+  return out_BGRD.view({B, H, D}).to(q_BHD.scalar_type());
+}
+
+DecodeAttention::DecodeAttention(int64_t B, int64_t H, int64_t G, int64_t C, int64_t D,
+                                 const torch::Tensor& like, int64_t distance)
+    : B_(B), H_(H), G_(G), C_(C), D_(D), distance_(distance) {
+  TORCH_CHECK(H % G == 0, "query heads H=", H, " must be a multiple of key-value heads G=", G);
+#ifdef LOCOCO_WITH_CUDA
+  has_kernel_ = like.is_cuda() && like.scalar_type() == torch::kBFloat16 &&
+                decode_attention_supports(H / G, D);
+  if (!has_kernel_) return;
+  c10::cuda::CUDAGuard on_device(like.device());
+  keys_per_split_ = choose_keys_per_split(B * G, C);
+  const int64_t splits = (C + keys_per_split_ - 1) / keys_per_split_;
+  const auto floats = like.options().dtype(torch::kFloat32);
+  scores_BHC_ = torch::empty({B, H, C}, floats);
+  partial_ = torch::empty({B * G, splits, H / G, D}, floats);
+  statistics_ = torch::empty({B * G, splits, H / G, 2}, floats);
+  arrivals_ = torch::zeros({B * G}, like.options().dtype(torch::kInt32));
+#else
+  (void)like;
+#endif
+}
+
+torch::Tensor DecodeAttention::forward(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
+                                       const torch::Tensor& v_BGD, DecodeCache& cache,
+                                       const DecodePosition& position) {
+  CHECK_SHAPE(q_BHD, B_, H_, D_);
+  CHECK_SHAPE(k_BGD, B_, G_, D_);
+  CHECK_SHAPE(v_BGD, B_, G_, D_);
+  CHECK_SHAPE(cache.k_BGCD, B_, G_, C_, D_);
+  CHECK_SHAPE(cache.v_BGCD, B_, G_, C_, D_);
+  CHECK_SHAPE(position.cos_XD, -1, D_);
+  CHECK_SHAPE(position.sin_XD, position.cos_XD.size(0), D_);
+  TORCH_CHECK(!position.rotate_cache || position.cos_XD.size(0) >= C_, "want angles of all slots");
+  if (has_kernel_) return forward_kernel(q_BHD, k_BGD, v_BGD, cache, position);
+  return decode_attention_reference(q_BHD, k_BGD, v_BGD, cache, position, distance_);
+}
+
+torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
+                                              const torch::Tensor& k_BGD,
+                                              const torch::Tensor& v_BGD, DecodeCache& cache,
+                                              const DecodePosition& position) {
+#ifdef LOCOCO_WITH_CUDA
+  for (const auto& tensor : {q_BHD, k_BGD, v_BGD, cache.k_BGCD, cache.v_BGCD})
+    TORCH_CHECK(tensor.is_cuda() && tensor.scalar_type() == torch::kBFloat16,
+                "want bfloat16 tensors on a GPU");
+  TORCH_CHECK(is_new_token(q_BHD) && is_new_token(k_BGD) && is_new_token(v_BGD) &&
+                  (B_ == 1 || k_BGD.stride(0) == v_BGD.stride(0)),
+              "want aligned sequences of heads side by side, and values strided like keys");
+  const int64_t home_slots = home_slots_of(cache.k_BGCD, D_);
+  TORCH_CHECK(home_slots_of(cache.v_BGCD, D_) == home_slots, "want values strided like keys");
+  TORCH_CHECK(position.cos_XD.is_contiguous() && position.sin_XD.is_contiguous() &&
+                  position.cursor.scalar_type() == torch::kInt32,
+              "want contiguous tables and an int32 cursor");
+  c10::cuda::CUDAGuard on_device(q_BHD.device());
+  auto out_BHD = torch::empty(q_BHD.sizes(), q_BHD.options());
+  DecodeAttentionTensors tensors;
+  tensors.q = q_BHD.const_data_ptr();
+  tensors.k = k_BGD.const_data_ptr();
+  tensors.v = v_BGD.const_data_ptr();
+  tensors.k_cache = cache.k_BGCD.data_ptr();
+  tensors.v_cache = cache.v_BGCD.data_ptr();
+  tensors.cos = position.cos_XD.const_data_ptr<float>();
+  tensors.sin = position.sin_XD.const_data_ptr<float>();
+  tensors.cursor = position.cursor.const_data_ptr<int>();
+  const bool wants_mass = cache.mass_BGC.defined();
+  if (wants_mass) {
+    CHECK_SHAPE(cache.mass_BGC, B_, G_, C_);
+    TORCH_CHECK(home_slots_of(cache.mass_BGC, 1) == home_slots, "want a mass strided like keys");
+    tensors.mass = cache.mass_BGC.data_ptr<float>();
+    tensors.scores = scores_BHC_.data_ptr<float>();
+  }
+  tensors.partial = partial_.data_ptr<float>();
+  tensors.statistics = statistics_.data_ptr<float>();
+  tensors.arrivals = reinterpret_cast<unsigned*>(arrivals_.data_ptr<int>());
+  tensors.out = out_BHD.data_ptr();
+
+  DecodeAttentionShape shape;
+  shape.batch = static_cast<int>(B_);
+  shape.kv_heads = static_cast<int>(G_);
+  shape.group = static_cast<int>(H_ / G_);
+  shape.capacity = static_cast<int>(C_);
+  shape.home_slots = static_cast<int>(home_slots);
+  shape.q_stride = static_cast<int>(q_BHD.stride(0));
+  shape.kv_stride = static_cast<int>(k_BGD.stride(0));
+  shape.head_dim = static_cast<int>(D_);
+  shape.keys_per_split = static_cast<int>(keys_per_split_);
+  shape.overlap = at::cuda::getCurrentDeviceProperties()->major >= 9;
+  shape.rotate_cache = position.rotate_cache;
+  shape.distance = static_cast<int>(std::min(distance_, C_));
+  launch_decode_attention(tensors, shape, c10::cuda::getCurrentCUDAStream().stream());
+  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  return out_BHD;
+#else
+  (void)position;
+  (void)k_BGD;
+  (void)v_BGD;
+  (void)cache;
+  TORCH_CHECK(false, "this build has no CUDA; q is on ", q_BHD.device());
+#endif
+}
+
+}  // namespace lococo

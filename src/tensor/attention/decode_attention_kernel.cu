@@ -1,0 +1,293 @@
+// Each thread block reads the keys of one split for the query heads of one (sequence, key-value
+// head) pair, with an online softmax; the block of a pair that arrives last merges the splits in
+// order and adds the probabilities to the mass (flash decoding).
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include "tensor/attention/decode_attention_kernel.h"
+#include "tensor/attention/decode_softmax.cuh"
+#include "tensor/kit/dependent_launch.cuh"
+
+namespace lococo {
+namespace {
+
+constexpr int kWarps = 4;
+constexpr int kThreads = 32 * kWarps;
+constexpr int kMostHeads = 16;  // query heads of a pair
+
+/// Key and value of the new token, by every block that will read them: all write the same bytes.
+template <int D>
+__device__ void append(const DecodeAttentionTensors& t, const DecodeAttentionShape& shape,
+                       const Split& split) {
+  const int d = static_cast<int>(threadIdx.x);
+  if (d < D) {
+    const int64_t from = static_cast<int64_t>(split.sequence) * shape.kv_stride + split.kv_head * D;
+    const auto* k = static_cast<const __nv_bfloat16*>(t.k) + from;
+    const auto* v = static_cast<const __nv_bfloat16*>(t.v) + from;
+    const int64_t to = (static_cast<int64_t>(split.pair) * shape.home_slots + split.slot) * D + d;
+    __nv_bfloat16 key = k[d];
+    if (!shape.rotate_cache) {
+      const float other =
+          d < D / 2 ? -__bfloat162float(k[d + D / 2]) : __bfloat162float(k[d - D / 2]);
+      const int64_t angle = static_cast<int64_t>(split.row) * D + d;
+      key = __float2bfloat16_rn(__bfloat162float(key) * t.cos[angle] + other * t.sin[angle]);
+    }
+    static_cast<__nv_bfloat16*>(t.k_cache)[to] = key;
+    static_cast<__nv_bfloat16*>(t.v_cache)[to] = v[d];
+  }
+  __syncthreads();
+}
+
+/// Runs over the split's keys: kUnroll keys of a lane are in flight at a time.
+template <int D, int R, bool kRotate>
+__device__ void attend(State<D, R>& state, const DecodeAttentionTensors& t,
+                       const DecodeAttentionShape& shape, const Split& split) {
+  using S = State<D, R>;
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int part = lane % S::kLanes, group = lane / S::kLanes;
+  const bool works = part < D / 8;
+  const int64_t base = static_cast<int64_t>(split.pair) * shape.home_slots * D;
+  const auto* k_cache = static_cast<const __nv_bfloat16*>(t.k_cache) + base;
+  const auto* v_cache = static_cast<const __nv_bfloat16*>(t.v_cache) + base;
+  constexpr int kTile = S::kKeys * S::kUnroll;
+
+  for (int tile = split.begin + warp * kTile; tile < split.end; tile += kWarps * kTile) {
+    uint2 low[S::kUnroll], high[S::kUnroll];
+    uint4 values[S::kUnroll];
+#pragma unroll
+    for (int u = 0; u < S::kUnroll; ++u) {
+      const int key = tile + u * S::kKeys + group;
+      low[u] = high[u] = make_uint2(0, 0);
+      values[u] = make_uint4(0, 0, 0, 0);
+      if (works && key < split.end) {
+        const int64_t at = static_cast<int64_t>(key) * D;
+        low[u] = __ldcg(reinterpret_cast<const uint2*>(k_cache + at + 4 * part));
+        high[u] = __ldcg(reinterpret_cast<const uint2*>(k_cache + at + D / 2 + 4 * part));
+        values[u] = __ldcg(reinterpret_cast<const uint4*>(v_cache + at + 8 * part));
+      }
+    }
+    float scores[S::kUnroll][R];
+#pragma unroll
+    for (int u = 0; u < S::kUnroll; ++u) {
+      const int key = tile + u * S::kKeys + group;
+      float x[4], y[4];
+      unpack4(low[u], x);
+      unpack4(high[u], y);
+      if (kRotate && works && key < split.end) {
+        const int64_t angle = static_cast<int64_t>(key) * D + 4 * part;
+        turn(x, y, t.cos + angle, t.sin + angle);
+      }
+      state.score(x, y, scores[u]);
+      if (t.scores != nullptr && part == 0 && key < split.end) {
+#pragma unroll
+        for (int r = 0; r < R; ++r) {
+          const int head = split.first_head + r;
+          if (head < shape.group) {
+            t.scores[(static_cast<int64_t>(split.pair) * shape.group + head) * shape.capacity +
+                     key] = scores[u][r];
+          }
+        }
+      }
+    }
+    float weights[S::kUnroll][R];
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+      float new_most = state.most[r];
+#pragma unroll
+      for (int u = 0; u < S::kUnroll; ++u) {
+        if (tile + u * S::kKeys + group < split.end) new_most = fmaxf(new_most, scores[u][r]);
+      }
+      state.rescale(r, new_most);
+#pragma unroll
+      for (int u = 0; u < S::kUnroll; ++u) {
+        const bool valid = tile + u * S::kKeys + group < split.end;
+        weights[u][r] = valid ? exp2f(scores[u][r] - new_most) : 0.0f;
+        state.sum[r] += weights[u][r];
+      }
+    }
+#pragma unroll
+    for (int u = 0; u < S::kUnroll; ++u) {
+      const unsigned pairs[4] = {values[u].x, values[u].y, values[u].z, values[u].w};
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float v0 = low_half(pairs[i]), v1 = high_half(pairs[i]);
+#pragma unroll
+        for (int r = 0; r < R; ++r) {
+          state.out[r][2 * i] += weights[u][r] * v0;
+          state.out[r][2 * i + 1] += weights[u][r] * v1;
+        }
+      }
+    }
+  }
+}
+
+/// Merges the warps of a block and writes the split's part: out [D] and (largest score, sum).
+template <int D, int R>
+__device__ void write_partial(State<D, R>& state, const DecodeAttentionTensors& t,
+                              const DecodeAttentionShape& shape, const Split& split) {
+  using S = State<D, R>;
+  __shared__ float most[kWarps][R], sum[kWarps][R], out[kWarps][R][D];
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  state.merge_lanes();
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+    if (lane == 0) {
+      most[warp][r] = state.most[r];
+      sum[warp][r] = state.sum[r];
+    }
+    if (lane < D / 8 && lane < S::kLanes) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) out[warp][r][8 * lane + i] = state.out[r][i];
+    }
+  }
+  __syncthreads();
+  const int d = static_cast<int>(threadIdx.x);
+  const int64_t base = (static_cast<int64_t>(split.pair) * gridDim.y + blockIdx.y) * shape.group;
+  for (int r = 0; r < R && split.first_head + r < shape.group; ++r) {
+    float new_most = most[0][r];
+#pragma unroll
+    for (int w = 1; w < kWarps; ++w) new_most = fmaxf(new_most, most[w][r]);
+    float total = 0.0f, value = 0.0f;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) {
+      const float factor = exp2f(most[w][r] - new_most);
+      total += factor * sum[w][r];
+      if (d < D) value += factor * out[w][r][d];
+    }
+    const int64_t at = base + split.first_head + r;
+    if (d < D) t.partial[at * D + d] = value;
+    if (d == 0) {
+      t.statistics[2 * at] = new_most;
+      t.statistics[2 * at + 1] = total;
+    }
+  }
+}
+
+/// Whether this block is the last of its pair; all that the others wrote is visible then.
+__device__ bool arrived_last(const DecodeAttentionTensors& t, int pair) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const unsigned blocks = gridDim.y * gridDim.z;
+    last = atomicInc(t.arrivals + pair, blocks - 1) == blocks - 1;  // the last sets it to 0 again
+  }
+  __syncthreads();
+  if (last) __threadfence();
+  return last;
+}
+
+template <int D>
+__device__ void combine(const DecodeAttentionTensors& t, const DecodeAttentionShape& shape,
+                        const Split& split) {
+  __shared__ float lse[kMostHeads];  // base-2 logarithm of each head's sum over all keys
+  const int thread = static_cast<int>(threadIdx.x);
+  const int keys = split.slot + 1;
+  const int splits = (keys + shape.keys_per_split - 1) / shape.keys_per_split;
+  const int64_t base = static_cast<int64_t>(split.pair) * gridDim.y * shape.group;
+  if (thread < shape.group) {
+    float most = kLowest;
+    for (int s = 0; s < splits; ++s)
+      most = fmaxf(most, __ldcg(t.statistics + 2 * (base + s * shape.group + thread)));
+    float sum = 0.0f;
+    for (int s = 0; s < splits; ++s) {
+      const float* part = t.statistics + 2 * (base + s * shape.group + thread);
+      sum += __ldcg(part + 1) * exp2f(__ldcg(part) - most);
+    }
+    lse[thread] = most + log2f(sum);
+  }
+  __syncthreads();
+  auto* out =
+      static_cast<__nv_bfloat16*>(t.out) + static_cast<int64_t>(split.pair) * shape.group * D;
+  for (int i = thread; i < shape.group * D; i += kThreads) {
+    const int head = i / D, d = i % D;
+    float value = 0.0f;
+#pragma unroll 4
+    for (int s = 0; s < splits; ++s) {
+      const int64_t at = base + s * shape.group + head;
+      value += __ldcg(t.partial + at * D + d) * exp2f(__ldcg(t.statistics + 2 * at) - lse[head]);
+    }
+    out[i] = __float2bfloat16_rn(value);
+  }
+  if (t.mass == nullptr) return;
+  const float* scores = t.scores + static_cast<int64_t>(split.pair) * shape.group * shape.capacity;
+  float* mass = t.mass + static_cast<int64_t>(split.pair) * shape.home_slots;
+  for (int key = thread; key < keys; key += kThreads) {
+    float received = 0.0f;
+    for (int r = 0; r < shape.group; ++r)
+      received += exp2f(__ldcg(scores + static_cast<int64_t>(r) * shape.capacity + key) - lse[r]);
+    if (key + shape.distance > split.slot) received = 0.0f;
+    mass[key] = key == split.slot ? received : mass[key] + received;
+  }
+}
+
+/// Grid: pairs (first, so that neighbouring blocks read the same rows of the angles), splits, and
+/// chunks of R query heads.
+template <int D, int R, bool kRotate>
+__global__ void __launch_bounds__(kThreads)
+    decode_attention_kernel(DecodeAttentionTensors t, DecodeAttentionShape shape) {
+  let_next_kernel_start();
+  wait_for_earlier_kernels();
+  Split split;
+  split.pair = static_cast<int>(blockIdx.x);
+  split.sequence = split.pair / shape.kv_heads;
+  split.kv_head = split.pair % shape.kv_heads;
+  split.first_head = static_cast<int>(blockIdx.z) * R;
+  split.slot = t.cursor[0];
+  split.row = t.cursor[1];
+  split.begin = static_cast<int>(blockIdx.y) * shape.keys_per_split;
+  split.end = min(split.begin + shape.keys_per_split, split.slot + 1);
+  if (split.begin < split.end) {
+    if (split.end == split.slot + 1) append<D>(t, shape, split);
+    State<D, R> state;
+    state.load_queries(t, shape, split, static_cast<int>(threadIdx.x) % 32 % State<D, R>::kLanes);
+    attend<D, R, kRotate>(state, t, shape, split);
+    write_partial(state, t, shape, split);
+  }
+  if (arrived_last(t, split.pair)) combine<D>(t, shape, split);
+}
+
+template <int D, int R>
+void launch_heads(const DecodeAttentionTensors& t, const DecodeAttentionShape& shape,
+                  CUstream_st* stream) {
+  const dim3 grid(
+      static_cast<unsigned>(shape.batch * shape.kv_heads),
+      static_cast<unsigned>((shape.capacity + shape.keys_per_split - 1) / shape.keys_per_split),
+      static_cast<unsigned>((shape.group + R - 1) / R));
+  if (shape.rotate_cache) {
+    launch_dependent(decode_attention_kernel<D, R, true>, grid, kThreads, 0, stream, shape.overlap,
+                     t, shape);
+  } else {
+    launch_dependent(decode_attention_kernel<D, R, false>, grid, kThreads, 0, stream, shape.overlap,
+                     t, shape);
+  }
+}
+
+template <int D>
+void launch_width(const DecodeAttentionTensors& t, const DecodeAttentionShape& shape,
+                  CUstream_st* stream) {
+  if (shape.group == 1) {
+    launch_heads<D, 1>(t, shape, stream);
+  } else if (shape.group == 2) {
+    launch_heads<D, 2>(t, shape, stream);
+  } else if (shape.group <= 4) {
+    launch_heads<D, 4>(t, shape, stream);
+  } else {
+    launch_heads<D, 8>(t, shape, stream);
+  }
+}
+
+}  // namespace
+
+void launch_decode_attention(const DecodeAttentionTensors& tensors,
+                             const DecodeAttentionShape& shape, CUstream_st* stream) {
+  if (shape.head_dim == 64) {
+    launch_width<64>(tensors, shape, stream);
+  } else if (shape.head_dim == 96) {
+    launch_width<96>(tensors, shape, stream);
+  } else {
+    launch_width<128>(tensors, shape, stream);
+  }
+}
+
+}  // namespace lococo

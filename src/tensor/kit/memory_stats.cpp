@@ -1,0 +1,45 @@
+#include "tensor/kit/memory_stats.h"
+
+#include <c10/core/CachingDeviceAllocator.h>
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+
+#include "tensor/kit/cuda_graph.h"
+
+namespace lococo {
+namespace {
+
+// As printed by the kernel: "VmHWM:     12345 kB".
+int64_t peak_resident_bytes() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word) {
+    int64_t kib = 0;
+    if (word == "VmHWM:" && status >> kib) return kib * 1024;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int64_t peak_memory_bytes(c10::Device device) {
+  if (device.is_cpu()) return peak_resident_bytes();
+  const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  constexpr auto kAggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  const auto& allocated = stats.allocated_bytes[kAggregate];
+  const auto graphs = CapturedGraph::memory();
+  return std::max<int64_t>({allocated.peak, graphs.peak, allocated.current + graphs.working});
+}
+
+void reset_peak(c10::Device device) {
+  if (device.is_cpu()) {
+    std::ofstream("/proc/self/clear_refs") << "5";  // see proc(5): resets VmHWM
+    return;
+  }
+  CapturedGraph::reset_memory();
+  at::getDeviceAllocator(device.type())->resetPeakStats(device.index());
+}
+
+}  // namespace lococo

@@ -1,0 +1,329 @@
+// A warp computes two outputs at a time: its lanes read 16 neighbouring bytes of two weight rows
+// each, always one batch ahead of the arithmetic, so that the memory never waits. The few rows of x
+// lie in shared memory, normed there.
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include <algorithm>
+
+#include "tensor/kit/dependent_launch.cuh"
+#include "tensor/layers/skinny_linear_kernel.h"
+
+namespace lococo {
+namespace {
+
+constexpr int kWarps = 8;
+constexpr int kThreads = 32 * kWarps;
+constexpr int kBlocksPerProcessor = 2;
+constexpr int kOutputs = 2;  // weight rows of a warp at a time
+constexpr int kBatch = 4;    // 16-byte loads of a lane from each of them
+constexpr int kStep = 32 * kBatch;
+
+__device__ void unpack8(uint4 packed, float (&values)[8]) {
+  const unsigned pairs[4] = {packed.x, packed.y, packed.z, packed.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    values[2 * i] = __uint_as_float(pairs[i] << 16);
+    values[2 * i + 1] = __uint_as_float(pairs[i] & 0xffff0000U);
+  }
+}
+
+__device__ unsigned pack2(float low, float high) {
+  return static_cast<unsigned>(__bfloat16_as_ushort(__float2bfloat16_rn(low))) |
+         static_cast<unsigned>(__bfloat16_as_ushort(__float2bfloat16_rn(high))) << 16;
+}
+
+/// Weights are read once: they should not push anything else out of the caches.
+__device__ uint4 load_weights(const uint4* from) {
+  uint4 value;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "l"(from));
+  return value;
+}
+
+/// Output `index` counted over all weights: which one, and its row there.
+struct Output {
+  int weight, row;
+};
+
+__device__ Output locate(const SkinnyLinearShape& shape, int index) {
+  Output output = {0, index};
+  while (output.weight + 1 < kSkinnyMaxWeights && output.row >= shape.outputs[output.weight])
+    output.row -= shape.outputs[output.weight++];
+  return output;
+}
+
+/// A place in a warp's work: a pair of outputs and the 16-byte words of their rows that are next.
+struct Place {
+  int unit;  ///< number of the pair
+  int word;  ///< first word of the batch
+  const uint4* rows[kOutputs];
+};
+
+class Walk {
+ public:
+  __device__ Walk(const SkinnyLinearTensors& tensors, const SkinnyLinearShape& shape)
+      : tensors_(tensors), shape_(shape), words_(shape.width / 8) {
+    total_ = shape.outputs[0] + shape.outputs[1] + shape.outputs[2];
+    units_ = shape.swiglu ? shape.outputs[0] : (total_ + kOutputs - 1) / kOutputs;
+  }
+
+  __device__ Place first() const {
+    Place place;
+    place.unit = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
+    place.word = 0;
+    set_rows(place);
+    return place;
+  }
+
+  __device__ void advance(Place& place) const {
+    place.word += kStep;
+    if (place.word < words_) return;
+    place.word = 0;
+    place.unit += static_cast<int>(gridDim.x) * kWarps;
+    set_rows(place);
+  }
+
+  __device__ bool done(const Place& place) const { return place.unit >= units_; }
+  __device__ bool ends_unit(const Place& place) const { return place.word + kStep >= words_; }
+
+  /// Output r of a unit; beyond the last one it repeats that one, which nobody writes.
+  __device__ Output output(int unit, int r) const {
+    if (shape_.swiglu) return {r, unit};
+    return locate(shape_, min(kOutputs * unit + r, total_ - 1));
+  }
+  __device__ bool is_real(int unit, int r) const { return kOutputs * unit + r < total_; }
+
+ private:
+  __device__ void set_rows(Place& place) const {
+    if (done(place)) return;
+#pragma unroll
+    for (int r = 0; r < kOutputs; ++r) {
+      const Output o = output(place.unit, r);
+      const void* weights = o.weight == 0   ? tensors_.weights[0]
+                            : o.weight == 1 ? tensors_.weights[1]
+                                            : tensors_.weights[2];
+      place.rows[r] = static_cast<const uint4*>(weights) + static_cast<int64_t>(o.row) * words_;
+    }
+  }
+
+  const SkinnyLinearTensors& tensors_;
+  const SkinnyLinearShape& shape_;
+  int words_, total_, units_;
+};
+
+struct Batch {
+  uint4 words[kOutputs][kBatch];
+
+  __device__ void load(const Walk& walk, const Place& place, int words) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+    for (int i = 0; i < kBatch; ++i) {
+      const int word = place.word + 32 * i + lane;
+      const bool inside = !walk.done(place) && word < words;
+#pragma unroll
+      for (int r = 0; r < kOutputs; ++r)
+        this->words[r][i] = inside ? load_weights(place.rows[r] + word) : make_uint4(0, 0, 0, 0);
+    }
+  }
+};
+
+template <int M>
+struct Sums {
+  float value[kOutputs][M];
+
+  __device__ void clear() {
+#pragma unroll
+    for (int r = 0; r < kOutputs; ++r) {
+#pragma unroll
+      for (int m = 0; m < M; ++m) value[r][m] = 0.0f;
+    }
+  }
+
+  __device__ void add(const Batch& batch, const uint4* x_shared, const Place& place, int words) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+    for (int i = 0; i < kBatch; ++i) {
+      const int word = place.word + 32 * i + lane;
+      float w[kOutputs][8];
+#pragma unroll
+      for (int r = 0; r < kOutputs; ++r) unpack8(batch.words[r][i], w[r]);
+#pragma unroll
+      for (int m = 0; m < M; ++m) {
+        float x[8];
+        unpack8(word < words ? x_shared[m * words + word] : make_uint4(0, 0, 0, 0), x);
+#pragma unroll
+        for (int r = 0; r < kOutputs; ++r) {
+#pragma unroll
+          for (int e = 0; e < 8; ++e) value[r][m] += w[r][e] * x[e];
+        }
+      }
+    }
+  }
+
+  __device__ void reduce() {
+#pragma unroll
+    for (int r = 0; r < kOutputs; ++r) {
+#pragma unroll
+      for (int m = 0; m < M; ++m) {
+#pragma unroll
+        for (int offset = 16; offset > 0; offset /= 2)
+          value[r][m] += __shfl_xor_sync(0xffffffffU, value[r][m], offset);
+      }
+    }
+  }
+};
+
+__device__ float silu(float x) { return x / (1.0f + __expf(-x)); }
+
+__device__ void write(const SkinnyLinearTensors& t, const SkinnyLinearShape& shape, Output output,
+                      int m, float value) {
+  const int N = output.weight == 0   ? shape.outputs[0]
+                : output.weight == 1 ? shape.outputs[1]
+                                     : shape.outputs[2];
+  void* out = output.weight == 0 ? t.outs[0] : output.weight == 1 ? t.outs[1] : t.outs[2];
+  const int64_t at = static_cast<int64_t>(m) * N + output.row;
+  if (t.residual != nullptr)
+    value += __bfloat162float(static_cast<const __nv_bfloat16*>(t.residual)[at]);
+  if (shape.wide) {
+    static_cast<float*>(out)[at] = value;
+  } else {
+    static_cast<__nv_bfloat16*>(out)[at] = __float2bfloat16_rn(value);
+  }
+}
+
+template <int M>
+__device__ void finish(Sums<M>& sums, const Walk& walk, const SkinnyLinearTensors& t,
+                       const SkinnyLinearShape& shape, int unit) {
+  sums.reduce();
+  if (threadIdx.x % 32 == 0) {
+#pragma unroll
+    for (int m = 0; m < M; ++m) {
+      if (shape.swiglu) {
+        write(t, shape, {0, unit}, m, silu(sums.value[0][m]) * sums.value[1][m]);
+      } else {
+#pragma unroll
+        for (int r = 0; r < kOutputs; ++r) {
+          if (walk.is_real(unit, r)) write(t, shape, walk.output(unit, r), m, sums.value[r][m]);
+        }
+      }
+    }
+  }
+  sums.clear();
+}
+
+/// x into shared memory, normed and rounded where there is a norm.
+template <int M>
+__device__ void stage(const SkinnyLinearTensors& t, const SkinnyLinearShape& shape,
+                      uint4* x_shared) {
+  __shared__ float warp_sums[M][kWarps];
+  const int thread = static_cast<int>(threadIdx.x), words = shape.width / 8;
+  const auto* x = static_cast<const uint4*>(t.x);
+#pragma unroll
+  for (int m = 0; m < M; ++m) {
+    float squares = 0.0f;
+    for (int word = thread; word < words; word += kThreads) {
+      const uint4 packed = x[m * words + word];
+      x_shared[m * words + word] = packed;
+      float values[8];
+      unpack8(packed, values);
+#pragma unroll
+      for (int e = 0; e < 8; ++e) squares += values[e] * values[e];
+    }
+#pragma unroll
+    for (int offset = 16; offset > 0; offset /= 2)
+      squares += __shfl_xor_sync(0xffffffffU, squares, offset);
+    if (thread % 32 == 0) warp_sums[m][thread / 32] = squares;
+  }
+  __syncthreads();
+  if (t.norm == nullptr) return;
+  const auto* norm = static_cast<const uint4*>(t.norm);
+#pragma unroll
+  for (int m = 0; m < M; ++m) {
+    float squares = 0.0f;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) squares += warp_sums[m][w];
+    const float inverse = rsqrtf(squares / static_cast<float>(shape.width) + shape.epsilon);
+    for (int word = thread; word < words; word += kThreads) {
+      float values[8], weights[8];
+      unpack8(x_shared[m * words + word], values);
+      unpack8(norm[word], weights);
+#pragma unroll
+      for (int e = 0; e < 8; ++e) values[e] = weights[e] * (values[e] * inverse);
+      x_shared[m * words + word] =
+          make_uint4(pack2(values[0], values[1]), pack2(values[2], values[3]),
+                     pack2(values[4], values[5]), pack2(values[6], values[7]));
+    }
+  }
+  __syncthreads();
+}
+
+template <int M>
+__global__ void __launch_bounds__(kThreads, kBlocksPerProcessor)
+    skinny_linear_kernel(const __grid_constant__ SkinnyLinearTensors t,
+                         const __grid_constant__ SkinnyLinearShape shape) {
+  extern __shared__ uint4 x_shared[];
+  const int words = shape.width / 8;
+  const Walk walk(t, shape);
+  Place loading = walk.first(), adding = loading;
+  Batch even, odd;
+  let_next_kernel_start();
+  even.load(walk, loading, words);
+  walk.advance(loading);
+  wait_for_earlier_kernels();  // x and the residual come from them, the weights do not
+  stage<M>(t, shape, x_shared);
+  Sums<M> sums;
+  sums.clear();
+  auto add = [&](const Batch& batch) {
+    sums.add(batch, x_shared, adding, words);
+    if (walk.ends_unit(adding)) finish(sums, walk, t, shape, adding.unit);
+    walk.advance(adding);
+  };
+  while (!walk.done(adding)) {
+    odd.load(walk, loading, words);
+    walk.advance(loading);
+    add(even);
+    if (walk.done(adding)) break;
+    even.load(walk, loading, words);
+    walk.advance(loading);
+    add(odd);
+  }
+}
+
+template <int M>
+void launch_rows(const SkinnyLinearTensors& t, const SkinnyLinearShape& shape,
+                 CUstream_st* stream) {
+  const int total = shape.outputs[0] + shape.outputs[1] + shape.outputs[2];
+  const int units = shape.swiglu ? shape.outputs[0] : (total + kOutputs - 1) / kOutputs;
+  // As many rounds as the resident warps need, and no more warps than share the rounds evenly.
+  const int resident = kBlocksPerProcessor * shape.processors * kWarps;
+  const int rounds = (units + resident - 1) / resident;
+  const int warps = (units + rounds - 1) / rounds;
+  const auto blocks = static_cast<unsigned>((warps + kWarps - 1) / kWarps);
+  const size_t bytes = static_cast<size_t>(M) * static_cast<size_t>(shape.width) * 2;
+  if (bytes > 47 * 1024) {
+    cudaFuncSetAttribute(skinny_linear_kernel<M>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         static_cast<int>(bytes));
+  }
+  launch_dependent(skinny_linear_kernel<M>, dim3(blocks), kThreads, bytes, stream, shape.overlap, t,
+                   shape);
+}
+
+}  // namespace
+
+void launch_skinny_linear(const SkinnyLinearTensors& tensors, const SkinnyLinearShape& shape,
+                          CUstream_st* stream) {
+  switch (shape.rows) {
+    case 1:
+      return launch_rows<1>(tensors, shape, stream);
+    case 2:
+      return launch_rows<2>(tensors, shape, stream);
+    case 3:
+      return launch_rows<3>(tensors, shape, stream);
+    default:
+      return launch_rows<4>(tensors, shape, stream);
+  }
+}
+
+}  // namespace lococo
