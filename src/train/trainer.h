@@ -9,12 +9,12 @@
 #include "core/config.h"
 #include "data/dataset.h"
 #include "dist/communicator.h"
+#include "report/metrics.h"
+#include "report/progress.h"
 #include "train/checkpoint.h"
 #include "train/evaluator.h"
-#include "train/metrics.h"
 #include "train/model_setup.h"
 #include "train/optimizer.h"
-#include "train/progress.h"
 #include "train/sequence_pass.h"
 
 namespace lococo {

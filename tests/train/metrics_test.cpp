@@ -1,4 +1,4 @@
-#include "train/metrics.h"
+#include "report/metrics.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,14 +12,14 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "report/append_file.h"
+#include "report/progress.h"
+#include "report/tensorboard.h"
 #include "tensor/kit/memory_stats.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/user_error.h"
-#include "train/append_file.h"
-#include "train/progress.h"
-#include "train/tensorboard.h"
 
 namespace lococo {
 namespace {

@@ -1,4 +1,4 @@
-#include "train/tensorboard.h"
+#include "report/tensorboard.h"
 
 #include <unistd.h>
 
@@ -7,7 +7,7 @@
 #include <bit>
 #include <chrono>
 
-#include "train/append_file.h"
+#include "report/append_file.h"
 
 namespace lococo {
 namespace {

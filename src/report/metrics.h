@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "train/tensorboard.h"
+#include "report/tensorboard.h"
 
 namespace lococo {
 

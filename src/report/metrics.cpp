@@ -1,4 +1,4 @@
-#include "train/metrics.h"
+#include "report/metrics.h"
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
-#include "train/append_file.h"
+#include "report/append_file.h"
 
 namespace lococo {
 namespace {
