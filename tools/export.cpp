@@ -1,5 +1,5 @@
 // lococo-export: writes what was tuned for other programs, or for another run.
-#include "train/export.h"
+#include "weights/export.h"
 
 #include <cstdio>
 

@@ -7,7 +7,7 @@
 
 #include "core/config.h"
 #include "core/model_shape.h"
-#include "train/registry.h"
+#include "model/registry.h"
 
 namespace lococo {
 

@@ -3,10 +3,10 @@
 #include "core/error.h"
 #include "core/hf_config.h"
 #include "core/log.h"
-#include "model/fingerprint.h"
-#include "model/hf_weights.h"
-#include "train/checkpoint.h"
 #include "train/memory_estimate.h"
+#include "weights/checkpoint.h"
+#include "weights/fingerprint.h"
+#include "weights/hf_weights.h"
 
 namespace lococo {
 namespace {

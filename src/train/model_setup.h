@@ -8,7 +8,7 @@
 
 #include "core/config.h"
 #include "model/llama.h"
-#include "train/registry.h"
+#include "model/registry.h"
 
 namespace lococo {
 

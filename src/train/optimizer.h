@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/config.h"
-#include "train/registry.h"
+#include "model/registry.h"
 
 namespace lococo {
 

@@ -11,11 +11,11 @@
 #include "dist/communicator.h"
 #include "report/metrics.h"
 #include "report/progress.h"
-#include "train/checkpoint.h"
 #include "train/evaluator.h"
 #include "train/model_setup.h"
 #include "train/optimizer.h"
 #include "train/sequence_pass.h"
+#include "weights/checkpoint.h"
 
 namespace lococo {
 

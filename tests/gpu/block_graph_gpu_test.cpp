@@ -2,12 +2,12 @@
 // the other.
 #include <sstream>
 
+#include "model/registry.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
-#include "train/registry.h"
 #include "train/sequence_pass.h"
 
 using namespace lococo;

@@ -1,6 +1,7 @@
 // Decoding on a GPU: the kernels against tensor operations, a recorded step against one that runs.
 #include "lococo/compression.h"
 #include "model/decoder.h"
+#include "model/registry.h"
 #include "tensor/attention/decode_attention.h"
 #include "tensor/conv/time_conv.h"
 #include "tensor/kit/memory_stats.h"
@@ -11,7 +12,6 @@
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
-#include "train/registry.h"
 
 using namespace lococo;
 using namespace lococo::testing;

@@ -1,13 +1,13 @@
 // Training and evaluation on a GPU against the CPU, and the bound on memory.
 #include <c10/core/CachingDeviceAllocator.h>
 
+#include "model/registry.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
-#include "train/registry.h"
 #include "train/sequence_pass.h"
 
 using namespace lococo;

@@ -10,11 +10,11 @@
 
 #include "core/config_yaml.h"
 #include "core/files.h"
-#include "model/fingerprint.h"
-#include "model/hf_weights.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/tiny_llama.h"
-#include "train/checkpoint.h"
+#include "weights/checkpoint.h"
+#include "weights/fingerprint.h"
+#include "weights/hf_weights.h"
 
 namespace lococo::testing {
 namespace {

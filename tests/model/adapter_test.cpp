@@ -3,12 +3,12 @@
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
-#include "model/lora_adapter.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/user_error.h"
+#include "weights/lora_adapter.h"
 
 namespace lococo::testing {
 namespace {

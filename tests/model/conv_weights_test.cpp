@@ -1,4 +1,4 @@
-#include "model/conv_weights.h"
+#include "weights/conv_weights.h"
 
 #include <filesystem>
 #include <fstream>

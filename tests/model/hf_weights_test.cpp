@@ -1,4 +1,4 @@
-#include "model/hf_weights.h"
+#include "weights/hf_weights.h"
 
 #include <cstring>
 #include <filesystem>
@@ -7,12 +7,12 @@
 
 #include "core/files.h"
 #include "core/hf_config.h"
-#include "model/fingerprint.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/user_error.h"
+#include "weights/fingerprint.h"
 
 namespace lococo::testing {
 namespace {

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "model/llama.h"
+#include "model/registry.h"
 #include "tests/support/tiny_llama.h"
-#include "train/checkpoint.h"
 #include "train/optimizer.h"
-#include "train/registry.h"
+#include "weights/checkpoint.h"
 
 namespace lococo::testing {
 

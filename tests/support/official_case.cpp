@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "lococo/step_plan.h"
+#include "model/registry.h"
 #include "tests/support/catch.h"
-#include "train/registry.h"
 #include "train/sequence_pass.h"
 
 namespace lococo::testing {

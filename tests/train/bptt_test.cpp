@@ -2,6 +2,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "model/registry.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/memory_meter.h"
@@ -9,7 +10,6 @@
 #include "tests/support/tiny_llama.h"
 #include "train/bptt_windows.h"
 #include "train/loss.h"
-#include "train/registry.h"
 
 using namespace lococo;
 using namespace lococo::testing;

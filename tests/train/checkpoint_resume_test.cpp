@@ -1,11 +1,11 @@
-#include "model/conv_weights.h"
-#include "model/lora_adapter.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/checkpointed_run.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/user_error.h"
-#include "train/checkpoint.h"
+#include "weights/checkpoint.h"
+#include "weights/conv_weights.h"
+#include "weights/lora_adapter.h"
 
 namespace lococo::testing {
 

@@ -9,7 +9,7 @@
 #include "tests/support/checkpointed_run.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/user_error.h"
-#include "train/checkpoint.h"
+#include "weights/checkpoint.h"
 
 namespace lococo::testing {
 namespace {

@@ -1,16 +1,16 @@
-#include "train/export.h"
+#include "weights/export.h"
 
 #include <filesystem>
 
 #include "core/files.h"
 #include "core/hf_config.h"
-#include "model/hf_weights.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/user_error.h"
-#include "train/checkpoint.h"
+#include "weights/checkpoint.h"
+#include "weights/hf_weights.h"
 
 namespace lococo::testing {
 namespace {

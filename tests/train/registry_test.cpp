@@ -1,4 +1,4 @@
-#include "train/registry.h"
+#include "model/registry.h"
 
 #include <map>
 

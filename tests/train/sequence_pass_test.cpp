@@ -1,6 +1,7 @@
 #include "train/sequence_pass.h"
 
 #include "lococo/step_plan.h"
+#include "model/registry.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
@@ -9,7 +10,6 @@
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
 #include "train/loss.h"
-#include "train/registry.h"
 
 using namespace lococo;
 using namespace lococo::testing;

@@ -3,8 +3,8 @@
 
 #include "core/files.h"
 #include "core/hf_config.h"
-#include "model/hf_weights.h"
 #include "tensor/kit/torch.h"
+#include "weights/hf_weights.h"
 
 namespace lococo {
 namespace {

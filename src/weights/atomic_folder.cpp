@@ -1,4 +1,4 @@
-#include "train/atomic_folder.h"
+#include "weights/atomic_folder.h"
 
 #include <filesystem>
 #include <system_error>

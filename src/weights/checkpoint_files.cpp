@@ -1,4 +1,4 @@
-#include "train/checkpoint_files.h"
+#include "weights/checkpoint_files.h"
 
 #include <algorithm>
 #include <cinttypes>
@@ -8,7 +8,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "model/fingerprint.h"
+#include "weights/fingerprint.h"
 
 namespace lococo {
 namespace {

@@ -1,4 +1,4 @@
-#include "model/hf_weights.h"
+#include "weights/hf_weights.h"
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -7,8 +7,8 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
-#include "model/tensor_check.h"
 #include "tensor/kit/torch.h"
+#include "weights/tensor_check.h"
 
 namespace lococo {
 namespace {

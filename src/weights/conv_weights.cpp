@@ -1,4 +1,4 @@
-#include "model/conv_weights.h"
+#include "weights/conv_weights.h"
 
 #include <algorithm>
 #include <array>
@@ -8,8 +8,8 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
-#include "model/cache_options.h"
-#include "model/tensor_check.h"
+#include "weights/cache_options.h"
+#include "weights/tensor_check.h"
 
 namespace lococo {
 namespace {

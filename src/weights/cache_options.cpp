@@ -1,4 +1,4 @@
-#include "model/cache_options.h"
+#include "weights/cache_options.h"
 
 #include <array>
 #include <initializer_list>

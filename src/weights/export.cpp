@@ -1,4 +1,4 @@
-#include "train/export.h"
+#include "weights/export.h"
 
 #include <array>
 #include <filesystem>
@@ -8,12 +8,12 @@
 #include "core/error.h"
 #include "core/hf_config.h"
 #include "core/log.h"
-#include "model/conv_weights.h"
-#include "model/hf_weights.h"
-#include "model/lora_adapter.h"
 #include "tensor/kit/torch.h"
-#include "train/atomic_folder.h"
-#include "train/checkpoint_files.h"
+#include "weights/atomic_folder.h"
+#include "weights/checkpoint_files.h"
+#include "weights/conv_weights.h"
+#include "weights/hf_weights.h"
+#include "weights/lora_adapter.h"
 
 namespace lococo {
 namespace {

@@ -1,4 +1,4 @@
-#include "train/checkpoint.h"
+#include "weights/checkpoint.h"
 
 #include <filesystem>
 #include <set>
@@ -6,13 +6,13 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
-#include "model/cache_options.h"
-#include "model/conv_weights.h"
-#include "model/hf_weights.h"
-#include "model/lora_adapter.h"
 #include "tensor/kit/torch.h"
-#include "train/atomic_folder.h"
-#include "train/checkpoint_files.h"
+#include "weights/atomic_folder.h"
+#include "weights/cache_options.h"
+#include "weights/checkpoint_files.h"
+#include "weights/conv_weights.h"
+#include "weights/hf_weights.h"
+#include "weights/lora_adapter.h"
 
 namespace lococo {
 namespace {

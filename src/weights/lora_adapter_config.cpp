@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "model/lora_adapter.h"
+#include "weights/lora_adapter.h"
 
 namespace lococo {
 namespace {

@@ -1,4 +1,4 @@
-#include "model/tensor_check.h"
+#include "weights/tensor_check.h"
 
 #include "core/error.h"
 #include "tensor/kit/safetensors_tensor.h"

@@ -1,4 +1,4 @@
-#include "model/lora_adapter.h"
+#include "weights/lora_adapter.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,9 +8,9 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "model/hf_weights.h"
-#include "model/tensor_check.h"
 #include "tensor/kit/torch.h"
+#include "weights/hf_weights.h"
+#include "weights/tensor_check.h"
 
 namespace lococo {
 namespace {

@@ -1,4 +1,4 @@
-#include "model/fingerprint.h"
+#include "weights/fingerprint.h"
 
 #include <xxhash.h>
 
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "model/hf_weights.h"
+#include "weights/hf_weights.h"
 
 namespace lococo {
 namespace {
