@@ -5,8 +5,8 @@
 
 #include "core/config_yaml.h"
 #include "core/log.h"
+#include "setup/model_setup.h"
 #include "tools/cli.h"
-#include "train/model_setup.h"
 
 namespace {
 

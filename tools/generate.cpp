@@ -2,8 +2,8 @@
 #include <cstdio>
 
 #include "core/config_yaml.h"
+#include "generate/run_generation.h"
 #include "tools/cli.h"
-#include "train/run_generation.h"
 
 int main(int argc, char** argv) {
   return lococo::run_tool("lococo-generate", "Continues a text, with a cache that does not grow.",

@@ -2,8 +2,8 @@
 #include <cstdio>
 
 #include "core/config_yaml.h"
+#include "setup/model_setup.h"
 #include "tools/cli.h"
-#include "train/model_setup.h"
 #include "train/trainer.h"
 
 int main(int argc, char** argv) {

@@ -3,7 +3,7 @@
 #include "bench/attention_timing.h"
 #include "bench/benchmarks.h"
 #include "bench/timing.h"
-#include "train/model_setup.h"
+#include "setup/model_setup.h"
 
 namespace lococo {
 namespace {

@@ -2,8 +2,8 @@
 #include "bench/library_conv.h"
 #include "bench/timing.h"
 #include "core/error.h"
+#include "setup/model_setup.h"
 #include "tensor/conv/time_conv.h"
-#include "train/model_setup.h"
 
 namespace lococo {
 namespace {

@@ -4,9 +4,9 @@
 #include "bench/hardware_limit.h"
 #include "bench/timing.h"
 #include "bench/trace.h"
-#include "model/decoder.h"
+#include "generate/decoder.h"
+#include "setup/model_setup.h"
 #include "tensor/kit/memory_stats.h"
-#include "train/model_setup.h"
 
 namespace lococo {
 namespace {

@@ -1,6 +1,6 @@
 #include "bench/benchmarks.h"
 #include "bench/training_setup.h"
-#include "train/sequence_pass.h"
+#include "pass/sequence_pass.h"
 
 namespace lococo {
 namespace {

@@ -6,7 +6,7 @@
 #include "bench/timing.h"
 #include "bench/trace.h"
 #include "bench/training_setup.h"
-#include "train/sequence_pass.h"
+#include "pass/sequence_pass.h"
 
 namespace lococo {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "bench/report.h"
-#include "train/model_setup.h"
+#include "setup/model_setup.h"
 #include "train/optimizer.h"
 
 namespace lococo {

@@ -6,8 +6,8 @@
 #include "core/error.h"
 #include "data/repeats.h"
 #include "data/segments.h"
+#include "pass/sequence_pass.h"
 #include "tensor/kit/memory_stats.h"
-#include "train/sequence_pass.h"
 
 namespace lococo {
 namespace {

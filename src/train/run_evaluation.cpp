@@ -6,9 +6,9 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "setup/model_setup.h"
+#include "setup/session.h"
 #include "train/evaluator.h"
-#include "train/model_setup.h"
-#include "train/session.h"
 
 namespace lococo {
 namespace {

@@ -4,7 +4,7 @@
 #include "core/config_yaml.h"
 #include "core/error.h"
 #include "core/log.h"
-#include "train/session.h"
+#include "setup/session.h"
 #include "train/signals.h"
 #include "train/trainer.h"
 

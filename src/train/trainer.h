@@ -9,12 +9,12 @@
 #include "core/config.h"
 #include "data/dataset.h"
 #include "dist/communicator.h"
+#include "pass/sequence_pass.h"
 #include "report/metrics.h"
 #include "report/progress.h"
+#include "setup/model_setup.h"
 #include "train/evaluator.h"
-#include "train/model_setup.h"
 #include "train/optimizer.h"
-#include "train/sequence_pass.h"
 #include "weights/checkpoint.h"
 
 namespace lococo {

@@ -1,12 +1,12 @@
 // Gradients through several blocks on a GPU, where the first compression of a window may be the
 // kernels' and the others are the reference, against the CPU.
 #include "model/registry.h"
+#include "pass/bptt_windows.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
-#include "train/bptt_windows.h"
 
 using namespace lococo;
 using namespace lococo::testing;

@@ -3,12 +3,12 @@
 
 #include <limits>
 
+#include "pass/loss.h"
 #include "tensor/kit/torch.h"
 #include "tensor/layers/softmax_cross_entropy.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/tensors.h"
-#include "train/loss.h"
 
 using namespace lococo;
 using namespace lococo::testing;

@@ -2,13 +2,13 @@
 #include <c10/core/CachingDeviceAllocator.h>
 
 #include "model/registry.h"
+#include "pass/sequence_pass.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
-#include "train/sequence_pass.h"
 
 using namespace lococo;
 using namespace lococo::testing;

@@ -1,5 +1,5 @@
 // Decoding against what evaluation does with the same tokens.
-#include "model/decoder.h"
+#include "generate/decoder.h"
 
 #include "lococo/step_plan.h"
 #include "tensor/kit/torch.h"

@@ -1,4 +1,4 @@
-#include "model/generation.h"
+#include "generate/generation.h"
 
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"

@@ -6,8 +6,8 @@
 
 #include "lococo/step_plan.h"
 #include "model/registry.h"
+#include "pass/sequence_pass.h"
 #include "tests/support/catch.h"
-#include "train/sequence_pass.h"
 
 namespace lococo::testing {
 namespace {

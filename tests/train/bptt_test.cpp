@@ -3,13 +3,13 @@
 #include <sstream>
 
 #include "model/registry.h"
+#include "pass/bptt_windows.h"
+#include "pass/loss.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/memory_meter.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
-#include "train/bptt_windows.h"
-#include "train/loss.h"
 
 using namespace lococo;
 using namespace lococo::testing;

@@ -1,12 +1,12 @@
-#include "train/distillation.h"
+#include "pass/distillation.h"
 
 #include "model/registry.h"
+#include "pass/sequence_pass.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
-#include "train/sequence_pass.h"
 
 using namespace lococo;
 using namespace lococo::testing;

@@ -4,13 +4,13 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "pass/sequence_pass.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/tiny_run.h"
 #include "tests/support/user_error.h"
-#include "train/sequence_pass.h"
 
 using namespace lococo;
 using namespace lococo::testing;

@@ -1,4 +1,4 @@
-#include "train/loss.h"
+#include "pass/loss.h"
 
 #include <cmath>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "train/memory_estimate.h"
+#include "setup/memory_estimate.h"
 
 #include "core/config_yaml.h"
 #include "tests/support/catch.h"

@@ -1,4 +1,4 @@
-#include "train/run_generation.h"
+#include "generate/run_generation.h"
 
 #include "core/files.h"
 #include "core/log.h"

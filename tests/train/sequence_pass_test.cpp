@@ -1,7 +1,8 @@
-#include "train/sequence_pass.h"
+#include "pass/sequence_pass.h"
 
 #include "lococo/step_plan.h"
 #include "model/registry.h"
+#include "pass/loss.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
@@ -9,7 +10,6 @@
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
-#include "train/loss.h"
 
 using namespace lococo;
 using namespace lococo::testing;

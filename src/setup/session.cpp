@@ -1,4 +1,4 @@
-#include "train/session.h"
+#include "setup/session.h"
 
 #include "core/error.h"
 #include "core/log.h"

@@ -8,10 +8,10 @@
 #include <map>
 #include <vector>
 
-#include "model/block_kinds.h"
-#include "model/decode_stack.h"
+#include "generate/decode_stack.h"
 #include "model/llama.h"
 #include "model/rope.h"
+#include "pass/block_kinds.h"
 #include "tensor/kit/repeated_work.h"
 
 namespace lococo {

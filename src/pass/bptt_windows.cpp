@@ -1,4 +1,4 @@
-#include "train/bptt_windows.h"
+#include "pass/bptt_windows.h"
 
 #include <ATen/ops/ones_like.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "lococo/step_plan.h"
-#include "train/loss.h"
+#include "pass/loss.h"
 
 namespace lococo {
 namespace {

@@ -1,11 +1,11 @@
-#include "train/sequence_pass.h"
+#include "pass/sequence_pass.h"
 
 #include <map>
 
 #include "lococo/step_plan.h"
-#include "train/block_runner.h"
-#include "train/bptt_windows.h"
-#include "train/loss.h"
+#include "pass/block_runner.h"
+#include "pass/bptt_windows.h"
+#include "pass/loss.h"
 
 namespace lococo {
 namespace {

@@ -1,4 +1,4 @@
-#include "model/decode_stack.h"
+#include "generate/decode_stack.h"
 
 #include "tensor/kit/shape.h"
 #include "tensor/layers/swiglu.h"

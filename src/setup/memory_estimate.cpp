@@ -1,11 +1,11 @@
-#include "train/memory_estimate.h"
+#include "setup/memory_estimate.h"
 
 #include <algorithm>
 #include <iomanip>
 #include <sstream>
 
 #include "lococo/step_plan.h"
-#include "train/sequence_pass.h"
+#include "pass/sequence_pass.h"
 
 namespace lococo {
 namespace {

@@ -1,4 +1,4 @@
-#include "model/block_kinds.h"
+#include "pass/block_kinds.h"
 
 namespace lococo {
 

@@ -6,7 +6,7 @@
 
 #include "core/config.h"
 #include "model/llama.h"
-#include "train/sequence_pass.h"
+#include "pass/sequence_pass.h"
 
 namespace lococo {
 

@@ -1,9 +1,9 @@
-#include "train/model_setup.h"
+#include "setup/model_setup.h"
 
 #include "core/error.h"
 #include "core/hf_config.h"
 #include "core/log.h"
-#include "train/memory_estimate.h"
+#include "setup/memory_estimate.h"
 #include "weights/checkpoint.h"
 #include "weights/fingerprint.h"
 #include "weights/hf_weights.h"

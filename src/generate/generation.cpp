@@ -1,4 +1,4 @@
-#include "model/generation.h"
+#include "generate/generation.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 

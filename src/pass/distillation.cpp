@@ -1,4 +1,4 @@
-#include "train/distillation.h"
+#include "pass/distillation.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 

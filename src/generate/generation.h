@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "model/decoder.h"
+#include "generate/decoder.h"
 
 namespace lococo {
 

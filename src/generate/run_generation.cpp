@@ -1,4 +1,4 @@
-#include "train/run_generation.h"
+#include "generate/run_generation.h"
 
 #include <algorithm>
 #include <chrono>
@@ -7,10 +7,10 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
-#include "model/generation.h"
+#include "generate/generation.h"
+#include "setup/model_setup.h"
+#include "setup/session.h"
 #include "tensor/kit/memory_stats.h"
-#include "train/model_setup.h"
-#include "train/session.h"
 
 namespace lococo {
 namespace {

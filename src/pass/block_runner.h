@@ -8,8 +8,8 @@
 
 #include "core/config.h"
 #include "lococo/step_plan.h"
-#include "model/block_kinds.h"
 #include "model/llama.h"
+#include "pass/block_kinds.h"
 
 namespace lococo {
 

@@ -1,10 +1,10 @@
-#include "train/block_runner.h"
+#include "pass/block_runner.h"
 
 #include <algorithm>
 
+#include "pass/distillation.h"
+#include "pass/loss.h"
 #include "tensor/kit/cuda_graph.h"
-#include "train/distillation.h"
-#include "train/loss.h"
 
 namespace lococo {
 namespace {
