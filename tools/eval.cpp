@@ -2,8 +2,8 @@
 #include <cstdio>
 
 #include "core/config_yaml.h"
+#include "eval/run_evaluation.h"
 #include "tools/cli.h"
-#include "train/run_evaluation.h"
 
 int main(int argc, char** argv) {
   return lococo::run_tool("lococo-eval", "Mean NLL and far-repeat NLL against context length.",

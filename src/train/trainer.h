@@ -9,11 +9,11 @@
 #include "core/config.h"
 #include "data/dataset.h"
 #include "dist/communicator.h"
+#include "eval/evaluator.h"
 #include "pass/sequence_pass.h"
 #include "report/metrics.h"
 #include "report/progress.h"
 #include "setup/model_setup.h"
-#include "train/evaluator.h"
 #include "train/optimizer.h"
 #include "weights/checkpoint.h"
 

@@ -1,4 +1,4 @@
-#include "train/evaluator.h"
+#include "eval/evaluator.h"
 
 #include <chrono>
 #include <numeric>

@@ -1,4 +1,4 @@
-#include "train/run_evaluation.h"
+#include "eval/run_evaluation.h"
 
 #include <cstdio>
 #include <filesystem>
@@ -6,9 +6,9 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "eval/evaluator.h"
 #include "setup/model_setup.h"
 #include "setup/session.h"
-#include "train/evaluator.h"
 
 namespace lococo {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "core/build_info.h"
 #include "core/config_yaml.h"
-#include "train/evaluator.h"
+#include "eval/evaluator.h"
 
 namespace lococo {
 namespace {
