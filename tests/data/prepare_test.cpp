@@ -9,7 +9,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "data/parallel_tokenizer.h"
-#include "tests/data/tiny_tokenizer.h"
+#include "tests/support/tiny_tokenizer.h"
 #include "tests/data/token_samples.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"

@@ -1,7 +1,7 @@
 #include "data/tokenizer.h"
 
 #include "core/files.h"
-#include "tests/data/tiny_tokenizer.h"
+#include "tests/support/tiny_tokenizer.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/user_error.h"

@@ -3,7 +3,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "tensor/kit/torch.h"
-#include "tests/data/tiny_tokenizer.h"
+#include "tests/support/tiny_tokenizer.h"
 #include "tests/support/catch.h"
 #include "tests/support/policies.h"
 #include "tests/support/temporary_folder.h"

@@ -1,4 +1,4 @@
-#include "tests/data/tiny_tokenizer.h"
+#include "tests/support/tiny_tokenizer.h"
 
 #include <cstring>
 
