@@ -7,6 +7,8 @@
   torch        core, data and CUDA sources are free of torch headers
   header       headers start with #pragma once; a .cpp includes its own header first
   length       no file is longer than 500 lines
+  crowd        no room holds more than 20 .cpp and .cu files
+  own header   every .cpp and .cu below src has a header of its name
   listed       every source is listed in the CMakeLists.txt above it, and every listed one exists
 
 Usage: check_includes.py [ROOT]      prints one line for each violation; exit code 1 when any.
@@ -62,6 +64,7 @@ SOURCE_NAME = re.compile(r"(?<![\w${}/.-])[\w./-]+\.(?:cpp|cu)\b")
 LISTED_ELSEWHERE = ["tests/support/fuzz_main.cpp"]  # cmake/Targets.cmake adds it
 
 MAX_LINES = 500
+MAX_SOURCES = 20
 CODE = {".h", ".cpp", ".cu", ".cuh"}
 MEASURED = CODE | {".py", ".sh", ".cmake"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
@@ -136,12 +139,30 @@ def check_file(root, path, text):
         yield f"{path}:{MAX_LINES + 1}: length: {lines} lines, at most {MAX_LINES}: split the file"
     if path.suffix in (".h", ".cuh") and "#pragma once" not in text:
         yield f"{path}:1: header: #pragma once is missing"
-    if path.suffix == ".cpp" and path.parts[0] == "src":
+    if path.suffix in (".cpp", ".cu") and path.parts[0] == "src":
         own = path.with_suffix(".h")
+        if not (root / own).exists():
+            yield f"{path}:1: own header: {own.name} is missing: declare there what others use"
         first = next(includes_of(text), (1, None))
         expected = own.relative_to("src").as_posix()
-        if (root / own).exists() and first[1] != expected:
+        if path.suffix == ".cpp" and (root / own).exists() and first[1] != expected:
             yield f"{path}:{first[0]}: header: the first include must be its own, {expected}"
+
+
+def sources_by_room(root):
+    """Room -> number of its .cpp and .cu files, of src and tools."""
+    rooms = {}
+    for path in source_files(root):
+        room = room_of(path)
+        if room and path.suffix in (".cpp", ".cu"):
+            rooms[room] = rooms.get(room, 0) + 1
+    return rooms
+
+
+def check_crowds(root):
+    for room, count in sources_by_room(root).items():
+        if count > MAX_SOURCES:
+            yield f"src/{room}:1: crowd: {count} sources, at most {MAX_SOURCES}: split the room"
 
 
 def check_listed(root):
@@ -199,7 +220,7 @@ def check(root):
                 if (root / target).is_file():
                     edges.append(target.as_posix())
                     break
-    return violations + list(check_listed(root)) + find_cycles(graph)
+    return violations + list(check_crowds(root)) + list(check_listed(root)) + find_cycles(graph)
 
 
 def main():
@@ -211,6 +232,14 @@ def main():
     violations = check(root)
     for line in violations:
         print(line)
+    lines, longest = max(((root / path).read_text(errors="replace").count("\n"), path)
+                         for path in files)
+    rooms = sources_by_room(root)
+    crowded = max(rooms, key=rooms.get, default="none")
+    print(f"longest file {longest}, {lines} lines; largest room {crowded}, "
+          f"{rooms.get(crowded, 0)} sources; "
+          f"{sum('own header:' in line for line in violations)} headers missing; "
+          f"{sum('cycle:' in line for line in violations)} cycles")
     print(f"{len(files)} files checked, {len(violations)} violations")
     return 1 if violations else 0
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "bench/run_benchmark.h"
-#include "core/config_yaml.h"
+#include "core/config_write.h"
 #include "tools/cli.h"
 
 namespace {

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "core/build_info.h"
+#include "core/config_write.h"
 #include "core/config_yaml.h"
 #include "core/error.h"
 #include "core/log.h"

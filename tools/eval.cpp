@@ -1,7 +1,7 @@
 // lococo-eval: perplexity against context length under any cache policy.
 #include <cstdio>
 
-#include "core/config_yaml.h"
+#include "core/config_write.h"
 #include "eval/run_evaluation.h"
 #include "tools/cli.h"
 

@@ -3,7 +3,7 @@
 
 #include <cstdio>
 
-#include "core/config_yaml.h"
+#include "core/config_write.h"
 #include "core/log.h"
 #include "setup/model_setup.h"
 #include "tools/cli.h"

@@ -3,7 +3,7 @@
 
 #include <cstdio>
 
-#include "core/config_yaml.h"
+#include "core/config_write.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "tools/cli.h"

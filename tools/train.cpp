@@ -1,9 +1,10 @@
 // lococo-train: tunes what the config names, on one GPU or, under mpirun, on many.
 #include <cstdio>
 
-#include "core/config_yaml.h"
+#include "core/config_write.h"
 #include "setup/model_setup.h"
 #include "tools/cli.h"
+#include "train/run_training.h"
 #include "train/trainer.h"
 
 int main(int argc, char** argv) {

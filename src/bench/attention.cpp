@@ -1,9 +1,10 @@
-#include "tensor/attention/attention.h"
+#include "bench/attention.h"
 
 #include "bench/attention_timing.h"
-#include "bench/benchmarks.h"
 #include "bench/timing.h"
 #include "setup/model_setup.h"
+#include "tensor/attention/attention.h"
+#include "tensor/attention/column_mass.h"
 
 namespace lococo {
 namespace {

@@ -1,4 +1,5 @@
-#include "bench/benchmarks.h"
+#include "bench/conv.h"
+
 #include "bench/library_conv.h"
 #include "bench/timing.h"
 #include "core/error.h"

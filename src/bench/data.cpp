@@ -1,4 +1,5 @@
-#include "bench/benchmarks.h"
+#include "bench/data.h"
+
 #include "bench/timing.h"
 #include "core/error.h"
 #include "data/documents.h"

@@ -1,6 +1,7 @@
+#include "bench/inference.h"
+
 #include <algorithm>
 
-#include "bench/benchmarks.h"
 #include "bench/hardware_limit.h"
 #include "bench/timing.h"
 #include "bench/trace.h"

@@ -1,4 +1,5 @@
-#include "bench/benchmarks.h"
+#include "bench/memory.h"
+
 #include "bench/training_setup.h"
 #include "pass/sequence_pass.h"
 

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/build_info.h"
-#include "core/config_yaml.h"
+#include "core/config_write.h"
 #include "core/files.h"
 
 namespace lococo {

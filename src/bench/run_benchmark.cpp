@@ -4,8 +4,13 @@
 
 #include <functional>
 
-#include "bench/benchmarks.h"
+#include "bench/attention.h"
+#include "bench/conv.h"
+#include "bench/data.h"
 #include "bench/device_info.h"
+#include "bench/inference.h"
+#include "bench/memory.h"
+#include "bench/train_step.h"
 #include "core/error.h"
 #include "dist/communicator.h"
 

@@ -1,7 +1,8 @@
+#include "bench/train_step.h"
+
 #include <algorithm>
 #include <tuple>
 
-#include "bench/benchmarks.h"
 #include "bench/hardware_limit.h"
 #include "bench/timing.h"
 #include "bench/trace.h"

@@ -1,8 +1,9 @@
+#include "core/config_check.h"
+
 #include <algorithm>
 #include <set>
 #include <string>
 
-#include "core/config_read.h"
 #include "core/error.h"
 
 namespace lococo {

@@ -8,7 +8,7 @@
 
 #include "core/config_schema.h"
 #include "core/config_values.h"
-#include "core/config_yaml.h"
+#include "core/config_write.h"
 #include "core/error.h"
 
 namespace lococo {

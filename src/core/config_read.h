@@ -21,9 +21,6 @@ struct ConfigOrigins {
 /// Sets the members that `tree` gives. Throws UserError with the place and the key.
 void read_config(const YamlNode& tree, Config* config, ConfigOrigins* origins);
 
-/// Throws UserError for the first combination of values that cannot work.
-void check_config(const Config& config, const ConfigOrigins& origins);
-
 /// ": unknown key, did you mean cache.slots?" for a dotted key that the schema does not have.
 std::string unknown_key_message(const std::string& key);
 

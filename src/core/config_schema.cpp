@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "core/config_schema_builder.h"
+#include "core/config_schema_model.h"
+#include "core/config_schema_run.h"
 
 namespace lococo {
 

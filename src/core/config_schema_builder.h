@@ -60,10 +60,4 @@ inline NumberField positive(double* value) { return {value, 0.0, kLargeNumber, t
 
 inline NumberField not_negative(double* value) { return {value, 0.0, kLargeNumber}; }
 
-/// The sections that describe a model and what is done with it, in the order of the reference
-/// config; `model` takes model.init along.
-void add_model_sections(SchemaBuilder& add, Config& config);
-/// Those that say how a run goes: train to bench.
-void add_run_sections(SchemaBuilder& add, Config& config);
-
 }  // namespace lococo

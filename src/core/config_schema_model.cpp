@@ -1,4 +1,4 @@
-#include "core/config_schema_builder.h"
+#include "core/config_schema_model.h"
 
 namespace lococo {
 namespace {

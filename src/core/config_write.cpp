@@ -1,3 +1,5 @@
+#include "core/config_write.h"
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -5,7 +7,6 @@
 #include <iterator>
 
 #include "core/config_schema.h"
-#include "core/config_yaml.h"
 
 namespace lococo {
 namespace {

@@ -9,8 +9,10 @@
 #include <sstream>
 #include <utility>
 
+#include "core/config_check.h"
 #include "core/config_read.h"
 #include "core/config_tree.h"
+#include "core/config_write.h"
 #include "core/error.h"
 #include "core/files.h"
 

@@ -18,14 +18,4 @@ Config load_config(const std::string& path, const std::vector<std::string>& over
 Config parse_config(const std::string& yaml, const std::string& name,
                     const std::vector<std::string>& overrides = {});
 
-/// Every key with its effective value, as YAML that load_config reads back to the same Config.
-std::string config_to_yaml(const Config& config);
-
-/// Every key with its default, choices and meaning: the text of configs/reference.yaml.
-std::string reference_config();
-
-/// All dotted keys of the schema in order, e.g. "cache.slots"; the reference config is tested
-/// against it.
-std::vector<std::string> config_keys();
-
 }  // namespace lococo

@@ -58,19 +58,6 @@ class SafetensorsFile {
   std::unique_ptr<Impl> impl_;
 };
 
-/// What to write: bytes are read from `data` during the call.
-struct TensorToWrite {
-  std::string name;
-  FileDType dtype = FileDType::kFloat32;
-  std::vector<int64_t> shape;
-  const std::byte* data = nullptr;
-};
-
-/// Writes a file whole: to `path`.tmp, synced, renamed. Throws UserError when the disk is full or
-/// the place not writable; nothing half-written keeps the name `path`.
-void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
-                       const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
-
 /// Parses a header held in memory (`bytes` = whole file); the mapped reader uses it, and so does
 /// the fuzzer.
 std::map<std::string, TensorView> parse_safetensors(const std::byte* bytes, size_t num_bytes,

@@ -1,9 +1,10 @@
+#include "core/safetensors_write.h"
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "core/files.h"
-#include "core/safetensors.h"
 
 namespace lococo {
 namespace {

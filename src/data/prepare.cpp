@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "data/documents.h"
 #include "data/parallel_tokenizer.h"
+#include "data/token_file_writer.h"
 
 namespace lococo {
 namespace {

@@ -29,29 +29,6 @@ struct TokenFileInfo {
   uint64_t source_fingerprint = 0;     ///< of the source files and options; see data/prepare.h
 };
 
-/// Writes `path`.tmp document by document; finish() syncs it and renames it, so that `path` is
-/// never half a file. Destroyed without finish(), it removes the temporary file. Throws UserError
-/// when the disk is full, the place is not writable, or another process is writing the same file.
-class TokenFileWriter {
- public:
-  TokenFileWriter(const std::string& path, const TokenFileInfo& info);
-  ~TokenFileWriter();
-  TokenFileWriter(const TokenFileWriter&) = delete;
-  TokenFileWriter& operator=(const TokenFileWriter&) = delete;
-
-  /// Appends one document (it may be empty). An id outside [0, vocab_size) is our bug:
-  /// std::logic_error.
-  void add_document(const std::string& name, const std::vector<int32_t>& ids);
-  void finish();
-
-  int64_t num_documents() const;
-  int64_t num_tokens() const;
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
-};
-
 /// A read-only token file. Opening checks the header and its checksum, every size against the
 /// file's, and that the document offsets rise from 0 to the number of tokens; a reader never leaves
 /// the mapping, whatever the file holds. Const methods may be called from several threads. Throws

@@ -1,3 +1,5 @@
+#include "data/token_file_writer.h"
+
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -12,7 +14,6 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "data/token_file.h"
 #include "data/token_format.h"
 
 namespace lococo {

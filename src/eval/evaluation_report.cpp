@@ -1,3 +1,5 @@
+#include "eval/evaluation_report.h"
+
 #include <cmath>
 #include <iomanip>
 #include <limits>
@@ -5,8 +7,7 @@
 #include <sstream>
 
 #include "core/build_info.h"
-#include "core/config_yaml.h"
-#include "eval/evaluator.h"
+#include "core/config_write.h"
 
 namespace lococo {
 namespace {

@@ -47,16 +47,6 @@ struct LengthResult {
   int64_t peak_memory_bytes = 0;
 };
 
-/// Mean of a kind over all targets of all segments (pooled) and its standard error (segments as
-/// clusters); NaN without targets.
-struct PooledMean {
-  double mean = 0;
-  double standard_error = 0;
-  int64_t targets = 0;
-};
-PooledMean pool(const std::vector<SegmentScore>& segments, double SegmentScore::*sum,
-                int64_t SegmentScore::*count);
-
 /// Scores the validation files with the config's pass and cache policy at every length of
 /// config.eval.lengths. Segments are dealt out over the ranks; every rank returns the whole result.
 /// Throws UserError when a length has no segment.
@@ -73,12 +63,5 @@ class Evaluator {
   Config config_;
   std::vector<std::shared_ptr<const TokenFile>> files_;
 };
-
-/// A table for people; with parts of a segment a second one, of their NLL.
-std::string results_table(const std::vector<LengthResult>& results);
-
-/// {"results": [{"length", "segments", "nll", "nll_se", "far_nll", ...}], "policy", ...};
-/// "nll_by_position": [{"begin", "end", "nll"}] and per-segment values if config.eval asks.
-std::string results_json(const Config& config, const std::vector<LengthResult>& results);
 
 }  // namespace lococo

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "eval/evaluation_report.h"
 #include "eval/evaluator.h"
 #include "setup/model_setup.h"
 #include "setup/session.h"

@@ -4,7 +4,8 @@
 
 #include <cmath>
 
-#include "lococo/compression.h"
+#include "lococo/fused_mix.h"
+#include "lococo/fused_select.h"
 #include "lococo/selection.h"
 #include "tensor/conv/time_conv.h"
 #include "tensor/kit/shape.h"

@@ -1,6 +1,6 @@
 #include "lococo/heavy_hitter.h"
 
-#include "lococo/compression.h"
+#include "lococo/fused_select.h"
 #include "lococo/selection.h"
 
 namespace lococo {

@@ -1,6 +1,6 @@
 #include "lococo/streaming.h"
 
-#include "lococo/compression.h"
+#include "lococo/fused_select.h"
 
 namespace lococo {
 

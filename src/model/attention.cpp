@@ -1,6 +1,7 @@
 #include "model/attention.h"
 
 #include "tensor/attention/attention.h"
+#include "tensor/attention/column_mass.h"
 #include "tensor/kit/shape.h"
 
 namespace lococo {

@@ -1,7 +1,9 @@
+#include "train/run_training.h"
+
 #include <string>
 
 #include "core/build_info.h"
-#include "core/config_yaml.h"
+#include "core/config_write.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "setup/session.h"

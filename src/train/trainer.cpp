@@ -5,10 +5,11 @@
 #include <filesystem>
 
 #include "core/build_info.h"
-#include "core/config_yaml.h"
+#include "core/config_write.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "eval/evaluation_report.h"
 #include "tensor/kit/memory_stats.h"
 #include "train/lr_schedule.h"
 #include "train/signals.h"

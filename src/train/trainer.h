@@ -71,9 +71,4 @@ class Trainer {
   int64_t saved_step_ = -1;
 };
 
-/// Everything lococo-train does: ranks, device, model, data, training. Returns the process's exit
-/// code: 0, or 143 when a signal asked it to save and stop. With several ranks an exception on one
-/// ends all of them.
-int run_training(const Config& config);
-
 }  // namespace lococo

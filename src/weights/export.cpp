@@ -13,7 +13,9 @@
 #include "weights/checkpoint_files.h"
 #include "weights/conv_weights.h"
 #include "weights/hf_weights.h"
+#include "weights/hf_weights_save.h"
 #include "weights/lora_adapter.h"
+#include "weights/lora_adapter_config.h"
 
 namespace lococo {
 namespace {

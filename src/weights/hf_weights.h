@@ -35,17 +35,4 @@ TensorMap base_parameters(Llama& model);
 /// are.
 void load_hf_weights(Llama& model, const std::string& dir);
 
-/// Which base weights save_hf_model writes.
-enum class HfWeightForm {
-  kMerged,  ///< LoRA added in float32
-  kPlain,   ///< without LoRA
-};
-
-/// Writes a folder that transformers loads: config.json (RoPE scaling included) and
-/// model.safetensors, or shards of at most `max_shard_bytes` with their index. `dtype` absent: each
-/// parameter's own. DIR must exist. The tokenizer is the caller's to copy. Throws UserError when
-/// DIR cannot be written.
-void save_hf_model(Llama& model, const std::string& dir, std::optional<DType> dtype,
-                   int64_t max_shard_bytes, HfWeightForm form = HfWeightForm::kMerged);
-
 }  // namespace lococo

@@ -1,3 +1,5 @@
+#include "weights/hf_weights_save.h"
+
 #include <cstdio>
 #include <nlohmann/json.hpp>
 

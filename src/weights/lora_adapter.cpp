@@ -10,6 +10,7 @@
 #include "core/files.h"
 #include "tensor/kit/torch.h"
 #include "weights/hf_weights.h"
+#include "weights/lora_adapter_config.h"
 #include "weights/tensor_check.h"
 
 namespace lococo {

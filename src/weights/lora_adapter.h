@@ -11,23 +11,6 @@
 
 namespace lococo {
 
-/// What we use of adapter_config.json.
-struct AdapterConfig {
-  int64_t rank = 0;  ///< 0: an adapter of ours without LoRA, only tuned embedding or norms
-  double alpha = 0.0;
-  bool rank_stabilized = false;      ///< use_rslora: scale alpha / sqrt(rank)
-  std::vector<std::string> targets;  ///< projections with LoRA, for example q_proj
-  std::vector<std::string> modules_to_save;
-
-  /// The alpha that gives the adapter's scale under the plain rule alpha / rank.
-  double plain_alpha() const;
-};
-
-/// Reads DIR/adapter_config.json. Throws UserError for a missing or malformed file and for every
-/// PEFT option that would change the result and is not supported (DoRA, biases, patterns of ranks,
-/// ...).
-AdapterConfig read_adapter_config(const std::string& dir);
-
 /// What to say about an adapter besides its tensors.
 struct AdapterOrigin {
   std::string base_path;         ///< base_model_name_or_path; may be empty
@@ -39,9 +22,6 @@ struct AdapterOrigin {
 /// it. DIR must exist. Throws UserError when DIR cannot be written.
 void save_adapter(Llama& model, const std::string& dir, const std::vector<std::string>& saved_whole,
                   const AdapterOrigin& origin);
-
-/// Whether DIR holds an adapter_config.json.
-bool has_adapter(const std::string& dir);
 
 /// Loads DIR's factors and whole tensors into the model, converted to each parameter's dtype and
 /// device. Adds LoRA with the file's rank, alpha and targets where the model has none. Strict: a

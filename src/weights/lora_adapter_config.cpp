@@ -1,3 +1,5 @@
+#include "weights/lora_adapter_config.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -6,7 +8,6 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "weights/lora_adapter.h"
 
 namespace lococo {
 namespace {

@@ -3,6 +3,7 @@
 #include <set>
 #include <string>
 
+#include "core/config_write.h"
 #include "core/config_yaml.h"
 #include "core/files.h"
 #include "tests/support/catch.h"

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/safetensors.h"
+#include "core/safetensors_write.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/user_error.h"

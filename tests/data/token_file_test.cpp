@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "core/files.h"
+#include "data/token_file_writer.h"
 #include "data/token_format.h"
 #include "tests/data/token_samples.h"
 #include "tests/support/catch.h"

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/token_file.h"
+#include "data/token_file_writer.h"
 
 namespace lococo::testing {
 

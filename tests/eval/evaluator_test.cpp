@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "eval/evaluation_report.h"
 #include "pass/sequence_pass.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/config_write.h"
 #include "core/config_yaml.h"
 #include "core/error.h"
 

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "tensor/attention/attention.h"
+#include "tensor/attention/column_mass.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"

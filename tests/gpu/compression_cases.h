@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "lococo/compression.h"
 #include "lococo/conv_memory.h"
+#include "lococo/fused_select.h"
 #include "tensor/conv/time_conv.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"

@@ -1,6 +1,6 @@
 // Decoding on a GPU: the kernels against tensor operations, a recorded step against one that runs.
 #include "generate/decoder.h"
-#include "lococo/compression.h"
+#include "lococo/fused_select.h"
 #include "model/registry.h"
 #include "tensor/attention/decode_attention.h"
 #include "tensor/conv/time_conv.h"

@@ -8,13 +8,14 @@
 #include <filesystem>
 #include <string>
 
-#include "core/config_yaml.h"
+#include "core/config_write.h"
 #include "core/files.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/tiny_llama.h"
 #include "weights/checkpoint.h"
 #include "weights/fingerprint.h"
 #include "weights/hf_weights.h"
+#include "weights/hf_weights_save.h"
 
 namespace lococo::testing {
 namespace {

@@ -9,14 +9,22 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
 import check_includes  # noqa: E402
 
+def header(text=""):
+    return "#pragma once\n" + text
+
+
 CLEAN = {
     "src/core/config.h": "#pragma once\n#include <string>\n",
     "src/core/config.cpp": '#include "core/config.h"\n',
-    "src/core/config_yaml.cpp": '#include "core/config.h"\n#include <yaml-cpp/yaml.h>\n',
-    "src/data/tokenizer.cpp": "#include <sentencepiece_processor.h>\n",
+    "src/core/config_yaml.h": header(),
+    "src/core/config_yaml.cpp": '#include "core/config_yaml.h"\n#include <yaml-cpp/yaml.h>\n',
+    "src/data/tokenizer.h": header(),
+    "src/data/tokenizer.cpp": '#include "data/tokenizer.h"\n#include <sentencepiece_processor.h>\n',
     "src/model/llama.h": '#pragma once\n#include <torch/types.h>\n#include "core/config.h"\n',
-    "src/train/trainer.cpp": '#include "data/batch.h"\n#include "model/llama.h"\n',
-    "src/dist/communicator_mpi.cpp": "#include <mpi.h>\n",
+    "src/train/trainer.h": header('#include "data/batch.h"\n'),
+    "src/train/trainer.cpp": '#include "train/trainer.h"\n#include "model/llama.h"\n',
+    "src/dist/communicator_mpi.h": header(),
+    "src/dist/communicator_mpi.cpp": '#include "dist/communicator_mpi.h"\n#include <mpi.h>\n',
     "tools/train.cpp": "#include <CLI/CLI.hpp>\n",
 }
 
@@ -38,7 +46,13 @@ class CheckIncludes(unittest.TestCase):
             return check_includes.check(root)
 
     def expect_one(self, kind, name, text):
-        found = self.violations({name: text})
+        """One violation; a planted source has its header, included first."""
+        planted = {name: text}
+        path = pathlib.PurePath(name)
+        if path.parts[0] == "src" and path.suffix in (".cpp", ".cu") and name not in CLEAN:
+            own = path.with_suffix(".h").as_posix()
+            planted = {own: header(), name: f'#include "{own[4:]}"\n' + text}
+        found = self.violations(planted)
         self.assertEqual(len(found), 1, found)
         self.assertIn(name, found[0])
         self.assertIn(kind, found[0])
@@ -56,13 +70,14 @@ class CheckIncludes(unittest.TestCase):
     def test_rooms_below_a_room_have_an_order_of_their_own(self):
         self.expect_one("order", "src/tensor/kit/x.cpp", '#include "tensor/layers/y.h"\n')
         self.expect_one("order", "src/dist/x.cpp", '#include "tensor/layers/y.h"\n')
-        self.assertEqual(self.violations({"src/model/x.cpp": '#include "tensor/kit/y.h"\n'}), [])
+        self.assertEqual(self.violations({"src/model/x.h": header('#include "tensor/kit/y.h"\n')}),
+                         [])
 
     def test_sources_do_not_include_tests(self):
         self.expect_one("order", "src/model/x.cpp", '#include "tests/support/catch.h"\n')
 
     def test_an_unknown_folder_is_reported(self):
-        self.expect_one("not in the order", "src/extra/x.cpp", "#include <string>\n")
+        self.expect_one("not in the order", "src/extra/x.h", header("#include <string>\n"))
 
     def test_a_cycle_is_reported(self):
         found = self.violations({
@@ -92,8 +107,25 @@ class CheckIncludes(unittest.TestCase):
         self.expect_one("torch", "src/tensor/kit/kernels.cu", "#include <c10/cuda/CUDAStream.h>\n")
 
     def test_a_long_file_is_reported(self):
-        self.expect_one("length", "src/model/long.cpp", "\n" * 501)
-        self.assertEqual(self.violations({"src/model/long.cpp": "\n" * 500}), [])
+        self.expect_one("length", "src/model/long.h", header("\n" * 500))
+        self.assertEqual(self.violations({"src/model/long.h": header("\n" * 499)}), [])
+
+    def test_a_source_without_a_header_of_its_own_is_reported(self):
+        found = self.violations({"src/model/x.cpp": '#include "core/config.h"\n'})
+        self.assertEqual(len(found), 1, found)
+        self.assertIn("own header: x.h is missing", found[0])
+
+    def test_a_crowded_room_is_reported(self):
+        def room(count):
+            files = {}
+            for i in range(count):
+                files[f"src/pass/x{i}.h"] = header()
+                files[f"src/pass/x{i}.cpp"] = f'#include "pass/x{i}.h"\n'
+            return files
+        self.assertEqual(self.violations(room(20)), [])
+        found = self.violations(room(21))
+        self.assertEqual(len(found), 1, found)
+        self.assertIn("crowd: 21 sources", found[0])
 
     def test_a_source_that_is_not_built_is_reported(self):
         found = self.violations({}, {"src/CMakeLists.txt": "# all commented out: core/config.cpp\n"})
@@ -109,8 +141,10 @@ class CheckIncludes(unittest.TestCase):
         self.expect_one("header", "src/model/x.h", "#include <string>\n")
 
     def test_a_source_that_does_not_start_with_its_own_header_is_reported(self):
-        self.expect_one("header", "src/model/llama.cpp",
-                        '#include "core/config.h"\n#include "model/llama.h"\n')
+        found = self.violations({
+            "src/model/llama.cpp": '#include "core/config.h"\n#include "model/llama.h"\n'})
+        self.assertEqual(len(found), 1, found)
+        self.assertIn("the first include must be its own", found[0])
 
 
 if __name__ == "__main__":

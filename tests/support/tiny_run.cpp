@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "data/prepare.h"
 #include "data/token_file.h"
+#include "data/token_file_writer.h"
 #include "tests/support/tiny_llama.h"
 
 namespace lococo::testing {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/build_info.h"
-#include "core/config_yaml.h"
+#include "core/config_write.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "tests/support/catch.h"

@@ -9,6 +9,7 @@
 #include "tests/support/tiny_llama.h"
 #include "tests/support/user_error.h"
 #include "weights/lora_adapter.h"
+#include "weights/lora_adapter_config.h"
 
 namespace lococo::testing {
 namespace {

@@ -11,6 +11,7 @@
 #include "tests/support/user_error.h"
 #include "weights/checkpoint.h"
 #include "weights/hf_weights.h"
+#include "weights/hf_weights_save.h"
 
 namespace lococo::testing {
 namespace {

@@ -13,6 +13,7 @@
 #include "tests/support/tiny_llama.h"
 #include "tests/support/user_error.h"
 #include "weights/fingerprint.h"
+#include "weights/hf_weights_save.h"
 
 namespace lococo::testing {
 namespace {

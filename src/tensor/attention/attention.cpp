@@ -2,7 +2,8 @@
 
 #include <cmath>
 
-#include "tensor/attention/attention_backends.h"
+#include "tensor/attention/attention_fused.h"
+#include "tensor/attention/attention_reference.h"
 #include "tensor/kit/shape.h"
 
 namespace lococo {

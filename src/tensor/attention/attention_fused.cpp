@@ -1,9 +1,11 @@
+#include "tensor/attention/attention_fused.h"
+
 #include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/_scaled_dot_product_cudnn_attention.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "tensor/attention/attention_backends.h"
+#include "tensor/attention/attention_reference.h"
 
 namespace lococo {
 namespace {

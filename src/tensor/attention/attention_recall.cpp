@@ -8,7 +8,8 @@
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "tensor/attention/attention_backends.h"
+#include "tensor/attention/attention_fused.h"
+#include "tensor/attention/attention_reference.h"
 #include "tensor/kit/shape.h"
 
 namespace lococo {

@@ -1,6 +1,6 @@
-#include <cmath>
+#include "tensor/attention/attention_reference.h"
 
-#include "tensor/attention/attention_backends.h"
+#include <cmath>
 
 namespace lococo {
 

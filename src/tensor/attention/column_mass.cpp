@@ -1,9 +1,10 @@
+#include "tensor/attention/column_mass.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "tensor/attention/attention.h"
-#include "tensor/attention/attention_backends.h"
+#include "tensor/attention/attention_reference.h"
 #include "tensor/attention/column_mass_kernel.h"
 #include "tensor/kit/kernel_input.h"
 #include "tensor/kit/matmul.h"

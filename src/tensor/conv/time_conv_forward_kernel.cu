@@ -1,3 +1,5 @@
+#include "tensor/conv/time_conv_forward_kernel.h"
+
 // y = act(bias + sum over taps of shifted x times w): one matrix product of (sequence, row) by
 // output, whose reduction runs over chunks of 64 channels (outside) and taps (inside); a chunk and
 // a tap are a step.
@@ -8,7 +10,6 @@
 // and behind, are loaded once for all taps: tap t is the same operand started t rows later.
 #include <cuda_bf16.h>
 
-#include "tensor/conv/time_conv_kernel.h"
 #include "tensor/kit/hopper.cuh"
 
 namespace lococo {

@@ -1,3 +1,5 @@
+#include "tensor/conv/time_conv_weight_gradient_kernel.h"
+
 // dW[o, c, t] = sum over (sequence, row) of dy[row, o] x[row + t - (K - 1) / 2, c]: for each tap a
 // matrix product of outputs by channels whose reduction runs over rows, so that both operands are
 // read transposed.
@@ -9,7 +11,6 @@
 // and a second kernel adds the slots of a unit in order, so that results repeat.
 #include <algorithm>
 
-#include "tensor/conv/time_conv_kernel.h"
 #include "tensor/kit/hopper.cuh"
 
 namespace lococo {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/safetensors_write.h"
 #include "tensor/kit/torch.h"
 
 namespace lococo {

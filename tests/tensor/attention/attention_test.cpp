@@ -1,6 +1,5 @@
 #include "tensor/attention/attention.h"
 
-#include "tensor/attention/attention_backends.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"

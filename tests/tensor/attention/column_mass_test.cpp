@@ -1,3 +1,5 @@
+#include "tensor/attention/column_mass.h"
+
 #include "tensor/attention/attention.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"

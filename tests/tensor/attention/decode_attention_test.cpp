@@ -1,6 +1,7 @@
 #include "tensor/attention/decode_attention.h"
 
 #include "tensor/attention/attention.h"
+#include "tensor/attention/column_mass.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/tensors.h"

@@ -1,12 +1,14 @@
 // Compression of a cache in a few launches of the project's own CUDA kernels, instead of the some
 // sixty of the tensor operations in conv_memory.cpp, heavy_hitter.cpp and streaming.cpp, which stay
-// as the reference.
+// as the reference. Here: which slots stay, and the compressed cache written; fused_mix.h makes the
+// mixtures on top.
 #pragma once
 
 #include <torch/types.h>
 
 #include "core/config.h"
 #include "lococo/cache_state.h"
+#include "lococo/compress_kernel.h"
 
 namespace lococo {
 
@@ -35,13 +37,19 @@ SlotPlan plan_slots(const torch::Tensor& mass_BGS, const CacheConfig& config);
 /// gradient. Requires use_fused_compression.
 CacheState keep_slots_fused(const CacheState& cache, const CacheConfig& config);
 
-/// ConvMemory::compress with one convolution (weight_RCK, bias_R, C = 2 D) and normalizer [1] or
-/// [G]. Differentiable in these three (without mix_keys through the values alone); the masses carry
-/// no gradient. Softmax and mixture keep float32 inside and are rounded once. Repeats bit for bit.
-/// Requires use_fused_compression, R > 0. Where cache.prepared_KOC is defined the mixture is made
-/// with that, which must be weight_RCK packed; the gradient goes to weight_RCK all the same.
-CacheState mix_slots_fused(const CacheState& cache, const CacheConfig& config,
-                           const torch::Tensor& weight_RCK, const torch::Tensor& bias_R,
-                           const torch::Tensor& normalizer);
+/// The tokens that a convolution mixes, and what they give. X = B * G rows, S the slots that are
+/// not kept, C = 2 D, C' those of them that are mixed: all, or the values' D.
+struct SlotMixture {
+  torch::Tensor x_XSC;      ///< keys ++ values of these slots
+  torch::Tensor y_XSR;      ///< the convolution's output
+  torch::Tensor lse_XR;     ///< its log-sum-exp over time, float32
+  torch::Tensor mixed_XRC;  ///< softmax over time, times x; C' channels
+  torch::Tensor mass_XR;    ///< mixed masses, float32
+};
+
+/// The compressed cache. A plan without lists: sinks and the newest slots, no masses. A mixture
+/// without tensors: nothing is mixed, `normalizer` is not read. normalizer: float32.
+CacheState write_slots(const CacheState& cache, const SlotPlan& plan, const CompressShape& shape,
+                       const SlotMixture& mixture, const torch::Tensor& normalizer);
 
 }  // namespace lococo

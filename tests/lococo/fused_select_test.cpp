@@ -1,4 +1,4 @@
-#include "lococo/compression.h"
+#include "lococo/fused_select.h"
 
 #include <algorithm>
 #include <cmath>

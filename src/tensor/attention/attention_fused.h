@@ -1,14 +1,9 @@
-// The forms of causal attention behind causal_attention(); shapes and masks as documented there.
+// LibTorch's fused forms of causal attention; shapes and masks as in attention.h.
 #pragma once
 
 #include "tensor/attention/attention.h"
 
 namespace lococo {
-
-/// Materialises the probabilities; softmax in float32 (float64 for float64 inputs). Any device and
-/// dtype.
-AttentionOutput reference_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
-                                    const torch::Tensor& v_BGSD);
 
 /// LibTorch's blocked CPU kernel; float32, float64 or bfloat16.
 AttentionOutput flash_attention_cpu(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
@@ -29,11 +24,5 @@ AttentionOutput cudnn_attention(const torch::Tensor& q_BHLD, const torch::Tensor
 /// torch 2.11 keeps its plans by the sizes and strides of q, k and v alone, and a plan that was
 /// made for a gradient of other strides misreads this one.
 torch::Tensor in_token_order(const torch::Tensor& x_BHLD);
-
-/// Each key-value head repeated for the H / G query heads that share it.
-torch::Tensor repeat_kv_heads(const torch::Tensor& x_BGSD, int64_t H);
-
-/// Additive mask [L, S]: 0 where query l may see key s, -infinity elsewhere.
-torch::Tensor causal_bias(int64_t L, int64_t S, const torch::TensorOptions& options);
 
 }  // namespace lococo

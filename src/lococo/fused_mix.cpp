@@ -1,9 +1,10 @@
-#include "lococo/mix_slots.h"
+#include "lococo/fused_mix.h"
 
 #ifdef LOCOCO_WITH_CUDA
 
 #include <c10/cuda/CUDAException.h>
 
+#include "lococo/fused_select.h"
 #include "lococo/slot_views.h"
 #include "lococo/time_softmax_kernel.h"
 #include "tensor/conv/time_conv.h"
@@ -166,6 +167,17 @@ CacheState mix_slots_fused(const CacheState& cache, const CacheConfig& config,
               "not a cache and a policy of the kernels");
   const auto result = MixSlots::apply(weight_RCK, bias_R, normalizer, cache, config);
   return {result[0], result[1], result[2]};
+}
+
+}  // namespace lococo
+
+#else
+
+namespace lococo {
+
+CacheState mix_slots_fused(const CacheState&, const CacheConfig&, const torch::Tensor&,
+                           const torch::Tensor&, const torch::Tensor&) {
+  TORCH_CHECK(false, "this build has no CUDA");
 }
 
 }  // namespace lococo

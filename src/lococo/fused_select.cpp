@@ -1,6 +1,5 @@
-#include "lococo/compression.h"
+#include "lococo/fused_select.h"
 
-#include "lococo/mix_slots.h"
 #include "lococo/selection_kernel.h"
 #include "lococo/slot_views.h"
 #include "tensor/kit/shape.h"
@@ -115,11 +114,6 @@ SlotPlan plan_slots(const torch::Tensor&, const CacheConfig&) {
 }
 
 CacheState keep_slots_fused(const CacheState&, const CacheConfig&) {
-  TORCH_CHECK(false, "this build has no CUDA");
-}
-
-CacheState mix_slots_fused(const CacheState&, const CacheConfig&, const torch::Tensor&,
-                           const torch::Tensor&, const torch::Tensor&) {
   TORCH_CHECK(false, "this build has no CUDA");
 }
 
