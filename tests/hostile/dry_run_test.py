@@ -1,0 +1,81 @@
+"""--dry-run refuses what the run itself would refuse, and computes and writes nothing."""
+
+import os
+
+import tiny
+from harness import Case, HostileTest, main
+
+
+class DryRun(HostileTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.tiny = tiny.Tiny(cls.folder)
+        cls.tokenizer = tiny.make_tokenizer(cls.folder)
+
+    def tools(self):
+        yield "eval", self.tiny.eval
+        yield "export", self.tiny.export
+        if self.tokenizer:
+            yield "generate", lambda *more: self.tiny.generate("data.tokenizer=" + self.tokenizer,
+                                                               *more)
+
+    def model_without(self, file):
+        folder = tiny.make_model(self.tiny.fresh("model-"))
+        os.remove(os.path.join(folder, file))
+        return folder
+
+    def cut_model(self):
+        folder = tiny.make_model(self.tiny.fresh("model-"))
+        os.truncate(os.path.join(folder, "model.safetensors"), 5000)
+        return folder
+
+    def other_shape(self):
+        return tiny.make_model(self.tiny.fresh("model-"), hidden_size=64)
+
+    def cut_adapter(self):
+        folder = tiny.make_adapter(self.tiny.fresh("adapter-"))
+        os.truncate(os.path.join(folder, "adapter_model.safetensors"), 200)
+        return folder
+
+    def adapter_of_another_model(self):
+        folder = tiny.make_adapter(self.tiny.fresh("adapter-"))
+        shapes = {name: (size[0] * 2, size[1] * 2) for name, size in tiny.adapter_shapes().items()}
+        tiny.write_tensors(os.path.join(folder, "adapter_model.safetensors"), shapes)
+        return folder
+
+    def check_dry_runs(self, name, override):
+        path = override.split("=", 1)[1]
+        self.check([Case(f"lococo-{tool} --dry-run, {name}", tool, arguments(override, "--dry-run"),
+                         mentions=(os.path.basename(path),)) for tool, arguments in self.tools()])
+
+    def test_a_model_that_is_not_there_is_refused(self):
+        self.check_dry_runs("no model folder", "model.path=" + self.path("nowhere"))
+        self.check_dry_runs("no config.json", "model.path=" + self.model_without("config.json"))
+        self.check_dry_runs("no weights", "model.path=" + self.model_without("model.safetensors"))
+
+    def test_a_model_that_does_not_fit_is_refused(self):
+        self.check_dry_runs("weights that are cut off", "model.path=" + self.cut_model())
+        self.check_dry_runs("weights of another shape", "model.path=" + self.other_shape())
+
+    def test_an_adapter_that_is_not_there_is_refused(self):
+        self.check_dry_runs("no adapter folder", "model.adapter=" + self.path("nothing"))
+        os.mkdir(self.path("empty"))
+        self.check_dry_runs("an empty adapter folder", "model.adapter=" + self.path("empty"))
+
+    def test_an_adapter_that_does_not_fit_is_refused(self):
+        self.check_dry_runs("an adapter that is cut off", "model.adapter=" + self.cut_adapter())
+        self.check_dry_runs("an adapter of another model",
+                            "model.adapter=" + self.adapter_of_another_model())
+
+    def test_what_is_right_works_and_writes_nothing(self):
+        before = sorted(os.listdir(self.folder))
+        adapter = tiny.make_conv(self.path("conv"))
+        self.check([Case(f"lococo-{tool} --dry-run of what is right", tool,
+                         arguments("model.adapter=" + adapter, "--dry-run"), answer="works")
+                    for tool, arguments in self.tools()])
+        self.assertEqual(sorted(os.listdir(self.folder)), sorted([*before, "conv"]))
+
+
+if __name__ == "__main__":
+    main()
