@@ -9,6 +9,8 @@ import re
 import resource
 import shutil
 import signal
+import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -178,6 +180,23 @@ class HostileTest(unittest.TestCase):
             complaints = [text for text in pool.map(answer, cases) if text]
         if complaints:
             self.fail("\n" + "\n".join(complaints))
+
+
+def make_special(path, kind):
+    """A folder, FIFO, socket or character device; False where that is not permitted."""
+    try:
+        if kind == "folder":
+            os.mkdir(path)
+        elif kind == "FIFO":
+            os.mkfifo(path)
+        elif kind == "socket":
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(path)
+        else:
+            os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # the null device, under our name
+    except PermissionError:
+        return False
+    return True
 
 
 def slug(text):

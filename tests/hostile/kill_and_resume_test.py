@@ -13,7 +13,7 @@ import time
 
 import tiny
 from harness import HostileTest, kill, main, run, start
-from trainers_test import checkpoints, read_metrics
+from runs import checkpoints, read_metrics
 
 WAIT_S = 30
 STEPS_A_ROUND = 5  # a round makes one step and the one or two that the next line leaves time for

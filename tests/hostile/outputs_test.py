@@ -1,31 +1,12 @@
 """Files that a user names for results: nothing but our own results is ever replaced."""
 
 import os
-import socket
-import stat
 
 import tiny
-from harness import Case, HostileTest, main, run
+from harness import Case, HostileTest, main, make_special, run
 
 OURS = '{"git_revision": "0123abc"}\n'
 PRECIOUS = "years of work\n"
-
-
-def make_special(path, kind):
-    """A folder, FIFO, socket or character device; False where that is not permitted."""
-    try:
-        if kind == "folder":
-            os.mkdir(path)
-        elif kind == "FIFO":
-            os.mkfifo(path)
-        elif kind == "socket":
-            with socket.socket(socket.AF_UNIX) as server:
-                server.bind(path)
-        else:
-            os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # the null device, under our name
-    except PermissionError:
-        return False
-    return True
 
 
 def unchanged(path):

@@ -4,8 +4,7 @@ import os
 import shutil
 
 import tiny
-from harness import Case, HostileTest, main, slug
-from outputs_test import make_special
+from harness import Case, HostileTest, main, make_special, slug
 
 AT_ONCE_S = 8
 
