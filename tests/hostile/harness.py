@@ -164,8 +164,9 @@ class HostileTest(unittest.TestCase):
     def report(self, name, seen, complaint):
         """One line of what was seen for each case, whatever the outcome."""
         mark = "FAIL" if complaint else "ok"
-        print(f"{mark:5}{name}  [{seen.seconds:.1f} s]  {seen.summary()}"
-              + (f"  <- {complaint}" if complaint else ""), flush=True)
+        because = f"  <- {complaint}" if complaint else ""
+        # One write for a line: two threads report.
+        sys.stdout.write(f"{mark:5}{name}  [{seen.seconds:.1f} s]  {seen.summary()}{because}\n")
 
     def check(self, cases):
         """Runs a table of cases, two at a time, and fails once with everything that is wrong."""
