@@ -123,7 +123,8 @@ function(lococo_python_test name)
   set_tests_properties(${name} PROPERTIES
     LABELS "${ARG_LABEL}" SKIP_RETURN_CODE 4 TIMEOUT ${ARG_TIMEOUT}
     ENVIRONMENT "${lc_test_environment};LOCOCO_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};\
-LOCOCO_SOURCE=${PROJECT_SOURCE_DIR};PYTHONDONTWRITEBYTECODE=1")
+LOCOCO_SOURCE=${PROJECT_SOURCE_DIR};PYTHONPATH=${PROJECT_SOURCE_DIR}/tests/support;\
+PYTHONDONTWRITEBYTECODE=1")
 endfunction()
 
 # lococo_fuzz_target(name source libs...): `source` defines LLVMFuzzerTestOneInput.

@@ -2,7 +2,7 @@
 
 import os
 
-import tiny
+import tiny_files as tiny
 from harness import Case, HostileTest, main
 
 LENGTHS = (245, 256, 300, 5_000, 100_000)

@@ -3,7 +3,7 @@
 import os
 
 import harness
-import tiny
+import tiny_files as tiny
 from harness import Case, HostileTest, Seen, main, run, why_not_refused
 
 ERROR = "lococo-eval: error: model.path: there is no such folder\n"

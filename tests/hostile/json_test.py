@@ -5,7 +5,7 @@ import os
 import shutil
 import struct
 
-import tiny
+import tiny_files as tiny
 from harness import Case, HostileTest, main, run
 
 DEEP = '{"a": ' * 300_000 + "1" + "}" * 300_000

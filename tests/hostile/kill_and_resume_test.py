@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-import tiny
+import tiny_files as tiny
 from harness import HostileTest, kill, main, run, start
 from runs import checkpoints, read_metrics
 

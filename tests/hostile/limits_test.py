@@ -7,7 +7,7 @@ import json
 import os
 import struct
 
-import tiny
+import tiny_files as tiny
 from harness import Case, HostileTest, main, run
 
 SIZES_S, TENSORS_S = 1, 5

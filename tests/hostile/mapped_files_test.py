@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 
-import tiny
+import tiny_files as tiny
 from harness import HostileTest, kill, main, start, watch, why_not_refused
 
 TOKENS = 2_000_000  # far more than a run has read when the file changes

@@ -2,7 +2,7 @@
 
 import struct
 
-import tiny
+import tiny_files as tiny
 from harness import Case, HostileTest, main, run
 
 BLOCK = 128 << 10  # the largest of zstd

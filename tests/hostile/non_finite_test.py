@@ -2,7 +2,7 @@
 
 import os
 
-import tiny
+import tiny_files as tiny
 from harness import Case, HostileTest, main, run
 
 NAN, INFINITY = float("nan"), float("inf")

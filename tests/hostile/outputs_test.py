@@ -2,7 +2,7 @@
 
 import os
 
-import tiny
+import tiny_files as tiny
 from harness import Case, HostileTest, main, make_special, run
 
 OURS = '{"git_revision": "0123abc"}\n'

@@ -3,7 +3,7 @@
 import os
 import shutil
 
-import tiny
+import tiny_files as tiny
 from harness import Case, HostileTest, main, make_special, slug
 
 AT_ONCE_S = 8

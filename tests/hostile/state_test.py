@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 
-import tiny
+import tiny_files as tiny
 from harness import Case, HostileTest, main, run
 
 WRONG = {"step": '"two"', "tokens_seen": "{}", "base_fingerprint": "5", "base_path": "[]",

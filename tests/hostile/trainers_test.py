@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 
-import tiny
+import tiny_files as tiny
 from harness import HostileTest, kill, main, run, start, watch, why_not_refused
 from runs import checkpoints, read_metrics
 

@@ -1,6 +1,6 @@
 """Numbers that a model cannot have, and runs in which nothing could be learned."""
 
-import tiny
+import tiny_files as tiny
 from harness import Case, HostileTest, main
 
 ROPE_THETAS = ("0", "-1", "0.5", "1e308")

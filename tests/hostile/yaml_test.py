@@ -1,6 +1,6 @@
 """YAML that says more than keys and values."""
 
-import tiny
+import tiny_files as tiny
 from harness import Case, HostileTest, main
 
 BOMB = "x-a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
