@@ -2,11 +2,10 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
 
 #ifdef LOCOCO_WITH_CUDA
-#include <c10/cuda/CUDAException.h>
-
 #include "lococo/append_kernel.h"
 #include "lococo/slot_views.h"
 #endif
@@ -40,9 +39,9 @@ void launch(const torch::Tensor& past, const torch::Tensor& fresh, const torch::
   const AppendShape shape = {target.size(0) * target.size(1), target.size(1),
                              static_cast<int>(past.size(2)), static_cast<int>(fresh.size(2)),
                              static_cast<int>(target.size(3))};
-  launch_append_slots(view_of(past), view_of(fresh), mutable_view_of(target), shape,
-                      current_stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(target, [&](CUstream_st* stream) {
+    launch_append_slots(view_of(past), view_of(fresh), mutable_view_of(target), shape, stream);
+  });
 }
 #endif
 

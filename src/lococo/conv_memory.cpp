@@ -9,6 +9,7 @@
 #include "lococo/selection.h"
 #include "tensor/conv/time_conv.h"
 #include "tensor/kit/shape.h"
+#include "tensor/kit/wide.h"
 
 namespace lococo {
 namespace {
@@ -84,7 +85,7 @@ torch::Tensor ConvMemory::mixing_weights(const CacheState& rest) {
     masses_XS = mass_feature(rest.mass_BGS).view({B * G, S}).to(x_XCS.scalar_type());
   for (size_t i = 0; i < convs_.size(); ++i)
     x_XCS = torch::relu(convs_[i]->forward(x_XCS, i == 0 ? masses_XS : torch::Tensor()));
-  const auto wide = x_XCS.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const auto wide = wide_of(x_XCS);
   const auto weights = torch::softmax(x_XCS, /*dim=*/-1, wide);
   return weights.view({B, G, weights.size(1), S}).to(rest.k_BGSD.scalar_type());
 }

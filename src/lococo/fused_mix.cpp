@@ -2,12 +2,11 @@
 
 #ifdef LOCOCO_WITH_CUDA
 
-#include <c10/cuda/CUDAException.h>
-
 #include "lococo/fused_select.h"
 #include "lococo/slot_views.h"
 #include "lococo/time_softmax_kernel.h"
 #include "tensor/conv/time_conv.h"
+#include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
 #include "tensor/kit/torch.h"
 
@@ -25,9 +24,10 @@ SlotMixture mix_rest(const CacheState& cache, const SlotPlan& plan, const Compre
   SlotMixture mixture;
   mixture.x_XSC = torch::empty({X, S, C}, cache.k_BGSD.options());
   const int32_t* rest = plan.rest_XS.const_data_ptr<int32_t>();
-  launch_gather_rest(view_of(cache.k_BGSD), view_of(cache.v_BGSD), rest,
-                     mutable_bits_of(mixture.x_XSC), shape, current_stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(cache.k_BGSD, [&](CUstream_st* stream) {
+    launch_gather_rest(view_of(cache.k_BGSD), view_of(cache.v_BGSD), rest,
+                       mutable_bits_of(mixture.x_XSC), shape, stream);
+  });
   mixture.y_XSR =
       time_conv_forward(mixture.x_XSC, weight_RCK, bias_R, /*relu=*/true, cache.prepared_KOC);
   CHECK_SHAPE(mixture.y_XSR, X, S, R);
@@ -36,10 +36,11 @@ SlotMixture mix_rest(const CacheState& cache, const SlotPlan& plan, const Compre
   mixture.lse_XR = torch::empty({X, R}, cache.mass_BGS.options());
   mixture.mass_XR = torch::empty({X, R}, cache.mass_BGS.options());
   const TimeSoftmaxShape softmax = {X, shape.heads, shape.rest(), shape.mixed};
-  launch_time_softmax(bits_of(mixture.y_XSR), rest, mass_view_of(cache.mass_BGS),
-                      mutable_bits_of(weights_XSR), mixture.lse_XR.mutable_data_ptr<float>(),
-                      mixture.mass_XR.mutable_data_ptr<float>(), softmax, current_stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(cache.k_BGSD, [&](CUstream_st* stream) {
+    launch_time_softmax(bits_of(mixture.y_XSR), rest, mass_view_of(cache.mass_BGS),
+                        mutable_bits_of(weights_XSR), mixture.lse_XR.mutable_data_ptr<float>(),
+                        mixture.mass_XR.mutable_data_ptr<float>(), softmax, stream);
+  });
   mixture.mixed_XRC =
       torch::bmm(weights_XSR.transpose(1, 2), mixed_part(mixture.x_XSC, shape.mixture_channels()));
   return mixture;
@@ -91,8 +92,8 @@ std::pair<torch::Tensor, torch::Tensor> mixture_gradient(const Saved& saved,
   gradient.normalizer = saved.normalizer.const_data_ptr<float>();
   gradient.d_mixture = mutable_bits_of(d_mixed_XRC);
   gradient.partial = wants_normalizer ? partial.mutable_data_ptr<float>() : nullptr;
-  launch_mixture_gradient(gradient, shape, current_stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(saved.x_XSC,
+            [&](CUstream_st* stream) { launch_mixture_gradient(gradient, shape, stream); });
   if (!wants_normalizer) return {d_mixed_XRC, torch::Tensor()};
   return {d_mixed_XRC, shape.own_shares ? partial.sum(0).sum(-1) : partial.sum().view({1})};
 }
@@ -108,10 +109,11 @@ std::pair<torch::Tensor, torch::Tensor> softmax_gradient(const Saved& saved,
   shape.rows = saved.y_XSR.size(0);
   shape.time = static_cast<int>(saved.y_XSR.size(1));
   shape.mixed = static_cast<int>(saved.y_XSR.size(2));
-  launch_time_softmax_gradient(bits_of(saved.y_XSR), saved.lse_XR.const_data_ptr<float>(),
-                               bits_of(d_weights_XSR), mutable_bits_of(dy_XSR),
-                               d_bias_XR.mutable_data_ptr<float>(), shape, current_stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(saved.x_XSC, [&](CUstream_st* stream) {
+    launch_time_softmax_gradient(bits_of(saved.y_XSR), saved.lse_XR.const_data_ptr<float>(),
+                                 bits_of(d_weights_XSR), mutable_bits_of(dy_XSR),
+                                 d_bias_XR.mutable_data_ptr<float>(), shape, stream);
+  });
   return {dy_XSR, d_bias_XR};
 }
 

@@ -2,11 +2,8 @@
 
 #include "lococo/selection_kernel.h"
 #include "lococo/slot_views.h"
+#include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
-
-#ifdef LOCOCO_WITH_CUDA
-#include <c10/cuda/CUDAException.h>
-#endif
 
 namespace lococo {
 
@@ -64,8 +61,8 @@ SlotPlan plan_slots(const torch::Tensor& mass_BGS, const CacheConfig& config) {
   shape.sinks = static_cast<int>(config.sinks);
   shape.local = static_cast<int>(config.local);
   shape.timed = config.keys == KeyKind::kUnrotated;
-  launch_selection(view.data, lists, shape, current_stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(mass_BGS,
+            [&](CUstream_st* stream) { launch_selection(view.data, lists, shape, stream); });
   return plan;
 }
 
@@ -91,8 +88,7 @@ CacheState write_slots(const CacheState& cache, const SlotPlan& plan, const Comp
   slots.k_out = mutable_view_of(result.k_BGSD);
   slots.v_out = mutable_view_of(result.v_BGSD);
   slots.mass_out = mutable_mass_view_of(result.mass_BGS);
-  launch_write_slots(slots, shape, current_stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(cache.k_BGSD, [&](CUstream_st* stream) { launch_write_slots(slots, shape, stream); });
   return result;
 }
 

@@ -2,7 +2,7 @@
 
 #ifdef LOCOCO_WITH_CUDA
 
-#include <c10/cuda/CUDAStream.h>
+#include "tensor/kit/kernel_input.h"
 
 namespace lococo {
 namespace {
@@ -18,10 +18,9 @@ int64_t stride_of(const torch::Tensor& x, int64_t dim) {
 
 bool is_vectorised(const torch::Tensor& x_BGSD) {
   const int64_t vector = kVectorBytes / x_BGSD.element_size();
-  const auto address = reinterpret_cast<uintptr_t>(x_BGSD.const_data_ptr());
   return x_BGSD.stride(3) == 1 && x_BGSD.size(3) % vector == 0 &&
          stride_of(x_BGSD, 0) % vector == 0 && stride_of(x_BGSD, 1) % vector == 0 &&
-         stride_of(x_BGSD, 2) % vector == 0 && address % kVectorBytes == 0;
+         stride_of(x_BGSD, 2) % vector == 0 && is_aligned(x_BGSD);
 }
 
 const uint16_t* bits_of(const torch::Tensor& x) {
@@ -67,8 +66,6 @@ CompressShape compress_shape(const CacheState& cache, const CacheConfig& config)
   shape.channels = static_cast<int>(k.size(3));
   return shape;
 }
-
-CUstream_st* current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
 
 }  // namespace lococo
 

@@ -26,6 +26,4 @@ MassView<float> mutable_mass_view_of(const torch::Tensor& mass_BGS);
 /// The sizes of compressing `cache` as `config` says.
 CompressShape compress_shape(const CacheState& cache, const CacheConfig& config);
 
-CUstream_st* current_stream();
-
 }  // namespace lococo

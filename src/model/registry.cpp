@@ -12,13 +12,9 @@ bool contains(const std::string& text, const char* part) {
   return text.find(part) != std::string::npos;
 }
 
-bool ends_with(const std::string& text, const std::string& end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
 ParameterGroup group_of(const std::string& name) {
   if (contains(name, "memory_saver"))
-    return ends_with(name, "normalizer") ? ParameterGroup::kNormalizer : ParameterGroup::kConv;
+    return name.ends_with("normalizer") ? ParameterGroup::kNormalizer : ParameterGroup::kConv;
   if (contains(name, "lora_")) return ParameterGroup::kLora;
   if (contains(name, "embed_tokens")) return ParameterGroup::kEmbed;
   if (contains(name, "norm")) return ParameterGroup::kNorm;
@@ -46,7 +42,7 @@ double learning_rate(ParameterGroup group, const TuneConfig& tune) {
 
 bool decays(const RegisteredParameter& parameter) {
   return parameter.group != ParameterGroup::kNorm &&
-         parameter.group != ParameterGroup::kNormalizer && !ends_with(parameter.name, ".bias");
+         parameter.group != ParameterGroup::kNormalizer && !parameter.name.ends_with(".bias");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "tensor/kit/matmul.h"
 #include "tensor/kit/shape.h"
+#include "tensor/kit/wide.h"
 
 namespace lococo {
 namespace {
@@ -25,7 +26,7 @@ struct Distillation : torch::autograd::Function<Distillation> {
     torch::NoGradGuard no_grad;
     const auto dtype = hidden_XE.scalar_type();
     const auto head = head_VE.to(dtype);
-    const auto wide = dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+    const auto wide = wide_of(dtype);
     auto total = torch::zeros({}, hidden_XE.options().dtype(wide));
     auto gradient_XE = torch::empty_like(hidden_XE);
     for (int64_t begin = 0; begin < hidden_XE.size(0); begin += chunk) {

@@ -9,6 +9,7 @@
 
 #include "tensor/kit/matmul.h"
 #include "tensor/kit/shape.h"
+#include "tensor/kit/wide.h"
 #include "tensor/layers/softmax_cross_entropy.h"
 
 namespace lococo {
@@ -76,9 +77,7 @@ struct ChunkedCrossEntropy : torch::autograd::Function<ChunkedCrossEntropy> {
     const auto head = head_VE.to(dtype);
     auto hidden_gradient = hidden_needs ? torch::empty_like(hidden_XE) : torch::Tensor();
     auto head_gradient = head_needs ? torch::zeros_like(head_VE) : torch::Tensor();
-    auto total = torch::zeros(
-        {},
-        hidden_XE.options().dtype(dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32));
+    auto total = torch::zeros({}, hidden_XE.options().dtype(wide_of(dtype)));
     for (int64_t begin = 0; begin < hidden_XE.size(0); begin += chunk) {
       const int64_t rows = std::min(chunk, hidden_XE.size(0) - begin);
       const auto h = hidden_XE.narrow(/*dim=*/0, begin, rows);

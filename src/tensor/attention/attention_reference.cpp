@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "tensor/kit/wide.h"
+
 namespace lococo {
 
 torch::Tensor repeat_kv_heads(const torch::Tensor& x_BGSD, int64_t H) {
@@ -16,7 +18,7 @@ torch::Tensor causal_bias(int64_t L, int64_t S, const torch::TensorOptions& opti
 AttentionOutput reference_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
                                     const torch::Tensor& v_BGSD) {
   const int64_t H = q_BHLD.size(1), L = q_BHLD.size(2), S = k_BGSD.size(2);
-  const auto wide = q_BHLD.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const auto wide = wide_of(q_BHLD);
   const double scale = 1.0 / std::sqrt(static_cast<double>(q_BHLD.size(3)));
 
   const auto q = q_BHLD.to(wide);

@@ -7,13 +7,9 @@
 #include "tensor/attention/attention_reference.h"
 #include "tensor/attention/column_mass_kernel.h"
 #include "tensor/kit/kernel_input.h"
+#include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/matmul.h"
 #include "tensor/kit/shape.h"
-
-#ifdef LOCOCO_WITH_CUDA
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAStream.h>
-#endif
 
 namespace lococo {
 namespace {
@@ -85,8 +81,7 @@ torch::Tensor column_mass_cuda(const torch::Tensor& q_BHLD, const torch::Tensor&
   arguments.M = prior.defined() ? static_cast<int32_t>(prior.size(2)) : 0;
   arguments.distance = static_cast<int32_t>(std::min<int64_t>(distance, k.size(2)));
   arguments.scale = static_cast<float>(score_scale(q.size(3)));
-  launch_column_mass(arguments, c10::cuda::getCurrentCUDAStream().stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(q, [&](CUstream_st* stream) { launch_column_mass(arguments, stream); });
   return mass_BGS;
 }
 

@@ -4,21 +4,17 @@
 #include <cmath>
 
 #include "tensor/attention/decode_attention_kernel.h"
+#include "tensor/kit/kernel_input.h"
+#include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
+#include "tensor/kit/wide.h"
 
 #ifdef LOCOCO_WITH_CUDA
 #include <ATen/cuda/CUDAContext.h>
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
 #endif
 
 namespace lococo {
 namespace {
-
-torch::ScalarType wide_of(const torch::Tensor& x) {
-  return x.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-}
 
 /// LLaMA's rotation of the last axis; cos and sin broadcast over x.
 torch::Tensor rotate(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin) {
@@ -31,9 +27,9 @@ torch::Tensor rotate(const torch::Tensor& x, const torch::Tensor& cos, const tor
 #ifdef LOCOCO_WITH_CUDA
 /// Keys of one split: few enough to occupy the machine when there are few heads and sequences, and
 /// not so few that merging the splits costs more than it gives.
-int64_t choose_keys_per_split(int64_t pairs, int64_t C) {
+int64_t choose_keys_per_split(const torch::Device& device, int64_t pairs, int64_t C) {
   constexpr int64_t kFewest = 32, kMost = 256, kBlocksPerProcessor = 2;
-  const int64_t processors = at::cuda::getCurrentDeviceProperties()->multiProcessorCount;
+  const int64_t processors = at::cuda::getDeviceProperties(device.index())->multiProcessorCount;
   const auto parts_of = [&](int64_t keys) { return (C + keys - 1) / keys; };
   const int64_t splits =
       std::clamp(kBlocksPerProcessor * processors / pairs, parts_of(kMost), parts_of(kFewest));
@@ -42,8 +38,7 @@ int64_t choose_keys_per_split(int64_t pairs, int64_t C) {
 
 bool is_new_token(const torch::Tensor& x_BHD) {
   return x_BHD.stride(2) == 1 && (x_BHD.size(1) == 1 || x_BHD.stride(1) == x_BHD.size(2)) &&
-         (x_BHD.size(0) == 1 || x_BHD.stride(0) % 8 == 0) &&
-         reinterpret_cast<uintptr_t>(x_BHD.const_data_ptr()) % 16 == 0;
+         (x_BHD.size(0) == 1 || x_BHD.stride(0) % 8 == 0) && is_aligned(x_BHD);
 }
 
 /// Slots between the heads of contiguous memory of which x_BGCx is the first C slots; each slot is
@@ -101,8 +96,7 @@ DecodeAttention::DecodeAttention(int64_t B, int64_t H, int64_t G, int64_t C, int
   has_kernel_ = like.is_cuda() && like.scalar_type() == torch::kBFloat16 &&
                 decode_attention_supports(H / G, D);
   if (!has_kernel_) return;
-  c10::cuda::CUDAGuard on_device(like.device());
-  keys_per_split_ = choose_keys_per_split(B * G, C);
+  keys_per_split_ = choose_keys_per_split(like.device(), B * G, C);
   const int64_t splits = (C + keys_per_split_ - 1) / keys_per_split_;
   const auto floats = like.options().dtype(torch::kFloat32);
   scores_BHC_ = torch::empty({B, H, C}, floats);
@@ -145,7 +139,6 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
   TORCH_CHECK(position.cos_XD.is_contiguous() && position.sin_XD.is_contiguous() &&
                   position.cursor.scalar_type() == torch::kInt32,
               "want contiguous tables and an int32 cursor");
-  c10::cuda::CUDAGuard on_device(q_BHD.device());
   auto out_BHD = torch::empty(q_BHD.sizes(), q_BHD.options());
   DecodeAttentionTensors tensors;
   tensors.q = q_BHD.const_data_ptr();
@@ -178,11 +171,10 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
   shape.kv_stride = static_cast<int>(k_BGD.stride(0));
   shape.head_dim = static_cast<int>(D_);
   shape.keys_per_split = static_cast<int>(keys_per_split_);
-  shape.overlap = at::cuda::getCurrentDeviceProperties()->major >= 9;
+  shape.overlap = at::cuda::getDeviceProperties(q_BHD.get_device())->major >= 9;
   shape.rotate_cache = position.rotate_cache;
   shape.distance = static_cast<int>(std::min(distance_, C_));
-  launch_decode_attention(tensors, shape, c10::cuda::getCurrentCUDAStream().stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(q_BHD, [&](CUstream_st* stream) { launch_decode_attention(tensors, shape, stream); });
   return out_BHD;
 #else
   (void)position;

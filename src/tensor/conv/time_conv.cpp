@@ -5,12 +5,13 @@
 #include "tensor/conv/time_conv_forward_kernel.h"
 #include "tensor/conv/time_conv_weight_gradient_kernel.h"
 #include "tensor/kit/kernel_input.h"
+#include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
+#include "tensor/kit/wide.h"
 
 #ifdef LOCOCO_WITH_SM90A
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAStream.h>
 #endif
 
 namespace lococo {
@@ -32,7 +33,7 @@ torch::Tensor library_weight_gradient(const torch::Tensor& x_XSC, const torch::T
       dy_XSO.transpose(1, 2), x_XSC.transpose(1, 2), unused_weight, /*bias_sizes=*/std::nullopt,
       /*stride=*/1, /*padding=*/(K - 1) / 2, /*dilation=*/1, /*transposed=*/false,
       /*output_padding=*/0, /*groups=*/1, {false, true, false});
-  const auto wide = x_XSC.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const auto wide = wide_of(x_XSC);
   return std::get<1>(gradients).to(wide);
 }
 
@@ -77,9 +78,11 @@ torch::Tensor fused_forward(const torch::Tensor& x_XSC, const torch::Tensor& wei
   const auto packed = packed_or_pack(packed_KOC, weight_OCK);
   const auto bias = bias_O.to(torch::kFloat32).contiguous();
   auto y_XSO = torch::empty({x.size(0), x.size(1), O}, x.options());
-  check_launch(launch_time_conv_forward(
-      x.const_data_ptr(), packed.const_data_ptr(), bias.const_data_ptr<float>(), y_XSO.data_ptr(),
-      relu, shape_of(x, O, K), c10::cuda::getCurrentCUDAStream().stream()));
+  launch_on(x, [&](CUstream_st* stream) {
+    check_launch(launch_time_conv_forward(x.const_data_ptr(), packed.const_data_ptr(),
+                                          bias.const_data_ptr<float>(), y_XSO.data_ptr(), relu,
+                                          shape_of(x, O, K), stream));
+  });
   return y_XSO;
 }
 
@@ -91,9 +94,11 @@ torch::Tensor fused_weight_gradient(const torch::Tensor& x_XSC, const torch::Ten
   const auto wide = x.options().dtype(torch::kFloat32);
   auto workspace = torch::empty({time_conv_workspace_size(shape, processors)}, wide);
   auto dw_OCK = torch::empty({dy.size(2), x.size(2), K}, wide);
-  check_launch(launch_time_conv_weight_gradient(
-      x.const_data_ptr(), dy.const_data_ptr(), workspace.data_ptr<float>(),
-      dw_OCK.data_ptr<float>(), shape, processors, c10::cuda::getCurrentCUDAStream().stream()));
+  launch_on(x, [&](CUstream_st* stream) {
+    check_launch(launch_time_conv_weight_gradient(
+        x.const_data_ptr(), dy.const_data_ptr(), workspace.data_ptr<float>(),
+        dw_OCK.data_ptr<float>(), shape, processors, stream));
+  });
   return dw_OCK;
 }
 #endif
@@ -121,8 +126,10 @@ void time_conv_pack([[maybe_unused]] const torch::Tensor& weight_OCK,
     packed_KOC = torch::empty({K, O, C}, weight.options().dtype(torch::kBFloat16));
   check_packed(packed_KOC, weight);
   const TimeConvShape shape = {/*sequences=*/0, /*rows=*/0, C, O, K};  // of the weight alone
-  check_launch(launch_time_conv_pack(weight.const_data_ptr<float>(), packed_KOC.data_ptr(), shape,
-                                     c10::cuda::getCurrentCUDAStream().stream()));
+  launch_on(weight, [&](CUstream_st* stream) {
+    check_launch(launch_time_conv_pack(weight.const_data_ptr<float>(), packed_KOC.data_ptr(), shape,
+                                       stream));
+  });
 #endif
 }
 

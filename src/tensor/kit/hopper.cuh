@@ -7,13 +7,11 @@
 
 #include <cstdint>
 
+#include "tensor/kit/shared_address.cuh"
+
 namespace lococo::hopper {
 
 // --- barriers
-
-__device__ __forceinline__ uint32_t shared_address(const void* pointer) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
-}
 
 __device__ __forceinline__ void barrier_init(uint32_t barrier, uint32_t arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");

@@ -4,11 +4,9 @@
 
 #include <cstdint>
 
-namespace lococo {
+#include "tensor/kit/shared_address.cuh"
 
-__device__ inline uint32_t shared_address(const void* pointer) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
-}
+namespace lococo {
 
 /// Starts a copy of 16 bytes from global to shared memory, both 16-byte aligned; zeros instead of
 /// them unless `valid` (`global` must be a legal address all the same).

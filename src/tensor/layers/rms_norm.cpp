@@ -3,13 +3,10 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "tensor/kit/kernel_input.h"
+#include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
+#include "tensor/kit/wide.h"
 #include "tensor/layers/rms_norm_kernel.h"
-
-#ifdef LOCOCO_WITH_CUDA
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAStream.h>
-#endif
 
 namespace lococo {
 namespace {
@@ -42,12 +39,13 @@ Normed run_forward(const torch::Tensor& x_XE, const torch::Tensor& residual_XE,
   out.normed = torch::empty_like(x_XE);
   out.rstd_X = torch::empty({shape.rows}, x_XE.options().dtype(torch::kFloat32));
   if (residual_XE.defined()) out.sum = torch::empty_like(x_XE);
-  launch_rms_norm_forward(
-      {x_XE.const_data_ptr(), residual_XE.defined() ? residual_XE.const_data_ptr() : nullptr,
-       weight_E.const_data_ptr(), out.sum.defined() ? out.sum.data_ptr() : nullptr,
-       out.normed.data_ptr(), out.rstd_X.data_ptr<float>(), static_cast<float>(eps)},
-      shape, c10::cuda::getCurrentCUDAStream().stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(x_XE, [&](CUstream_st* stream) {
+    launch_rms_norm_forward(
+        {x_XE.const_data_ptr(), residual_XE.defined() ? residual_XE.const_data_ptr() : nullptr,
+         weight_E.const_data_ptr(), out.sum.defined() ? out.sum.data_ptr() : nullptr,
+         out.normed.data_ptr(), out.rstd_X.data_ptr<float>(), static_cast<float>(eps)},
+        shape, stream);
+  });
   return out;
 }
 
@@ -70,12 +68,13 @@ NormGradients run_backward(const torch::autograd::variable_list& saved,
   torch::Tensor partial;
   if (wants_weight)
     partial = torch::empty({rms_norm_chunks(shape.rows), shape.width}, rstd_X.options());
-  launch_rms_norm_backward(
-      {d_normed.const_data_ptr(), d_sum.defined() ? d_sum.const_data_ptr() : nullptr,
-       x_XE.const_data_ptr(), weight_E.const_data_ptr(), rstd_X.const_data_ptr<float>(),
-       gradients.d_x.data_ptr(), partial.defined() ? partial.data_ptr<float>() : nullptr},
-      shape, c10::cuda::getCurrentCUDAStream().stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(x_XE, [&](CUstream_st* stream) {
+    launch_rms_norm_backward(
+        {d_normed.const_data_ptr(), d_sum.defined() ? d_sum.const_data_ptr() : nullptr,
+         x_XE.const_data_ptr(), weight_E.const_data_ptr(), rstd_X.const_data_ptr<float>(),
+         gradients.d_x.data_ptr(), partial.defined() ? partial.data_ptr<float>() : nullptr},
+        shape, stream);
+  });
   if (wants_weight) gradients.d_weight = partial.sum(/*dim=*/0).to(weight_E.scalar_type());
   return gradients;
 }
@@ -135,7 +134,7 @@ torch::Tensor rms_norm(const torch::Tensor& x_XE, const torch::Tensor& weight_E,
 
 torch::Tensor rms_norm_reference(const torch::Tensor& x_XE, const torch::Tensor& weight_E,
                                  double eps) {
-  const auto wide = x_XE.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const auto wide = wide_of(x_XE);
   const auto x = x_XE.to(wide);
   const auto inverse = torch::rsqrt(x.square().mean(/*dim=*/-1, /*keepdim=*/true) + eps);
   return (weight_E.to(wide) * (x * inverse)).to(x_XE.scalar_type());

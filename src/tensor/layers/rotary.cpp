@@ -5,13 +5,10 @@
 #include <limits>
 
 #include "tensor/kit/kernel_input.h"
+#include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
+#include "tensor/kit/wide.h"
 #include "tensor/layers/rotary_kernel.h"
-
-#ifdef LOCOCO_WITH_CUDA
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAStream.h>
-#endif
 
 namespace lococo {
 namespace {
@@ -41,12 +38,13 @@ void run_rotary(const torch::Tensor& x_BHLD, const torch::Tensor& out_BHLD,
   const int64_t D = x_BHLD.size(3);
   const bool vectorised = D % 16 == 0 && fits_vectors(x_BHLD) && fits_vectors(out_BHLD) &&
                           is_aligned(cos_LD) && is_aligned(sin_LD) && cos_LD.stride(0) % 4 == 0;
-  launch_rotary({x_BHLD.const_data_ptr(), out_BHLD.data_ptr(), strides_of(x_BHLD),
-                 strides_of(out_BHLD), x_BHLD.size(0), x_BHLD.size(1), x_BHLD.size(2), D,
-                 cos_LD.const_data_ptr<float>(), sin_LD.const_data_ptr<float>(), cos_LD.stride(0),
-                 direction, element_type_of(x_BHLD), vectorised},
-                c10::cuda::getCurrentCUDAStream().stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(x_BHLD, [&](CUstream_st* stream) {
+    launch_rotary({x_BHLD.const_data_ptr(), out_BHLD.data_ptr(), strides_of(x_BHLD),
+                   strides_of(out_BHLD), x_BHLD.size(0), x_BHLD.size(1), x_BHLD.size(2), D,
+                   cos_LD.const_data_ptr<float>(), sin_LD.const_data_ptr<float>(), cos_LD.stride(0),
+                   direction, element_type_of(x_BHLD), vectorised},
+                  stream);
+  });
 }
 
 torch::Tensor with_unit_last_stride(const torch::Tensor& x) {
@@ -95,7 +93,7 @@ torch::Tensor rotary(const torch::Tensor& x_BHLD, const torch::Tensor& cos_LD,
 
 torch::Tensor rotary_reference(const torch::Tensor& x_BHLD, const torch::Tensor& cos_LD,
                                const torch::Tensor& sin_LD) {
-  const auto wide = x_BHLD.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const auto wide = wide_of(x_BHLD);
   const auto x = x_BHLD.to(wide);
   const auto halves = x.chunk(2, /*dim=*/-1);
   const auto turned = torch::cat({-halves[1], halves[0]}, /*dim=*/-1);

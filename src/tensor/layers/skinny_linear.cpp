@@ -1,5 +1,7 @@
 #include "tensor/layers/skinny_linear.h"
 
+#include "tensor/kit/kernel_input.h"
+#include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/matmul.h"
 #include "tensor/kit/shape.h"
 #include "tensor/layers/rms_norm.h"
@@ -8,9 +10,6 @@
 
 #ifdef LOCOCO_WITH_CUDA
 #include <ATen/cuda/CUDAContext.h>
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
 #endif
 
 namespace lococo {
@@ -29,10 +28,10 @@ struct Extras {
 };
 
 void check_operand(const torch::Tensor& tensor, const torch::Tensor& x_XK) {
-  TORCH_CHECK(
-      tensor.device() == x_XK.device() && tensor.scalar_type() == torch::kBFloat16 &&
-          tensor.is_contiguous() && reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 16 == 0,
-      "want contiguous, aligned bfloat16 beside x, got ", tensor.toString(), tensor.sizes());
+  TORCH_CHECK(tensor.device() == x_XK.device() && tensor.scalar_type() == torch::kBFloat16 &&
+                  tensor.is_contiguous() && is_aligned(tensor),
+              "want contiguous, aligned bfloat16 beside x, got ", tensor.toString(),
+              tensor.sizes());
 }
 
 std::vector<torch::Tensor> run_kernel(const torch::Tensor& x_XK,
@@ -71,12 +70,10 @@ std::vector<torch::Tensor> run_kernel(const torch::Tensor& x_XK,
   shape.swiglu = extras.swiglu;
   shape.wide = extras.wide;
   shape.epsilon = static_cast<float>(extras.norm.eps);
-  c10::cuda::CUDAGuard on_device(x_XK.device());
-  const auto* device = at::cuda::getCurrentDeviceProperties();
+  const auto* device = at::cuda::getDeviceProperties(x_XK.get_device());
   shape.processors = device->multiProcessorCount;
   shape.overlap = device->major >= 9;
-  launch_skinny_linear(tensors, shape, c10::cuda::getCurrentCUDAStream().stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(x_XK, [&](CUstream_st* stream) { launch_skinny_linear(tensors, shape, stream); });
   return outs;
 }
 #endif
@@ -92,8 +89,7 @@ bool has_skinny_kernel(const torch::Tensor& x_XK) {
   if (x_XK.numel() * 2 + kSums > static_cast<int64_t>(device->sharedMemPerBlockOptin)) return false;
   return x_XK.scalar_type() == torch::kBFloat16 && x_XK.dim() == 2 && x_XK.size(0) >= 1 &&
          x_XK.size(0) <= kSkinnyMaxRows && x_XK.size(1) % 8 == 0 && x_XK.numel() > 0 &&
-         x_XK.numel() * 2 <= kSkinnyMaxBytes && x_XK.is_contiguous() &&
-         reinterpret_cast<uintptr_t>(x_XK.const_data_ptr()) % 16 == 0;
+         x_XK.numel() * 2 <= kSkinnyMaxBytes && x_XK.is_contiguous() && is_aligned(x_XK);
 #else
   (void)x_XK;
   return false;

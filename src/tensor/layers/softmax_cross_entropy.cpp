@@ -3,13 +3,9 @@
 #include <limits>
 
 #include "tensor/kit/kernel_input.h"
+#include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
 #include "tensor/layers/softmax_cross_entropy_kernel.h"
-
-#ifdef LOCOCO_WITH_CUDA
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAStream.h>
-#endif
 
 namespace lococo {
 bool softmax_cross_entropy_takes([[maybe_unused]] const torch::Tensor& logits_XV,
@@ -50,8 +46,8 @@ SoftmaxCrossEntropy softmax_cross_entropy(const torch::Tensor& logits_XV,
   }
   arguments.X = X;
   arguments.V = V;
-  launch_softmax_cross_entropy(arguments, c10::cuda::getCurrentCUDAStream().stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(logits_XV,
+            [&](CUstream_st* stream) { launch_softmax_cross_entropy(arguments, stream); });
 #endif
   return result;
 }

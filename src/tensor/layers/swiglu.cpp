@@ -7,12 +7,8 @@
 #include <limits>
 
 #include "tensor/kit/kernel_input.h"
+#include "tensor/kit/kernel_launch.h"
 #include "tensor/layers/swiglu_kernel.h"
-
-#ifdef LOCOCO_WITH_CUDA
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAStream.h>
-#endif
 
 namespace lococo {
 namespace {
@@ -40,9 +36,10 @@ struct SwigluFunction : torch::autograd::Function<SwigluFunction> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context,
                                const torch::Tensor& gate_XF, const torch::Tensor& up_XF) {
     auto out_XF = torch::empty(gate_XF.sizes(), gate_XF.options());
-    launch_swiglu(gate_XF.const_data_ptr(), up_XF.const_data_ptr(), out_XF.data_ptr(),
-                  shape_of(gate_XF, up_XF), c10::cuda::getCurrentCUDAStream().stream());
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
+    launch_on(gate_XF, [&](CUstream_st* stream) {
+      launch_swiglu(gate_XF.const_data_ptr(), up_XF.const_data_ptr(), out_XF.data_ptr(),
+                    shape_of(gate_XF, up_XF), stream);
+    });
     context->save_for_backward({gate_XF, up_XF});
     return out_XF;
   }
@@ -87,10 +84,11 @@ SwigluGradients swiglu_gradients(const torch::Tensor& d_out_XF, const torch::Ten
     const auto d_out = kernel_ready(d_out_XF);
     SwigluGradients gradients = {torch::empty(gate_XF.sizes(), gate_XF.options()),
                                  torch::empty(up_XF.sizes(), up_XF.options())};
-    launch_swiglu_backward(d_out.const_data_ptr(), gate_XF.const_data_ptr(), up_XF.const_data_ptr(),
-                           gradients.d_gate_XF.data_ptr(), gradients.d_up_XF.data_ptr(),
-                           shape_of(gate_XF, up_XF), c10::cuda::getCurrentCUDAStream().stream());
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
+    launch_on(gate_XF, [&](CUstream_st* stream) {
+      launch_swiglu_backward(d_out.const_data_ptr(), gate_XF.const_data_ptr(),
+                             up_XF.const_data_ptr(), gradients.d_gate_XF.data_ptr(),
+                             gradients.d_up_XF.data_ptr(), shape_of(gate_XF, up_XF), stream);
+    });
     return gradients;
   }
 #endif
