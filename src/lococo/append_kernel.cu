@@ -1,12 +1,13 @@
 #include <cuda_runtime.h>
 
 #include "lococo/append_kernel.h"
+#include "tensor/kit/packed8.cuh"
 
 namespace lococo {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kVector = 8;       // bfloat16 values of one access of 16 bytes
+constexpr int kVector = 8;       // channels of one access
 constexpr int kVectorsEach = 4;  // independent loads of a thread
 
 __global__ void append_kernel(SlotView<const uint16_t> past, SlotView<const uint16_t> fresh,
@@ -15,7 +16,7 @@ __global__ void append_kernel(SlotView<const uint16_t> past, SlotView<const uint
   const int vectors_of_slot = shape.channels / kVector;
   const int64_t vectors = static_cast<int64_t>(shape.past + shape.fresh) * vectors_of_slot;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kThreads * kVectorsEach + threadIdx.x;
-  uint4 values[kVectorsEach];
+  Packed8<uint16_t> values[kVectorsEach];
 #pragma unroll
   for (int i = 0; i < kVectorsEach; ++i) {
     const int64_t vector = first + i * kThreads;
@@ -26,7 +27,7 @@ __global__ void append_kernel(SlotView<const uint16_t> past, SlotView<const uint
     const uint16_t* source = from.data + batch * from.batch_stride + head * from.head_stride +
                              (is_past ? slot : slot - shape.past) * from.slot_stride +
                              vector % vectors_of_slot * kVector;
-    values[i] = *reinterpret_cast<const uint4*>(source);
+    values[i] = load8(source);
   }
 #pragma unroll
   for (int i = 0; i < kVectorsEach; ++i) {
@@ -35,7 +36,7 @@ __global__ void append_kernel(SlotView<const uint16_t> past, SlotView<const uint
     uint16_t* target = to.data + batch * to.batch_stride + head * to.head_stride +
                        vector / vectors_of_slot * to.slot_stride +
                        vector % vectors_of_slot * kVector;
-    *reinterpret_cast<uint4*>(target) = values[i];
+    store8(target, values[i]);
   }
 }
 

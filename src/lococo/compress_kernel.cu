@@ -1,7 +1,7 @@
-#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
 #include "lococo/compress_kernel.h"
+#include "tensor/kit/packed8.cuh"
 
 namespace lococo {
 namespace {
@@ -9,27 +9,12 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWidth = 8;  // channels that a thread moves at once: 16 bytes
 
-struct alignas(16) Vector {
-  __nv_bfloat162 pairs[kWidth / 2];
-};
-
-__device__ Vector zeros() {
-  Vector vector;
-#pragma unroll
-  for (auto& pair : vector.pairs) pair = __float2bfloat162_rn(0.0f);
-  return vector;
-}
+using Vector = Packed8<uint16_t>;
 
 template <typename Bits>
 __device__ Bits* slot_at(const SlotView<Bits>& view, int64_t row, int64_t heads, int64_t slot) {
   return view.data + row / heads * view.batch_stride + row % heads * view.head_stride +
          slot * view.slot_stride;
-}
-
-__device__ Vector load(const uint16_t* from) { return *reinterpret_cast<const Vector*>(from); }
-
-__device__ void store(uint16_t* to, const Vector& vector) {
-  *reinterpret_cast<Vector*>(to) = vector;
 }
 
 /// Where a thread is in [list entries, 2 D channels]: keys first, then values.
@@ -58,8 +43,8 @@ struct Place {
 
 __device__ Vector load_or_zeros(const SlotView<const uint16_t>& view, int64_t row, int64_t heads,
                                 int slot, const Place& place) {
-  if (view.data == nullptr) return zeros();
-  return load(slot_at(view, row, heads, slot) + place.own_channel);
+  if (view.data == nullptr) return Vector{};
+  return load8(slot_at(view, row, heads, slot) + place.own_channel);
 }
 
 __device__ int thread_index() {
@@ -81,7 +66,7 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t to = row * rest_slots + place.entry;
   const uint16_t* from = place.is_key ? slot_at(k, row, shape.heads, rest[to])
                                       : slot_at(v, row, shape.heads, rest[to]);
-  store(x + to * 2 * shape.channels + place.channel, load(from + place.own_channel));
+  store8(x + to * 2 * shape.channels + place.channel, load8(from + place.own_channel));
 }
 
 /// a, the convolution's share in the mixed slots of a row.
@@ -91,15 +76,12 @@ __device__ float share_of(const float* normalizer, const CompressShape& shape, i
 
 /// (1 - a) * residual + a * mixture.
 __device__ Vector mix(const Vector& residual, const Vector& mixture, float a) {
-  Vector mixed;
+  float from[kWidth], of[kWidth], mixed[kWidth];
+  unpack8(residual, from);
+  unpack8(mixture, of);
 #pragma unroll
-  for (int i = 0; i < kWidth / 2; ++i) {
-    const float2 from = __bfloat1622float2(residual.pairs[i]);
-    const float2 of = __bfloat1622float2(mixture.pairs[i]);
-    mixed.pairs[i] =
-        __floats2bfloat162_rn((1.0f - a) * from.x + a * of.x, (1.0f - a) * from.y + a * of.y);
-  }
-  return mixed;
+  for (int i = 0; i < kWidth; ++i) mixed[i] = (1.0f - a) * from[i] + a * of[i];
+  return {pack8(mixed)};
 }
 
 __device__ void write_mass(const WriteSlots& slots, const CompressShape& shape, int64_t row,
@@ -129,15 +111,15 @@ __global__ void __launch_bounds__(kThreads)
 
   const uint16_t* from = place.is_key ? slot_at(slots.k, row, shape.heads, source)
                                       : slot_at(slots.v, row, shape.heads, source);
-  Vector value = load(from + place.own_channel);
+  Vector value = load8(from + place.own_channel);
   const int mixed = place.entry - (shape.result - shape.mixed);
   if (mixed >= 0 && place.is_mixed(shape)) {
-    const Vector mixture = load(slots.mixture + place.in_mixture(shape, row, mixed));
+    const Vector mixture = load8(slots.mixture + place.in_mixture(shape, row, mixed));
     value = mix(value, mixture, share_of(slots.normalizer, shape, row));
   }
   uint16_t* to = place.is_key ? slot_at(slots.k_out, row, shape.heads, target)
                               : slot_at(slots.v_out, row, shape.heads, target);
-  store(to + place.own_channel, value);
+  store8(to + place.own_channel, value);
   if (place.channel == 0 && slots.mass_out.data != nullptr)
     write_mass(slots, shape, row, place.entry, source, target);
 }
@@ -165,23 +147,21 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t at = place.in_mixture(shape, row, place.entry);
     const int target =
         gradient.target[row * shape.result + shape.result - shape.mixed + place.entry];
-    const Vector d = place.is_key ? load_or_zeros(gradient.dk, row, shape.heads, target, place)
-                                  : load_or_zeros(gradient.dv, row, shape.heads, target, place);
-    const Vector mixture = load(gradient.mixture + at);
     const int64_t residual_row =
         row * rest_slots + gradient.residual[row * shape.mixed + place.entry];
-    const Vector residual = load(gradient.x + residual_row * 2 * shape.channels + place.channel);
+    float slope[kWidth], of[kWidth], from[kWidth], scaled[kWidth];
+    unpack8(place.is_key ? load_or_zeros(gradient.dk, row, shape.heads, target, place)
+                         : load_or_zeros(gradient.dv, row, shape.heads, target, place),
+            slope);
+    unpack8(load8(gradient.mixture + at), of);
+    unpack8(load8(gradient.x + residual_row * 2 * shape.channels + place.channel), from);
     const float a = share_of(gradient.normalizer, shape, row);
-    Vector scaled;
 #pragma unroll
-    for (int i = 0; i < kWidth / 2; ++i) {
-      const float2 slope = __bfloat1622float2(d.pairs[i]);
-      const float2 of = __bfloat1622float2(mixture.pairs[i]);
-      const float2 from = __bfloat1622float2(residual.pairs[i]);
-      scaled.pairs[i] = __floats2bfloat162_rn(a * slope.x, a * slope.y);
-      sum += slope.x * (of.x - from.x) + slope.y * (of.y - from.y);
-    }
-    store(gradient.d_mixture + at, scaled);
+    for (int i = 0; i < kWidth; ++i) scaled[i] = a * slope[i];
+#pragma unroll
+    for (int i = 0; i < kWidth; i += 2)
+      sum += slope[i] * (of[i] - from[i]) + slope[i + 1] * (of[i + 1] - from[i + 1]);
+    store8(gradient.d_mixture + at, scaled);
   }
   if (gradient.partial == nullptr) return;  // for all threads alike
   sum = block_sum(sum);

@@ -1,7 +1,7 @@
-#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
 #include "lococo/time_softmax_kernel.h"
+#include "tensor/kit/packed8.cuh"
 
 namespace lococo {
 namespace {
@@ -16,37 +16,21 @@ constexpr int kTimeLanes = kThreads / kGroup;
 constexpr int kWarps = kThreads / 32;
 constexpr unsigned kAllLanes = 0xffffffffU;
 
-struct alignas(16) Vector {
-  __nv_bfloat162 pairs[kWidth / 2];
-};
-
 struct Columns {
   float at[kWidth];
 };
 
 __device__ Columns load(const uint16_t* from) {
-  const Vector vector = *reinterpret_cast<const Vector*>(from);
   Columns columns;
-#pragma unroll
-  for (int i = 0; i < kWidth / 2; ++i) {
-    const float2 pair = __bfloat1622float2(vector.pairs[i]);
-    columns.at[2 * i] = pair.x;
-    columns.at[2 * i + 1] = pair.y;
-  }
+  unpack8(load8(from), columns.at);
   return columns;
 }
 
 /// Rounds the columns to what is stored.
 __device__ void store(uint16_t* to, Columns& columns) {
-  Vector vector;
-#pragma unroll
-  for (int i = 0; i < kWidth / 2; ++i) {
-    vector.pairs[i] = __floats2bfloat162_rn(columns.at[2 * i], columns.at[2 * i + 1]);
-    const float2 pair = __bfloat1622float2(vector.pairs[i]);
-    columns.at[2 * i] = pair.x;
-    columns.at[2 * i + 1] = pair.y;
-  }
-  *reinterpret_cast<Vector*>(to) = vector;
+  const Packed8<uint16_t> packed = {pack8(columns.at)};
+  unpack8(packed, columns.at);
+  store8(to, packed);
 }
 
 __device__ Columns filled(float value) {

@@ -1,7 +1,6 @@
 // Each thread block reads the keys of one split for the query heads of one (sequence, key-value
 // head) pair, with an online softmax; the block of a pair that arrives last merges the splits in
 // order and adds the probabilities to the mass (flash decoding).
-#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
 #include "tensor/attention/decode_attention_kernel.h"
@@ -110,11 +109,12 @@ __device__ void attend(State<D, R>& state, const DecodeAttentionTensors& t,
       const unsigned pairs[4] = {values[u].x, values[u].y, values[u].z, values[u].w};
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const float v0 = low_half(pairs[i]), v1 = high_half(pairs[i]);
+        float low, high;
+        unpack2(pairs[i], low, high);
 #pragma unroll
         for (int r = 0; r < R; ++r) {
-          state.out[r][2 * i] += weights[u][r] * v0;
-          state.out[r][2 * i + 1] += weights[u][r] * v1;
+          state.out[r][2 * i] += weights[u][r] * low;
+          state.out[r][2 * i + 1] += weights[u][r] * high;
         }
       }
     }

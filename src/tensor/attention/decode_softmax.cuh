@@ -2,25 +2,14 @@
 // softmax over the keys that it has read.
 #pragma once
 
-#include <cuda_bf16.h>
-
 #include "tensor/attention/decode_attention_kernel.h"
+#include "tensor/kit/packed8.cuh"
 
 namespace lococo {
 
 /// Stands for minus infinity and can be subtracted from itself.
 inline constexpr float kLowest = -1.0e30f;
 inline constexpr float kLog2E = 1.4426950408889634f;
-
-__device__ inline float low_half(unsigned pair) { return __uint_as_float(pair << 16); }
-__device__ inline float high_half(unsigned pair) { return __uint_as_float(pair & 0xffff0000U); }
-
-__device__ inline void unpack4(uint2 packed, float (&values)[4]) {
-  values[0] = low_half(packed.x);
-  values[1] = high_half(packed.x);
-  values[2] = low_half(packed.y);
-  values[3] = high_half(packed.y);
-}
 
 /// Four pairs (x[i], y[i]) of the lower and the upper half of D, turned by their angles.
 __device__ inline void turn(float (&x)[4], float (&y)[4], const float* cos, const float* sin) {

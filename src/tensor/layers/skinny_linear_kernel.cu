@@ -1,12 +1,12 @@
 // A warp computes two outputs at a time: its lanes read 16 neighbouring bytes of two weight rows
 // each, always one batch ahead of the arithmetic, so that the memory never waits. The few rows of x
 // lie in shared memory, normed there.
-#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
 
 #include "tensor/kit/dependent_launch.cuh"
+#include "tensor/kit/packed8.cuh"
 #include "tensor/layers/skinny_linear_kernel.h"
 
 namespace lococo {
@@ -18,20 +18,6 @@ constexpr int kBlocksPerProcessor = 2;
 constexpr int kOutputs = 2;  // weight rows of a warp at a time
 constexpr int kBatch = 4;    // 16-byte loads of a lane from each of them
 constexpr int kStep = 32 * kBatch;
-
-__device__ void unpack8(uint4 packed, float (&values)[8]) {
-  const unsigned pairs[4] = {packed.x, packed.y, packed.z, packed.w};
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    values[2 * i] = __uint_as_float(pairs[i] << 16);
-    values[2 * i + 1] = __uint_as_float(pairs[i] & 0xffff0000U);
-  }
-}
-
-__device__ unsigned pack2(float low, float high) {
-  return static_cast<unsigned>(__bfloat16_as_ushort(__float2bfloat16_rn(low))) |
-         static_cast<unsigned>(__bfloat16_as_ushort(__float2bfloat16_rn(high))) << 16;
-}
 
 /// Weights are read once: they should not push anything else out of the caches.
 __device__ uint4 load_weights(const uint4* from) {
@@ -251,9 +237,7 @@ __device__ void stage(const SkinnyLinearTensors& t, const SkinnyLinearShape& sha
       unpack8(norm[word], weights);
 #pragma unroll
       for (int e = 0; e < 8; ++e) values[e] = weights[e] * (values[e] * inverse);
-      x_shared[m * words + word] =
-          make_uint4(pack2(values[0], values[1]), pack2(values[2], values[3]),
-                     pack2(values[4], values[5]), pack2(values[6], values[7]));
+      x_shared[m * words + word] = pack8(values);
     }
   }
   __syncthreads();
