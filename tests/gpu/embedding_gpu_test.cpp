@@ -1,5 +1,6 @@
 // The GPU's embedding against torch's, and where its gradient goes.
 
+#include "tensor/kit/repeated_work.h"
 #include "tensor/kit/torch.h"
 #include "tensor/layers/embedding.h"
 #include "tests/support/catch.h"
@@ -84,6 +85,56 @@ TEST_CASE("the gradient of the embedding on a GPU has the same bits every time",
   };
   const auto first = gradient();
   for (int i = 0; i < 3; ++i) CHECK_SAME(gradient(), first);
+}
+
+TEST_CASE("the embedding on a GPU sums the gradients of equal tokens in their order", "[gpu]") {
+  require_cuda();
+  constexpr int64_t kLargeV = 128256, kMany = 8192, E = 8;  // LLaMA 3's vocabulary, a long block
+  const auto positions = torch::arange(kMany, torch::kInt64);
+  const std::vector<torch::Tensor> cases = {torch::zeros({1}, torch::kInt64),
+                                            torch::full({1}, kLargeV - 1, torch::kInt64),
+                                            torch::full({kMany}, kLargeV - 1, torch::kInt64),
+                                            kLargeV - 1 - positions,
+                                            positions * 104729 % kLargeV,
+                                            positions * positions % 97};
+  for (const auto& tokens : cases) {
+    const int64_t n = tokens.numel();
+    INFO(n << " tokens, the last is " << tokens[n - 1].item<int64_t>());
+    const auto gradient = normal({n, E}, 3);
+    const auto want = torch::zeros({kLargeV, E});
+    for (int64_t i = 0; i < n; ++i) want[tokens[i].item<int64_t>()].add_(gradient[i]);
+
+    auto weight = torch::zeros({kLargeV, E}, torch::kCUDA).requires_grad_(true);
+    auto backward = [&] {
+      embedding(weight, tokens.to(torch::kCUDA), torch::kFloat32)
+          .backward(gradient.to(torch::kCUDA));
+    };
+    backward();  // dense
+    CHECK_SAME(weight.grad().cpu(), want);
+    weight.mutable_grad().zero_();
+    backward();  // straight into it
+    CHECK_SAME(weight.grad().cpu(), want);
+  }
+}
+
+TEST_CASE("the gradient of the embedding on a GPU can be recorded as a graph", "[gpu]") {
+  require_cuda();
+  const int64_t n = GENERATE(256, 8192);  // the sort takes another way for many
+  auto weight = weight_on(torch::kCUDA, 64);
+  weight.mutable_grad() = torch::zeros_like(weight);
+  const auto tokens = torch::zeros({n}, torch::device(torch::kCUDA).dtype(torch::kInt64));
+  const auto gradient = normal({n, 64}, 3).to(torch::kCUDA);
+  auto backward = [&] { embedding(weight, tokens, torch::kFloat32).backward(gradient); };
+  RepeatedWork recorded;
+  for (int64_t run = 1; run <= 3; ++run) {  // runs, records, replays: with other tokens each time
+    tokens.copy_((some_tokens(1, n)[0] + run) % kV);
+    weight.mutable_grad().zero_();
+    recorded.run(/*may_record=*/true, backward);
+    const auto got = weight.grad().clone();
+    weight.mutable_grad().zero_();
+    backward();
+    CHECK_SAME(got, weight.grad());
+  }
 }
 
 TEST_CASE("an embedding that is the head too gets both gradients on a GPU", "[gpu]") {

@@ -3,29 +3,24 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "tensor/kit/kernel_input.h"
+#include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
 #include "tensor/layers/embedding_kernel.h"
-
-#ifdef LOCOCO_WITH_CUDA
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAStream.h>
-#endif
 
 namespace lococo {
 namespace {
 
 #ifdef LOCOCO_WITH_CUDA
 
-/// The order of the tokens takes a comparison of each pair.
-constexpr int64_t kMostPositions = int64_t{1} << 16;
+constexpr int64_t kMostRows = (int64_t{1} << 30) - 1;  // of the weight, and tokens
 
 bool kernel_takes(const torch::Tensor& weight_VE, const torch::Tensor& tokens_BL,
                   torch::ScalarType dtype) {
   return weight_VE.is_cuda() && weight_VE.scalar_type() == torch::kFloat32 &&
          weight_VE.is_contiguous() && is_aligned(weight_VE) && weight_VE.is_leaf() &&
          (dtype == torch::kBFloat16 || dtype == torch::kFloat32) &&
-         tokens_BL.scalar_type() == torch::kInt64 && tokens_BL.numel() > 0 &&
-         tokens_BL.numel() <= kMostPositions && weight_VE.size(0) < (int64_t{1} << 31);
+         tokens_BL.scalar_type() == torch::kInt64 && tokens_BL.device() == weight_VE.device() &&
+         tokens_BL.numel() > 0 && tokens_BL.numel() <= kMostRows && weight_VE.size(0) <= kMostRows;
 }
 
 /// gradient_VE += the rows of `gradient` at the tokens that they belong to.
@@ -33,18 +28,20 @@ void add_rows(const torch::Tensor& gradient, const torch::Tensor& tokens,
               torch::Tensor gradient_VE) {
   const EmbeddingShape shape = {tokens.numel(), gradient_VE.size(0), gradient_VE.size(1)};
   const auto rows = kernel_ready(gradient);
-  const auto order = torch::empty({2, shape.positions}, tokens.options().dtype(torch::kInt32));
+  // Stable, so that equal tokens stay in the order of their positions.
+  const auto sorted = torch::sort(tokens.flatten().to(torch::kInt32), /*stable=*/true,
+                                  /*dim=*/0, /*descending=*/false);
   EmbeddingBackward tensors{};
-  tensors.tokens = tokens.const_data_ptr<int64_t>();
   tensors.gradient = rows.const_data_ptr();
   tensors.gradient_type = element_type_of(rows);
-  tensors.order = order.data_ptr<int32_t>();
-  tensors.sorted_tokens = tensors.order + shape.positions;
+  tensors.sorted_tokens = std::get<0>(sorted).const_data_ptr<int32_t>();
+  tensors.order = std::get<1>(sorted).const_data_ptr<int64_t>();
   tensors.weight_gradient = gradient_VE.data_ptr<float>();
-  launch_embedding_backward(tensors, shape, c10::cuda::getCurrentCUDAStream().stream());
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch_on(gradient_VE,
+            [&](CUstream_st* stream) { launch_embedding_backward(tensors, shape, stream); });
 }
 
+/// Whether the backward pass adds into the gradient that the weight has already, see embedding().
 bool can_add_into(const torch::Tensor& gradient_VE, const torch::Tensor& weight_VE) {
   return gradient_VE.defined() && gradient_VE.scalar_type() == torch::kFloat32 &&
          gradient_VE.device() == weight_VE.device() && gradient_VE.is_contiguous() &&
@@ -60,10 +57,10 @@ struct Lookup : torch::autograd::Function<Lookup> {
     auto sizes = tokens.sizes().vec();
     sizes.push_back(shape.E);
     auto out = torch::empty(sizes, weight_VE.options().dtype(dtype).requires_grad(false));
-    launch_embedding(weight_VE.const_data_ptr<float>(), tokens.const_data_ptr<int64_t>(),
-                     out.data_ptr(), element_type_of(out), shape,
-                     c10::cuda::getCurrentCUDAStream().stream());
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
+    launch_on(weight_VE, [&](CUstream_st* stream) {
+      launch_embedding(weight_VE.const_data_ptr<float>(), tokens.const_data_ptr<int64_t>(),
+                       out.data_ptr(), element_type_of(out), shape, stream);
+    });
     // Of a leaf the variable itself comes back, and with it its gradient.
     context->save_for_backward({weight_VE, tokens});
     return out;

@@ -21,34 +21,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-constexpr int kRankWarps = 8;
-
-/// Sorts the positions by (token, position): each position's place is the number of positions
-/// before it. A block ranks 32 positions, one a lane, and each of its warps compares them with one
-/// part of all tokens; quadratic, but a few microseconds for the tokens of a block step.
-__global__ void __launch_bounds__(kRankWarps * 32)
-    sort_tokens_kernel(const int64_t* tokens, int32_t* order, int32_t* sorted_tokens, int count) {
-  __shared__ int ranks[kRankWarps][32];
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int position = blockIdx.x * 32 + lane;
-  const int token = position < count ? static_cast<int>(tokens[position]) : 0;
-  const int part = (count + kRankWarps - 1) / kRankWarps;
-  const int end = min(count, (warp + 1) * part);
-  int rank = 0;
-#pragma unroll 8
-  for (int i = warp * part; i < end; ++i) {
-    const int other = static_cast<int>(tokens[i]);
-    rank += other < token || (other == token && i < position);
-  }
-  ranks[warp][lane] = rank;
-  __syncthreads();
-  if (warp != 0 || position >= count) return;
-  rank = 0;
-  for (int w = 0; w < kRankWarps; ++w) rank += ranks[w][lane];
-  order[rank] = position;
-  sorted_tokens[rank] = token;
-}
-
 /// Block (i, c): if place i is the first of its token, adds the rows of all its places to columns c
 /// kThreads kWidth .. of the token's row.
 template <typename Gradient, int kWidth>
@@ -128,9 +100,6 @@ void launch_embedding(const float* weight, const int64_t* tokens, void* out, Ele
 
 void launch_embedding_backward(const EmbeddingBackward& x, const EmbeddingShape& shape,
                                CUstream_st* stream) {
-  const int count = static_cast<int>(shape.positions);
-  sort_tokens_kernel<<<(count + 31) / 32, kRankWarps * 32, 0, stream>>>(x.tokens, x.order,
-                                                                        x.sorted_tokens, count);
   if (x.gradient_type == ElementType::kFloat32)
     launch_add_rows_of<float>(x, shape, stream);
   else

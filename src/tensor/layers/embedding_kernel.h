@@ -13,7 +13,7 @@ namespace lococo {
 
 struct EmbeddingShape {
   int64_t positions;  ///< > 0, below 2^30
-  int64_t V, E;
+  int64_t V, E;       ///< V below 2^30
 };
 
 /// out[i] = weight[tokens[i]], weight float32 [V, E], out [positions, E] of `out_type`.
@@ -21,15 +21,15 @@ void launch_embedding(const float* weight, const int64_t* tokens, void* out, Ele
                       const EmbeddingShape& shape, CUstream_st* stream);
 
 struct EmbeddingBackward {
-  const int64_t* tokens;      ///< [positions]
-  const void* gradient;       ///< [positions, E]
-  ElementType gradient_type;  ///< of `gradient`
-  int32_t* order;             ///< [positions], scratch: positions by token, then by position
-  int32_t* sorted_tokens;     ///< [positions], scratch: their tokens
-  float* weight_gradient;     ///< [V, E], added to
+  const int64_t* order;          ///< [positions]: positions by token, then by position
+  const int32_t* sorted_tokens;  ///< [positions]: their tokens
+  const void* gradient;          ///< [positions, E]
+  ElementType gradient_type;     ///< of `gradient`
+  float* weight_gradient;        ///< [V, E], added to
 };
 
-/// weight_gradient[t] += sum of gradient[i] over the positions i of token t, in their order.
+/// weight_gradient[t] += sum of gradient[i] over the positions i of token t, in their order. The
+/// same inputs give the same bits.
 void launch_embedding_backward(const EmbeddingBackward& tensors, const EmbeddingShape& shape,
                                CUstream_st* stream);
 
