@@ -4,6 +4,7 @@
 #include "lococo/step_plan.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
+#include "tests/support/decoding.h"
 #include "tests/support/memory_meter.h"
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"
@@ -26,14 +27,6 @@ DecoderOptions options(int64_t batch, int64_t decode_buffer) {
   result.batch = batch;
   result.decode_buffer = decode_buffer;
   return result;
-}
-
-/// Logits after the prompt and after every further token, [B, 1 + steps, V].
-torch::Tensor decode(Decoder& decoder, const torch::Tensor& tokens_BL, int64_t prompt) {
-  std::vector<torch::Tensor> logits = {decoder.prefill(tokens_BL.narrow(1, 0, prompt)).clone()};
-  for (int64_t t = prompt; t < tokens_BL.size(1); ++t)
-    logits.push_back(decoder.step(tokens_BL.select(1, t)).clone());
-  return torch::stack(logits, 1);
 }
 
 /// The same by blocks of one token through the model's own forward.

@@ -9,13 +9,7 @@
 using namespace lococo;
 using namespace lococo::testing;
 
-namespace {
-
-torch::Tensor on_gpu(at::IntArrayRef sizes, uint64_t seed, torch::ScalarType dtype) {
-  return normal(sizes, seed, dtype).to(torch::kCUDA);
-}
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("slots appended on a GPU are the concatenation, gradients included", "[gpu]") {
   require_cuda();

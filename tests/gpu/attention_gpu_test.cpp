@@ -8,6 +8,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/qkv_shape.h"
 #include "tests/support/tensors.h"
 
 using namespace lococo;
@@ -15,36 +16,21 @@ using namespace lococo::testing;
 
 namespace {
 
-struct Shape {
-  int64_t B, H, G, L, S, D;
-};
-
-const std::vector<Shape>& shapes() {
-  static const std::vector<Shape> list = {{2, 4, 4, 64, 64, 64},    {1, 8, 2, 128, 256, 64},
-                                          {3, 4, 2, 37, 101, 64},   {1, 4, 1, 1, 77, 128},
-                                          {2, 6, 2, 63, 63, 32},    {1, 32, 8, 512, 1024, 128},
-                                          {2, 2, 2, 129, 130, 128}, {1, 2, 1, 1, 1, 64}};
+const std::vector<QkvShape>& shapes() {
+  static const std::vector<QkvShape> list = {{2, 4, 4, 64, 64, 64},    {1, 8, 2, 128, 256, 64},
+                                             {3, 4, 2, 37, 101, 64},   {1, 4, 1, 1, 77, 128},
+                                             {2, 6, 2, 63, 63, 32},    {1, 32, 8, 512, 1024, 128},
+                                             {2, 2, 2, 129, 130, 128}, {1, 2, 1, 1, 1, 64}};
   return list;
 }
 
-torch::Tensor on_gpu(at::IntArrayRef sizes, uint64_t seed, torch::ScalarType dtype) {
-  return normal(sizes, seed, dtype).to(torch::kCUDA).requires_grad_(true);
-}
-
 struct Qkv {
-  Qkv(const Shape& s, torch::ScalarType dtype)
-      : q_BHLD(on_gpu({s.B, s.H, s.L, s.D}, 1, dtype)),
-        k_BGSD(on_gpu({s.B, s.G, s.S, s.D}, 2, dtype)),
-        v_BGSD(on_gpu({s.B, s.G, s.S, s.D}, 3, dtype)) {}
+  Qkv(const QkvShape& s, torch::ScalarType dtype)
+      : q_BHLD(leaf_on_gpu({s.B, s.H, s.L, s.D}, 1, dtype)),
+        k_BGSD(leaf_on_gpu({s.B, s.G, s.S, s.D}, 2, dtype)),
+        v_BGSD(leaf_on_gpu({s.B, s.G, s.S, s.D}, 3, dtype)) {}
   torch::Tensor q_BHLD, k_BGSD, v_BGSD;
 };
-
-std::string text(const Shape& s) {
-  std::ostringstream out;
-  out << "B=" << s.B << " H=" << s.H << " G=" << s.G << " L=" << s.L << " S=" << s.S
-      << " D=" << s.D;
-  return out.str();
-}
 
 /// The same numbers in three orders of memory; one comes twice, before and after the others.
 std::vector<torch::Tensor> in_any_order(const torch::Tensor& d_BHLD) {
@@ -52,7 +38,7 @@ std::vector<torch::Tensor> in_any_order(const torch::Tensor& d_BHLD) {
           d_BHLD.transpose(2, 3).contiguous().transpose(2, 3), d_BHLD};
 }
 
-void compare_with_reference(AttentionBackend backend, const Shape& s) {
+void compare_with_reference(AttentionBackend backend, const QkvShape& s) {
   INFO(text(s));
   const Qkv x(s, torch::kBFloat16);
   auto run = [&](AttentionBackend which) {
@@ -153,8 +139,8 @@ TEST_CASE("attention takes strided inputs, as the projections deliver them", "[g
 
 TEST_CASE("products of half precision inputs keep their float32 sums on a GPU", "[gpu]") {
   require_cuda();
-  const auto a = on_gpu({2, 33, 64}, 1, torch::kBFloat16),
-             b = on_gpu({2, 64, 17}, 2, torch::kBFloat16);
+  const auto a = leaf_on_gpu({2, 33, 64}, 1, torch::kBFloat16),
+             b = leaf_on_gpu({2, 64, 17}, 2, torch::kBFloat16);
   const auto exact = torch::bmm(a.to(torch::kFloat64), b.to(torch::kFloat64)).to(torch::kFloat32);
   const auto product = batched_matmul_f32(a, b);
   CHECK(product.scalar_type() == torch::kFloat32);

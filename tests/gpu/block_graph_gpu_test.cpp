@@ -81,10 +81,6 @@ struct Trained {
   std::unique_ptr<ParameterRegistry> registry;
 };
 
-double relative_error(const torch::Tensor& got, const torch::Tensor& want) {
-  return ((got - want).norm() / want.norm()).item<double>();
-}
-
 struct Case {
   CachePolicyKind policy;
   KeyKind keys;

@@ -1,12 +1,11 @@
 // The GPU's column mass against materialised probabilities.
 
-#include <sstream>
-
 #include "tensor/attention/attention.h"
 #include "tensor/attention/column_mass.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
+#include "tests/support/qkv_shape.h"
 #include "tests/support/tensors.h"
 
 using namespace lococo;
@@ -14,26 +13,15 @@ using namespace lococo::testing;
 
 namespace {
 
-struct Shape {
-  int64_t B, H, G, L, S, D;
-};
-
-std::string text(const Shape& s) {
-  std::ostringstream out;
-  out << "B=" << s.B << " H=" << s.H << " G=" << s.G << " L=" << s.L << " S=" << s.S
-      << " D=" << s.D;
-  return out.str();
-}
-
 struct Case {
-  Case(const Shape& s, torch::ScalarType dtype)
+  Case(const QkvShape& s, torch::ScalarType dtype)
       : q_BHLD(normal({s.B, s.H, s.L, s.D}, 1, dtype).to(torch::kCUDA)),
         k_BGSD(normal({s.B, s.G, s.S, s.D}, 2, dtype).to(torch::kCUDA)),
         lse_BHL(causal_attention(q_BHLD, k_BGSD, k_BGSD, AttentionBackend::kReference).lse_BHL) {}
   torch::Tensor q_BHLD, k_BGSD, lse_BHL;
 };
 
-void compare_with_reference(const Shape& s, torch::ScalarType dtype) {
+void compare_with_reference(const QkvShape& s, torch::ScalarType dtype) {
   INFO(dtype << " " << text(s));
   const Case x(s, dtype);
   const auto mass_BGS = column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL);
@@ -58,7 +46,7 @@ torch::Tensor transposed_in_memory(const torch::Tensor& x) {
 
 TEST_CASE("column mass on a GPU agrees with materialised probabilities", "[gpu]") {
   require_cuda();
-  const std::vector<Shape> shapes = {
+  const std::vector<QkvShape> shapes = {
       {2, 4, 4, 64, 64, 64},     {1, 8, 2, 128, 256, 64},  {3, 4, 2, 37, 101, 64},
       {1, 4, 1, 1, 77, 128},     {2, 6, 2, 63, 63, 32},    {1, 32, 8, 512, 1024, 128},
       {2, 2, 2, 129, 130, 128},  {1, 2, 1, 1, 1, 64},      {1, 32, 32, 512, 1024, 128},

@@ -8,6 +8,7 @@
 #include "tensor/kit/torch.h"
 #include "tensor/layers/skinny_linear.h"
 #include "tests/support/catch.h"
+#include "tests/support/decoding.h"
 #include "tests/support/gpu.h"
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"
@@ -19,10 +20,6 @@ using namespace lococo::testing;
 namespace {
 
 const torch::Device kGpu(torch::kCUDA, 0);
-
-torch::Tensor on_gpu(at::IntArrayRef sizes, uint64_t seed) {
-  return normal(sizes, seed, torch::kBFloat16).to(kGpu);
-}
 
 // --- decode attention
 
@@ -138,13 +135,6 @@ DecoderOptions options(int64_t batch, int64_t decode_buffer, bool cuda_graphs) {
   result.decode_buffer = decode_buffer;
   result.cuda_graphs = cuda_graphs;
   return result;
-}
-
-torch::Tensor decode(Decoder& decoder, const torch::Tensor& tokens_BL, int64_t prompt) {
-  std::vector<torch::Tensor> logits = {decoder.prefill(tokens_BL.narrow(1, 0, prompt)).clone()};
-  for (int64_t t = prompt; t < tokens_BL.size(1); ++t)
-    logits.push_back(decoder.step(tokens_BL.select(1, t)).clone());
-  return torch::stack(logits, 1);
 }
 
 /// A cache whose compressions the fused kernels mix, scores fading and a normalizer for each head.

@@ -19,10 +19,6 @@ namespace {
 const auto kHalf = torch::kBFloat16;
 const auto kSingle = torch::kFloat32;
 
-torch::Tensor on_gpu(at::IntArrayRef sizes, uint64_t seed, torch::ScalarType dtype) {
-  return normal(sizes, seed, dtype).to(torch::kCUDA).requires_grad_(true);
-}
-
 /// Gradients of `outputs`, each with its own random gradient in its own dtype.
 std::vector<torch::Tensor> gradients_of(const std::vector<torch::Tensor>& outputs,
                                         const std::vector<torch::Tensor>& inputs) {
@@ -75,7 +71,8 @@ TEST_CASE("the fused RMSNorm agrees with plain operations, gradients included", 
   require_cuda();
   for (const auto& c : norm_cases()) {
     INFO(text(c));
-    const auto x = on_gpu({1, c.rows, c.E}, 1, c.dtype), weight = on_gpu({c.E}, 2, c.weight_dtype);
+    const auto x = leaf_on_gpu({1, c.rows, c.E}, 1, c.dtype),
+               weight = leaf_on_gpu({c.E}, 2, c.weight_dtype);
     const auto fast = rms_norm(x, weight, 1e-5), slow = rms_norm_reference(x, weight, 1e-5);
     CHECK(fast.scalar_type() == c.dtype);
     CHECK_CLOSE(fast, slow);
@@ -88,8 +85,9 @@ TEST_CASE("the fused sum and norm agrees with plain operations, gradients includ
   require_cuda();
   for (const auto& c : norm_cases()) {
     INFO(text(c));
-    const auto x = on_gpu({c.rows, c.E}, 1, c.dtype), residual = on_gpu({c.rows, c.E}, 2, c.dtype);
-    const auto weight = on_gpu({c.E}, 3, c.weight_dtype);
+    const auto x = leaf_on_gpu({c.rows, c.E}, 1, c.dtype),
+               residual = leaf_on_gpu({c.rows, c.E}, 2, c.dtype);
+    const auto weight = leaf_on_gpu({c.E}, 3, c.weight_dtype);
     const std::vector<torch::Tensor> inputs = {x, residual, weight};
     const auto fast = add_rms_norm(x, residual, weight, 1e-5);
     const auto slow = add_rms_norm_reference(x, residual, weight, 1e-5);
@@ -107,7 +105,7 @@ TEST_CASE("a fused norm gives gradients to what needs them, whatever memory they
           "[gpu]") {
   require_cuda();
   const auto frozen_weight = normal({512}, 2, kHalf).to(torch::kCUDA);
-  const auto x = on_gpu({35, 512}, 1, kHalf);
+  const auto x = leaf_on_gpu({35, 512}, 1, kHalf);
   auto check = [&](const torch::Tensor& given) {
     auto gradient = [&](const torch::Tensor& normed) {
       return torch::autograd::grad({normed}, {x}, {given})[0];
@@ -117,7 +115,7 @@ TEST_CASE("a fused norm gives gradients to what needs them, whatever memory they
   };
   check(normal({512, 35}, 3, kHalf).to(torch::kCUDA).t());
   check(normal({512}, 4, kHalf).to(torch::kCUDA).expand({35, 512}));
-  const auto fixed = x.detach(), weight = on_gpu({512}, 5, kSingle);
+  const auto fixed = x.detach(), weight = leaf_on_gpu({512}, 5, kSingle);
   check_all_close(gradients_of({rms_norm(fixed, weight, 1e-5)}, {weight}),
                   gradients_of({rms_norm_reference(fixed, weight, 1e-5)}, {weight}), 10.0);
   // An input that starts between two 16-byte words takes the plain path.
@@ -128,7 +126,7 @@ TEST_CASE("a fused norm gives gradients to what needs them, whatever memory they
 
 TEST_CASE("the weight's gradient of a fused norm has the same bits every time", "[gpu]") {
   require_cuda();
-  const auto x = on_gpu({3001, 1024}, 1, kHalf), weight = on_gpu({1024}, 2, kSingle);
+  const auto x = leaf_on_gpu({3001, 1024}, 1, kHalf), weight = leaf_on_gpu({1024}, 2, kSingle);
   auto gradient = [&] { return gradients_of({rms_norm(x, weight, 1e-5)}, {x, weight}); };
   const auto first = gradient();
   for (int i = 0; i < 5; ++i) {
@@ -181,7 +179,7 @@ TEST_CASE("the fused rotation reads a stretch of a longer table", "[gpu]") {
   require_cuda();
   const auto a = angles(40, 64);
   const auto cos = a.cos().narrow(0, 21, 9), sin = a.sin().narrow(0, 21, 9);
-  const auto x = on_gpu({2, 3, 9, 64}, 1, kHalf);
+  const auto x = leaf_on_gpu({2, 3, 9, 64}, 1, kHalf);
   CHECK_CLOSE(rotary(x, cos, sin), rotary_reference(x, cos, sin));
 }
 
@@ -197,9 +195,10 @@ TEST_CASE("the fused SwiGLU agrees with plain operations, gradients included", "
           CHECK_CLOSE(fast, slow);
           check_all_close(gradients_of({fast}, inputs), gradients_of({slow}, inputs), 2.0);
         };
-        const auto gate = on_gpu({1, rows, F}, 1, dtype), up = on_gpu({1, rows, F}, 2, dtype);
+        const auto gate = leaf_on_gpu({1, rows, F}, 1, dtype),
+                   up = leaf_on_gpu({1, rows, F}, 2, dtype);
         check(gate, up, {gate, up});
-        const auto fused = on_gpu({rows, 2 * F}, 3, dtype);
+        const auto fused = leaf_on_gpu({rows, 2 * F}, 3, dtype);
         check(fused.narrow(1, 0, F), fused.narrow(1, F, F), {fused});
       }
     }
@@ -219,6 +218,14 @@ TEST_CASE("SwiGLU of large gates stays finite", "[gpu]") {
                   torch::autograd::grad({slow}, {gate, up}, {ones}), 1.0);
 }
 
+TEST_CASE("a kernel runs on its tensors' GPU, whichever is the current one", "[gpu]") {
+  require_cuda();
+  if (torch::cuda::device_count() < 2) SKIP("this machine has one CUDA device");
+  const torch::Device second(torch::kCUDA, 1);
+  const auto gate = normal({3, 64}, 1).to(second), up = normal({3, 64}, 2).to(second);
+  CHECK_CLOSE(swiglu(gate, up), swiglu_reference(gate, up));
+}
+
 TEST_CASE("a frozen feed-forward on a GPU is its plain parts", "[gpu]") {
   require_cuda();
   const int64_t E = 128, F = 192;
@@ -230,7 +237,7 @@ TEST_CASE("a frozen feed-forward on a GPU is its plain parts", "[gpu]") {
         return values.to(torch::kCUDA, dtype);
       };
       const auto gate = weight(F, E, 1), up = weight(F, E, 2), down = weight(E, F, 3);
-      const auto x = on_gpu({2, 33, E}, 4, dtype);
+      const auto x = leaf_on_gpu({2, 33, E}, 4, dtype);
       const auto fast = frozen_mlp(x, gate, up, down, recompute);
       const auto slow = at::linear(swiglu_reference(at::linear(x, gate), at::linear(x, up)), down);
       // Products of hundreds of terms in another order, and another rounding between them.

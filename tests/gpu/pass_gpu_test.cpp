@@ -17,12 +17,6 @@ namespace {
 
 const torch::Device kGpu(torch::kCUDA, 0);
 
-TuneConfig tune_all_parts() {
-  TuneConfig tune;
-  tune.conv = tune.all = 1.0;
-  return tune;
-}
-
 /// The same weights on a CPU in float32 and on the GPU in `dtype`.
 struct Pair {
   Pair(const CacheConfig& cache, torch::ScalarType dtype)

@@ -31,9 +31,6 @@ struct Inputs {
         dy_XSO(on_gpu({s.X, s.S, s.O}, 2, torch::kBFloat16)),
         weight_OCK(on_gpu({s.O, s.C, s.K}, 3, torch::kFloat32)),
         bias_O(on_gpu({s.O}, 4, torch::kFloat32)) {}
-  static torch::Tensor on_gpu(at::IntArrayRef sizes, uint64_t seed, torch::ScalarType dtype) {
-    return normal(sizes, seed, dtype).to(torch::kCUDA);
-  }
   torch::Tensor x_XSC, dy_XSO, weight_OCK, bias_O;
 };
 
@@ -48,11 +45,6 @@ torch::Tensor exact_weight_gradient(const Inputs& in, int64_t K) {
 }
 
 /// |got - want| / |want|: sums of thousands of terms of both signs have no useful bound each.
-double relative_error(const torch::Tensor& got, const torch::Tensor& want) {
-  const auto exact = want.to(torch::kFloat64);
-  return ((got.to(torch::kFloat64) - exact).norm() / exact.norm()).item<double>();
-}
-
 bool is_fused(const Inputs& in) {
   return time_conv_is_fused(in.x_XSC, in.weight_OCK.size(0), in.weight_OCK.size(2));
 }

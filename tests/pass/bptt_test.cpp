@@ -126,12 +126,6 @@ Trained train_once(Llama model, CacheConfig cache, int64_t window, const torch::
   return trained;
 }
 
-TuneConfig tune_all_parts() {
-  TuneConfig tune;
-  tune.conv = tune.all = 1.0;
-  return tune;
-}
-
 }  // namespace
 
 TEST_CASE("in a window over the whole sequence gradients agree with differences of its loss",

@@ -20,12 +20,6 @@ constexpr int64_t kLossChunk = 7;
 // Two layers, norms and a head widen rounding differences of single precision.
 constexpr double kThroughModel = 10.0;
 
-TuneConfig tune_all_parts() {
-  TuneConfig tune;
-  tune.conv = tune.all = 1.0;
-  return tune;
-}
-
 CacheConfig uncompressed(int64_t block) {
   CacheConfig cache;  // policy none
   cache.block = block;

@@ -54,4 +54,9 @@ torch::Tensor normal(at::IntArrayRef sizes, uint64_t seed, torch::ScalarType dty
   return torch::empty(sizes, torch::kFloat64).normal_(0.0, 1.0, generator).to(dtype);
 }
 
+double relative_error(const torch::Tensor& got, const torch::Tensor& want) {
+  const auto exact = want.to(torch::kFloat64);
+  return ((got.to(torch::kFloat64) - exact).norm() / exact.norm()).item<double>();
+}
+
 }  // namespace lococo::testing

@@ -26,6 +26,9 @@ std::string difference(const torch::Tensor& got, const torch::Tensor& want, doub
 torch::Tensor normal(at::IntArrayRef sizes, uint64_t seed,
                      torch::ScalarType dtype = torch::kFloat32);
 
+/// |got - want| / |want| of the whole tensors, in float64.
+double relative_error(const torch::Tensor& got, const torch::Tensor& want);
+
 /// CHECKs that a tensor (got) is close to another (want), and shows the difference when not.
 #define CHECK_CLOSE(...) CHECK(::lococo::testing::difference(__VA_ARGS__) == "")
 

@@ -41,6 +41,12 @@ CacheConfig tiny_cache() {
   return cache;
 }
 
+TuneConfig tune_all_parts() {
+  TuneConfig tune;
+  tune.conv = tune.all = 1.0;
+  return tune;
+}
+
 Llama tiny_llama(uint64_t seed, const CacheConfig& cache, const ModelShape& shape) {
   torch::set_num_threads(1);  // at this size threads only wait for each other
   Llama model(shape, cache, AttentionConfig{}, seed);

@@ -17,6 +17,9 @@ ModelShape kernel_shape();
 /// LoCoCo with 8 slots, blocks of 8 and kernels of 3, unrotated keys.
 CacheConfig tiny_cache();
 
+/// Trains every parameter, the compression's included.
+TuneConfig tune_all_parts();
+
 /// Every weight random from `seed` (norms around 1).
 Llama tiny_llama(uint64_t seed, const CacheConfig& cache = {},
                  const ModelShape& shape = tiny_shape());

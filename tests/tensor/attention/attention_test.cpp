@@ -3,6 +3,7 @@
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/qkv_shape.h"
 #include "tests/support/tensors.h"
 
 using namespace lococo;
@@ -10,15 +11,11 @@ using namespace lococo::testing;
 
 namespace {
 
-struct Shape {
-  int64_t B, H, G, L, S, D;
-};
-
 struct Qkv {
   torch::Tensor q_BHLD, k_BGSD, v_BGSD;
 };
 
-Qkv random_qkv(const Shape& s, torch::ScalarType dtype) {
+Qkv random_qkv(const QkvShape& s, torch::ScalarType dtype) {
   Qkv x = {normal({s.B, s.H, s.L, s.D}, 1, dtype), normal({s.B, s.G, s.S, s.D}, 2, dtype),
            normal({s.B, s.G, s.S, s.D}, 3, dtype)};
   for (auto* tensor : {&x.q_BHLD, &x.k_BGSD, &x.v_BGSD}) tensor->requires_grad_(true);
@@ -38,9 +35,9 @@ std::vector<torch::Tensor> gradients(const Qkv& x, AttentionBackend backend) {
 
 TEST_CASE("flash attention on a CPU agrees with the reference, gradients included", "[tensor]") {
   const auto dtype = GENERATE(torch::kFloat32, torch::kFloat64, torch::kBFloat16);
-  const auto s =
-      GENERATE(Shape{2, 4, 4, 8, 8, 16}, Shape{1, 4, 2, 7, 7, 8}, Shape{2, 6, 2, 5, 13, 8},
-               Shape{1, 2, 1, 1, 9, 4}, Shape{1, 2, 2, 1, 1, 4}, Shape{1, 4, 1, 67, 131, 20});
+  const auto s = GENERATE(QkvShape{2, 4, 4, 8, 8, 16}, QkvShape{1, 4, 2, 7, 7, 8},
+                          QkvShape{2, 6, 2, 5, 13, 8}, QkvShape{1, 2, 1, 1, 9, 4},
+                          QkvShape{1, 2, 2, 1, 1, 4}, QkvShape{1, 4, 1, 67, 131, 20});
   INFO(dtype << " H=" << s.H << " G=" << s.G << " L=" << s.L << " S=" << s.S);
   const auto x = random_qkv(s, dtype);
   const auto slow = attend(x, AttentionBackend::kReference);
@@ -79,7 +76,7 @@ TEST_CASE("query l of L sees keys 0 to S - L + l and no other", "[tensor]") {
 TEST_CASE("no output depends on a later value, whatever the lengths", "[tensor]") {
   const auto backend = GENERATE(AttentionBackend::kReference, AttentionBackend::kFlash);
   const auto s =
-      GENERATE(Shape{1, 2, 2, 8, 8, 4}, Shape{1, 2, 1, 5, 9, 4}, Shape{1, 3, 1, 7, 7, 4});
+      GENERATE(QkvShape{1, 2, 2, 8, 8, 4}, QkvShape{1, 2, 1, 5, 9, 4}, QkvShape{1, 3, 1, 7, 7, 4});
   const auto x = random_qkv(s, torch::kFloat64);
   const auto out_BHLD = attend(x, backend).out_BHLD;
   for (int64_t l = 0; l < s.L; ++l) {

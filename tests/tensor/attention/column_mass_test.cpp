@@ -3,6 +3,7 @@
 #include "tensor/attention/attention.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
+#include "tests/support/qkv_shape.h"
 #include "tests/support/tensors.h"
 
 using namespace lococo;
@@ -10,15 +11,11 @@ using namespace lococo::testing;
 
 namespace {
 
-struct Shape {
-  int64_t B, H, G, L, S, D;
-};
-
 struct Case {
   torch::Tensor q_BHLD, k_BGSD, lse_BHL;
 };
 
-Case random_case(const Shape& s, torch::ScalarType dtype) {
+Case random_case(const QkvShape& s, torch::ScalarType dtype) {
   Case x;
   x.q_BHLD = normal({s.B, s.H, s.L, s.D}, 1, dtype);
   x.k_BGSD = normal({s.B, s.G, s.S, s.D}, 2, dtype);
@@ -30,9 +27,9 @@ Case random_case(const Shape& s, torch::ScalarType dtype) {
 
 TEST_CASE("column mass from the log-sum-exp is that of materialised probabilities", "[tensor]") {
   const auto dtype = GENERATE(torch::kFloat32, torch::kFloat64, torch::kBFloat16);
-  const auto s =
-      GENERATE(Shape{2, 4, 4, 8, 8, 16}, Shape{1, 4, 2, 7, 7, 8}, Shape{2, 6, 2, 5, 13, 8},
-               Shape{1, 2, 1, 1, 9, 4}, Shape{1, 2, 2, 1, 1, 4}, Shape{1, 4, 1, 67, 131, 20});
+  const auto s = GENERATE(QkvShape{2, 4, 4, 8, 8, 16}, QkvShape{1, 4, 2, 7, 7, 8},
+                          QkvShape{2, 6, 2, 5, 13, 8}, QkvShape{1, 2, 1, 1, 9, 4},
+                          QkvShape{1, 2, 2, 1, 1, 4}, QkvShape{1, 4, 1, 67, 131, 20});
   INFO(dtype << " H=" << s.H << " G=" << s.G << " L=" << s.L << " S=" << s.S);
   const auto x = random_case(s, dtype);
   const auto mass_BGS = column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL);
@@ -42,7 +39,7 @@ TEST_CASE("column mass from the log-sum-exp is that of materialised probabilitie
 }
 
 TEST_CASE("each query of each head gives away a mass of one", "[tensor]") {
-  const Shape s = {2, 6, 2, 5, 13, 8};
+  const QkvShape s = {2, 6, 2, 5, 13, 8};
   const auto x = random_case(s, torch::kFloat32);
   const auto total_BG = column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL).sum(/*dim=*/-1);
   CHECK_CLOSE(total_BG, torch::full({s.B, s.G}, static_cast<double>(s.L * s.H / s.G)));
@@ -78,7 +75,7 @@ TEST_CASE("column mass adds what the first keys received before", "[tensor]") {
 
 TEST_CASE("column mass counts only queries at a distance from the key", "[tensor]") {
   const auto dtype = GENERATE(torch::kFloat32, torch::kBFloat16);
-  const auto s = GENERATE(Shape{2, 4, 2, 7, 7, 8}, Shape{1, 6, 2, 5, 13, 8});
+  const auto s = GENERATE(QkvShape{2, 4, 2, 7, 7, 8}, QkvShape{1, 6, 2, 5, 13, 8});
   const auto x = random_case(s, dtype);
   for (const int64_t distance : {int64_t{0}, int64_t{1}, int64_t{3}, s.S - 1, s.S, s.S + 5}) {
     INFO(dtype << " L=" << s.L << " S=" << s.S << " distance=" << distance);
