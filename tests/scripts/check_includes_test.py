@@ -2,6 +2,7 @@
 """The include checker accepts a clean tree and reports every kind of planted violation."""
 
 import pathlib
+import re
 import sys
 import tempfile
 import unittest
@@ -100,6 +101,7 @@ class CheckIncludes(unittest.TestCase):
                         "#pragma once\n#include <mpi.h>\n")
 
     def test_torch_in_torch_free_folders_is_reported(self):
+        self.expect_one("torch", "src/report/x.cpp", "#include <torch/types.h>\n")
         self.expect_one("torch", "src/core/x.cpp", "#include <torch/types.h>\n")
         self.expect_one("torch", "src/data/x.cpp", "#include <ATen/ATen.h>\n")
 
@@ -145,6 +147,14 @@ class CheckIncludes(unittest.TestCase):
             "src/model/llama.cpp": '#include "core/config.h"\n#include "model/llama.h"\n'})
         self.assertEqual(len(found), 1, found)
         self.assertIn("the first include must be its own", found[0])
+
+    def test_the_table_of_rooms_in_contributing_is_the_one_that_is_enforced(self):
+        text = (pathlib.Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+        table = text.split("## Rooms")[1].split("\n## ")[0]
+        rows = re.findall(r"^\| `([\w/]+)` \|[^|]*\|([^|]*)\|$", table, re.M)
+        documented = [(room, re.findall(r"`([\w/]+)`", allowed)) for room, allowed in rows]
+        enforced = [(room, allowed.split()) for room, allowed in check_includes.ROOMS.items()]
+        self.assertEqual(documented, enforced)
 
 
 if __name__ == "__main__":
