@@ -11,7 +11,7 @@
 
 namespace lococo {
 
-/// Letters as in tensor/shape.h.
+/// Letters as in tensor/kit/shape.h.
 struct AttentionSize {
   int64_t B = 1, H = 1, G = 1, L = 1, S = 1, D = 1;
 

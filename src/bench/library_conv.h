@@ -5,7 +5,7 @@
 
 namespace lococo {
 
-/// Letters as in tensor/time_conv.h, with "same" padding.
+/// Letters as in tensor/conv/time_conv.h, with "same" padding.
 struct ConvSize {
   int64_t X = 0;  ///< sequences
   int64_t C = 0;  ///< input channels

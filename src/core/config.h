@@ -57,7 +57,7 @@ struct DataConfig {
   bool add_eos = true;
 };
 
-/// Which implementation of causal attention runs; tensor/attention.h says what each one needs.
+/// Which implementation of causal attention runs; tensor/attention/attention.h: what each needs.
 enum class AttentionBackend { kAuto, kReference, kFlash, kCudnn };
 
 struct AttentionConfig {

@@ -10,17 +10,17 @@
 
 namespace lococo {
 
-/// One policy belongs to one layer, because a policy may learn. Adding a policy: one file pair, one
-/// enum value in core/config.h, one case in make_cache_policy, one row in the table of
-/// tests/lococo/policy_test.cpp.
+/// One policy belongs to one layer, because a policy may learn. CONTRIBUTING.md says how to add
+/// one.
 class CachePolicy : public torch::nn::Module {
  public:
   /// Whether attention must deliver column sums (CacheState::mass_BGS) for this policy.
   virtual bool needs_mass() const = 0;
 
   /// Shrinks a cache of more than `slots` slots to exactly `slots`, and the masses that stay by
-  /// CacheConfig::score_factor(). The result carries gradient to a learning policy's own parameters
-  /// and to the cache's keys and values where these require one; masses carry none.
+  /// CacheConfig::score_factor(). Keys and values keep their dtype and device. The result carries
+  /// gradient to a learning policy's own parameters and to the cache's keys and values where these
+  /// require one; masses carry none.
   virtual CacheState compress(const CacheState& cache) = 0;
 
   /// Does once what the compressions of a whole sequence share, for a cache that has homes. Whoever

@@ -36,7 +36,7 @@ struct CacheState {
 /// past_BGMD (may be undefined: no slots yet) and then fresh_BGLD along time. Without `home` it is
 /// their concatenation; with one it is written into the home's first M + L slots and a view of them
 /// is returned, whose gradient reaches past and fresh all the same. The home must not change before
-/// the backward pass is done.
+/// the backward pass is done. Throws c10::Error when the slots do not fit into the home.
 torch::Tensor append_slots(const torch::Tensor& past_BGMD, const torch::Tensor& fresh_BGLD,
                            const torch::Tensor& home_BGCD);
 

@@ -12,6 +12,8 @@ class HeavyHitterPolicy : public CachePolicy {
  public:
   explicit HeavyHitterPolicy(const CacheConfig& config);
   bool needs_mass() const override { return true; }
+  /// Keeps the first `sinks`, the last `local` and, of those between, the heaviest; bit for bit, in
+  /// order of time.
   CacheState compress(const CacheState& cache) override;
 
  private:

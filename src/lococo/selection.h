@@ -15,11 +15,13 @@ struct SlotSelection {
 };
 
 /// The first `sinks` and the last `local` slots, and of those between the ones with the largest
-/// mass (per head), together `kept` of the S slots. No host synchronisation.
+/// mass (per head), together `kept` of the S slots. mass_BGS float32, any device; numbers carry no
+/// gradient. No host synchronisation. Throws c10::Error when these do not fit into each other.
 SlotSelection select_slots(const torch::Tensor& mass_BGS, int64_t kept, int64_t sinks,
                            int64_t local);
 
-/// x_BGSD (or x_BGS) at the slot numbers index_BGM.
+/// x_BGSD (or x_BGS) at the slot numbers index_BGM (int64): [B, G, M, D] (or [B, G, M]) in the
+/// dtype of x, with its gradient.
 torch::Tensor gather_slots(const torch::Tensor& x, const torch::Tensor& index_BGM);
 
 }  // namespace lococo

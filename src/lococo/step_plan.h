@@ -17,8 +17,8 @@ struct BlockStep {
   int64_t cached = 0;     ///< slots in the cache when the block arrives, before a compression
   int64_t slots = 0;      ///< slots that stay when the cache is compressed
   bool compress = false;  ///< shrink the cache to `slots` before the block attends
-  bool detach_keys =
-      false;  ///< cut gradients into this block's own keys and values (official first block)
+  /// Cut gradients into this block's own keys and values (official first block).
+  bool detach_keys = false;
 
   int64_t length() const { return end - begin; }  ///< L
   /// S: the keys that the block's last query sees, and the cache's size after the block.

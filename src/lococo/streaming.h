@@ -10,7 +10,7 @@ class StreamingPolicy : public CachePolicy {
   explicit StreamingPolicy(const CacheConfig& config);
   bool needs_mass() const override { return false; }
 
-  /// Keeps slots [0, sinks) and the newest slots - sinks.
+  /// Keeps slots [0, sinks) and the newest slots - sinks, bit for bit.
   CacheState compress(const CacheState& cache) override;
 
  private:

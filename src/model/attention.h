@@ -19,8 +19,8 @@ namespace lococo {
 struct AttentionInput {
   BlockStep step;     ///< of the block; begin = 0, end = L for a whole sequence
   RopeTable queries;  ///< angles of the L queries
-  RopeTable keys;     ///< of the block's own keys when keys are cached rotated; of all S slots when
-                      ///< unrotated
+  /// Angles of the block's own keys when keys are cached rotated; of all S slots when unrotated.
+  RopeTable keys;
   /// Leave the block's cache in the graph, for a loss of a later block; the states then have no
   /// homes. Otherwise it is detached.
   bool carry_gradient = false;
@@ -44,8 +44,8 @@ class SelfAttentionImpl : public torch::nn::Module {
   Linear k_proj{nullptr};
   Linear v_proj{nullptr};
   Linear o_proj{nullptr};
-  std::shared_ptr<CachePolicy>
-      memory_saver;  ///< nullptr for policy none; registered only if it has parameters
+  /// nullptr for policy none; registered only if it has parameters.
+  std::shared_ptr<CachePolicy> memory_saver;
 
  private:
   torch::Tensor attend_whole(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGLD,

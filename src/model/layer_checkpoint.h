@@ -11,7 +11,8 @@ namespace lococo {
 /// layer(hidden_BLE) for a whole sequence, the last addition done. Kept for the backward pass:
 /// hidden, the attention's output and its log-sum-exp. The backward pass recomputes norms,
 /// projections and the feed-forward's first half, the latter a few thousand rows at a time, but
-/// neither the attention nor, where the feed-forward is frozen, its last product.
+/// neither the attention nor, where the feed-forward is frozen, its last product. Gradients reach
+/// hidden and the layer's trained parameters: [B, L, E] in the dtype of hidden.
 torch::Tensor checkpoint_layer(DecoderLayer layer, const torch::Tensor& hidden_BLE,
                                const AttentionInput& input);
 

@@ -13,7 +13,7 @@ namespace lococo {
 class EmbeddingImpl : public torch::nn::Module {
  public:
   EmbeddingImpl(int64_t vocab_size, int64_t width);
-  /// -> [B, L, E] of `dtype`; embedding() says where the gradient goes.
+  /// tokens_BL int64 -> [B, L, E] of `dtype`; embedding() says where the gradient goes.
   torch::Tensor forward(const torch::Tensor& tokens_BL, torch::ScalarType dtype);
   torch::Tensor weight;  ///< [V, E]
 };
@@ -34,7 +34,7 @@ class RmsNormImpl : public torch::nn::Module {
  public:
   RmsNormImpl(int64_t width, double epsilon);
   torch::Tensor forward(const torch::Tensor& x_BLE);
-  /// The sum of `hidden` and its norm.
+  /// The sum of `hidden`, which is carried out here, and its norm.
   AddNorm add_norm(const DeferredSum& hidden);
   torch::Tensor weight;  ///< [E]
 
@@ -49,7 +49,7 @@ class MlpImpl : public torch::nn::Module {
   MlpImpl(int64_t width, int64_t ffn_width);
   torch::Tensor forward(const torch::Tensor& x_BLE);
 
-  /// No weight is trained, beside it neither, and all have the dtype given.
+  /// Whether no weight is trained and none has LoRA, and all have the dtype given.
   bool is_frozen(torch::ScalarType dtype) const;
   /// The gradient of x from that of the output, of a feed-forward that is frozen in the dtype of x.
   torch::Tensor input_gradient(const torch::Tensor& x_BLE, const torch::Tensor& d_out_BLE) const;

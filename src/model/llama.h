@@ -26,8 +26,8 @@ class DecoderLayerImpl : public torch::nn::Module {
   DecoderLayerImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend,
                    uint64_t init_seed);
 
-  /// The feed-forward's output is not added yet: the next layer's norm does that. `state` is this
-  /// layer's cache, replaced by the one after the block; nullptr: none.
+  /// Hidden states [B, L, E]. The feed-forward's output is not added yet: the next layer's norm
+  /// does that. `state` is this layer's cache, replaced by the one after the block; nullptr: none.
   DeferredSum forward(const DeferredSum& hidden, const AttentionInput& input, CacheState* state);
 
   RmsNorm input_layernorm{nullptr};

@@ -17,8 +17,8 @@ const char* name_of(ParameterGroup group);
 
 struct RegisteredParameter {
   std::string name;  ///< Hugging Face / PEFT / official LoCoCo name
-  torch::Tensor
-      tensor;  ///< handle to the model's own tensor; trainable: float32 master with requires_grad
+  /// Handle to the model's own tensor; trainable: float32 master with requires_grad.
+  torch::Tensor tensor;
   ParameterGroup group = ParameterGroup::kBase;
   bool trainable = false;
   double learning_rate = 0.0;  ///< peak

@@ -16,6 +16,7 @@ struct RopeTable {
   torch::Tensor cos_LD;
   torch::Tensor sin_LD;
 
+  /// Views of rows begin .. begin + length - 1.
   RopeTable narrow(int64_t begin, int64_t length) const;
 };
 
@@ -32,13 +33,14 @@ class Rope {
 
   ModelShape shape_;
   double attention_factor_ = 1.0;  // yarn multiplies cos and sin by it
-  mutable torch::Tensor
-      on_device_;  // the last inverse frequencies used: saves a copy to the GPU at every forward
-  mutable int64_t on_device_length_ = 0;  // the length they were made for (0 unless dynamic)
+  // The last inverse frequencies used, which saves a copy to the GPU at every forward, and the
+  // length that they were made for (0 unless dynamic).
+  mutable torch::Tensor on_device_;
+  mutable int64_t on_device_length_ = 0;
 };
 
 /// x_BHLD rotated by the angles of its L positions, computed in float32 (float64 for float64), in
-/// the dtype of x.
+/// the dtype of x. The tables get no gradient.
 torch::Tensor apply_rope(const torch::Tensor& x_BHLD, const RopeTable& table);
 
 }  // namespace lococo

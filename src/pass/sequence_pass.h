@@ -11,9 +11,9 @@
 namespace lococo {
 
 struct PassResult {
-  torch::Tensor loss_sum;  ///< float32 0-dim on the device, detached: sum of the NLL of all targets
-                           ///< that count
-  int64_t targets = 0;     ///< their number
+  /// Sum of the NLL of all targets that count: float32 0-dim on the device, detached.
+  torch::Tensor loss_sum;
+  int64_t targets = 0;  ///< their number
 };
 
 /// Every call starts with empty caches, whatever was run before. tokens int64 [B, T + 1] on
@@ -33,10 +33,9 @@ class SequencePass {
 };
 
 /// Blockwise: executes make_step_plan(cache); backward after every block, or over windows of
-/// cache.bptt_blocks (bptt_windows.h), so memory does not grow with T (but
-/// for the teacher of cache.distill, which sees the whole sequence). `cuda_graphs`: on a GPU each
-/// kind of block is recorded once and replayed (block_runner.h); the pass then keeps its buffers
-/// between calls.
+/// cache.bptt_blocks (bptt_windows.h), so memory does not grow with T (but for the teacher of
+/// cache.distill, which sees the whole sequence). `cuda_graphs`: on a GPU each kind of block is
+/// recorded once and replayed (block_runner.h); the pass then keeps its buffers between calls.
 std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int64_t loss_chunk,
                                                   bool cuda_graphs = true);
 

@@ -20,7 +20,7 @@ inline constexpr const char* kOptimizerFile = "optimizer.safetensors";
 struct StoredState {
   CheckpointState state;
   std::set<std::string> trainable;  ///< names of the trained parameters
-  std::string cache_json;           ///< cache options, see model/cache_options.h
+  std::string cache_json;           ///< cache options, see weights/cache_options.h
 };
 
 std::set<std::string> trainable_names(const ParameterRegistry& registry);

@@ -11,7 +11,7 @@ namespace lococo {
 AttentionOutput reference_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
                                     const torch::Tensor& v_BGSD);
 
-/// Each key-value head repeated for the H / G query heads that share it.
+/// Each key-value head repeated for the H / G query heads that share it: [B, H, S, D].
 torch::Tensor repeat_kv_heads(const torch::Tensor& x_BGSD, int64_t H);
 
 /// Additive mask [L, S]: 0 where query l may see key s, -infinity elsewhere.

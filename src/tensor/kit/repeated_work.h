@@ -12,7 +12,8 @@ class RepeatedWork {
  public:
   /// `work` must launch the same at every call and keep the rules of CapturedGraph. The first call
   /// runs it as it is, so that libraries make their choices; the second records it if it
-  /// `may_record`; from then on the recording is replayed and `work` itself is not called.
+  /// `may_record`; from then on the recording is replayed and `work` itself is not called. Throws
+  /// what `work` throws.
   void run(bool may_record, const std::function<void()>& work);
 
   int64_t runs() const { return runs_; }

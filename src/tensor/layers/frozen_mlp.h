@@ -6,9 +6,10 @@
 namespace lococo {
 
 /// down(silu(gate x) * up x), arXiv 2002.05202, for weights that need no gradient, in the dtype of
-/// x. Autograd keeps two tensors of width F, the products gate x and up x (with `recompute` only x,
-/// of which the backward pass makes them again), instead of all that the layer computes. Throws
-/// when a weight requires a gradient: it would silently get none.
+/// x, whose dtype the weights have. The gradient reaches x alone. Autograd keeps two tensors of
+/// width F, the products gate x and up x (with `recompute` only x, of which the backward pass makes
+/// them again), instead of all that the layer computes. Throws when a weight requires a gradient:
+/// it would silently get none.
 torch::Tensor frozen_mlp(const torch::Tensor& x_XE, const torch::Tensor& gate_FE,
                          const torch::Tensor& up_FE, const torch::Tensor& down_EF,
                          bool recompute = false);

@@ -8,6 +8,8 @@
 
 namespace lococo {
 
+// Letters here: X rows, K input width, N output width.
+
 /// An RMSNorm before the product; without a weight there is none.
 struct SkinnyNorm {
   torch::Tensor weight_K = {};
@@ -24,11 +26,11 @@ bool has_skinny_kernel(const torch::Tensor& x_XK);
 std::vector<torch::Tensor> skinny_linear(const torch::Tensor& x_XK, const SkinnyNorm& norm,
                                          const std::vector<torch::Tensor>& weights);
 
-/// residual + x W'.
+/// residual + x W', in the dtype of x.
 torch::Tensor skinny_linear_add(const torch::Tensor& x_XK, const torch::Tensor& weight_NK,
                                 const torch::Tensor& residual_XN);
 
-/// silu(norm(x) gate') * (norm(x) up').
+/// silu(norm(x) gate') * (norm(x) up'), in the dtype of x.
 torch::Tensor skinny_swiglu(const torch::Tensor& x_XK, const SkinnyNorm& norm,
                             const torch::Tensor& gate_NK, const torch::Tensor& up_NK);
 
