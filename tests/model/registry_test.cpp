@@ -26,7 +26,7 @@ std::map<std::string, RegisteredParameter> by_name(const std::vector<RegisteredP
 
 }  // namespace
 
-TEST_CASE("every parameter has its group", "[train]") {
+TEST_CASE("every parameter has its group", "[model]") {
   auto model = model_with_lora();
   const auto parameters = by_name(classify_parameters(model, TuneConfig{}, 0.0));
   const std::map<std::string, ParameterGroup> want = {
@@ -52,7 +52,7 @@ TEST_CASE("every parameter has its group", "[train]") {
   CHECK(parameters.size() == model->named_parameters().size());
 }
 
-TEST_CASE("a group is trained when it has a positive learning rate", "[train]") {
+TEST_CASE("a group is trained when it has a positive learning rate", "[model]") {
   auto model = model_with_lora();
   TuneConfig tune;
   tune.conv = 0.05;
@@ -68,7 +68,7 @@ TEST_CASE("a group is trained when it has a positive learning rate", "[train]") 
   }
 }
 
-TEST_CASE("the normalizer takes the convolutions' learning rate unless it has its own", "[train]") {
+TEST_CASE("the normalizer takes the convolutions' learning rate unless it has its own", "[model]") {
   auto model = tiny_llama(1, tiny_cache());
   const std::string name = "model.layers.1.self_attn.memory_saver.normalizer";
   TuneConfig tune;
@@ -80,7 +80,7 @@ TEST_CASE("the normalizer takes the convolutions' learning rate unless it has it
   CHECK_FALSE(by_name(classify_parameters(model, tune, 0.0)).at(name).trainable);
 }
 
-TEST_CASE("tune.all trains every weight of the base", "[train]") {
+TEST_CASE("tune.all trains every weight of the base", "[model]") {
   auto model = model_with_lora();
   TuneConfig tune;
   tune.all = 1e-3;
@@ -93,7 +93,7 @@ TEST_CASE("tune.all trains every weight of the base", "[train]") {
   }
 }
 
-TEST_CASE("weight decay spares biases, norms and normalizers", "[train]") {
+TEST_CASE("weight decay spares biases, norms and normalizers", "[model]") {
   auto model = model_with_lora();
   for (const auto& parameter : classify_parameters(model, TuneConfig{}, 0.1)) {
     INFO(parameter.name);
@@ -102,7 +102,7 @@ TEST_CASE("weight decay spares biases, norms and normalizers", "[train]") {
   }
 }
 
-TEST_CASE("what is trained is a float32 leaf, what is frozen has the run's dtype", "[train]") {
+TEST_CASE("what is trained is a float32 leaf, what is frozen has the run's dtype", "[model]") {
   auto model = model_with_lora();
   const auto before = snapshot(model);
   TuneConfig tune;
@@ -126,7 +126,7 @@ TEST_CASE("what is trained is a float32 leaf, what is frozen has the run's dtype
   for (const auto& parameter : registry.trainable()) CHECK(parameter.trainable);
 }
 
-TEST_CASE("the summary counts what is trained and what is frozen", "[train]") {
+TEST_CASE("the summary counts what is trained and what is frozen", "[model]") {
   auto model = tiny_llama(1, tiny_cache());
   TuneConfig tune;
   tune.conv = 0.05;

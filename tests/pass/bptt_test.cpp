@@ -129,7 +129,7 @@ Trained train_once(Llama model, CacheConfig cache, int64_t window, const torch::
 }  // namespace
 
 TEST_CASE("in a window over the whole sequence gradients agree with differences of its loss",
-          "[train]") {
+          "[pass]") {
   const auto policy =
       GENERATE(CachePolicyKind::kStreaming, CachePolicyKind::kH2o, CachePolicyKind::kLococo);
   auto cache = small_cache(policy);
@@ -149,7 +149,7 @@ TEST_CASE("in a window over the whole sequence gradients agree with differences 
 }
 
 TEST_CASE("gradients through two convolutions, a buffer and LoRA agree with differences",
-          "[train]") {
+          "[pass]") {
   auto cache = small_cache(CachePolicyKind::kLococo);
   cache.conv_layers = cache.expand = 2;
   cache.init = ConvInit::kFanIn;
@@ -169,7 +169,7 @@ TEST_CASE("gradients through two convolutions, a buffer and LoRA agree with diff
         "");
 }
 
-TEST_CASE("windows of one block have the gradients of the blockwise pass", "[train]") {
+TEST_CASE("windows of one block have the gradients of the blockwise pass", "[pass]") {
   auto cache = tiny_cache();
   cache.keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
   cache.first_block_gradient = GENERATE(false, true);
@@ -190,7 +190,7 @@ TEST_CASE("windows of one block have the gradients of the blockwise pass", "[tra
   }
 }
 
-TEST_CASE("the pass takes windows from the cache's options", "[train]") {
+TEST_CASE("the pass takes windows from the cache's options", "[pass]") {
   auto cache = tiny_cache();
   const auto tokens = random_tokens(2, 41, 1);
   const auto one = train_once(tiny_llama(3, cache), cache, 1, tokens, tune_all_parts());
@@ -211,7 +211,7 @@ TEST_CASE("the pass takes windows from the cache's options", "[train]") {
   }
 }
 
-TEST_CASE("an answer teaches the first block through two compressions", "[train]") {
+TEST_CASE("an answer teaches the first block through two compressions", "[pass]") {
   // One layer; a token that occurs only as the first block's last, whose own target does not count:
   // its embedding matters through its key and value alone, for blocks 1 (the cache is whole), 2
   // (one compression) and 3 (two).
@@ -256,8 +256,7 @@ TEST_CASE("an answer teaches the first block through two compressions", "[train]
   }
 }
 
-TEST_CASE("with only the convolutions in training windows give nothing else a gradient",
-          "[train]") {
+TEST_CASE("with only the convolutions in training windows give nothing else a gradient", "[pass]") {
   auto cache = tiny_cache();
   TuneConfig tune;
   tune.conv = 1.0;
@@ -274,7 +273,7 @@ TEST_CASE("with only the convolutions in training windows give nothing else a gr
   }
 }
 
-TEST_CASE("a window's memory grows by its cache states and by no activations", "[train]") {
+TEST_CASE("a window's memory grows by its cache states and by no activations", "[pass]") {
   auto cache = tiny_cache();
   cache.block = 32;
   const auto shape = tiny_shape();

@@ -11,7 +11,7 @@
 using namespace lococo;
 using namespace lococo::testing;
 
-TEST_CASE("the chunked distillation loss is that of all logits at once", "[train]") {
+TEST_CASE("the chunked distillation loss is that of all logits at once", "[pass]") {
   const int64_t chunk = GENERATE(1, 3, 7, 100);
   const auto teacher = normal({7, 6}, 2), head = normal({11, 6}, 3);
   auto hidden = normal({7, 6}, 1).requires_grad_(true);
@@ -23,7 +23,7 @@ TEST_CASE("the chunked distillation loss is that of all logits at once", "[train
               torch::autograd::grad({2 * want}, {hidden})[0], /*factor=*/3.0);
 }
 
-TEST_CASE("the gradient of the distillation loss agrees with differences", "[train]") {
+TEST_CASE("the gradient of the distillation loss agrees with differences", "[pass]") {
   const auto teacher = normal({5, 4}, 2, torch::kFloat64),
              head = normal({9, 4}, 3, torch::kFloat64);
   auto hidden = normal({5, 4}, 1, torch::kFloat64).requires_grad_(true);
@@ -31,12 +31,12 @@ TEST_CASE("the gradient of the distillation loss agrees with differences", "[tra
         "");
 }
 
-TEST_CASE("a model that predicts what its teacher predicts has no distillation loss", "[train]") {
+TEST_CASE("a model that predicts what its teacher predicts has no distillation loss", "[pass]") {
   const auto hidden = normal({5, 4}, 1), head = normal({9, 4}, 3);
   CHECK(distillation_loss(hidden, hidden, head, 2).item<double>() == Approx(0.0).margin(1e-5));
 }
 
-TEST_CASE("neither teacher nor head is given a gradient by the distillation loss", "[train]") {
+TEST_CASE("neither teacher nor head is given a gradient by the distillation loss", "[pass]") {
   auto hidden = normal({5, 4}, 1).requires_grad_(true);
   auto teacher = normal({5, 4}, 2).requires_grad_(true),
        head = normal({9, 4}, 3).requires_grad_(true);
@@ -69,7 +69,7 @@ struct Taught {
 }  // namespace
 
 TEST_CASE("the blockwise pass adds the distillation's gradient in proportion to its weight",
-          "[train]") {
+          "[pass]") {
   const Taught none(0.0), some(0.5), twice(1.0);
   CHECK_SAME(some.loss, none.loss);  // the reported loss is that of the targets
   bool moved = false;

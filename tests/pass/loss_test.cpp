@@ -29,7 +29,7 @@ struct Case {
 }  // namespace
 
 TEST_CASE("chunked cross-entropy is the cross-entropy of all logits, in value and both gradients",
-          "[train]") {
+          "[pass]") {
   const auto dtype = GENERATE(torch::kFloat32, torch::kFloat64);
   const int64_t chunk = GENERATE(1, 4, 11, 100);
   const Case x(dtype);
@@ -47,14 +47,14 @@ TEST_CASE("chunked cross-entropy is the cross-entropy of all logits, in value an
   CHECK(got[0][2].abs().max().item<double>() == 0.0);  // an ignored target's row
 }
 
-TEST_CASE("the gradients of chunked cross-entropy agree with differences", "[train]") {
+TEST_CASE("the gradients of chunked cross-entropy agree with differences", "[pass]") {
   const Case x(torch::kFloat64);
   CHECK(
       gradient_error([&] { return chunked_cross_entropy(x.hidden_XE, x.head_VE, x.targets_X, 4); },
                      {x.hidden_XE, x.head_VE}) == "");
 }
 
-TEST_CASE("each side gets a gradient only where it asks for one", "[train]") {
+TEST_CASE("each side gets a gradient only where it asks for one", "[pass]") {
   Case x(torch::kFloat32);
   const auto hidden = x.hidden_XE.detach(), head = x.head_VE.detach();
   CHECK_FALSE(chunked_cross_entropy(hidden, head, x.targets_X, 4).requires_grad());
@@ -65,7 +65,7 @@ TEST_CASE("each side gets a gradient only where it asks for one", "[train]") {
   CHECK(x.head_VE.grad().defined());
 }
 
-TEST_CASE("half precision logits are summed in float32", "[train]") {
+TEST_CASE("half precision logits are summed in float32", "[pass]") {
   const Case x(torch::kBFloat16);
   const auto loss = chunked_cross_entropy(x.hidden_XE, x.head_VE, x.targets_X, 4);
   CHECK(loss.scalar_type() == torch::kFloat32);
@@ -82,7 +82,7 @@ TEST_CASE("half precision logits are summed in float32", "[train]") {
 }
 
 TEST_CASE("a float32 master head under half precision activations keeps a float32 gradient",
-          "[train]") {
+          "[pass]") {
   const Case x(torch::kBFloat16);
   const auto head = normal({kV, kE}, 2).requires_grad_(true);
   chunked_cross_entropy(x.hidden_XE, head, x.targets_X, 4).backward();
@@ -91,7 +91,7 @@ TEST_CASE("a float32 master head under half precision activations keeps a float3
 }
 
 TEST_CASE("the NLL of each target adds up to the loss, and an ignored one counts nothing",
-          "[train]") {
+          "[pass]") {
   const Case x(torch::kFloat32);
   const auto nll_X = target_nll(x.hidden_XE, x.head_VE, x.targets_X, 4);
   CHECK_CLOSE(nll_X.sum(), cross_entropy_reference(x.hidden_XE, x.head_VE, x.targets_X));
@@ -102,7 +102,7 @@ TEST_CASE("the NLL of each target adds up to the loss, and an ignored one counts
   CHECK(even[0].item<double>() == Approx(std::log(static_cast<double>(kV))));
 }
 
-TEST_CASE("huge logits give a finite loss", "[train]") {
+TEST_CASE("huge logits give a finite loss", "[pass]") {
   const Case x(torch::kFloat32);
   const auto hidden = (x.hidden_XE.detach() * 1e4).requires_grad_(true);
   const auto loss = chunked_cross_entropy(hidden, x.head_VE, x.targets_X, 4);
@@ -111,7 +111,7 @@ TEST_CASE("huge logits give a finite loss", "[train]") {
   CHECK(torch::isfinite(hidden.grad()).all().item<bool>());
 }
 
-TEST_CASE("a loss over nothing but ignored targets is zero and moves nothing", "[train]") {
+TEST_CASE("a loss over nothing but ignored targets is zero and moves nothing", "[pass]") {
   const Case x(torch::kFloat32);
   const auto loss =
       chunked_cross_entropy(x.hidden_XE, x.head_VE, torch::full({kX}, kIgnoreTarget), 4);

@@ -54,7 +54,7 @@ void check_gradients(const TensorMap& got, const TensorMap& want) {
 
 }  // namespace
 
-TEST_CASE("blocks without compression score like the whole sequence", "[train]") {
+TEST_CASE("blocks without compression score like the whole sequence", "[pass]") {
   const int64_t block = GENERATE(5, 8, 24, 64);
   auto model = tiny_llama(3, uncompressed(block));
   const auto tokens = random_tokens(2, 25, 1);
@@ -65,7 +65,7 @@ TEST_CASE("blocks without compression score like the whole sequence", "[train]")
   CHECK_CLOSE(nll_BT, full->evaluate(model, tokens), kThroughModel);
 }
 
-TEST_CASE("one block without compression has the gradients of the whole sequence", "[train]") {
+TEST_CASE("one block without compression has the gradients of the whole sequence", "[pass]") {
   const auto tokens = random_tokens(2, 25, 1);
   const auto blockwise = train_once(*make_blockwise_pass(uncompressed(24), kLossChunk),
                                     tiny_llama(3, uncompressed(24)), tokens);
@@ -77,7 +77,7 @@ TEST_CASE("one block without compression has the gradients of the whole sequence
 }
 
 TEST_CASE("over several blocks gradients are truncated in time and exact everywhere else",
-          "[train]") {
+          "[pass]") {
   const auto tokens = random_tokens(2, 25, 1);
   const auto blockwise = train_once(*make_blockwise_pass(uncompressed(5), kLossChunk),
                                     tiny_llama(3, uncompressed(5)), tokens);
@@ -96,7 +96,7 @@ TEST_CASE("over several blocks gradients are truncated in time and exact everywh
         1e-2);
 }
 
-TEST_CASE("activation checkpointing changes no gradient of the full-sequence pass", "[train]") {
+TEST_CASE("activation checkpointing changes no gradient of the full-sequence pass", "[pass]") {
   const auto tokens = random_tokens(2, 25, 1);
   const auto plain = train_once(*make_full_sequence_pass(kLossChunk, false), tiny_llama(3), tokens);
   const auto recomputed =
@@ -108,7 +108,7 @@ TEST_CASE("activation checkpointing changes no gradient of the full-sequence pas
   }
 }
 
-TEST_CASE("a block's last query has a target only where boundary_targets asks for it", "[train]") {
+TEST_CASE("a block's last query has a target only where boundary_targets asks for it", "[pass]") {
   auto cache = tiny_cache();                    // blocks of 8
   const auto tokens = random_tokens(2, 22, 1);  // 21 inputs: blocks of 8, 8 and 5
   for (const bool boundary : {false, true}) {
@@ -125,14 +125,14 @@ TEST_CASE("a block's last query has a target only where boundary_targets asks fo
   }
 }
 
-TEST_CASE("a last block of a single token is run without a target", "[train]") {
+TEST_CASE("a last block of a single token is run without a target", "[pass]") {
   auto model = tiny_llama(3, tiny_cache());
   const auto pass = make_blockwise_pass(tiny_cache(), kLossChunk);
   CHECK(pass->train(model, random_tokens(1, 18, 1)).targets == 7 + 7);
 }
 
 TEST_CASE("changing a token leaves the NLL of every target before it unchanged, for every policy",
-          "[train]") {
+          "[pass]") {
   auto cases = all_policies();
   cases.push_back({"none", uncompressed(6)});
   const int64_t T = 34;
@@ -154,7 +154,7 @@ TEST_CASE("changing a token leaves the NLL of every target before it unchanged, 
   }
 }
 
-TEST_CASE("changing a token leaves earlier NLLs of the full-sequence pass unchanged", "[train]") {
+TEST_CASE("changing a token leaves earlier NLLs of the full-sequence pass unchanged", "[pass]") {
   auto model = tiny_llama(3);
   const auto pass = make_full_sequence_pass(kLossChunk, false);
   const auto tokens = random_tokens(1, 35, 1);
@@ -165,7 +165,7 @@ TEST_CASE("changing a token leaves earlier NLLs of the full-sequence pass unchan
   CHECK_FALSE(torch::equal(after.narrow(1, 19, 15), before.narrow(1, 19, 15)));
 }
 
-TEST_CASE("with only the convolutions in training nothing else has a gradient", "[train]") {
+TEST_CASE("with only the convolutions in training nothing else has a gradient", "[pass]") {
   for (const auto& policy_case : all_policies()) {
     if (policy_case.cache.mixed_slots() == 0) continue;
     INFO(policy_case.name);
@@ -189,8 +189,7 @@ TEST_CASE("with only the convolutions in training nothing else has a gradient", 
   }
 }
 
-TEST_CASE("equal normalizers of the heads act as one of the layer, unequal ones do not",
-          "[train]") {
+TEST_CASE("equal normalizers of the heads act as one of the layer, unequal ones do not", "[pass]") {
   auto cache = tiny_cache();
   const auto tokens = random_tokens(2, 35, 1);
   const auto pass = make_blockwise_pass(cache, kLossChunk);
@@ -215,7 +214,7 @@ TEST_CASE("equal normalizers of the heads act as one of the layer, unequal ones 
 }
 
 TEST_CASE("a batch has the gradients of its sequences one after the other, in any order",
-          "[train]") {
+          "[pass]") {
   const bool blockwise = GENERATE(true, false);
   const auto pass = blockwise ? make_blockwise_pass(tiny_cache(), kLossChunk)
                               : make_full_sequence_pass(kLossChunk, false);
@@ -237,7 +236,7 @@ TEST_CASE("a batch has the gradients of its sequences one after the other, in an
   check_gradients(one_by_one, together.gradients);
 }
 
-TEST_CASE("the gradients of a block after a compression agree with differences", "[train]") {
+TEST_CASE("the gradients of a block after a compression agree with differences", "[pass]") {
   auto cache = tiny_cache();
   cache.keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
   cache.normalizer_per_head = GENERATE(false, true);
@@ -277,7 +276,7 @@ TEST_CASE("the gradients of a block after a compression agree with differences",
   CHECK(gradient_error(loss, inputs) == "");
 }
 
-TEST_CASE("the memory of the blockwise pass does not grow with the sequence", "[train]") {
+TEST_CASE("the memory of the blockwise pass does not grow with the sequence", "[pass]") {
   const auto cache = tiny_cache();
   auto peak_of = [&](int64_t blocks) {
     auto model = tiny_llama(3, cache);
@@ -294,7 +293,7 @@ TEST_CASE("the memory of the blockwise pass does not grow with the sequence", "[
   CHECK(static_cast<double>(long_peak) <= 1.05 * static_cast<double>(short_peak));
 }
 
-TEST_CASE("scoring block after block keeps a few bytes for each token", "[train]") {
+TEST_CASE("scoring block after block keeps a few bytes for each token", "[pass]") {
   const auto cache = tiny_cache();
   auto model = tiny_llama(3, cache);
   auto peak_of = [&](int64_t blocks) {
@@ -311,7 +310,7 @@ TEST_CASE("scoring block after block keeps a few bytes for each token", "[train]
   CHECK(static_cast<double>(long_peak - short_peak) <= 8 * tokens);
 }
 
-TEST_CASE("auto means blockwise where there is a cache policy", "[train]") {
+TEST_CASE("auto means blockwise where there is a cache policy", "[pass]") {
   Config config;
   CHECK_FALSE(is_blockwise(config));
   config.cache.policy = CachePolicyKind::kStreaming;
