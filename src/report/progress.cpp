@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 
 #include "core/log.h"
+#include "report/task_progress.h"
 
 namespace lococo {
 namespace {
@@ -16,20 +16,6 @@ constexpr double kGibi = 1024.0 * 1024.0 * 1024.0;
 std::string format(const char* pattern, double value) {
   char text[64];
   std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
-
-std::string rate_text(double per_second) {
-  if (per_second >= 1e6) return format("%.2fM", per_second / 1e6);
-  if (per_second >= 1e3) return format("%.2fk", per_second / 1e3);
-  return format("%.1f", per_second);
-}
-
-std::string duration_text(double seconds) {
-  const auto total = static_cast<int64_t>(std::llround(seconds));
-  char text[64];
-  std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", static_cast<long long>(total / 3600),
-                static_cast<long long>(total / 60 % 60), static_cast<long long>(total % 60));
   return text;
 }
 

@@ -1,41 +1,15 @@
 #include "core/log.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cstdio>
 #include <regex>
 #include <string>
 
-#include "core/files.h"
 #include "tests/support/catch.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/stderr_of.h"
 #include "tests/support/user_error.h"
 
 using lococo::LogLevel;
-using lococo::testing::TemporaryFolder;
+using lococo::testing::stderr_of;
 using lococo::testing::user_error_of;
-
-namespace {
-
-/// What `write` prints to stderr.
-template <typename Write>
-std::string stderr_of(const Write& write) {
-  const TemporaryFolder folder;
-  const int file = open((folder / "stderr").c_str(), O_CREAT | O_RDWR, 0600);
-  REQUIRE(file >= 0);
-  std::fflush(stderr);
-  const int saved = dup(STDERR_FILENO);
-  dup2(file, STDERR_FILENO);
-  write();
-  std::fflush(stderr);
-  dup2(saved, STDERR_FILENO);
-  close(saved);
-  close(file);
-  return lococo::read_text_file(folder / "stderr");
-}
-
-}  // namespace
 
 TEST_CASE("a log line has the time, the level and the message", "[core][log]") {
   lococo::configure_log(LogLevel::kInfo, true);
