@@ -42,7 +42,7 @@ packages=(
   python3 python3-venv
   libopenmpi-dev openmpi-bin
   libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
-  libsentencepiece-dev sentencepiece catch2 libzstd-dev libxxhash-dev
+  libsentencepiece-dev sentencepiece catch2 libzstd-dev libxxhash-dev libutfcpp-dev
   libprotobuf-dev  # Ubuntu's sentencepiece asks for it, and its package does not
 )
 

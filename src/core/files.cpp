@@ -8,8 +8,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <system_error>
 
 #include "core/error.h"
@@ -17,8 +15,8 @@
 namespace lococo {
 namespace {
 
-// One write() call moves at most about 2 GiB on Linux.
-constexpr size_t kLargestWrite = size_t{1} << 30;
+// One read() or write() call moves at most about 2 GiB on Linux.
+constexpr size_t kLargestCall = size_t{1} << 30;
 
 std::string remedy_for(int error) {
   switch (error) {
@@ -43,20 +41,78 @@ std::string folder_of(const std::string& path) {
   return folder.empty() ? "." : folder;
 }
 
+[[noreturn]] void fail_to_read(const std::string& path, int error) {
+  throw UserError(path + ": cannot read the file: " + std::strerror(error));
+}
+
+void require_regular(const std::string& path, const struct stat& status) {
+  if (S_ISREG(status.st_mode)) return;
+  const char* kind = S_ISDIR(status.st_mode)    ? "folder"
+                     : S_ISFIFO(status.st_mode) ? "FIFO"
+                     : S_ISSOCK(status.st_mode) ? "socket"
+                                                : "device";
+  throw UserError(path + ": is not a regular file but a " + kind);
+}
+
+/// False when nothing has this name.
+bool look_up(const std::string& path, struct stat* status) {
+  if (::stat(path.c_str(), status) == 0) return true;
+  if (errno == ENOENT || errno == ENOTDIR) return false;
+  throw UserError(path + ": cannot be looked up: " + std::strerror(errno));
+}
+
 }  // namespace
 
-std::string read_text_file(const std::string& path) {
+InputFile::InputFile(const std::string& path) : path_(path) {
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) {
-    throw UserError(path + ": cannot read the file: " + std::strerror(errno));
+  // Looked at before it is opened: opening a device may do something.
+  if (::stat(path.c_str(), &status) != 0) fail_to_read(path, errno);
+  require_regular(path, status);
+  descriptor_ = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor_ < 0) fail_to_read(path, errno);
+  if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
+    ::close(descriptor_);
+    throw UserError(path + ": is not a regular file");
   }
-  if (S_ISDIR(status.st_mode)) throw UserError(path + ": is a folder, but a file is needed");
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw UserError(path + ": cannot read the file: " + std::strerror(errno));
-  std::ostringstream content;
-  if (file.peek() != std::ifstream::traits_type::eof()) content << file.rdbuf();
-  if (file.bad() || content.bad()) throw UserError(path + ": reading the file failed");
-  return std::move(content).str();
+  size_ = static_cast<uint64_t>(status.st_size);
+}
+
+InputFile::~InputFile() { ::close(descriptor_); }
+
+size_t InputFile::read(void* out, size_t num_bytes) {
+  char* next = static_cast<char*>(out);
+  size_t left = num_bytes;
+  while (left > 0) {
+    const ssize_t got = ::read(descriptor_, next, std::min(left, kLargestCall));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_to_read(path_, errno);
+    if (got == 0) break;
+    next += got;
+    left -= static_cast<size_t>(got);
+  }
+  return num_bytes - left;
+}
+
+bool path_exists(const std::string& path) {
+  struct stat status {};
+  return look_up(path, &status);
+}
+
+bool is_folder(const std::string& path) {
+  struct stat status {};
+  return look_up(path, &status) && S_ISDIR(status.st_mode);
+}
+
+std::string read_text_file(const std::string& path, uint64_t most_bytes) {
+  InputFile file(path);
+  if (file.size() > most_bytes) {
+    throw UserError(path + ": is " + std::to_string(file.size()) + " bytes long, more than the " +
+                    std::to_string(most_bytes) +
+                    " that such a file may have; is it the right one?");
+  }
+  std::string content(file.size(), '\0');
+  content.resize(file.read(content.data(), content.size()));
+  return content;
 }
 
 void write_text_file(const std::string& path, const std::string& content) {
@@ -108,7 +164,7 @@ void AtomicFile::fail(const char* action, int error) {
 void AtomicFile::write(const void* data, size_t num_bytes) {
   const char* next = static_cast<const char*>(data);
   while (num_bytes > 0) {
-    const ssize_t written = ::write(descriptor_, next, std::min(num_bytes, kLargestWrite));
+    const ssize_t written = ::write(descriptor_, next, std::min(num_bytes, kLargestCall));
     if (written < 0) {
       if (errno == EINTR) continue;
       fail("cannot write", errno);

@@ -2,12 +2,44 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 namespace lococo {
 
-/// The whole file. Throws UserError naming the file.
-std::string read_text_file(const std::string& path);
+/// A regular file that is open for reading. Whatever is read comes through it: a FIFO would wait
+/// for ever, a device has no end. Throws UserError, with the path, for anything but a regular file
+/// (links are followed) and for a name that cannot be opened.
+class InputFile {
+ public:
+  explicit InputFile(const std::string& path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  int descriptor() const { return descriptor_; }
+  uint64_t size() const { return size_; }  ///< bytes when it was opened
+
+  /// Fills `out` as far as the file goes; returns the bytes read, less than `num_bytes` at its end.
+  size_t read(void* out, size_t num_bytes);
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
+  uint64_t size_ = 0;
+};
+
+/// Whether something has this name, links followed. Throws UserError for a name that cannot be
+/// looked up: a component that is too long, a loop of links, no permission.
+bool path_exists(const std::string& path);
+
+/// Whether it is a folder; throws as path_exists does.
+bool is_folder(const std::string& path);
+
+/// The whole file. Throws UserError naming the file, as InputFile does, and for one above
+/// `most_bytes`.
+std::string read_text_file(const std::string& path, uint64_t most_bytes = uint64_t{1} << 36);
 
 /// Writes to `path`.tmp, syncs and renames, so that `path` is the old or the whole new content.
 /// Throws UserError (full disk, no permission).

@@ -2,7 +2,10 @@
 // or seeked.
 #pragma once
 
+#include <cinttypes>
 #include <cstdint>
+#include <cstdio>
+#include <string>
 
 namespace lococo {
 
@@ -35,6 +38,13 @@ inline uint64_t nth_of_stream(uint64_t seed, uint64_t n) {
 
 /// A double in [0, 1) from the upper 53 bits of a hash.
 inline double uniform01(uint64_t hash) { return static_cast<double>(hash >> 11) * 0x1.0p-53; }
+
+/// A hash as people read it: 16 hexadecimal digits.
+inline std::string hex_text(uint64_t hash) {
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016" PRIx64, hash);
+  return text;
+}
 
 /// An integer in [0, n) from a hash, n > 0; the bias is below n / 2^64.
 inline uint64_t uniform_below(uint64_t hash, uint64_t n) {

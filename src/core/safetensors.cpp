@@ -1,22 +1,16 @@
 #include "core/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <stdexcept>
 #include <utility>
 
 #include "core/error.h"
-#include "core/files.h"
+#include "core/json_file.h"
+#include "core/mapped_file.h"
 
 namespace lococo {
 namespace {
@@ -26,6 +20,7 @@ using Json = nlohmann::json;
 constexpr uint64_t kLargestHeader = 100'000'000;  // the limit of the reference implementation
 constexpr size_t kLengthBytes = 8;
 constexpr const char* kMetadataKey = "__metadata__";
+constexpr const char* kInvalid = ": not a valid safetensors file: ";
 
 struct DTypeEntry {
   FileDType dtype;
@@ -89,7 +84,7 @@ class HeaderParser {
   };
 
   [[noreturn]] void fail(const std::string& what) const {
-    throw UserError(name_ + ": not a valid safetensors file: " + what);
+    throw UserError(name_ + kInvalid + what);
   }
 
   Json read_header() {
@@ -106,31 +101,7 @@ class HeaderParser {
     data_bytes_ = num_bytes_ - kLengthBytes - length;
     const char* text = reinterpret_cast<const char*>(bytes_ + kLengthBytes);
     if (length == 0 || text[0] != '{') fail("its header does not begin with '{'");
-    return parse_json(text, static_cast<size_t>(length));
-  }
-
-  Json parse_json(const char* text, size_t length) const {
-    std::vector<std::set<std::string>> keys;
-    const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
-      constexpr int kDeepest = 3;  // header, tensor, list
-      if (depth > kDeepest) fail("its header is nested too deeply");
-      if (event == Json::parse_event_t::object_start) keys.emplace_back();
-      if (event == Json::parse_event_t::object_end) keys.pop_back();
-      if (event == Json::parse_event_t::key) {
-        const auto& key = parsed.get_ref<const std::string&>();
-        if (!keys.back().insert(key).second) {
-          fail("the name " + quoted(key) + " occurs twice in its header");
-        }
-      }
-      return true;
-    };
-    try {
-      return Json::parse(text, text + length, check);
-    } catch (const Json::parse_error& error) {
-      fail("its header is not JSON (at byte " + std::to_string(error.byte) + ")");
-    } catch (const Json::exception&) {
-      fail("its header is not JSON");
-    }
+    return parse_json({text, static_cast<size_t>(length)}, name_ + kInvalid + "its header");
   }
 
   void read_metadata(const Json& value, std::map<std::string, std::string>* metadata) const {
@@ -237,45 +208,28 @@ std::map<std::string, TensorView> parse_safetensors(const std::byte* bytes, size
 }
 
 struct SafetensorsFile::Impl {
-  explicit Impl(const std::string& file_path) : path(file_path) {
-    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) throw UserError(path + ": cannot open the file: " + std::strerror(errno));
-    struct stat status {};
-    const bool is_file = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-    if (is_file && status.st_size > 0) {
-      num_bytes = static_cast<size_t>(status.st_size);
-      mapping = ::mmap(nullptr, num_bytes, PROT_READ, MAP_PRIVATE, descriptor, 0);
-    }
-    const int error = errno;
-    ::close(descriptor);
-    if (!is_file) throw UserError(path + ": is not a regular file");
-    if (mapping == MAP_FAILED) {
-      mapping = nullptr;
-      throw UserError(path + ": cannot map the file: " + std::strerror(error));
-    }
-  }
-  ~Impl() {
-    if (mapping != nullptr) ::munmap(mapping, num_bytes);
-  }
-  Impl(const Impl&) = delete;
-  Impl& operator=(const Impl&) = delete;
+  explicit Impl(const std::string& path) : file(path), modified_ns(file.modified_ns()) {}
 
-  std::string path;
-  void* mapping = nullptr;
-  size_t num_bytes = 0;
+  MappedFile file;
+  int64_t modified_ns;
   std::map<std::string, TensorView> tensors;
   std::map<std::string, std::string> metadata;
 };
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : impl_(std::make_unique<Impl>(path)) {
-  impl_->tensors = parse_safetensors(static_cast<const std::byte*>(impl_->mapping),
-                                     impl_->num_bytes, path, &impl_->metadata);
+  impl_->tensors =
+      parse_safetensors(impl_->file.data(), impl_->file.size(), path, &impl_->metadata);
 }
 SafetensorsFile::~SafetensorsFile() = default;
 SafetensorsFile::SafetensorsFile(SafetensorsFile&&) noexcept = default;
 SafetensorsFile& SafetensorsFile::operator=(SafetensorsFile&&) noexcept = default;
 
-const std::string& SafetensorsFile::path() const { return impl_->path; }
+void SafetensorsFile::check_unchanged() const {
+  if (impl_->file.modified_ns() == impl_->modified_ns) return;
+  throw UserError(path() + ": the file changed while it was read; run the command again");
+}
+
+const std::string& SafetensorsFile::path() const { return impl_->file.path(); }
 const std::map<std::string, TensorView>& SafetensorsFile::tensors() const { return impl_->tensors; }
 const std::map<std::string, std::string>& SafetensorsFile::metadata() const {
   return impl_->metadata;

@@ -49,6 +49,10 @@ class SafetensorsFile {
   SafetensorsFile(SafetensorsFile&&) noexcept;
   SafetensorsFile& operator=(SafetensorsFile&&) noexcept;
 
+  /// Throws UserError when the file has been written to since it was opened: call it when what was
+  /// read is to be trusted.
+  void check_unchanged() const;
+
   const std::string& path() const;
   const std::map<std::string, TensorView>& tensors() const;
   const std::map<std::string, std::string>& metadata() const;

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <stdexcept>
+#include <utility>
 
 #include "core/files.h"
 
@@ -10,6 +12,7 @@ namespace lococo {
 namespace {
 
 constexpr size_t kHeaderAlignment = 8;
+constexpr const char* kMetadataKey = "__metadata__";
 
 size_t bytes_to_write(const TensorToWrite& tensor) {
   size_t total = bytes_of(tensor.dtype);
@@ -35,18 +38,22 @@ void write_safetensors(const std::string& path, const std::vector<TensorToWrite>
     return bytes_of(a->dtype) > bytes_of(b->dtype);
   });
 
+  // Entries are appended, since an ordered object looks for a name from its beginning.
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  auto& entries = header.get_ref<nlohmann::ordered_json::object_t&>();
+  if (!metadata.empty()) header[kMetadataKey] = metadata;
+  std::set<std::string> names = {kMetadataKey};
   size_t next = 0;
   std::vector<size_t> sizes;
   for (const TensorToWrite* tensor : order) {
-    if (tensor->name == "__metadata__" || header.contains(tensor->name)) {
+    if (!names.insert(tensor->name).second) {
       throw std::logic_error("write_safetensors: the name " + tensor->name + " is taken");
     }
     sizes.push_back(bytes_to_write(*tensor));
-    header[tensor->name] = {{"dtype", name_of(tensor->dtype)},
-                            {"shape", tensor->shape},
-                            {"data_offsets", {next, next + sizes.back()}}};
+    nlohmann::ordered_json entry = {{"dtype", name_of(tensor->dtype)},
+                                    {"shape", tensor->shape},
+                                    {"data_offsets", {next, next + sizes.back()}}};
+    entries.emplace_back(tensor->name, std::move(entry));
     next += sizes.back();
   }
 

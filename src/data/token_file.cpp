@@ -3,13 +3,15 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
-#include <fstream>
 #include <limits>
 #include <stdexcept>
 
 #include "core/error.h"
-#include "data/mapped_file.h"
+#include "core/files.h"
+#include "core/hash.h"
+#include "core/mapped_file.h"
 #include "data/token_format.h"
 
 namespace lococo {
@@ -21,17 +23,12 @@ constexpr const char* kRemedy = "; delete it and run lococo-prepare again";
 // Raw tokens do not say their vocabulary; ids must at least fit in int32.
 constexpr uint64_t kRawLimit = uint64_t{1} << 31;
 
-std::string hex(uint64_t value) {
-  char text[17];
-  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(value));
-  return text;
-}
-
 }  // namespace
 
 struct TokenFile::Impl {
   std::string path;
-  std::unique_ptr<MappedFile> mapping;  // null when the bytes are the caller's
+  std::unique_ptr<MappedFile> mapping;           // null when the bytes are the caller's
+  mutable std::atomic<int64_t> modified_ns = 0;  // of the mapped file, when it was last whole
   const std::byte* bytes = nullptr;
   uint64_t size = 0;
   Header header{};  // of raw tokens: made up
@@ -53,6 +50,8 @@ struct TokenFile::Impl {
   template <typename T>
   void copy_ids(int64_t begin, int64_t count, uint64_t below, int64_t* out) const;
   void check_ids(uint64_t below) const;
+  uint64_t body_checksum() const { return XXH64(bytes + sizeof(Header), size - sizeof(Header), 0); }
+  void check_unchanged() const;
 
   // The file may lie at any address in memory, so numbers are copied out.
   uint64_t number(const std::byte* table, uint64_t i) const {
@@ -167,11 +166,25 @@ void TokenFile::Impl::check_ids(uint64_t below) const {
   }
 }
 
+/// A file whose time of change is another one is read through again; raw tokens have no checksum.
+void TokenFile::Impl::check_unchanged() const {
+  if (mapping == nullptr) return;
+  const int64_t now = mapping->modified_ns();
+  if (now == modified_ns.load()) return;
+  const bool same = !raw && std::memcmp(bytes, &header, sizeof(header)) == 0 &&
+                    body_checksum() == header.body_checksum;
+  if (!same) {
+    throw UserError(path + ": the file changed while it was in use; run the command again");
+  }
+  modified_ns = now;
+}
+
 TokenFile::TokenFile(const std::string& path, RawTokenType raw_dtype)
     : impl_(std::make_unique<Impl>()) {
   Impl& s = *impl_;
   s.path = path;
   s.mapping = std::make_unique<MappedFile>(path);
+  s.modified_ns = s.mapping->modified_ns();
   s.bytes = s.mapping->data();
   s.size = s.mapping->size();
   const bool ours = s.size >= sizeof(token_format::kMagic) &&
@@ -208,9 +221,8 @@ TokenFile::TokenFile(TokenFile&&) noexcept = default;
 TokenFile& TokenFile::operator=(TokenFile&&) noexcept = default;
 
 bool TokenFile::has_magic(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
   char magic[sizeof(token_format::kMagic)] = {};
-  return file.read(magic, sizeof(magic)) &&
+  return InputFile(path).read(magic, sizeof(magic)) == sizeof(magic) &&
          std::memcmp(magic, token_format::kMagic, sizeof(magic)) == 0;
 }
 
@@ -256,6 +268,7 @@ int32_t TokenFile::token(int64_t index) const {
 }
 
 void TokenFile::copy(int64_t begin, int64_t count, int64_t* out) const {
+  impl_->check_unchanged();
   if (begin < 0 || count < 0 || begin > num_tokens() || count > num_tokens() - begin) {
     throw std::out_of_range("tokens");
   }
@@ -268,9 +281,10 @@ void TokenFile::copy(int64_t begin, int64_t count, int64_t* out) const {
 
 void TokenFile::verify_checksum() const {
   if (impl_->raw) return;
-  const uint64_t found = XXH64(impl_->bytes + sizeof(Header), impl_->size - sizeof(Header), 0);
+  const uint64_t found = impl_->body_checksum();
   if (found != impl_->header.body_checksum) {
-    impl_->damaged("checksum " + hex(found) + " instead of " + hex(impl_->header.body_checksum));
+    impl_->damaged("checksum " + hex_text(found) + " instead of " +
+                   hex_text(impl_->header.body_checksum));
   }
 }
 

@@ -31,7 +31,9 @@ struct TokenFileInfo {
 
 /// A read-only token file. Opening checks the header and its checksum, every size against the
 /// file's, and that the document offsets rise from 0 to the number of tokens; a reader never leaves
-/// the mapping, whatever the file holds. Const methods may be called from several threads. Throws
+/// the mapping, whatever the file holds. A file that is written to while it is open is refused at
+/// the next token that is read, unless it holds the same as before; one that is cut short ends the
+/// process as MappedFile says. Const methods may be called from several threads. Throws
 /// UserError naming the file for anything else than the format above.
 class TokenFile {
  public:
@@ -45,7 +47,7 @@ class TokenFile {
   TokenFile(TokenFile&&) noexcept;
   TokenFile& operator=(TokenFile&&) noexcept;
 
-  /// Whether the file begins with our magic (false also when it cannot be read).
+  /// Whether the file begins with our magic. Throws UserError for what is not a regular file.
   static bool has_magic(const std::string& path);
 
   const std::string& path() const;

@@ -14,6 +14,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/log.h"
 #include "data/token_format.h"
 
 namespace lococo {
@@ -21,25 +22,18 @@ namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
 
-/// A temporary file that only one process writes: locked while it is open, so that a second one
-/// stops instead of mixing its bytes in, and a crashed one leaves no lock behind.
+/// A temporary file that only one process writes: locked while it is open, and a crashed process
+/// leaves no lock behind. Another process waits until the first is done.
 class LockedFile {
  public:
   explicit LockedFile(const std::string& path) : path_(path) {
-    fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd_ < 0) fail("cannot create");
-    struct stat opened {};
-    struct stat named {};
-    // The other process may have renamed the file between our opening and our locking it.
-    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0 || ::fstat(fd_, &opened) != 0 ||
-        ::stat(path.c_str(), &named) != 0 || opened.st_ino != named.st_ino) {
-      ::close(fd_);
-      fd_ = -1;
-      throw UserError(path +
-                      ": another process is writing this file; run lococo-prepare once, "
-                      "before the others start");
+    try {
+      while (!open_and_lock()) continue;
+      if (::ftruncate(fd_, 0) != 0) fail("cannot empty");
+    } catch (const UserError&) {
+      if (fd_ >= 0) ::close(fd_);
+      throw;
     }
-    if (::ftruncate(fd_, 0) != 0) fail("cannot empty");
   }
   ~LockedFile() {
     if (fd_ < 0) return;
@@ -72,6 +66,27 @@ class LockedFile {
   }
 
  private:
+  /// False when the process that held the lock has renamed or removed the file meanwhile.
+  bool open_and_lock() {
+    fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+    if (fd_ < 0) fail("cannot create");
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) fail("cannot lock");
+      log_info(path_ + ": waiting for another process that is writing this file");
+      while (::flock(fd_, LOCK_EX) != 0) {
+        if (errno != EINTR) fail("cannot lock");
+      }
+    }
+    struct stat opened {};
+    struct stat named {};
+    const bool same = ::fstat(fd_, &opened) == 0 && ::stat(path_.c_str(), &named) == 0 &&
+                      opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+    if (same) return true;
+    ::close(fd_);
+    fd_ = -1;
+    return false;
+  }
+
   [[noreturn]] void fail(const char* what) const {
     throw UserError(path_ + ": " + what + ": " + std::strerror(errno) +
                     "; data.cache_dir names another place for token files");

@@ -11,8 +11,9 @@
 namespace lococo {
 
 /// Writes `path`.tmp document by document; finish() syncs it and renames it, so that `path` is
-/// never half a file. Destroyed without finish(), it removes the temporary file. Throws UserError
-/// when the disk is full, the place is not writable, or another process is writing the same file.
+/// never half a file. Destroyed without finish(), it removes the temporary file. While another
+/// process writes the same file, the constructor waits for it (and says so): look then whether
+/// `path` is what is wanted. Throws UserError when the disk is full or the place is not writable.
 class TokenFileWriter {
  public:
   TokenFileWriter(const std::string& path, const TokenFileInfo& info);

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_file.h"
 #include "core/log.h"
 #include "report/append_file.h"
 
@@ -15,11 +16,15 @@ namespace lococo {
 namespace {
 
 std::optional<int64_t> step_of(const std::string& line) {
-  const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) {
+  try {
+    const nlohmann::json json = parse_json(line, "");
+    if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) {
+      return std::nullopt;
+    }
+    return json["step"].get<int64_t>();
+  } catch (const UserError&) {
     return std::nullopt;
   }
-  return json["step"].get<int64_t>();
 }
 
 std::vector<std::string> split_lines(const std::string& text) {
@@ -31,7 +36,7 @@ std::vector<std::string> split_lines(const std::string& text) {
 
 // Cuts off the lines of steps after `last_step`, and a last line that a crash left unfinished.
 void cut_after(const std::string& path, int64_t last_step) {
-  if (!std::filesystem::exists(path)) return;
+  if (!path_exists(path)) return;
   const std::string text = read_text_file(path);
   const std::vector<std::string> lines = split_lines(text);
   std::string kept;

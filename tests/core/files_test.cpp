@@ -1,6 +1,9 @@
 #include "core/files.h"
 
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -70,13 +73,58 @@ TEST_CASE("a written text file reads back, and replaces an older one", "[core][f
   CHECK_FALSE(std::filesystem::exists(path + ".tmp"));
 }
 
+TEST_CASE("only regular files are opened, and nothing else is waited for", "[core][files]") {
+  const TemporaryFolder folder;
+  const auto error = [&](const std::string& name) {
+    return user_error_of([&] { lococo::read_text_file(folder / name); });
+  };
+  REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  CHECK_CONTAINS(error("pipe"), "pipe: is not a regular file but a FIFO");
+  std::filesystem::create_symlink("pipe", folder / "link");
+  CHECK_CONTAINS(error("link"), "link: is not a regular file but a FIFO");
+  const int channel = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (folder / "socket").copy(address.sun_path, sizeof(address.sun_path) - 1);
+  REQUIRE(bind(channel, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+  CHECK_CONTAINS(error("socket"), "socket: is not a regular file but a socket");
+  close(channel);
+  CHECK_CONTAINS(user_error_of([] { lococo::read_text_file("/dev/null"); }),
+                 "/dev/null: is not a regular file but a device");
+}
+
+TEST_CASE("names that cannot be looked up are the user's to mend", "[core][files]") {
+  const TemporaryFolder folder;
+  std::filesystem::create_symlink("loop", folder / "loop");
+  for (const std::string& path :
+       {folder / std::string(300, 'n'), folder / "loop", folder / std::string(300, 'n') + "/x"}) {
+    CHECK_CONTAINS(user_error_of([&] { lococo::read_text_file(path); }), path + ": cannot read");
+    CHECK_CONTAINS(user_error_of([&] { lococo::path_exists(path); }), path + ": cannot be");
+    CHECK_CONTAINS(user_error_of([&] { lococo::is_folder(path); }), path + ": cannot be");
+  }
+  CHECK(lococo::path_exists(folder.path()));
+  CHECK(lococo::is_folder(folder.path()));
+  CHECK_FALSE(lococo::path_exists(folder / "none"));
+  lococo::write_text_file(folder / "file", "x");
+  CHECK_FALSE(lococo::is_folder(folder / "file"));
+  CHECK_FALSE(lococo::path_exists(folder / "file/below"));
+}
+
+TEST_CASE("a file above its limit is refused before it is read", "[core][files]") {
+  const TemporaryFolder folder;
+  lococo::write_text_file(folder / "a", "12345");
+  CHECK(lococo::read_text_file(folder / "a", 5) == "12345");
+  CHECK_CONTAINS(user_error_of([&] { lococo::read_text_file(folder / "a", 4); }),
+                 "is 5 bytes long, more than the 4");
+}
+
 TEST_CASE("reading a file that is missing or a folder names it", "[core][files]") {
   const TemporaryFolder folder;
   const std::string missing = user_error_of([&] { lococo::read_text_file(folder / "none"); });
   CHECK_CONTAINS(missing, folder / "none");
   CHECK_CONTAINS(missing, "No such file");
   const std::string is_folder = user_error_of([&] { lococo::read_text_file(folder.path()); });
-  CHECK_CONTAINS(is_folder, folder.path() + ": is a folder");
+  CHECK_CONTAINS(is_folder, folder.path() + ": is not a regular file but a folder");
 }
 
 TEST_CASE("a file in a folder that does not exist cannot be written", "[core][files]") {

@@ -1,5 +1,6 @@
 #include "core/safetensors.h"
 
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
@@ -95,7 +96,8 @@ std::vector<Malformed> malformed_files() {
       {image("{\"a\":[]}", 0), "does not have exactly dtype"},
       {image("{\"__metadata__\":[]}", 0), "__metadata__ is not an object"},
       {image("{\"__metadata__\":{\"k\":1}}", 0), "entry \"k\" is not a string"},
-      {image("{\"a\":[[[[[[]]]]]]}", 0), "nested too deeply"},
+      {image("{\"a\":[[[[[[]]]]]]}", 0), "does not have exactly dtype"},
+      {image("{\"a\":" + std::string(300'000, '['), 0), "nested more than 100 levels deep"},
   };
 }
 
@@ -119,6 +121,20 @@ TEST_CASE("every cut of a safetensors file is refused", "[core][safetensors]") {
   for (size_t length = 0; length < whole.size(); ++length) {
     CHECK_CONTAINS(error_of(whole.substr(0, length)), "not a valid safetensors file");
   }
+}
+
+TEST_CASE("300,000 tensors are written and read in seconds", "[core][safetensors]") {
+  const TemporaryFolder folder;
+  constexpr int kTensors = 300'000;
+  std::vector<TensorToWrite> tensors(kTensors);
+  for (int i = 0; i < kTensors; ++i) {
+    tensors[i] = {"tensor." + std::to_string(i), FileDType::kFloat32, {0}, nullptr};
+  }
+  const auto start = std::chrono::steady_clock::now();
+  lococo::write_safetensors(folder / "many.safetensors", tensors);
+  CHECK(SafetensorsFile(folder / "many.safetensors").tensors().size() == kTensors);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  CHECK(took.count() < 20.0);  // 2 s; quadratic time would be many minutes
 }
 
 TEST_CASE("control characters of a header do not break the message", "[core][safetensors]") {
@@ -193,12 +209,26 @@ TEST_CASE("a safetensors file that is missing, a folder or empty names its path"
           "[core][safetensors]") {
   const TemporaryFolder folder;
   CHECK_CONTAINS(user_error_of([&] { SafetensorsFile file(folder / "none"); }),
-                 folder / "none" + ": cannot open the file: No such file");
+                 folder / "none" + ": cannot read the file: No such file");
   CHECK_CONTAINS(user_error_of([&] { SafetensorsFile file(folder.path()); }),
                  "is not a regular file");
   lococo::write_text_file(folder / "empty", "");
   CHECK_CONTAINS(user_error_of([&] { SafetensorsFile file(folder / "empty"); }),
                  folder / "empty" + ": not a valid safetensors file: it is shorter");
+}
+
+TEST_CASE("a safetensors file that is written to while it is open is noticed",
+          "[core][safetensors]") {
+  const TemporaryFolder folder;
+  const float value = 0.5f;
+  lococo::write_safetensors(folder / "a", {{"a", FileDType::kFloat32, {1}, bytes(&value)}});
+  const SafetensorsFile file(folder / "a");
+  file.check_unchanged();
+  const auto later = std::filesystem::last_write_time(folder / "a") + std::chrono::seconds(1);
+  std::filesystem::last_write_time(folder / "a", later);
+  CHECK_CONTAINS(user_error_of([&] { file.check_unchanged(); }), "changed while it was read");
+  std::filesystem::resize_file(folder / "a", 10);
+  CHECK_CONTAINS(user_error_of([&] { file.check_unchanged(); }), "its length changed");
 }
 
 TEST_CASE("writing what cannot be written is a mistake of the program", "[core][safetensors]") {

@@ -2,16 +2,22 @@
 
 #include <sys/resource.h>
 
+#include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <memory>
 #include <thread>
 
 #include "core/files.h"
+#include "core/log.h"
 #include "data/token_file_writer.h"
 #include "data/token_format.h"
 #include "tests/data/token_samples.h"
 #include "tests/support/catch.h"
+#include "tests/support/child_process.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/user_error.h"
 
@@ -230,8 +236,8 @@ TEST_CASE("Our own format is known by its magic even when a raw type is declared
   CHECK_FALSE(TokenFile(path, RawTokenType::kUint16).is_raw());
   write_text_file(folder / "short", "LOCO");
   CHECK_FALSE(TokenFile::has_magic(folder / "short"));
-  CHECK_FALSE(TokenFile::has_magic(folder / "none"));
-  CHECK_FALSE(TokenFile::has_magic(folder.path()));
+  CHECK_THROWS_AS(TokenFile::has_magic(folder / "none"), UserError);
+  CHECK_THROWS_AS(TokenFile::has_magic(folder.path()), UserError);
 }
 
 TEST_CASE("A writer that does not finish leaves nothing and keeps the old file", "[data]") {
@@ -248,19 +254,68 @@ TEST_CASE("A writer that does not finish leaves nothing and keeps the old file",
   CHECK_FALSE(std::filesystem::exists(path + ".tmp"));
 }
 
-TEST_CASE("Two writers of one file do not mix", "[data]") {
+TEST_CASE("A second writer of one file waits for the first", "[data]") {
   const TemporaryFolder folder;
-  TokenFileWriter first(folder / "a.tokens", {1000, 1, 2});
-  first.add_document("x", {1, 2, 3});
-  CHECK_CONTAINS(user_error_of([&] {
-                   TokenFileWriter(folder / "a.tokens", {1000, 1, 2});
-                 }),
-                 "another process");
-  first.finish();
-  CHECK(TokenFile(folder / "a.tokens").num_tokens() == 3);
-  TokenFileWriter second(folder / "a.tokens", {1000, 1, 2});
-  second.finish();
-  CHECK(TokenFile(folder / "a.tokens").num_documents() == 0);
+  const std::string path = folder / "a.tokens";
+  configure_log(LogLevel::kError, true);
+  auto first = std::make_unique<TokenFileWriter>(path, TokenFileInfo{1000, 1, 2});
+  first->add_document("x", {1, 2, 3});
+  std::atomic<bool> entered = false;
+  std::thread other([&] {
+    TokenFileWriter second(path, {1000, 1, 2});
+    entered = true;
+    CHECK(TokenFile(path).num_tokens() == 3);  // what the first has made is there
+    second.finish();
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK_FALSE(entered);
+  first->finish();
+  first.reset();
+  other.join();
+  configure_log(LogLevel::kInfo, true);
+  CHECK(TokenFile(path).num_documents() == 0);
+  CHECK_FALSE(std::filesystem::exists(path + ".tmp"));
+}
+
+TEST_CASE("A token file that is overwritten while it is open is refused", "[data]") {
+  const TemporaryFolder folder;
+  const std::string path = sample_file(folder);
+  const TokenFile file(path);
+  CHECK(file.token(0) == 1);
+  const auto overwrite = [&](const std::string& content) {
+    std::fstream stream(path, std::ios::binary | std::ios::in | std::ios::out);
+    stream << content;
+  };
+  const std::string whole = read_text_file(path);
+  std::string other = whole;
+  SECTION("with the same content it is still good") {
+    overwrite(whole);
+    CHECK(file.token(0) == 1);
+    CHECK(file.token(1) == 5);
+    return;
+  }
+  SECTION("by other tokens of the vocabulary") { other[sizeof(Header)] ^= 1; }
+  SECTION("by other offsets") { other.replace(sizeof(Header) + 16, 32, std::string(32, '\x7f')); }
+  SECTION("by text") { other = std::string(whole.size(), 'z'); }
+  SECTION("by a longer file") { other += "more"; }
+  overwrite(other);
+  const std::string line = user_error_of([&] { file.token(file.document_begin(0)); });
+  CHECK_CONTAINS(line, path);
+  CHECK_CONTAINS(line, "while it was in use");
+}
+
+TEST_CASE("A token file that is cut short while it is open ends the process with one line",
+          "[data]") {
+  const TemporaryFolder folder;
+  std::vector<int32_t> ids(20000, 7);
+  const std::string path = write_tokens(folder / "long.tokens", {ids}, 1000);
+  const ChildResult result = run_in_child([&] {
+    const TokenFile file(path);
+    std::filesystem::resize_file(path, 4096);
+    file.verify_checksum();
+  });
+  CHECK(result.exit_code == 2);
+  CHECK_CONTAINS(result.err, path + ": the file was cut short while it was read");
 }
 
 TEST_CASE("A full disk stops the writer with one line and leaves nothing", "[data]") {

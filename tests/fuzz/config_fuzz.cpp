@@ -42,7 +42,8 @@ const char* const kWords[] = {
     "#",    "---\n",     "|",       ">",        "%",     "@",
     "\xff", "\t",        "\"\"",    "cache",    "slots", "slot",
     "type", "yarn",      "policy",  "<<",       "h2o",   "cache:",
-    "x-y",  "factor: 4", "init: {", "\xc3\xa9", "train", "none"};
+    "x-y",  "factor: 4", "init: {", "\xc3\xa9", "train", "none",
+    "!x ",  "!!int ",    "! ",      "[[[[",     "1e-30", "16777217"};
 
 bool is_word(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '_' || c == '.' || c == '-';

@@ -34,10 +34,11 @@ const char* const kSeed =
 
 /// What takes the place of a word or joins it: limits of the arithmetic, structure, other names.
 const char* const kWords[] = {
-    "0",   "1",    "24",    "33",    "-1",   "1e3", "2147483648",   "9223372036854775807",
-    "{",   "}",    "[",     "]",     ",",    ":",   "\"",           "18446744073709551615",
-    "\"a", "\\u0", "F64",   "BOOL",  "F8",   "I16", "null",         "18446744073709551616",
-    "[]",  "{}",   "dtype", "shape", "\xff", " ",   "__metadata__", "data_offsets"};
+    "0",   "1",       "24",       "33",    "-1",   "1e3", "2147483648",   "9223372036854775807",
+    "{",   "}",       "[",        "]",     ",",    ":",   "\"",           "18446744073709551615",
+    "\"a", "\\u0",    "F64",      "BOOL",  "F8",   "I16", "null",         "18446744073709551616",
+    "[]",  "{}",      "dtype",    "shape", "\xff", " ",   "__metadata__", "data_offsets",
+    "[[",  "{\"a\":", "\"a\":0,", "1e999"};
 
 bool is_word(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';

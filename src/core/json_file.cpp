@@ -1,0 +1,121 @@
+#include "core/json_file.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "core/files.h"
+
+namespace lococo {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr uint64_t kLargestFile = 100'000'000;
+constexpr size_t kDeepest = 100;
+
+/// A key may be as long as its file; a message shows only so much.
+std::string quoted(const std::string& key) {
+  constexpr size_t kLongest = 120;
+  return "\"" + key.substr(0, kLongest) + (key.size() > kLongest ? "...\"" : "\"");
+}
+
+/// Builds the value from the parser's events. The library's own builder knows neither a limit of
+/// depth nor a key that comes twice, and with a callback it takes quadratic time.
+class Builder : public nlohmann::json_sax<Json> {
+ public:
+  explicit Builder(const std::string& name) : name_(name) {}
+
+  Json take() { return std::move(root_); }
+
+  bool null() override { return add(nullptr); }
+  bool boolean(bool value) override { return add(value); }
+  bool number_integer(number_integer_t value) override { return add(value); }
+  bool number_unsigned(number_unsigned_t value) override { return add(value); }
+  bool number_float(number_float_t value, const string_t& /*text*/) override { return add(value); }
+  bool string(string_t& value) override { return add(std::move(value)); }
+  bool binary(binary_t& value) override { return add(Json::binary(std::move(value))); }
+
+  bool start_object(size_t /*size*/) override { return open(Json::object()); }
+  bool start_array(size_t /*size*/) override { return open(Json::array()); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+
+  bool key(string_t& name) override {
+    auto& object = open_.back()->get_ref<Json::object_t&>();
+    const auto [place, is_new] = object.emplace(std::move(name), nullptr);
+    if (!is_new) throw UserError(name_ + ": the name " + quoted(place->first) + " occurs twice");
+    value_ = &place->second;
+    return true;
+  }
+
+  bool parse_error(size_t position, const std::string& /*token*/,
+                   const Json::exception& error) override {
+    // The library's own text quotes what it has read, which may be megabytes.
+    constexpr int kNumberOutOfRange = 406;
+    const char* what =
+        error.id == kNumberOutOfRange ? "holds a number out of range" : "is not JSON";
+    throw UserError(name_ + ": " + what + " (at byte " + std::to_string(position) + ")");
+  }
+
+ private:
+  /// Puts a value where it belongs and returns its place, which stays as long as it is open: its
+  /// parent takes no other child until then.
+  Json* place(Json&& value) {
+    if (open_.empty()) {
+      root_ = std::move(value);
+      return &root_;
+    }
+    if (open_.back()->is_object()) {
+      *value_ = std::move(value);
+      return value_;
+    }
+    auto& list = open_.back()->get_ref<Json::array_t&>();
+    list.push_back(std::move(value));
+    return &list.back();
+  }
+
+  bool add(Json&& value) {
+    place(std::move(value));
+    return true;
+  }
+
+  bool open(Json&& value) {
+    if (open_.size() >= kDeepest) {
+      throw UserError(name_ + ": is nested more than " + std::to_string(kDeepest) + " levels deep");
+    }
+    open_.push_back(place(std::move(value)));
+    return true;
+  }
+
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  const std::string& name_;
+  Json root_;
+  std::vector<Json*> open_;  ///< objects and lists that are not complete, outermost first
+  Json* value_ = nullptr;    ///< in the innermost object: of the last key
+};
+
+}  // namespace
+
+Json parse_json(std::string_view text, const std::string& name) {
+  Builder builder(name);
+  Json::sax_parse(text.begin(), text.end(), &builder);
+  return builder.take();
+}
+
+Json read_json_file(const std::string& path) {
+  return parse_json(read_text_file(path, kLargestFile), path);
+}
+
+Json read_json_object(const std::string& path) {
+  Json value = read_json_file(path);
+  if (!value.is_object()) throw UserError(path + ": is not a JSON object");
+  return value;
+}
+
+}  // namespace lococo
