@@ -72,6 +72,9 @@ class Checker {
     check_bptt();
     check_distill();
     if (cache.policy == CachePolicyKind::kNone) return;
+    require(cache.block > 1 || cache.boundary_targets || !trains(), "cache.block",
+            "1 leaves nothing to train on: without cache.boundary_targets the last query of each "
+            "block has no target, and there is no other; use longer blocks or boundary_targets");
     check_scores();
     require(cache.policy != CachePolicyKind::kStreaming || cache.sinks < cache.slots, "cache.sinks",
             std::to_string(cache.sinks) + " leave none of the " + std::to_string(cache.slots) +
@@ -154,6 +157,12 @@ class Checker {
   }
 
   static bool trained(const std::optional<double>& rate) { return rate.value_or(0.0) > 0.0; }
+
+  bool trains() const {
+    const TuneConfig& tune = config_.tune;
+    return trained(tune.conv) || trained(tune.normalizer) || trained(tune.lora) ||
+           trained(tune.embed) || trained(tune.norm) || trained(tune.all);
+  }
 
   void check_tune() const {
     const TuneConfig& tune = config_.tune;

@@ -9,7 +9,8 @@
 
 namespace lococo {
 
-constexpr int64_t kMany = int64_t{1} << 31;        // slots, heads, tokens of a block, ...
+constexpr int64_t kMany = int64_t{1} << 31;        // steps, tokens of a text, ...
+constexpr int64_t kManyHeld = int64_t{1} << 24;    // slots, tokens of a block: memory for each
 constexpr int64_t kManyTokens = int64_t{1} << 50;  // tokens of a corpus, bytes
 
 class SchemaBuilder {

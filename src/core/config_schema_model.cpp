@@ -1,5 +1,7 @@
 #include "core/config_schema_model.h"
 
+#include "core/model_limits.h"
+
 namespace lococo {
 namespace {
 
@@ -22,19 +24,22 @@ void add_model(SchemaBuilder& add, ModelConfig& model) {
 
 void add_init(SchemaBuilder& add, ModelShape& shape) {
   add.section("model.init");
-  add.add("vocab_size", count(&shape.vocab_size, 0), "rows of the embedding");
-  add.add("hidden_size", count(&shape.hidden_size, 0), "width of the residual stream");
-  add.add("intermediate_size", count(&shape.intermediate_size, 0),
+  add.add("vocab_size", count(&shape.vocab_size, 0, kMostVocab), "rows of the embedding");
+  add.add("hidden_size", count(&shape.hidden_size, 0, kMostWidth), "width of the residual stream");
+  add.add("intermediate_size", count(&shape.intermediate_size, 0, kMostWidth),
           "width of the feed-forward layer");
-  add.add("num_hidden_layers", count(&shape.num_layers, 0), "layers");
-  add.add("num_attention_heads", count(&shape.num_heads, 0), "query heads of a layer");
-  add.add("num_key_value_heads", count(&shape.num_kv_heads, 0),
+  add.add("num_hidden_layers", count(&shape.num_layers, 0, kMostLayers), "layers");
+  add.add("num_attention_heads", count(&shape.num_heads, 0, kMostHeads), "query heads of a layer");
+  add.add("num_key_value_heads", count(&shape.num_kv_heads, 0, kMostHeads),
           "key and value heads; 0: as many as query heads");
-  add.add("head_dim", count(&shape.head_dim, 0), "0: hidden_size / num_attention_heads");
-  add.add("max_position_embeddings", count(&shape.max_position_embeddings, 1),
+  add.add("head_dim", count(&shape.head_dim, 0, kMostHeadDim),
+          "0: hidden_size / num_attention_heads");
+  add.add("max_position_embeddings", count(&shape.max_position_embeddings, 1, kMostPositions),
           "context length, in tokens, that the model is made for");
-  add.add("rms_norm_eps", positive(&shape.rms_norm_eps), "added to the mean square in RMSNorm");
-  add.add("rope_theta", positive(&shape.rope_theta), "base of the rotary angles");
+  add.add("rms_norm_eps", NumberField{&shape.rms_norm_eps, 0.0, 1.0, true},
+          "added to the mean square in RMSNorm");
+  add.add("rope_theta", NumberField{&shape.rope_theta, 1.0, kMostRopeTheta},
+          "base of the rotary angles");
   add.add("rope_scaling",
           RopeField{
               [&shape]() -> std::optional<RopeScaling> {
@@ -76,12 +81,13 @@ void add_cache(SchemaBuilder& add, CacheConfig& cache) {
   add.choice("policy", &cache.policy, {"none", "streaming", "h2o", "lococo"},
              "none: keep everything; streaming: sinks and newest tokens; h2o: heavy hitters; "
              "lococo: heavy hitters and learned mixtures");
-  add.add("slots", count(&cache.slots, 1), "slots of a layer's cache after a compression");
-  add.add("block", count(&cache.block, 1), "tokens of one block");
+  add.add("slots", count(&cache.slots, 1, kManyHeld),
+          "slots of a layer's cache after a compression");
+  add.add("block", count(&cache.block, 1, kManyHeld), "tokens of one block");
   add.add("keep_fraction", fraction(&cache.keep_fraction),
           "share of the slots that keep tokens unchanged; int(slots * (1 - keep_fraction)) slots "
           "hold mixtures (lococo)");
-  add.add("kernel_size", count(&cache.kernel_size, 1), "of the convolution, in tokens; odd");
+  add.add("kernel_size", count(&cache.kernel_size, 1, 65536), "of the convolution, in tokens; odd");
   add.add("conv_layers", count(&cache.conv_layers, 1, 64), "convolutions in a row");
   add.add("expand", count(&cache.expand, 1, 1024),
           "hidden channels of a deeper convolution, as a multiple of the mixed slots");
@@ -94,15 +100,16 @@ void add_cache(SchemaBuilder& add, CacheConfig& cache) {
   add.add("mix_keys", BoolField{&cache.mix_keys},
           "mix keys as values are (official); false: a mixed slot keeps its own token's key, under "
           "which queries still find it (lococo)");
-  add.add("local", count(&cache.local, 0), "newest tokens that are always kept");
-  add.add("sinks", count(&cache.sinks, 0), "first tokens that are always kept");
-  add.add("buffer", count(&cache.buffer, 0), "compress only when the cache exceeds slots + buffer");
+  add.add("local", count(&cache.local, 0, kManyHeld), "newest tokens that are always kept");
+  add.add("sinks", count(&cache.sinks, 0, kManyHeld), "first tokens that are always kept");
+  add.add("buffer", count(&cache.buffer, 0, kManyHeld),
+          "compress only when the cache exceeds slots + buffer");
   add.choice("scores", &cache.scores, {"last_block", "accumulated"},
              "attention that makes a heavy hitter: of the last block, or summed over all blocks");
   add.add("score_decay", fraction(&cache.score_decay),
           "factor on the summed scores for each block of new tokens, so that old attention counts "
           "less (accumulated)");
-  add.add("score_distance", count(&cache.score_distance, 0),
+  add.add("score_distance", count(&cache.score_distance, 0, kManyHeld),
           "attention counts for a score when the query is at least so many slots behind; 0: all");
   add.choice("keys", &cache.keys, {"rotated", "unrotated"},
              "cache keys after RoPE (official), or before it: positions then never exceed slots + "
@@ -114,7 +121,7 @@ void add_cache(SchemaBuilder& add, CacheConfig& cache) {
   add.choice("init", &cache.init, {"normal", "fan_in", "identity"},
              "convolution at the start: normal (official); fan_in: scaled by its inputs; identity: "
              "fan_in with a normalizer of 0, which is h2o with the same slots");
-  add.add("bptt_blocks", count(&cache.bptt_blocks, 1),
+  add.add("bptt_blocks", count(&cache.bptt_blocks, 1, kManyHeld),
           "blocks of a window that gradients cross, compressions included; 1 (official): cut at "
           "every block");
   add.add(
@@ -131,8 +138,9 @@ void add_tune(SchemaBuilder& add, TuneConfig& tune) {
   add.add("embed", RateField{&tune.embed}, "token embedding (and the tied output layer)");
   add.add("norm", RateField{&tune.norm}, "all RMSNorm weights");
   add.add("all", RateField{&tune.all}, "every weight of the base model");
-  add.add("lora_rank", count(&tune.lora_rank, 1, 65536), "rank of the LoRA matrices");
-  add.add("lora_alpha", positive(&tune.lora_alpha), "LoRA is scaled by lora_alpha / lora_rank");
+  add.add("lora_rank", count(&tune.lora_rank, 1, kMostLoraRank), "rank of the LoRA matrices");
+  add.add("lora_alpha", NumberField{&tune.lora_alpha, 0.0, kMostLoraAlpha, true},
+          "LoRA is scaled by lora_alpha / lora_rank");
   add.add("lora_targets", TextsField{&tune.lora_targets},
           "of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
 }

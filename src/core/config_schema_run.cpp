@@ -6,8 +6,9 @@ namespace {
 void add_train(SchemaBuilder& add, TrainConfig& train) {
   add.section("train");
   add.add("steps", count(&train.steps, 1), "optimizer steps of the whole run");
-  add.add("sequences_per_step", count(&train.sequences_per_step, 1), "over all ranks");
-  add.add("micro_batch", count(&train.micro_batch, 1), "sequences of one forward pass on one rank");
+  add.add("sequences_per_step", count(&train.sequences_per_step, 1, kManyHeld), "over all ranks");
+  add.add("micro_batch", count(&train.micro_batch, 1, kManyHeld),
+          "sequences of one forward pass on one rank");
   add.add("seed", SeedField{&train.seed}, "of the initial weights and of the order of the data");
   add.add("output", TextField{&train.output},
           "folder of checkpoints, metrics and the effective config");
@@ -17,7 +18,7 @@ void add_train(SchemaBuilder& add, TrainConfig& train) {
              "auto: blockwise with a cache policy, else full_sequence");
   add.add("beta1", NumberField{&train.beta1, 0.0, 0.999999}, "AdamW's decay of the mean");
   add.add("beta2", NumberField{&train.beta2, 0.0, 0.999999999}, "AdamW's decay of the square");
-  add.add("epsilon", positive(&train.epsilon), "AdamW's epsilon");
+  add.add("epsilon", NumberField{&train.epsilon, 1e-30, kLargeNumber}, "AdamW's epsilon");
   add.add("weight_decay", not_negative(&train.weight_decay),
           "not applied to biases, norms and normalizers");
   add.add("clip", not_negative(&train.clip), "largest gradient norm; 0: no clipping");
@@ -28,7 +29,8 @@ void add_train(SchemaBuilder& add, TrainConfig& train) {
           "learning rate at the last step, as a share of the peak");
   add.add("activation_checkpointing", BoolField{&train.activation_checkpointing},
           "full_sequence: recompute each layer in the backward pass, to save memory");
-  add.add("loss_chunk", count(&train.loss_chunk, 1), "tokens whose logits exist at one time");
+  add.add("loss_chunk", count(&train.loss_chunk, 1, kManyHeld),
+          "tokens whose logits exist at one time");
   add.add("cuda_graphs", BoolField{&train.cuda_graphs},
           "blockwise on a GPU: record each kind of block once and replay it (lococo-eval too)");
 }
@@ -65,9 +67,9 @@ void add_eval(SchemaBuilder& add, EvalConfig& eval) {
           "a repeat is far when its latest earlier occurrence is more tokens back");
   add.add("output", TextField{&eval.output}, "JSON file; empty: print only");
   add.add("per_segment", BoolField{&eval.per_segment}, "write every segment's figures too");
-  add.add("position_buckets", count(&eval.position_buckets, 0),
+  add.add("position_buckets", count(&eval.position_buckets, 0, kManyHeld),
           "equal parts of a segment whose mean NLL is reported one by one; 0: none");
-  add.add("batch", count(&eval.batch, 1), "segments of one forward pass");
+  add.add("batch", count(&eval.batch, 1, kManyHeld), "segments of one forward pass");
   add.add("every", count(&eval.every, 0),
           "lococo-train: steps between evaluations on data.validation; 0: never");
 }
@@ -95,7 +97,7 @@ void add_generate(SchemaBuilder& add, GenerateConfig& generate) {
   add.add("top_p", NumberField{&generate.top_p, 0.0, 1.0, true},
           "draw from the fewest most probable tokens that have this probability together");
   add.add("seed", SeedField{&generate.seed}, "of the draws");
-  add.add("decode_buffer", count(&generate.decode_buffer, 0),
+  add.add("decode_buffer", count(&generate.decode_buffer, 0, kManyHeld),
           "compress while generating when the cache exceeds slots + decode_buffer");
   add.add("stop_at_eos", BoolField{&generate.stop_at_eos},
           "end with the tokenizer's end-of-text token");

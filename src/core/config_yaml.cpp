@@ -20,7 +20,7 @@ namespace lococo {
 namespace {
 
 /// Builds the tree from the parser's events. Aliases are copied; the limits stop documents that
-/// grow without end that way.
+/// grow without end that way. Tags are refused: what a value is, its key decides.
 class TreeBuilder : public YAML::EventHandler {
  public:
   TreeBuilder(std::string name, bool with_lines) : name_(std::move(name)), with_lines_(with_lines) {
@@ -51,20 +51,23 @@ class TreeBuilder : public YAML::EventHandler {
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
+    refuse_tag(mark, tag);
     YamlNode node = node_at(mark, YamlNode::Kind::kScalar);
     node.text = value;
     node.quoted = tag == "!";
     add(std::move(node), anchor);
   }
 
-  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                        YAML::EmitterStyle::value) override {
+    refuse_tag(mark, tag);
     open(node_at(mark, YamlNode::Kind::kList), anchor);
   }
   void OnSequenceEnd() override { close(); }
 
-  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                   YAML::EmitterStyle::value) override {
+    refuse_tag(mark, tag);
     open(node_at(mark, YamlNode::Kind::kMap), anchor);
   }
   void OnMapEnd() override { close(); }
@@ -76,6 +79,13 @@ class TreeBuilder : public YAML::EventHandler {
     YAML::anchor_t anchor;
     std::optional<YamlNode> key;  ///< of a map, whose value is still to come
   };
+
+  /// The library gives "?" to what has no tag and "!" to quoted text without one.
+  void refuse_tag(const YAML::Mark& mark, const std::string& tag) const {
+    if (tag.empty() || tag == "?" || tag == "!") return;
+    throw UserError(place_of(mark) + ": the tag " + tag.substr(0, 60) +
+                    " is not supported; remove it");
+  }
 
   YamlNode node_at(const YAML::Mark& mark, YamlNode::Kind kind) const {
     YamlNode node;
@@ -128,7 +138,11 @@ class TreeBuilder : public YAML::EventHandler {
   /// Counts what is copied too: lists and maps again with each list or map around them.
   void count(const YamlNode& node) {
     constexpr int kMostNodes = 100'000;
-    if (++nodes_ > kMostNodes) throw UserError(node.place + ": the YAML has too many values");
+    constexpr size_t kMostText = size_t{1} << 28;
+    text_bytes_ += node.text.size();
+    if (++nodes_ > kMostNodes || text_bytes_ > kMostText) {
+      throw UserError(node.place + ": the YAML has too many values");
+    }
     for (const YamlNode& item : node.items) count(item);
     for (const auto& [key, value] : node.entries) count(value);
   }
@@ -139,6 +153,7 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<Open> open_;
   std::map<YAML::anchor_t, YamlNode> anchors_;
   int nodes_ = 0;
+  size_t text_bytes_ = 0;
 };
 
 /// Puts `value` at the dotted path; maps of sections are merged, anything else is replaced.
@@ -228,7 +243,8 @@ Config parse_config(const std::string& yaml, const std::string& name,
 }
 
 Config load_config(const std::string& path, const std::vector<std::string>& overrides) {
-  return parse_config(path.empty() ? "" : read_text_file(path), path, overrides);
+  constexpr uint64_t kLargestConfig = uint64_t{64} << 20;
+  return parse_config(path.empty() ? "" : read_text_file(path, kLargestConfig), path, overrides);
 }
 
 }  // namespace lococo

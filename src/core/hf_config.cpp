@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_file.h"
 
 namespace lococo {
 namespace {
@@ -224,14 +224,7 @@ void write_rope(ModelShape shape, OrderedJson* config) {
 }  // namespace
 
 ModelShape parse_hf_config(const std::string& text, const std::string& name) {
-  Json json;
-  try {
-    json = Json::parse(text);
-  } catch (const Json::parse_error& error) {
-    throw UserError(name + ": is not JSON (at byte " + std::to_string(error.byte) + ")");
-  } catch (const Json::exception&) {
-    throw UserError(name + ": is not JSON");
-  }
+  const Json json = parse_json(text, name);
   if (!json.is_object()) throw UserError(name + ": is not a JSON object");
   const Reader config(json, name);
   check_architecture(config);
@@ -294,9 +287,33 @@ std::string hf_config_to_json(const ModelShape& given, const std::string& dtype)
   return config.dump(2) + "\n";
 }
 
+void check_model_folder(const std::string& dir) {
+  if (is_folder(dir)) return;
+  if (dir.ends_with(".gguf")) {
+    throw UserError(dir +
+                    ": GGUF files cannot be read; convert it to a Hugging Face folder (config.json "
+                    "and safetensors), or download the model in that form, and name the folder");
+  }
+  if (path_exists(dir)) {
+    throw UserError(dir + ": is a file; name the folder that holds config.json and safetensors");
+  }
+  // "org/name" and nothing else is what the Hugging Face hub calls a model.
+  const size_t slash = dir.find('/');
+  const bool like_hub_name = slash != std::string::npos && slash > 0 && slash + 1 < dir.size() &&
+                             dir.find('/', slash + 1) == std::string::npos && dir[0] != '.';
+  if (like_hub_name) {
+    throw UserError(dir +
+                    ": there is no such folder, and models are not downloaded; if this is a "
+                    "name of the Hugging Face hub, run: huggingface-cli download " +
+                    dir + " --local-dir DIR, and give DIR");
+  }
+  throw UserError(dir + ": there is no such folder; a Hugging Face model folder is needed");
+}
+
 ModelShape read_hf_config(const std::string& dir) {
   const std::string path = dir + "/config.json";
-  if (!std::filesystem::exists(path)) {
+  check_model_folder(dir);
+  if (!path_exists(path)) {
     throw UserError(path + ": is missing; a Hugging Face model folder is needed");
   }
   return parse_hf_config(read_text_file(path), path);

@@ -8,6 +8,10 @@
 
 namespace lococo {
 
+/// Throws UserError, with what to do, when `dir` is not a folder: a name of the Hugging Face hub, a
+/// GGUF file, nothing.
+void check_model_folder(const std::string& dir);
+
 /// Reads DIR/config.json. Throws UserError for a missing file, another architecture, a biased
 /// projection, an unknown RoPE type or a shape that does not fit together.
 ModelShape read_hf_config(const std::string& dir);

@@ -1,24 +1,34 @@
 #include "core/model_shape.h"
 
+#include "core/model_limits.h"
+
 namespace lococo {
 
 std::string rope_problem(const RopeScaling& rope) {
+  constexpr double kLargest = 1e9;  // of every factor; beyond it float32 angles mean nothing
   if (rope.type == RopeType::kDefault) return "";
-  if (!(rope.factor >= 1.0)) return "rope_scaling: the factor must be at least 1";
-  if (rope.original_max_position_embeddings < 0) {
-    return "rope_scaling: original_max_position_embeddings must not be negative";
+  if (!(rope.factor >= 1.0 && rope.factor <= kLargest)) {
+    return "rope_scaling: the factor must be at least 1 and at most 1e9";
+  }
+  if (rope.original_max_position_embeddings < 0 ||
+      rope.original_max_position_embeddings > kMostPositions) {
+    return "rope_scaling: original_max_position_embeddings must be from 0 to 2^31";
   }
   if (rope.type == RopeType::kLlama3 && !(rope.low_freq_factor > 0.0)) {
     return "rope_scaling: low_freq_factor must be positive";
   }
-  if (rope.type == RopeType::kLlama3 && !(rope.high_freq_factor > rope.low_freq_factor)) {
-    return "rope_scaling: high_freq_factor must be larger than low_freq_factor";
+  if (rope.type == RopeType::kLlama3 &&
+      !(rope.high_freq_factor > rope.low_freq_factor && rope.high_freq_factor <= kLargest)) {
+    return "rope_scaling: high_freq_factor must be larger than low_freq_factor, and at most 1e9";
   }
-  if (rope.type == RopeType::kYarn && !(rope.beta_slow > 0.0 && rope.beta_fast > rope.beta_slow)) {
-    return "rope_scaling: beta_fast must be larger than beta_slow, and both positive";
+  if (rope.type == RopeType::kYarn &&
+      !(rope.beta_slow > 0.0 && rope.beta_fast > rope.beta_slow && rope.beta_fast <= kLargest)) {
+    return "rope_scaling: beta_fast must be larger than beta_slow, and both positive and at most "
+           "1e9";
   }
-  if (rope.type == RopeType::kYarn && !(rope.attention_factor >= 0.0)) {
-    return "rope_scaling: attention_factor must not be negative";
+  if (rope.type == RopeType::kYarn &&
+      !(rope.attention_factor >= 0.0 && rope.attention_factor <= kLargest)) {
+    return "rope_scaling: attention_factor must not be negative, and at most 1e9";
   }
   return "";
 }
@@ -40,27 +50,38 @@ const char* name_of(RopeType type) {
 }
 
 std::string shape_problem(const ModelShape& shape) {
-  constexpr int64_t kLargest = int64_t{1} << 31;  // far above any model, far below an overflow
-  const auto out_of_range = [&](int64_t value) { return value <= 0 || value > kLargest; };
-  if (out_of_range(shape.vocab_size)) return "vocab_size: must be positive";
-  if (out_of_range(shape.hidden_size)) return "hidden_size: must be positive";
-  if (out_of_range(shape.intermediate_size)) return "intermediate_size: must be positive";
-  if (out_of_range(shape.num_layers)) return "num_hidden_layers: must be positive";
-  if (out_of_range(shape.num_heads)) return "num_attention_heads: must be positive";
-  if (out_of_range(shape.num_kv_heads)) return "num_key_value_heads: must be positive";
+  struct Size {
+    const char* name;
+    int64_t value;
+    int64_t most;
+  };
+  for (const Size& size :
+       {Size{"vocab_size", shape.vocab_size, kMostVocab},
+        Size{"hidden_size", shape.hidden_size, kMostWidth},
+        Size{"intermediate_size", shape.intermediate_size, kMostWidth},
+        Size{"num_hidden_layers", shape.num_layers, kMostLayers},
+        Size{"num_attention_heads", shape.num_heads, kMostHeads},
+        Size{"num_key_value_heads", shape.num_kv_heads, kMostHeads},
+        Size{"head_dim", shape.head_dim, kMostHeadDim},
+        Size{"max_position_embeddings", shape.max_position_embeddings, kMostPositions}}) {
+    if (size.value >= 1 && size.value <= size.most) continue;
+    return std::string(size.name) + ": must be positive, and at most " + std::to_string(size.most) +
+           "; it is " + std::to_string(size.value);
+  }
   if (shape.num_heads % shape.num_kv_heads != 0) {
     return "num_key_value_heads: " + std::to_string(shape.num_kv_heads) + " does not divide the " +
            std::to_string(shape.num_heads) + " attention heads";
   }
-  if (out_of_range(shape.head_dim) || shape.head_dim % 2 != 0) {
+  if (shape.head_dim % 2 != 0) {
     return "head_dim: " + std::to_string(shape.head_dim) +
            " must be positive and even (hidden_size / num_attention_heads when not given)";
   }
-  if (out_of_range(shape.max_position_embeddings)) {
-    return "max_position_embeddings: must be positive";
+  if (!(shape.rms_norm_eps > 0.0 && shape.rms_norm_eps < 1.0)) {
+    return "rms_norm_eps: must be positive and below 1";
   }
-  if (!(shape.rms_norm_eps > 0.0)) return "rms_norm_eps: must be positive";
-  if (!(shape.rope_theta > 0.0)) return "rope_theta: must be positive";
+  if (!(shape.rope_theta >= 1.0 && shape.rope_theta <= kMostRopeTheta)) {
+    return "rope_theta: must be from 1 to 1e15";
+  }
   return rope_problem(shape.rope_scaling);
 }
 

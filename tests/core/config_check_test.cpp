@@ -136,6 +136,14 @@ TEST_CASE("steps and batches must fit together", "[core][config]") {
   check_accepted("train: {sequences_per_step: 4, micro_batch: 4, steps: 4, warmup_steps: 4}");
 }
 
+TEST_CASE("blocks of one token leave nothing to train on", "[core][config]") {
+  CHECK_CONTAINS(error_of("cache:\n  policy: h2o\n  block: 1\ntune: {norm: 1e-3}"),
+                 "x.yaml:3: cache.block: 1 leaves nothing to train on");
+  check_accepted("cache: {policy: h2o, block: 1, boundary_targets: true}\ntune: {norm: 1e-3}");
+  check_accepted("cache: {policy: h2o, block: 2}\ntune: {norm: 1e-3}");
+  check_accepted("cache: {policy: h2o, block: 1}");  // evaluation scores every token
+}
+
 TEST_CASE("the pass must suit the cache policy", "[core][config]") {
   CHECK_CONTAINS(error_of("cache: {policy: h2o}\ntrain: {pass: full_sequence}"),
                  "x.yaml:2: train.pass: full_sequence has no cache to compress");

@@ -263,18 +263,50 @@ TEST_CASE("numbers are read in the usual spellings", "[core][config]") {
   CHECK(with({"train.output="}).train.output.empty());
 }
 
+TEST_CASE("YAML tags are refused with their line", "[core][config]") {
+  CHECK(error_of("train:\n  steps: !!int 7\n") ==
+        "x.yaml:2: the tag tag:yaml.org,2002:int is not supported; remove it");
+  CHECK_CONTAINS(error_of("cache: !mine {slots: 3}"), "x.yaml:1: the tag !mine is not supported");
+  CHECK_CONTAINS(error_of("data:\n  train: !!set [a]"), "x.yaml:2: the tag");
+  CHECK_CONTAINS(error_of("train: {output: !!str }"), "the tag tag:yaml.org,2002:str");
+  CHECK_CONTAINS(error_of("train: {output: !<x> \"q\"}"), "the tag x");
+  CHECK(with({"train.output=\"!!str\""}).train.output == "!!str");
+}
+
+TEST_CASE("YAML that grows without end is refused", "[core][config]") {
+  std::string laughs = "x-a: &a [l, l, l, l, l, l, l, l, l, l]\n";
+  for (char name = 'b'; name <= 'i'; ++name) {
+    const std::string before(1, static_cast<char>(name - 1));
+    laughs += std::string("x-") + name + ": &" + name + " [";
+    for (int i = 0; i < 10; ++i) laughs += (i > 0 ? ", *" : "*") + before;
+    laughs += "]\n";
+  }
+  CHECK_CONTAINS(error_of(laughs), "the YAML has too many values");
+  std::string texts = "x-t: &t " + std::string(1'000'000, 't') + "\nx-l: [";
+  for (int i = 0; i < 1000; ++i) texts += i > 0 ? ", *t" : "*t";
+  CHECK_CONTAINS(error_of(texts + "]\n"), "the YAML has too many values");
+  CHECK_CONTAINS(error_of("x-deep: " + std::string(100'000, '[')), "nested too deeply");
+}
+
 TEST_CASE("values out of range name the range", "[core][config]") {
   const auto error = [](const std::string& text) { return error_of("", {text}); };
   CHECK(error("cache.slots=-1") ==
         "override cache.slots=-1: cache.slots: -1 is out of range; use an integer from 1 to "
-        "2147483648");
+        "16777216");
   CHECK_CONTAINS(error_of("cache:\n  slots: 0\n"), "x.yaml:2: cache.slots: 0 is out of range");
   CHECK_CONTAINS(error("cache.slots=99999999999999999999"), "is out of range");
   CHECK_CONTAINS(error("train.seed=-1"), "train.seed: -1 is out of range");
   CHECK_CONTAINS(error("train.seed=18446744073709551616"), "is out of range");
   CHECK_CONTAINS(error("cache.keep_fraction=1.5"), "use a number from 0 to 1");
   CHECK_CONTAINS(error("train.beta1=1"), "train.beta1: 1 is out of range");
-  CHECK_CONTAINS(error("train.epsilon=0"), "use a number above 0");
+  CHECK_CONTAINS(error("train.epsilon=0"), "use a number from 1e-30 to 1e+12");
+  CHECK_CONTAINS(error("train.epsilon=1e-300"), "train.epsilon: 1e-300 is out of range");
+  CHECK_CONTAINS(error("tune.lora_alpha=-1"), "use a number above 0");
+  for (const char* key :
+       {"cache.slots", "cache.block", "cache.local", "cache.sinks", "generate.decode_buffer",
+        "model.init.vocab_size", "model.init.hidden_size", "model.init.num_hidden_layers"}) {
+    CHECK_CONTAINS(error(std::string(key) + "=1000000000"), "1000000000 is out of range");
+  }
   CHECK_CONTAINS(error("tune.lora=-1e-4"), "tune.lora: -1e-4 is out of range; a learning rate");
   CHECK_CONTAINS(error("eval.lengths=[1024, 0]"), "eval.lengths: 0 is out of range");
   CHECK_CONTAINS(error("data.context_length=1"), "data.context_length: 1 is out of range");

@@ -219,10 +219,54 @@ TEST_CASE("shapes that do not fit together are refused", "[core][hf_config]") {
   CHECK_CONTAINS(error_with("head_dim", 15), "head_dim: 15 must be positive and even");
   CHECK_CONTAINS(error_with("rms_norm_eps", 0.0), "rms_norm_eps: must be positive");
   CHECK_CONTAINS(error_with("rms_norm_eps", "small"), "rms_norm_eps is not a number");
-  CHECK_CONTAINS(error_with("rope_theta", -1.0), "rope_theta: must be positive");
+  CHECK_CONTAINS(error_with("rope_theta", -1.0), "rope_theta: must be from 1 to 1e15");
   CHECK_CONTAINS(error_with("max_position_embeddings", 0), "max_position_embeddings");
   CHECK_CONTAINS(error_with("tie_word_embeddings", 1), "is not true or false");
   CHECK_CONTAINS(error_with("eos_token_id", "two"), "eos_token_id");
+}
+
+TEST_CASE("sizes and numbers that no model has are refused by their key", "[core][hf_config]") {
+  for (const char* key :
+       {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
+        "num_attention_heads", "num_key_value_heads", "head_dim", "max_position_embeddings"}) {
+    for (const int64_t value : {int64_t{0}, int64_t{-1}, int64_t{1} << 40, INT64_MAX, INT64_MIN}) {
+      const bool may_default = value == 0 && std::string(key) == "num_key_value_heads";
+      if (may_default || (value == 0 && std::string(key) == "head_dim")) continue;
+      INFO(key << " " << value);
+      CHECK_CONTAINS(error_with(key, value), key);
+    }
+  }
+  CHECK_CONTAINS(error_with("num_hidden_layers", 1'000'000'000),
+                 "num_hidden_layers: must be positive, and at most 4096; it is 1000000000");
+  CHECK_CONTAINS(error_with("vocab_size", UINT64_MAX), "vocab_size");
+  for (const double theta : {0.0, -1.0, 0.5, 1e16, 1e308}) {
+    CHECK_CONTAINS(error_with("rope_theta", theta), "rope_theta: must be from 1 to 1e15");
+  }
+  for (const double eps : {0.0, -1e-6, 1.0, 1e300}) {
+    CHECK_CONTAINS(error_with("rms_norm_eps", eps), "rms_norm_eps: must be positive and below 1");
+  }
+  const auto with_factor = [](double factor) {
+    return error_with("rope_scaling", Json{{"type", "linear"}, {"factor", factor}});
+  };
+  CHECK_CONTAINS(with_factor(1e300), "at most 1e9");
+}
+
+TEST_CASE("a model that is not there says how to get it", "[core][hf_config]") {
+  const auto error = [](const std::string& dir) {
+    return user_error_of([&] { lococo::read_hf_config(dir); });
+  };
+  CHECK_CONTAINS(error("HuggingFaceTB/SmolLM2-135M"),
+                 "huggingface-cli download HuggingFaceTB/SmolLM2-135M --local-dir DIR");
+  const TemporaryFolder folder;
+  lococo::write_text_file(folder / "model.gguf", "GGUF");
+  CHECK_CONTAINS(error(folder / "model.gguf"), "GGUF files cannot be read; convert it");
+  CHECK_CONTAINS(error("nowhere.gguf"), "GGUF files cannot be read");
+  lococo::write_text_file(folder / "model.safetensors", "");
+  CHECK_CONTAINS(error(folder / "model.safetensors"), "is a file; name the folder");
+  const std::string gone = error(folder / "gone");
+  CHECK_CONTAINS(gone, "there is no such folder");
+  CHECK(gone.find("huggingface-cli") == std::string::npos);
+  CHECK_CONTAINS(error(folder / std::string(300, 'n')), "cannot be looked up");
 }
 
 TEST_CASE("RoPE scaling that we do not know is refused and not skipped", "[core][hf_config]") {
