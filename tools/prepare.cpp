@@ -2,10 +2,12 @@
 #include "data/prepare.h"
 
 #include <cstdio>
+#include <memory>
 
 #include "core/config_write.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "report/task_progress.h"
 #include "tools/cli.h"
 
 namespace lococo {
@@ -18,6 +20,19 @@ std::string describe(const DataSource& source, const SourcePlan& plan) {
   return source.path + ": " + std::to_string(plan.files.size()) + " files, " +
          std::to_string(bytes) + " bytes -> " + plan.token_file +
          (plan.ready ? " (up to date)" : " (to be made)");
+}
+
+std::string prepare_with_progress(const DataSource& source, const Config& config,
+                                  const Tokenizer* tokenizer) {
+  std::unique_ptr<TaskProgress> progress;  // made when the size of the work is known
+  return prepare_source(source, config.data, tokenizer, [&](uint64_t done, uint64_t total) {
+    if (!progress) {
+      progress = std::make_unique<TaskProgress>("tokenising " + source.path, "bytes",
+                                                static_cast<int64_t>(total));
+    }
+    progress->update(static_cast<int64_t>(done));
+    if (done == total) progress->end_line();
+  });
 }
 
 int run(const CommandLine& line, const Config& config) {
@@ -36,7 +51,7 @@ int run(const CommandLine& line, const Config& config) {
     return 0;
   }
   for (const DataSource& source : sources) {
-    const std::string path = prepare_source(source, config.data, tokenizer.get());
+    const std::string path = prepare_with_progress(source, config, tokenizer.get());
     TokenFile(path, config.data.raw_dtype).verify_checksum();
     std::printf("%s\n", path.c_str());
   }

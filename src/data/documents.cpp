@@ -1,14 +1,17 @@
 #include "data/documents.h"
 
+#include <utf8.h>
+
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <filesystem>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_file.h"
 #include "data/line_reader.h"
 
 namespace lococo {
@@ -37,9 +40,9 @@ DocumentFile describe(const fs::path& path, const std::string& name) {
   DocumentFile file;
   file.path = path.string();
   file.name = name;
+  file.size = InputFile(file.path).size();
   std::error_code error;
-  file.size = fs::file_size(path, error);
-  const auto modified = error ? fs::file_time_type{} : fs::last_write_time(path, error);
+  const auto modified = fs::last_write_time(path, error);
   if (error) throw UserError(file.path + ": cannot read: " + error.message());
   using std::chrono::nanoseconds;
   file.modified_ns = std::chrono::duration_cast<nanoseconds>(modified.time_since_epoch()).count();
@@ -56,8 +59,7 @@ void list_folder(const fs::path& folder, const std::string& prefix, int depth,
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
     if (name.starts_with('.') || is_our_output(name)) continue;
-    std::error_code ignored;
-    if (fs::is_directory(it->path(), ignored)) {
+    if (is_folder(it->path().string())) {
       list_folder(it->path(), prefix + name + "/", depth + 1, files);
     } else if (is_text_file(name) || is_jsonl_file(name)) {
       files->push_back(describe(it->path(), prefix + name));
@@ -81,17 +83,8 @@ void read_text_document(const DocumentFile& file, const DocumentCallback& callba
 }
 
 std::string text_of_record(const std::string& line, const std::string& place,
-                           const std::string& text_field) {
-  nlohmann::json record;
-  try {
-    record = nlohmann::json::parse(line);
-  } catch (const nlohmann::json::parse_error& e) {
-    // The library's own message quotes what it has read, which may be megabytes.
-    throw UserError(place + ": malformed JSON at byte " + std::to_string(e.byte) +
-                    " of the line; each line must be one JSON object");
-  } catch (const nlohmann::json::exception&) {
-    throw UserError(place + ": JSON with a number out of range");
-  }
+                           const std::string& text_field) try {
+  nlohmann::json record = parse_json(line, place);
   if (!record.is_object()) throw UserError(place + ": not a JSON object but " + record.type_name());
   const auto it = record.find(text_field);
   if (it == record.end()) {
@@ -103,10 +96,12 @@ std::string text_of_record(const std::string& line, const std::string& place,
                     "; data.text_field names the key of the text");
   }
   return std::move(it->get_ref<std::string&>());
+} catch (const std::bad_alloc&) {
+  throw UserError(place + ": not enough memory for this record");
 }
 
 void read_jsonl_documents(const DocumentFile& file, const std::string& text_field,
-                          const DocumentCallback& callback) {
+                          const DocumentCallback& callback, const ReadCallback& on_read) {
   LineReader reader(file.path);
   std::string line;
   bool any = false;
@@ -121,37 +116,18 @@ void read_jsonl_documents(const DocumentFile& file, const std::string& text_fiel
                       " of the text is not UTF-8; convert the file, for example with iconv");
     }
     callback(file.name + ":" + number, text_of_record(line, place, text_field));
+    if (on_read) on_read(reader.bytes_read());
   }
   if (!any) throw UserError(file.path + ": holds no records; remove it or fill it");
-}
-
-// Length of the UTF-8 sequence that starts at p (at most `left` bytes), 0 when it is not valid.
-size_t utf8_sequence(const unsigned char* p, size_t left) {
-  const unsigned char lead = p[0];
-  if (lead < 0x80) return 1;
-  const size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
-                        : lead >= 0xE0 && lead <= 0xEF ? 3
-                        : lead >= 0xF0 && lead <= 0xF4 ? 4
-                                                       : 0;
-  if (length == 0 || length > left) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((p[i] & 0xC0) != 0x80) return 0;
-  }
-  // Overlong forms, surrogates and code points above U+10FFFF show in the second byte.
-  const bool wrong = (lead == 0xE0 && p[1] < 0xA0) || (lead == 0xED && p[1] > 0x9F) ||
-                     (lead == 0xF0 && p[1] < 0x90) || (lead == 0xF4 && p[1] > 0x8F);
-  return wrong ? 0 : length;
 }
 
 }  // namespace
 
 std::vector<DocumentFile> list_document_files(const std::string& path) {
   const fs::path root(path);
-  std::error_code error;
-  const auto status = fs::status(root, error);
-  if (!fs::exists(status)) throw UserError(path + ": no such file or folder");
+  if (!path_exists(path)) throw UserError(path + ": no such file or folder");
   std::vector<DocumentFile> files;
-  if (!fs::is_directory(status)) {
+  if (!is_folder(path)) {
     const std::string name = root.filename().string();
     if (!is_text_file(name) && !is_jsonl_file(name)) {
       throw UserError(path + ": unknown kind of file; a source is " + kKnownEndings +
@@ -170,11 +146,12 @@ std::vector<DocumentFile> list_document_files(const std::string& path) {
 }
 
 void for_each_document(const DocumentFile& file, const std::string& text_field,
-                       const DocumentCallback& callback) {
+                       const DocumentCallback& callback, const ReadCallback& on_read) {
   if (is_jsonl_file(file.path)) {
-    read_jsonl_documents(file, text_field, callback);
+    read_jsonl_documents(file, text_field, callback, on_read);
   } else {
     read_text_document(file, callback);
+    if (on_read) on_read(file.size);
   }
 }
 
@@ -186,13 +163,8 @@ void for_each_document(const std::string& path, const std::string& text_field,
 }
 
 size_t find_invalid_utf8(const std::string& text) {
-  const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
-  for (size_t at = 0; at < text.size();) {
-    const size_t length = utf8_sequence(bytes + at, text.size() - at);
-    if (length == 0) return at;
-    at += length;
-  }
-  return std::string::npos;
+  const auto bad = utf8::find_invalid(text.begin(), text.end());
+  return bad == text.end() ? std::string::npos : static_cast<size_t>(bad - text.begin());
 }
 
 }  // namespace lococo

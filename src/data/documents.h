@@ -27,17 +27,20 @@ std::vector<DocumentFile> list_document_files(const std::string& path);
 
 using DocumentCallback = std::function<void(const std::string& name, std::string&& text)>;
 
+/// Told after each document how many bytes of its file, as it lies on the disk, have been read.
+using ReadCallback = std::function<void(uint64_t bytes)>;
+
 /// Calls `callback` for every document in order: a text file is one document (name: its relative
 /// name); each record of a .jsonl or .jsonl.zst file is one (name: "file.jsonl:LINE"), its text
 /// under the key `text_field`; blank lines are passed over. At most one document is held. Throws
 /// UserError, with the file and the line or byte, for an empty file, bytes that are not UTF-8, a
-/// malformed record, a record without text, a damaged zstd stream, or a record above 1 GiB.
+/// malformed record, a record without text, a damaged zstd stream, or a line above kLongestLine.
 void for_each_document(const std::string& path, const std::string& text_field,
                        const DocumentCallback& callback);
 
 /// The same for one file of list_document_files.
 void for_each_document(const DocumentFile& file, const std::string& text_field,
-                       const DocumentCallback& callback);
+                       const DocumentCallback& callback, const ReadCallback& on_read = {});
 
 /// Byte offset of the first byte that does not continue valid UTF-8 (no overlong forms, no
 /// surrogates); std::string::npos when all is valid.

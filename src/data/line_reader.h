@@ -7,12 +7,16 @@
 
 namespace lococo {
 
+/// The longest line: tokenising one takes more than a hundred times its bytes.
+inline constexpr uint64_t kLongestLine = uint64_t{256} << 20;
+
 /// Reads `path` line by line; a name that ends in ".zst" is decompressed on the way. Throws
-/// UserError naming the file for a file that cannot be read, a damaged or cut zstd stream, and a
-/// line above `max_line_bytes`.
+/// UserError naming the file for what is not a regular file, a damaged or cut zstd stream or one
+/// that asks for a window above 2 GiB; with the line's number for a line above `max_line_bytes` or
+/// one that does not fit into memory.
 class LineReader {
  public:
-  explicit LineReader(const std::string& path, uint64_t max_line_bytes = uint64_t{1} << 30);
+  explicit LineReader(const std::string& path, uint64_t max_line_bytes = kLongestLine);
   ~LineReader();
   LineReader(const LineReader&) = delete;
   LineReader& operator=(const LineReader&) = delete;
@@ -22,6 +26,7 @@ class LineReader {
 
   int64_t line_number() const;   ///< of the line that next() gave last; the first is 1
   uint64_t line_offset() const;  ///< its first byte in the (decompressed) text
+  uint64_t bytes_read() const;   ///< of the file as it lies on the disk
 
  private:
   struct Impl;

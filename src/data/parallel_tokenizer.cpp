@@ -5,6 +5,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <thread>
 
 #include "core/error.h"
@@ -53,9 +54,18 @@ struct ParallelTokenizer::Impl {
   bool stopping = false;
   std::vector<std::thread> threads;
 
+  std::vector<int32_t> encode(const Document& document) const {
+    try {
+      return tokenizer.encode(document.text);
+    } catch (const std::bad_alloc&) {
+      throw UserError(document.name + ": not enough memory to tokenise a document of " +
+                      std::to_string(document.text.size()) + " bytes; split it");
+    }
+  }
+
   void tokenise(Batch* batch) const {
     for (Document& document : batch->documents) {
-      std::vector<int32_t> ids = tokenizer.encode(document.text);
+      std::vector<int32_t> ids = encode(document);
       document.text = std::string();
       if (add_bos) ids.insert(ids.begin(), tokenizer.bos_id());
       if (add_eos) ids.push_back(tokenizer.eos_id());

@@ -1,12 +1,17 @@
 #include "data/prepare.h"
 
+#include <fcntl.h>
+#include <unistd.h>
 #include <xxhash.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/hash.h"
 #include "core/log.h"
 #include "data/documents.h"
@@ -20,10 +25,10 @@ namespace fs = std::filesystem;
 
 uint64_t hash_text(const std::string& text) { return XXH64(text.data(), text.size(), 0); }
 
-std::string hex(uint64_t value) {
-  char text[17];
-  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(value));
-  return text;
+uint64_t bytes_of(const std::vector<DocumentFile>& files) {
+  uint64_t bytes = 0;
+  for (const DocumentFile& file : files) bytes += file.size;
+  return bytes;
 }
 
 bool holds_tokens(const std::string& path) {
@@ -49,11 +54,11 @@ std::string token_file_path(const std::string& source, const DataConfig& config,
   const fs::path folder =
       config.cache_dir.empty() ? place.parent_path() : fs::path(config.cache_dir);
   const uint64_t hash = hash_u64(options, hash_text(place.string()));
-  return (folder / (place.filename().string() + "." + hex(hash) + ".tokens")).string();
+  return (folder / (place.filename().string() + "." + hex_text(hash) + ".tokens")).string();
 }
 
 bool up_to_date(const std::string& path, uint64_t fingerprint) {
-  if (!fs::exists(path)) return false;
+  if (!path_exists(path)) return false;
   try {
     return TokenFile(path).source_fingerprint() == fingerprint;
   } catch (const UserError& e) {
@@ -81,24 +86,52 @@ void check_tokenizer(const TokenFile& file, const Tokenizer* tokenizer) {
   if (file.is_raw() || tokenizer == nullptr) return;
   if (file.tokenizer_fingerprint() == tokenizer->fingerprint()) return;
   throw UserError(file.path() + ": its tokens are of another tokenizer than data.tokenizer (" +
-                  hex(file.tokenizer_fingerprint()) + ", not " + hex(tokenizer->fingerprint()) +
-                  "); prepare it again from its text");
+                  hex_text(file.tokenizer_fingerprint()) + ", not " +
+                  hex_text(tokenizer->fingerprint()) + "); prepare it again from its text");
 }
 
-void tokenise(const SourcePlan& plan, const DataConfig& config, const Tokenizer& tokenizer) {
-  const auto start = std::chrono::steady_clock::now();
-  TokenFileWriter writer(plan.token_file,
-                         {tokenizer.vocab_size(), tokenizer.fingerprint(), plan.fingerprint});
+/// Token files go beside their source unless the user names another place.
+void require_writable(const SourcePlan& plan, const DataSource& source, const DataConfig& config) {
+  const std::string folder = fs::path(plan.token_file).parent_path().string();
+  if (!config.cache_dir.empty()) return;
+  if (::faccessat(AT_FDCWD, folder.c_str(), W_OK, AT_EACCESS) == 0) return;
+  throw UserError(source.path + ": its token file would lie beside it, but " + folder +
+                  " is not writable (" + std::strerror(errno) +
+                  "); set data.cache_dir to a folder for token files");
+}
+
+void tokenise_files(const SourcePlan& plan, const DataConfig& config, const Tokenizer& tokenizer,
+                    const PrepareProgress& progress, TokenFileWriter* writer) {
   ParallelTokenizer tokens(tokenizer, config.add_bos, config.add_eos,
                            [&](const std::string& name, const std::vector<int32_t>& ids) {
-                             writer.add_document(name, ids);
+                             writer->add_document(name, ids);
                            });
+  const uint64_t total = bytes_of(plan.files);
+  uint64_t before = 0;  // bytes of the files that are done
   for (const DocumentFile& file : plan.files) {
-    for_each_document(file, config.text_field, [&](const std::string& name, std::string&& text) {
+    const auto add = [&](const std::string& name, std::string&& text) {
       tokens.add(name, std::move(text));
+    };
+    for_each_document(file, config.text_field, add, [&](uint64_t bytes) {
+      if (progress) progress(before + bytes, total);
     });
+    before += file.size;
   }
   tokens.finish();
+}
+
+void tokenise(const SourcePlan& plan, const DataConfig& config, const Tokenizer& tokenizer,
+              const PrepareProgress& progress) {
+  const auto start = std::chrono::steady_clock::now();
+  log_info("tokenising into " + plan.token_file);
+  TokenFileWriter writer(plan.token_file,
+                         {tokenizer.vocab_size(), tokenizer.fingerprint(), plan.fingerprint});
+  // The writer may have waited for another process that made the same file.
+  if (up_to_date(plan.token_file, plan.fingerprint)) {
+    report(plan.token_file, config, ", made by another process");
+    return;
+  }
+  tokenise_files(plan, config, tokenizer, progress, &writer);
   writer.finish();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   char how[64];
@@ -112,15 +145,15 @@ void tokenise(const SourcePlan& plan, const DataConfig& config, const Tokenizer&
 std::unique_ptr<Tokenizer> open_tokenizer(const DataConfig& config, const std::string& model_path) {
   if (!config.tokenizer.empty()) return std::make_unique<Tokenizer>(config.tokenizer);
   const std::string of_model = model_path + "/tokenizer.model";
-  if (model_path.empty() || !fs::exists(of_model)) return nullptr;
+  if (model_path.empty() || !path_exists(of_model)) return nullptr;
   return std::make_unique<Tokenizer>(of_model);
 }
 
 SourcePlan plan_source(const DataSource& source, const DataConfig& config,
                        const Tokenizer* tokenizer) {
-  if (!fs::exists(source.path)) throw UserError(source.path + ": no such file or folder");
+  if (!path_exists(source.path)) throw UserError(source.path + ": no such file or folder");
   SourcePlan plan;
-  if (!fs::is_directory(source.path) && holds_tokens(source.path)) {
+  if (!is_folder(source.path) && holds_tokens(source.path)) {
     check_tokenizer(TokenFile(source.path, config.raw_dtype), tokenizer);
     plan.token_file = source.path;
     plan.ready = true;
@@ -134,16 +167,17 @@ SourcePlan plan_source(const DataSource& source, const DataConfig& config,
   plan.fingerprint = source_fingerprint(plan.files, options);
   plan.token_file = token_file_path(source.path, config, options);
   plan.ready = up_to_date(plan.token_file, plan.fingerprint);
+  if (!plan.ready) require_writable(plan, source, config);
   return plan;
 }
 
 std::string prepare_source(const DataSource& source, const DataConfig& config,
-                           const Tokenizer* tokenizer) {
+                           const Tokenizer* tokenizer, const PrepareProgress& progress) {
   const SourcePlan plan = plan_source(source, config, tokenizer);
   if (plan.ready) {
     report(plan.token_file, config, plan.files.empty() ? "" : ", up to date");
   } else {
-    tokenise(plan, config, *tokenizer);
+    tokenise(plan, config, *tokenizer, progress);
   }
   return plan.token_file;
 }
@@ -160,7 +194,7 @@ std::vector<std::shared_ptr<const TokenFile>> open_sources(const std::vector<Dat
   std::vector<std::shared_ptr<const TokenFile>> files;
   for (const DataSource& source : sources) {
     const SourcePlan plan = plan_source(source, config, tokenizer);
-    if (!plan.ready) tokenise(plan, config, *tokenizer);
+    if (!plan.ready) tokenise(plan, config, *tokenizer, {});
     files.push_back(std::make_shared<const TokenFile>(plan.token_file, config.raw_dtype));
     if (vocab_size > 0) files.back()->check_token_range(vocab_size);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,22 +31,28 @@ struct SourcePlan {
 SourcePlan plan_source(const DataSource& source, const DataConfig& config,
                        const Tokenizer* tokenizer);
 
+/// Told while a source is tokenised how many of its bytes on the disk have been read, and of how
+/// many.
+using PrepareProgress = std::function<void(uint64_t done, uint64_t total)>;
+
 /// Makes the token file of a source, or finds the one made before, and returns its path. A document
 /// is [BOS] + ids + [EOS] by config.add_bos and add_eos, in the order of for_each_document. The
 /// file lies in config.cache_dir, else beside the source, as NAME.HASH.tokens with a hash of the
 /// source's place, tokenizer and options; it is up to date when the source files still have the
-/// same names, sizes and modification times. Tokenises on all cores with bounded memory and logs
-/// documents, tokens, tokens/s and the documents below config.min_document_tokens: those stay in
-/// the file (so that the limit can change freely) and are left out when sequences are drawn. A
-/// source that is a token file or raw tokens is returned as it is. Throws UserError; a token file
-/// given as a source must be of this tokenizer.
+/// same names, sizes and modification times. Of several processes that prepare one source at a
+/// time, also on several hosts that share the disk, the first makes the file and the others wait
+/// for it. Tokenises on all cores with bounded memory and logs documents, tokens, tokens/s and the
+/// documents below config.min_document_tokens: those stay in the file (so that the limit can change
+/// freely) and are left out when sequences are drawn. A source that is a token file or raw tokens
+/// is returned as it is. Throws UserError; a token file given as a source must be of this
+/// tokenizer.
 std::string prepare_source(const DataSource& source, const DataConfig& config,
                            const Tokenizer& tokenizer);
 
 /// The same without a tokenizer for sources that hold tokens; throws UserError for text.
-/// (Ranks: let rank 0 prepare all sources first, then let every rank open them.)
+/// (Ranks: let one of each host prepare all sources first, then let every rank open them.)
 std::string prepare_source(const DataSource& source, const DataConfig& config,
-                           const Tokenizer* tokenizer);
+                           const Tokenizer* tokenizer, const PrepareProgress& progress = {});
 
 /// prepare_source (without a word when nothing is to do), then opens each file and checks that its
 /// tokens fit the model (`vocab_size`, 0: unchecked).

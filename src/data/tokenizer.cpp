@@ -16,11 +16,11 @@ struct Tokenizer::Impl {
 };
 
 Tokenizer::Tokenizer(const std::string& model_path) : impl_(std::make_unique<Impl>()) {
-  if (std::filesystem::is_directory(model_path)) {
+  if (is_folder(model_path)) {
     throw UserError(model_path +
                     ": is a folder; data.tokenizer must name a SentencePiece model file");
   }
-  if (!std::filesystem::exists(model_path)) {
+  if (!path_exists(model_path)) {
     throw UserError(model_path +
                     ": no such tokenizer; set data.tokenizer to a SentencePiece model file");
   }

@@ -24,10 +24,11 @@ std::unique_ptr<Tokenizer> open_tokenizer(const Config& config) {
 
 namespace {
 
-/// Tokenises on rank 0 while the others wait, so that nothing is done twice.
-void prepare_on_main_rank(const std::vector<DataSource>& sources, const Config& config,
+/// Tokenises on one rank of each host while the others wait: hosts need not share a disk, and
+/// where they do, the token file's lock lets the second find what the first has made.
+void prepare_on_each_host(const std::vector<DataSource>& sources, const Config& config,
                           const Tokenizer* tokenizer, const Session& session) {
-  if (session.communicator->is_main()) {
+  if (session.communicator->local_rank() == 0) {
     for (const auto& source : sources) prepare_source(source, config.data, tokenizer);
   }
   session.communicator->barrier();
@@ -41,13 +42,13 @@ std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config&
   if (config.data.validation.empty())
     throw UserError("data.validation: give the text or token files to evaluate on");
   const auto tokenizer = open_tokenizer(config);
-  prepare_on_main_rank(config.data.validation, config, tokenizer.get(), session);
+  prepare_on_each_host(config.data.validation, config, tokenizer.get(), session);
   return open_sources(config.data.validation, config.data, tokenizer.get(), vocab_size);
 }
 
 TrainingData open_training_data(const Config& config, const Session& session, int64_t vocab_size) {
   const auto tokenizer = open_tokenizer(config);
-  prepare_on_main_rank(config.data.train, config, tokenizer.get(), session);
+  prepare_on_each_host(config.data.train, config, tokenizer.get(), session);
   TrainingData data{open_dataset(config.data.train, config.data, tokenizer.get(), vocab_size), {}};
   if (config.eval.every > 0) data.validation = open_validation_data(config, session, vocab_size);
   return data;

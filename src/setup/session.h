@@ -33,7 +33,7 @@ struct TrainingData {
   std::vector<std::shared_ptr<const TokenFile>> validation;  ///< empty unless eval.every > 0
 };
 
-/// Prepares what is not prepared yet (rank 0 alone, the others wait) and opens it. Throws
+/// Prepares what is not prepared yet (one rank of each host, the others wait) and opens it. Throws
 /// UserError.
 TrainingData open_training_data(const Config& config, const Session& session, int64_t vocab_size);
 

@@ -1,5 +1,7 @@
 #include "data/documents.h"
 
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <zstd.h>
 
 #include <filesystem>
@@ -7,6 +9,7 @@
 #include "core/files.h"
 #include "data/line_reader.h"
 #include "tests/support/catch.h"
+#include "tests/support/child_process.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/user_error.h"
 
@@ -107,15 +110,60 @@ TEST_CASE("Errors of documents name the file and the place", "[data]") {
   CHECK_CONTAINS(error_for("a.pdf", "x"), "unknown kind of file");
   CHECK_CONTAINS(error_for("empty.jsonl", "\n \n"), "holds no records");
   CHECK_CONTAINS(error_for("a.jsonl", "{\"text\":\"x\"}\n{\"text\": oops}\n"),
-                 "a.jsonl:2: malformed JSON at byte 10");
+                 "a.jsonl:2: is not JSON (at byte 10)");
   CHECK_CONTAINS(error_for("b.jsonl", "{\"text\":\"x\"}\n{\"txt\": \"y\"}"),
                  "b.jsonl:2: the record has no key 'text'");
   CHECK_CONTAINS(error_for("c.jsonl", "{\"text\": 5}"), "holds no text but number");
   CHECK_CONTAINS(error_for("d.jsonl", "[1]"), "d.jsonl:1: not a JSON object but array");
   CHECK_CONTAINS(error_for("e.jsonl", "{\"text\":\"x\"}\n{\"text\":\"\xFF\"}"),
                  "e.jsonl:2: byte 22 of the text is not UTF-8");
-  CHECK_CONTAINS(error_for("f.jsonl", "{\"text\": \"\\ud800\"}"), "f.jsonl:1: malformed JSON");
+  CHECK_CONTAINS(error_for("f.jsonl", "{\"text\": \"\\ud800\"}"), "f.jsonl:1: is not JSON");
   CHECK_CONTAINS(error_of(folder.make("hollow")), "the folder holds no documents");
+}
+
+TEST_CASE("Sources that are no regular files are refused at once", "[data]") {
+  const TemporaryFolder folder;
+  for (const std::string name : {"a.txt", "b.jsonl", "c.jsonl.zst"}) {
+    REQUIRE(mkfifo((folder / name).c_str(), 0600) == 0);
+    CHECK_CONTAINS(error_of(folder / name), name + ": is not a regular file but a FIFO");
+  }
+  CHECK_CONTAINS(error_of(folder.path()), "is not a regular file but a FIFO");
+  CHECK_CONTAINS(error_of(folder / (std::string(300, 'n') + ".txt")), "cannot be looked up");
+}
+
+TEST_CASE("A line that is too long is refused with its number", "[data]") {
+  const TemporaryFolder folder;
+  const std::string lines = "short\n" + std::string(5000, 'x') + "\n";
+  write_text_file(folder / "plain", lines);
+  write_text_file(folder / "packed.zst", compressed(lines));
+  for (const std::string name : {"plain", "packed.zst"}) {
+    LineReader reader(folder / name, /*max_line_bytes=*/4999);
+    std::string line;
+    CHECK(reader.next(&line));
+    CHECK_CONTAINS(user_error_of([&] { reader.next(&line); }),
+                   name + ":2: the line is longer than 4999 bytes");
+  }
+}
+
+TEST_CASE("A small zstd file with a huge line does not fill the memory", "[data]") {
+  const TemporaryFolder folder;
+  // A third of a gigabyte of zeros that compress to some kilobytes.
+  const std::string megabytes(size_t{64} << 20, '0');
+  std::string packed;
+  for (int i = 0; i < 5; ++i) packed += compressed(megabytes);
+  REQUIRE(packed.size() < 100'000);
+  write_text_file(folder / "bomb.jsonl.zst", packed);
+  CHECK_CONTAINS(error_of(folder / "bomb.jsonl.zst"),
+                 "bomb.jsonl.zst:1: the line is longer than 268435456 bytes");
+#if !defined(__SANITIZE_ADDRESS__)  // which reserves more addresses than any limit allows
+  const ChildResult result = run_in_child([&] {
+    const rlimit limit = {size_t{300} << 20, size_t{300} << 20};
+    setrlimit(RLIMIT_AS, &limit);
+    for_each_document(folder / "bomb.jsonl.zst", "text", [](const std::string&, std::string&&) {});
+  });
+  CHECK(result.exit_code == 99);
+  CHECK_CONTAINS(result.err, "bomb.jsonl.zst:1: not enough memory for this line");
+#endif
 }
 
 TEST_CASE("A folder with a file that is no document is refused, not half read", "[data]") {
@@ -164,5 +212,6 @@ TEST_CASE("A line reader counts lines and bytes and stops at a line that is too 
 
   LineReader limited(folder / "a", 1000);
   REQUIRE(limited.next(&line));
-  CHECK_CONTAINS(user_error_of([&] { limited.next(&line); }), ":2: line longer than 1000 bytes");
+  CHECK_CONTAINS(user_error_of([&] { limited.next(&line); }),
+                 ":2: the line is longer than 1000 bytes");
 }

@@ -9,10 +9,11 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "data/parallel_tokenizer.h"
-#include "tests/support/tiny_tokenizer.h"
 #include "tests/data/token_samples.h"
 #include "tests/support/catch.h"
+#include "tests/support/child_process.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_tokenizer.h"
 #include "tests/support/user_error.h"
 
 using namespace lococo;
@@ -148,13 +149,56 @@ TEST_CASE("Without a cache folder the token file lies beside the source", "[data
 }
 
 TEST_CASE("A source that cannot be written beside asks for a cache folder", "[data]") {
-  if (geteuid() == 0) SKIP("root may write everywhere");
   Workplace place;
   place.config.cache_dir = "";
-  fs::permissions(place.folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
-  const std::string line = user_error_of([&] { place.prepare(); });
+  fs::permissions(place.folder.path(), fs::perms(0555));
+  const ChildResult result = run_in_child([&] {
+    if (geteuid() == 0 && seteuid(65534) != 0) return;  // root may write everywhere
+    place.prepare();
+  });
   fs::permissions(place.folder.path(), fs::perms::owner_all);
-  CHECK_CONTAINS(line, "data.cache_dir");
+  CHECK(result.exit_code == 99);
+  CHECK_CONTAINS(result.err, place.source.path + ": its token file would lie beside it");
+  CHECK_CONTAINS(result.err, "set data.cache_dir to a folder for token files");
+}
+
+TEST_CASE("Two processes that prepare one source make its token file once", "[data]") {
+  Workplace place;
+  std::string text;
+  for (int i = 0; i < 300'000; ++i) text += "abc xyz ";
+  write_text_file(place.folder / "books/long.txt", text);
+  const auto prepare = [&] {
+    configure_log(LogLevel::kInfo, true);
+    place.prepare();
+  };
+  const Child first = start_child(prepare);
+  const Child second = start_child(prepare);
+  const ChildResult results[] = {wait_for(first), wait_for(second)};
+  int made = 0;
+  for (const ChildResult& result : results) {
+    INFO(result.err);
+    CHECK(result.exit_code == 0);
+    CHECK_CONTAINS(result.err, "5 documents");
+    made += result.err.find("tokens/s") != std::string::npos ? 1 : 0;
+  }
+  CHECK(made == 1);
+  CHECK(place.num_cached() == 1);
+  TokenFile(place.prepare()).verify_checksum();
+}
+
+TEST_CASE("Preparing tells how much of the source has been read", "[data]") {
+  const Workplace place;
+  std::vector<uint64_t> seen;
+  const Tokenizer tokenizer(place.folder / "t.model");
+  prepare_source(place.source, place.config, &tokenizer, [&](uint64_t done, uint64_t total) {
+    CHECK(total == 11 + 3 + 29);
+    seen.push_back(done);
+  });
+  CHECK(seen == std::vector<uint64_t>{3, 14, 43, 43});  // a buffer holds both lines of the JSONL
+  seen.clear();
+  prepare_source(place.source, place.config, &tokenizer,
+                 [&](uint64_t done, uint64_t) { seen.push_back(done); });
+  CHECK(seen.empty());  // nothing is left to do
 }
 
 TEST_CASE("A cache folder that is a file is refused by name", "[data]") {

@@ -1,9 +1,9 @@
 #include "data/tokenizer.h"
 
 #include "core/files.h"
-#include "tests/support/tiny_tokenizer.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_tokenizer.h"
 #include "tests/support/user_error.h"
 
 using namespace lococo;
