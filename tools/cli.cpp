@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <iostream>
 #include <optional>
+#include <system_error>
 
 #include "core/build_info.h"
 #include "core/config_write.h"
@@ -20,8 +21,10 @@ namespace {
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
+/// A name that cannot be looked up, such as a long prompt, is the name of no file.
 bool looks_like_override(const std::string& argument) {
-  return argument.find('=') != std::string::npos && !std::filesystem::exists(argument);
+  std::error_code ignored;
+  return argument.find('=') != std::string::npos && !std::filesystem::exists(argument, ignored);
 }
 
 /// The first argument without '=' is the config file; a second one is a mistake.

@@ -53,6 +53,18 @@ Outcome run(
 
 }  // namespace
 
+TEST_CASE("an override may be longer than any file name", "[core][cli]") {
+  for (const size_t length : {size_t{240}, size_t{300}, size_t{100'000}}) {
+    const std::string prompt(length, 'p');
+    const Outcome outcome = run({("generate.prompt=" + prompt).c_str()});
+    CHECK(outcome.code == 0);
+    CHECK(outcome.config.generate.prompt == prompt);
+  }
+  const Outcome outcome = run({("train.steps=" + std::string(300, '9')).c_str()});
+  CHECK(outcome.code == 2);
+  CHECK(outcome.err.find("train.steps") != std::string::npos);
+}
+
 TEST_CASE("a tool gets the config with its overrides", "[core][cli]") {
   const TemporaryFolder folder;
   const std::string path = folder / "x.yaml";
