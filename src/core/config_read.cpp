@@ -1,7 +1,6 @@
 #include "core/config_read.h"
 
 #include <algorithm>
-#include <numeric>
 #include <set>
 #include <utility>
 #include <vector>
@@ -9,6 +8,7 @@
 #include "core/config_schema.h"
 #include "core/config_values.h"
 #include "core/config_write.h"
+#include "core/edit_distance.h"
 #include "core/error.h"
 
 namespace lococo {
@@ -18,21 +18,6 @@ using Kind = YamlNode::Kind;
 
 std::string with_place(const std::string& place, const std::string& rest) {
   return place.empty() ? rest : place + ": " + rest;
-}
-
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
 }
 
 std::string last_part(const std::string& key) { return key.substr(key.rfind('.') + 1); }

@@ -11,6 +11,7 @@
 
 #include "core/config_check.h"
 #include "core/config_read.h"
+#include "core/config_schema.h"
 #include "core/config_tree.h"
 #include "core/config_write.h"
 #include "core/error.h"
@@ -184,6 +185,25 @@ void set_at(YamlNode* tree, const std::string& key, const YamlNode& value,
   *node = value;
 }
 
+bool is_text(const std::string& key) {
+  Config config;
+  const std::vector<Field> fields = config_fields(config);
+  return std::any_of(fields.begin(), fields.end(), [&](const Field& field) {
+    return field.key == key && std::holds_alternative<TextField>(field.value);
+  });
+}
+
+/// A text is what stands after '=', as it is: a prompt or a path may look like YAML.
+YamlNode override_value(const std::string& key, const std::string& text, const std::string& place) {
+  if (!is_text(key)) return parse_yaml(text, place, false);
+  YamlNode node;
+  node.kind = YamlNode::Kind::kScalar;
+  node.text = text;
+  node.quoted = true;
+  node.place = place;
+  return node;
+}
+
 void apply_override(YamlNode* tree, const std::string& text, const std::vector<std::string>& keys) {
   constexpr size_t kLongest = 100;
   const std::string place =
@@ -197,7 +217,7 @@ void apply_override(YamlNode* tree, const std::string& text, const std::vector<s
     return known == key || known.rfind(key + ".", 0) == 0;
   });
   if (!is_known) throw UserError(place + ": " + key + ": " + unknown_key_message(key));
-  const YamlNode value = parse_yaml(text.substr(equals + 1), place, false);
+  const YamlNode value = override_value(key, text.substr(equals + 1), place);
   const bool is_section = std::find(keys.begin(), keys.end(), key) == keys.end();
   if (is_section && value.kind != YamlNode::Kind::kMap) {
     throw UserError(place + ": " + key + ": is a section; name one of its keys");

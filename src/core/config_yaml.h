@@ -10,8 +10,9 @@
 namespace lococo {
 
 /// Reads `path` (empty: only defaults), applies `overrides` ("cache.slots=128", the value parsed as
-/// YAML), checks every value and every combination. Throws UserError("configs/x.yaml:12:
-/// cache.slot: unknown key, did you mean cache.slots?").
+/// YAML; of a key that holds text, the text after the first '=' as it is, quotes included), checks
+/// every value and every combination. Throws UserError("configs/x.yaml:12: cache.slot: unknown key,
+/// did you mean cache.slots?").
 Config load_config(const std::string& path, const std::vector<std::string>& overrides);
 
 /// The same from a string; `name` stands in for the path in messages.

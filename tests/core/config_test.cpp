@@ -183,6 +183,21 @@ TEST_CASE("overrides replace values, add keys and merge sections", "[core][confi
   CHECK(config.eval.lengths == std::vector<int64_t>{8});
 }
 
+TEST_CASE("an override of a text is the text after the first =, as it is", "[core][config]") {
+  for (const std::string text :
+       {"No. 7 #street", "null",  "~",      "He said: yes", "*Hello*", "'Twas", "@home",
+        "a=b",           "\"a\"", "[a, b]", "{a: b}",       "- a",     "%x",    "`x`",
+        "a\nb\n",        " a ",   "! x",    "--- a",        "12",      "true",  "&",
+        "\xE2\x82\xAC",  "# all"}) {
+    INFO(text);
+    CHECK(with({"generate.prompt=" + text}).generate.prompt == text);
+    CHECK(with({"train.output=" + text}).train.output == text);
+  }
+  CHECK(parse_config("model: {adapter: x}", "x.yaml", {"model.adapter="}).model.adapter.empty());
+  // A section's map is YAML.
+  CHECK(with({"generate={prompt: \"null\"}"}).generate.prompt == "null");
+}
+
 TEST_CASE("an override of a whole value leaves nothing of the old one", "[core][config]") {
   const Config config = parse_config("model: {rope_scaling: {type: yarn, factor: 8, beta_fast: 3}}",
                                      "x.yaml", {"model.rope_scaling={type: linear, factor: 4}"});
@@ -240,8 +255,9 @@ TEST_CASE("values of a wrong type are errors", "[core][config]") {
     CHECK_CONTAINS(error(std::string("data.add_bos=") + value), "expected true or false");
   }
   CHECK_CONTAINS(error("tune.conv=fast"), "tune.conv: expected a number, got \"fast\"");
-  CHECK_CONTAINS(error("train.output=[a]"), "train.output: expected text, got a list");
-  CHECK_CONTAINS(error("export.output=a: b"), "got a map; put text with special characters");
+  CHECK_CONTAINS(error_of("train: {output: [a]}"), "train.output: expected text, got a list");
+  CHECK_CONTAINS(error_of("export:\n  output: {a: b}"),
+                 "got a map; put text with special characters");
   CHECK_CONTAINS(error("cache=5"), "override cache=5: cache: is a section");
   CHECK_CONTAINS(error_of("cache: 5"), "x.yaml:1: cache: expected a map of keys, got \"5\"");
   CHECK_CONTAINS(error_of("cache: [1]"), "expected a map of keys, got a list");
