@@ -13,13 +13,25 @@ namespace {
 /// The benchmark's name comes first; what follows is as in every tool.
 bool takes_name(int argc, char** argv) { return argc > 1 && argv[1][0] != '-'; }
 
+lococo::Tool tool_of(const std::string& benchmark) {
+  const auto run = [benchmark](const lococo::CommandLine& line, const lococo::Config& config) {
+    if (!line.dry_run) return lococo::run_benchmark(benchmark, config);
+    std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
+    return 0;
+  };
+  lococo::Tool tool = {"lococo-bench",
+                       "Measures speed and memory. NAME is one of\n" + lococo::benchmark_list() +
+                           "What to measure is in the config's section bench.",
+                       "  lococo-bench train-step configs/bench_7b.yaml\n"
+                       "  lococo-bench memory configs/bench_7b.yaml bench.contexts=[4096,32768]\n",
+                       run};
+  tool.first = "NAME ";
+  return tool;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string tool = "lococo-bench";
-  const std::string description =
-      "Measures speed and memory: lococo-bench NAME [config.yaml] [key=value ...], NAME one of\n" +
-      lococo::benchmark_list() + "What to measure is in the config's section bench.";
   std::vector<const char*> arguments(argv, argv + argc);
   std::string name;
   if (takes_name(argc, argv)) {
@@ -27,15 +39,10 @@ int main(int argc, char** argv) {
     arguments.erase(arguments.begin() + 1);
     const auto names = lococo::benchmark_names();
     if (std::find(names.begin(), names.end(), name) == names.end()) {
-      std::fprintf(stderr, "%s: error: \"%s\" is not a benchmark; --help lists them\n",
-                   tool.c_str(), name.c_str());
+      std::fprintf(stderr, "lococo-bench: error: \"%s\" is not a benchmark; --help lists them\n",
+                   name.c_str());
       return 2;
     }
   }
-  return lococo::run_tool(tool, description, static_cast<int>(arguments.size()), arguments.data(),
-                          [&](const lococo::CommandLine& line, const lococo::Config& config) {
-                            if (!line.dry_run) return lococo::run_benchmark(name, config);
-                            std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
-                            return 0;
-                          });
+  return lococo::run_tool(tool_of(name), static_cast<int>(arguments.size()), arguments.data());
 }

@@ -3,18 +3,22 @@
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <exception>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <system_error>
 
 #include "core/build_info.h"
 #include "core/config_write.h"
 #include "core/config_yaml.h"
+#include "core/edit_distance.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/memory_error.h"
 
 namespace lococo {
 namespace {
@@ -28,9 +32,12 @@ bool looks_like_override(const std::string& argument) {
 }
 
 /// The first argument without '=' is the config file; a second one is a mistake.
-void sort_arguments(const std::vector<std::string>& arguments, CommandLine* line) {
+void sort_arguments(const Tool& tool, const std::vector<std::string>& arguments,
+                    CommandLine* line) {
   for (const std::string& argument : arguments) {
-    if (looks_like_override(argument)) {
+    if (argument == "-" && !tool.dash.empty()) {
+      line->overrides.push_back(tool.dash);
+    } else if (looks_like_override(argument)) {
       line->overrides.push_back(argument);
     } else if (line->config_path.empty()) {
       line->config_path = argument;
@@ -39,42 +46,108 @@ void sort_arguments(const std::vector<std::string>& arguments, CommandLine* line
                       line->config_path + "); options have the form key=value");
     }
   }
-  if (arguments.empty()) throw UserError("no config file is given; see --help");
 }
 
-/// Empty when --help, --version or --reference was answered.
-std::optional<CommandLine> parse(const std::string& name, const std::string& description, int argc,
-                                 const char* const* argv) {
-  CommandLine line;
-  std::vector<std::string> arguments;
-  bool reference = false;
-  CLI::App app(description, name);
-  app.add_option("arguments", arguments,
-                 "config.yaml, then any number of key=value, for example cache.slots=128")
-      ->type_name("");
-  app.add_flag("--dry-run", line.dry_run, "Print what would be done and stop");
-  app.add_flag("--debug", line.debug, "Print debug messages and full texts of internal errors");
-  app.add_flag("--reference", reference, "Print every config key with its default and meaning");
-  app.set_version_flag("--version", build_description(), "Print the version and stop");
-  app.set_help_flag("--help,-h", "Print this help and stop");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    std::cout << app.help();
-    return std::nullopt;
-  } catch (const CLI::CallForVersion&) {
-    std::cout << build_description() << "\n";
-    return std::nullopt;
-  } catch (const CLI::ParseError& error) {
-    throw UserError(first_line(error.what()) + "; see --help");
+/// CLI11's own, but for the line of the usage.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  explicit HelpFormatter(std::string first) : first_(std::move(first)) { column_width(30); }
+
+  std::string make_usage(const CLI::App*, std::string name) const override {
+    return "\nUsage: " + name + " " + first_ +
+           "[config.yaml] [key=value ...] [flags]\n"
+           "  config.yaml  what to do; configs/ has examples, --reference every key\n"
+           "  key=value    replaces what the config says: cache.slots=128\n";
   }
-  if (reference) {
-    std::cout << reference_config();
-    return std::nullopt;
+
+ private:
+  std::string first_;
+};
+
+/// What the command line may hold, and what it held.
+class Parser {
+ public:
+  explicit Parser(const Tool& tool) : tool_(tool), app_(tool.description, tool.name) {
+    app_.allow_extras();
+    app_.formatter(std::make_shared<HelpFormatter>(tool.first));
+    app_.add_option("arguments", arguments_)->group("")->type_name("");
+    values_.resize(tool.flags.size());
+    for (size_t i = 0; i < tool.flags.size(); ++i) add(tool.flags[i], &values_[i]);
+    const std::string group = "Flags of every tool";
+    app_.add_flag("--dry-run", line_.dry_run, "Print what would be done and stop")->group(group);
+    app_.add_flag("--debug", line_.debug, "Print debug messages and full internal errors")
+        ->group(group);
+    app_.add_flag("--reference", reference_, "Print every config key with default and meaning")
+        ->group(group);
+    app_.set_version_flag("--version", build_description(), "Print the version")->group(group);
+    app_.set_help_flag("--help,-h", "Print this help")->group(group);
+    app_.footer("Examples:\n" + tool.examples);
   }
-  sort_arguments(arguments, &line);
-  return line;
-}
+
+  /// Empty when --help, --version or --reference was answered.
+  std::optional<CommandLine> parse(int argc, const char* const* argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::CallForHelp&) {
+      std::cout << app_.help();
+      return std::nullopt;
+    } catch (const CLI::CallForVersion&) {
+      std::cout << build_description() << "\n";
+      return std::nullopt;
+    } catch (const CLI::ParseError& error) {
+      throw UserError(first_line(error.what()) + "; see --help");
+    }
+    if (const auto unknown = app_.remaining(); !unknown.empty()) refuse(unknown.front());
+    if (reference_) {
+      std::cout << reference_config();
+      return std::nullopt;
+    }
+    return sorted();
+  }
+
+ private:
+  void add(const ToolFlag& flag, std::optional<std::string>* value) {
+    CLI::Option* option =
+        flag.value.empty()
+            ? app_.add_flag_callback(
+                  flag.name, [value] { *value = ""; }, flag.help)
+            : app_.add_option_function<std::string>(
+                  flag.name, [value](const std::string& text) { *value = text; }, flag.help);
+    option->group(tool_.flags_title)->type_name(flag.value);
+  }
+
+  [[noreturn]] void refuse(const std::string& unknown) const {
+    const std::string name = unknown.substr(0, unknown.find('='));
+    std::string nearest;
+    size_t least = 4;  // more letters than that are no misspelling
+    for (const CLI::Option* option : app_.get_options()) {
+      for (const std::string& known : option->get_lnames()) {
+        const size_t distance = edit_distance(name, "--" + known);
+        if (distance < least) nearest = "--" + known;
+        least = std::min(least, distance);
+      }
+    }
+    throw UserError(name + ": unknown flag" +
+                    (nearest.empty() ? "" : ", did you mean " + nearest + "?") + "; see --help");
+  }
+
+  CommandLine sorted() {
+    sort_arguments(tool_, arguments_, &line_);
+    for (size_t i = 0; i < values_.size(); ++i) {
+      if (values_[i]) line_.overrides.push_back(tool_.flags[i].override + *values_[i]);
+    }
+    if (line_.config_path.empty() && line_.overrides.empty())
+      throw UserError("no config file is given; see --help");
+    return line_;
+  }
+
+  const Tool& tool_;
+  CLI::App app_;
+  CommandLine line_;
+  std::vector<std::string> arguments_;
+  std::vector<std::optional<std::string>> values_;  ///< of the tool's own flags
+  bool reference_ = false;
+};
 
 Config read_config_of(const CommandLine& line) {
   Config config = load_config(line.config_path, line.overrides);
@@ -101,23 +174,24 @@ int report(const std::string& name, const std::string& message, int code) {
 
 }  // namespace
 
-int run_tool(const std::string& name, const std::string& description, int argc,
-             const char* const* argv,
-             const std::function<int(const CommandLine&, const Config&)>& run) {
+int run_tool(const Tool& tool, int argc, const char* const* argv) {
   keep_freed_memory();
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   bool debug = false;
   try {
-    const std::optional<CommandLine> line = parse(name, description, argc, argv);
+    const std::optional<CommandLine> line = Parser(tool).parse(argc, argv);
     if (!line) return 0;
     debug = line->debug;
-    return run(*line, read_config_of(*line));
+    return tool.run(*line, read_config_of(*line));
   } catch (const UserError& error) {
-    return report(name, error.what(), 2);
+    return report(tool.name, error.what(), 2);
   } catch (const std::exception& error) {
     const std::string text = error.what();
-    return report(name, debug ? text : first_line(text) + " (internal; --debug says more)", 1);
+    if (const auto memory = memory_error_line(error)) {
+      return report(tool.name, debug ? *memory + "\n" + text : *memory, 2);
+    }
+    return report(tool.name, debug ? text : first_line(text) + " (internal; --debug says more)", 1);
   }
 }
 

@@ -22,16 +22,22 @@ int run_export(const lococo::Config& given) {
   return 0;
 }
 
+int run(const lococo::CommandLine& line, const lococo::Config& config) {
+  if (!line.dry_run) return run_export(config);
+  std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  return lococo::run_tool("lococo-export",
-                          "Writes conv weights, a PEFT adapter or a merged Hugging Face model "
-                          "(model.path, model.adapter, export.kind, export.output).",
-                          argc, argv,
-                          [](const lococo::CommandLine& line, const lococo::Config& config) {
-                            if (!line.dry_run) return run_export(config);
-                            std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
-                            return 0;
-                          });
+  return lococo::run_tool(
+      {"lococo-export",
+       "Writes conv weights, a PEFT adapter or a merged Hugging Face model (model.path,\n"
+       "model.adapter, export.kind, export.output).",
+       "  lococo-export config.yaml model.adapter=runs/x/step-00001000 export.output=out\n"
+       "  lococo-export config.yaml model.adapter=runs/x/step-00001000 export.kind=adapter "
+       "export.output=out\n",
+       run},
+      argc, argv);
 }

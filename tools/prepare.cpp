@@ -62,7 +62,10 @@ int run(const CommandLine& line, const Config& config) {
 }  // namespace lococo
 
 int main(int argc, char** argv) {
-  return lococo::run_tool("lococo-prepare",
-                          "Turns the texts of data.train and data.validation into token files.",
-                          argc, argv, lococo::run);
+  return lococo::run_tool(
+      {"lococo-prepare", "Turns the texts of data.train and data.validation into token files.",
+       "  lococo-prepare data.tokenizer=tokenizer.model data.train=[books,more.jsonl.zst]\n"
+       "  lococo-prepare config.yaml data.cache_dir=tokens --dry-run\n",
+       lococo::run},
+      argc, argv);
 }

@@ -7,13 +7,23 @@
 #include "train/run_training.h"
 #include "train/trainer.h"
 
+namespace {
+
+int run(const lococo::CommandLine& line, const lococo::Config& config) {
+  if (!line.dry_run) return lococo::run_training(config);
+  std::printf("%s%s\n", lococo::config_to_yaml(config).c_str(),
+              lococo::describe_run(config).c_str());
+  return 0;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  return lococo::run_tool("lococo-train",
-                          "Tunes a LLaMA-family model for long contexts at constant memory.", argc,
-                          argv, [](const lococo::CommandLine& line, const lococo::Config& config) {
-                            if (!line.dry_run) return lococo::run_training(config);
-                            std::printf("%s%s\n", lococo::config_to_yaml(config).c_str(),
-                                        lococo::describe_run(config).c_str());
-                            return 0;
-                          });
+  return lococo::run_tool(
+      {"lococo-train", "Tunes a LLaMA-family model for long contexts at constant memory.",
+       "  lococo-train config.yaml train.output=runs/x --dry-run\n"
+       "  lococo-train config.yaml train.output=runs/x train.steps=2000\n"
+       "  mpirun -np 4 lococo-train config.yaml train.output=runs/x\n",
+       run},
+      argc, argv);
 }

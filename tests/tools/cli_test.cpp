@@ -1,6 +1,9 @@
 #include "tools/cli.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <iostream>
+#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -28,6 +31,15 @@ struct Outcome {
   Config config;
 };
 
+lococo::Tool tool_with_flags() {
+  lococo::Tool tool = {"lococo-test", "Tests things.", "  lococo-test x.yaml\n", {}};
+  tool.flags_title = "Prompt";
+  tool.flags = {{"--prompt", "TEXT", "The text", "generate.prompt="},
+                {"--quiet", "", "Say nothing", "log.level=error"}};
+  tool.dash = "generate.prompt_file=-";
+  return tool;
+}
+
 Outcome run(
     std::vector<const char*> arguments, const std::function<void()>& body = [] {}) {
   arguments.insert(arguments.begin(), "lococo-test");
@@ -35,15 +47,15 @@ Outcome run(
   std::ostringstream out, err;
   std::streambuf* const old_out = std::cout.rdbuf(out.rdbuf());
   std::streambuf* const old_err = std::cerr.rdbuf(err.rdbuf());
-  outcome.code =
-      lococo::run_tool("lococo-test", "Tests things.", static_cast<int>(arguments.size()),
-                       arguments.data(), [&](const CommandLine& line, const Config& config) {
-                         outcome.ran = true;
-                         outcome.line = line;
-                         outcome.config = config;
-                         body();
-                         return 0;
-                       });
+  lococo::Tool tool = tool_with_flags();
+  tool.run = [&](const CommandLine& line, const Config& config) {
+    outcome.ran = true;
+    outcome.line = line;
+    outcome.config = config;
+    body();
+    return 0;
+  };
+  outcome.code = lococo::run_tool(tool, static_cast<int>(arguments.size()), arguments.data());
   std::cout.rdbuf(old_out);
   std::cerr.rdbuf(old_err);
   outcome.out = out.str();
@@ -84,8 +96,9 @@ TEST_CASE("a tool gets the config with its overrides", "[core][cli]") {
 
 TEST_CASE("the exit code is what the tool returns", "[core][cli]") {
   const char* const arguments[] = {"lococo-test", "cache.slots=8"};
-  const auto stopped = [](const CommandLine&, const Config&) { return 75; };
-  CHECK(lococo::run_tool("lococo-test", "Tests things.", 2, arguments, stopped) == 75);
+  lococo::Tool tool = tool_with_flags();
+  tool.run = [](const CommandLine&, const Config&) { return 75; };
+  CHECK(lococo::run_tool(tool, 2, arguments) == 75);
 }
 
 TEST_CASE("overrides alone need no config file", "[core][cli]") {
@@ -155,4 +168,78 @@ TEST_CASE("the user's errors of a tool give exit code 2, ours 1", "[core][cli]")
   const Outcome full = run({"cache.slots=8", "--debug"}, fail);
   CHECK(full.code == 1);
   CHECK(full.err == "lococo-test: error: broken\nframe 1\nframe 2\n");
+}
+
+TEST_CASE("a flag of a tool is an override, its value as it is", "[core][cli]") {
+  for (const std::string text :
+       {"No. 7 #street", "null", "-x", "--debug", "a=b", "", "[a]", "\"a\""}) {
+    INFO(text);
+    const Outcome outcome = run({"cache.slots=8", "--prompt", text.c_str()});
+    CHECK(outcome.code == 0);
+    CHECK(outcome.config.generate.prompt == text);
+    CHECK(outcome.config.log.level == "info");
+  }
+  CHECK(run({"--prompt=a b"}).config.generate.prompt == "a b");
+  CHECK(run({"--prompt", "a", "generate.prompt=b"}).config.generate.prompt == "a");
+  CHECK(run({"--quiet"}).config.log.level == "error");
+}
+
+TEST_CASE("a dash alone is the override that the tool says", "[core][cli]") {
+  CHECK(run({"-", "cache.slots=8"}).config.generate.prompt_file == "-");
+}
+
+TEST_CASE("an override of any length works or is refused by its key", "[core][cli]") {
+  const std::string text(5000, 'x');
+  CHECK(run({("generate.prompt=" + text).c_str()}).config.generate.prompt == text);
+  CHECK(run({"--prompt", text.c_str()}).config.generate.prompt == text);
+}
+
+TEST_CASE("an unknown flag names the nearest one", "[core][cli]") {
+  CHECK(run({"--dryrun"}).err ==
+        "lococo-test: error: --dryrun: unknown flag, did you mean --dry-run?; see --help\n");
+  CHECK(run({"cache.slots=8", "--promt=x"}).err ==
+        "lococo-test: error: --promt: unknown flag, did you mean --prompt?; see --help\n");
+  CHECK(run({"--completely-different"}).err ==
+        "lococo-test: error: --completely-different: unknown flag; see --help\n");
+  CHECK(run({"-x"}).code == 2);
+  CHECK(run({"--prompt"}).code == 2);
+}
+
+TEST_CASE("the help fits one screen and has groups and examples", "[core][cli]") {
+  const std::string help = run({"--help"}).out;
+  INFO(help);
+  for (const char* part : {"Usage: lococo-test [config.yaml] [key=value ...] [flags]", "Prompt:",
+                           "--prompt TEXT", "--reference", "Examples:\n  lococo-test x.yaml\n"})
+    CHECK(help.find(part) != std::string::npos);
+  CHECK(std::count(help.begin(), help.end(), '\n') <= 30);
+  std::istringstream lines(help);
+  for (std::string line; std::getline(lines, line);) CHECK(line.size() <= 100);
+}
+
+TEST_CASE("too little memory is the user's line, whoever noticed it", "[core][cli]") {
+  const auto refused = [](const std::function<void()>& body) {
+    const Outcome outcome = run({"cache.slots=8"}, body);
+    CHECK(outcome.code == 2);
+    CHECK(outcome.err.find("lococo-test: error: not enough memory") == 0);
+    CHECK(outcome.err.find('\n') == outcome.err.size() - 1);
+    CHECK(outcome.err.find("internal") == std::string::npos);
+    return outcome.err;
+  };
+  refused([] { throw std::bad_alloc(); });
+  refused([] { std::vector<double>().reserve(SIZE_MAX); });
+  CHECK(refused([] {
+          throw std::runtime_error(
+              "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate "
+              "memory: you tried to allocate 4000000000000 bytes. Error code 12 (Cannot allocate "
+              "memory)\nframe 1");
+        }).find("(4000000000000 bytes more were asked for)") != std::string::npos);
+  CHECK(
+      refused([] {
+        throw std::runtime_error(
+            "CUDA out of memory. Tried to allocate 20.50 GiB. GPU 0 has a total capacity of 139.80 "
+            "GiB of which 2.00 GiB is free.");
+      }).find("(20.50 GiB more were asked for)") != std::string::npos);
+  refused(
+      [] { throw std::runtime_error("CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"); });
+  CHECK(run({"cache.slots=8"}, [] { throw std::runtime_error("memory is fine"); }).code == 1);
 }
