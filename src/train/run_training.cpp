@@ -3,7 +3,6 @@
 #include <string>
 
 #include "core/build_info.h"
-#include "core/config_write.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "setup/session.h"
@@ -49,12 +48,12 @@ int run_training(const Config& config) {
     throw UserError("data.train: give the training text or token files");
   install_signal_handlers();
   auto session = start_session(config);
-  log_info("LoCoCo-Torch " + std::string(git_revision()) + ", effective config\n" +
-           config_to_yaml(config));
 
   std::unique_ptr<Trainer> trainer;
   auto body = [&] {
     trainer = make_trainer(config, session);
+    log_info("LoCoCo-Torch " + std::string(git_revision()) + "; the effective config is in " +
+             config.train.output + "/config.yaml");
     const int64_t first_step = trainer->step();
     const auto outcome = trainer->train();
     if (trainer->step() == first_step)
