@@ -13,11 +13,25 @@ int run(const lococo::CommandLine& line, const lococo::Config& config) {
   return 0;
 }
 
+lococo::Tool tool() {
+  lococo::Tool tool = {
+      "lococo-generate",
+      "Continues a text, with a cache that does not grow. The text appears on stdout as it is "
+      "made.",
+      "  lococo-generate config.yaml --prompt \"Once upon a time\" generate.max_new_tokens=100\n"
+      "  lococo-generate config.yaml - < book.txt > continuation.txt\n"
+      "  lococo-generate config.yaml --prompt-ids \"1 450 2446\" --ids\n",
+      run};
+  tool.flags_title = "Prompt (without one: standard input, when that is no terminal)";
+  tool.flags = {
+      {"--prompt", "TEXT", "The text to continue, as it is", "generate.prompt="},
+      {"--prompt-file", "FILE", "A file that holds it; -: standard input", "generate.prompt_file="},
+      {"--prompt-ids", "IDS", "Token ids \"1 2 3\", or a file of them", "generate.prompt_ids="},
+      {"--ids", "", "Print token ids, not text", "generate.output=ids"}};
+  tool.dash = "generate.prompt_file=-";
+  return tool;
+}
+
 }  // namespace
 
-int main(int argc, char** argv) {
-  return lococo::run_tool(
-      {"lococo-generate", "Continues a text, with a cache that does not grow.",
-       "  lococo-generate config.yaml generate.prompt=\"Once upon a time\"\n", run},
-      argc, argv);
-}
+int main(int argc, char** argv) { return lococo::run_tool(tool(), argc, argv); }

@@ -2,10 +2,13 @@
 #include "data/prepare.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "core/config_write.h"
 #include "core/error.h"
+#include "core/hf_config.h"
 #include "core/log.h"
 #include "report/task_progress.h"
 #include "tools/cli.h"
@@ -35,6 +38,13 @@ std::string prepare_with_progress(const DataSource& source, const Config& config
   });
 }
 
+/// Of the model that the tokens are for, where the config names one that is there.
+std::optional<int64_t> model_vocab_size(const ModelConfig& model) {
+  if (model.path.empty() && model.init.vocab_size > 0) return model.init.vocab_size;
+  if (!std::filesystem::exists(model.path + "/config.json")) return std::nullopt;
+  return read_hf_config(model.path).vocab_size;
+}
+
 int run(const CommandLine& line, const Config& config) {
   std::vector<DataSource> sources = config.data.train;
   sources.insert(sources.end(), config.data.validation.begin(), config.data.validation.end());
@@ -42,6 +52,8 @@ int run(const CommandLine& line, const Config& config) {
     throw UserError("data.train, data.validation: name the text or token files to prepare");
   }
   const auto tokenizer = open_tokenizer(config.data, config.model.path);
+  if (const auto size = model_vocab_size(config.model); tokenizer && size)
+    check_vocabulary(*tokenizer, *size);
   if (line.dry_run) {
     std::fputs(config_to_yaml(config).c_str(), stdout);
     for (const DataSource& source : sources) {

@@ -195,9 +195,13 @@ struct ExportConfig {
   int64_t max_shard_bytes = 5000000000;
 };
 
+enum class GenerateOutput { kText, kIds };
+
 struct GenerateConfig {
-  std::string prompt;            ///< text to continue
-  std::string prompt_file;       ///< or a file that holds it
+  std::string prompt;       ///< text to continue
+  std::string prompt_file;  ///< or a file that holds it; -: standard input
+  std::string prompt_ids;   ///< or token ids, "1 2 3", or a file of them
+  GenerateOutput output = GenerateOutput::kText;
   int64_t max_new_tokens = 256;  ///< at most
   double temperature = 0.0;      ///< 0: always the most probable token
   double top_p = 1.0;          ///< draw from the fewest tokens that have this probability together

@@ -90,7 +90,11 @@ void add_export(SchemaBuilder& add, Config& config) {
 void add_generate(SchemaBuilder& add, GenerateConfig& generate) {
   add.section("generate");
   add.add("prompt", TextField{&generate.prompt}, "text to continue");
-  add.add("prompt_file", TextField{&generate.prompt_file}, "or a text file that holds it");
+  add.add("prompt_file", TextField{&generate.prompt_file},
+          "or a text file that holds it; -: standard input");
+  add.add("prompt_ids", TextField{&generate.prompt_ids},
+          "or its token ids (1 2 3), or a file of them; no BOS is added");
+  add.choice("output", &generate.output, {"text", "ids"}, "what is printed");
   add.add("max_new_tokens", count(&generate.max_new_tokens, 1), "tokens of the answer, at most");
   add.add("temperature", not_negative(&generate.temperature),
           "of the softmax that tokens are drawn from; 0: always the most probable token");

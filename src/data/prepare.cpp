@@ -160,7 +160,8 @@ SourcePlan plan_source(const DataSource& source, const DataConfig& config,
     return plan;
   }
   if (tokenizer == nullptr) {
-    throw UserError(source.path + ": text needs a tokenizer; set data.tokenizer");
+    throw UserError(source.path + ": text needs a tokenizer, and neither data.tokenizer nor " +
+                    "model.path gives one; " + kWithoutTokenizer);
   }
   plan.files = list_document_files(source.path);
   const uint64_t options = options_hash(config, *tokenizer);

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/log.h"
 
 namespace lococo {
 
@@ -18,7 +19,7 @@ struct Tokenizer::Impl {
 Tokenizer::Tokenizer(const std::string& model_path) : impl_(std::make_unique<Impl>()) {
   if (is_folder(model_path)) {
     throw UserError(model_path +
-                    ": is a folder; data.tokenizer must name a SentencePiece model file");
+                    ": is a folder; data.tokenizer names a file: " + kWithoutTokenizer);
   }
   if (!path_exists(model_path)) {
     throw UserError(model_path +
@@ -28,8 +29,7 @@ Tokenizer::Tokenizer(const std::string& model_path) : impl_(std::make_unique<Imp
   // An empty protobuf parses, and the library would use a model without pieces.
   if (bytes.empty() || !impl_->processor.LoadFromSerializedProto(bytes).ok() ||
       impl_->processor.GetPieceSize() <= 0) {
-    throw UserError(model_path +
-                    ": is not a SentencePiece model; set data.tokenizer to a tokenizer.model");
+    throw UserError(model_path + ": is not a SentencePiece model; " + kWithoutTokenizer);
   }
   impl_->fingerprint = XXH64(bytes.data(), bytes.size(), 0);
 }
@@ -63,5 +63,14 @@ int64_t Tokenizer::vocab_size() const { return impl_->processor.GetPieceSize(); 
 int32_t Tokenizer::bos_id() const { return impl_->processor.bos_id(); }
 int32_t Tokenizer::eos_id() const { return impl_->processor.eos_id(); }
 uint64_t Tokenizer::fingerprint() const { return impl_->fingerprint; }
+
+void check_vocabulary(const Tokenizer& tokenizer, int64_t model_vocab_size) {
+  constexpr int64_t kMostPadding = 1024;  // rows that models add for even sizes or tokens of a chat
+  const int64_t has = tokenizer.vocab_size();
+  const std::string counts = "data.tokenizer: has " + std::to_string(has) + " tokens, the model " +
+                             std::to_string(model_vocab_size);
+  if (has > model_vocab_size) throw UserError(counts + "; is it the model's own?");
+  if (has + kMostPadding < model_vocab_size) log_warn(counts + "; is it the model's own?");
+}
 
 }  // namespace lococo

@@ -8,6 +8,11 @@
 
 namespace lococo {
 
+/// What to do without a SentencePiece model, for the end of a message.
+inline constexpr const char* kWithoutTokenizer =
+    "this version reads SentencePiece models (tokenizer.model); for another tokenizer give raw "
+    "token ids: data.raw_dtype with .bin files, lococo-generate --prompt-ids";
+
 /// A SentencePiece model. All const methods may be called from several threads at once.
 class Tokenizer {
  public:
@@ -35,5 +40,9 @@ class Tokenizer {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// Throws UserError for a tokenizer with ids that the model has no row for, and warns of one that
+/// lacks more of the model's tokens than padding explains: it is another model's.
+void check_vocabulary(const Tokenizer& tokenizer, int64_t model_vocab_size);
 
 }  // namespace lococo

@@ -1,5 +1,7 @@
 #include "generate/decoder.h"
 
+#include <torch/cuda.h>
+
 #include <algorithm>
 
 #include "lococo/step_plan.h"
@@ -60,7 +62,8 @@ Decoder::Decoder(Llama model, const DecoderOptions& options)
                             floats.dtype(dtype == torch::kFloat64 ? dtype : torch::kFloat32));
 }
 
-torch::Tensor Decoder::prefill(const torch::Tensor& tokens_BT) {
+torch::Tensor Decoder::prefill(const torch::Tensor& tokens_BT,
+                               const std::function<void(int64_t)>& on_block) {
   torch::NoGradGuard no_grad;
   CHECK_SHAPE(tokens_BT, options_.batch, -1);
   const int64_t T = tokens_BT.size(1);
@@ -69,8 +72,12 @@ torch::Tensor Decoder::prefill(const torch::Tensor& tokens_BT) {
               " tokens do not fit into max_tokens=", capacity_);
   position_ = 0;  // until the prompt is through
   model_->prepare_caches(states_);
-  for (const auto& step : make_step_plan(config_, T))
+  for (const auto& step : make_step_plan(config_, T)) {
     run_block(tokens_BT.slice(/*dim=*/1, step.begin, step.end), step);
+    if (!on_block) continue;
+    if (device_.is_cuda()) torch::cuda::synchronize(device_.index());
+    on_block(step.end);
+  }
   position_ = T;
   if (must_compress()) compress(/*seen_again=*/T % config_.block == 0);
   set_cursor();
@@ -114,6 +121,15 @@ torch::Tensor Decoder::step(const torch::Tensor& tokens_B) {
 void Decoder::run_step() {
   logits_BV_.copy_(stack_.forward(tokens_B_, caches_, angles_));
   angles_.cursor.add_(1);
+}
+
+int64_t Decoder::cache_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& state : states_) {
+    for (const auto& home : {state.k_home_BGCD, state.v_home_BGCD, state.mass_home_BGC})
+      bytes += home.defined() ? static_cast<int64_t>(home.nbytes()) : 0;
+  }
+  return bytes;
 }
 
 bool Decoder::may_record() const {

@@ -5,6 +5,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -42,8 +43,10 @@ class Decoder {
   /// Starts new sequences: tokens_BT int64 on the model's device, T >= 1, run by make_step_plan in
   /// blocks, exactly as an evaluation does; whole blocks of a kind that was seen before are
   /// replayed. Returns the logits of the token after the prompt, [B, V] float32 (float64 for a
-  /// model of float64).
-  torch::Tensor prefill(const torch::Tensor& tokens_BT);
+  /// model of float64). `on_block`, where given, hears after each block how many tokens of the
+  /// prompt are through, and the host waits for the device then.
+  torch::Tensor prefill(const torch::Tensor& tokens_BT,
+                        const std::function<void(int64_t)>& on_block = {});
 
   /// Appends one token to each sequence, int64 [B] on the device, and returns the logits of the
   /// next; they are overwritten by the next call. The host does not wait for the device
@@ -54,6 +57,7 @@ class Decoder {
   int64_t size() const { return size_; }          ///< slots in use, of every layer and row
   int64_t position() const { return position_; }  ///< tokens seen
   int64_t capacity() const { return capacity_; }  ///< C
+  int64_t cache_bytes() const;                    ///< of all layers, rows and their slots
   torch::Device device() const { return device_; }
 
  private:

@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
 
 #include "generate/decoder.h"
 
@@ -35,7 +36,11 @@ struct GenerationOptions {
   SamplingOptions sampling;
   int64_t max_new_tokens = 256;
   int64_t end_token = -1;    ///< ends a row; -1: none
-  int64_t check_every = 16;  ///< tokens between two looks at whether every row has ended
+  int64_t vocab_size = 0;    ///< draw from the first so many tokens of the model's; 0: all
+  int64_t check_every = 16;  ///< tokens between two looks at the device: have all rows ended?
+  /// Where given, gets at each such look and at the end what came since, int64 [B, n] on the CPU.
+  std::function<void(const torch::Tensor& new_BT)> on_tokens;
+  std::function<void(int64_t)> on_block;  ///< see Decoder::prefill
 };
 
 /// Continues tokens_BT (int64, all rows of one length) and returns the new tokens, int64 [B, at

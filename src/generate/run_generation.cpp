@@ -1,13 +1,18 @@
 #include "generate/run_generation.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
+#include <optional>
 
 #include "core/error.h"
-#include "core/files.h"
 #include "core/log.h"
 #include "generate/generation.h"
+#include "generate/prompt.h"
+#include "generate/text_stream.h"
+#include "report/task_progress.h"
 #include "setup/model_setup.h"
 #include "setup/session.h"
 #include "tensor/kit/memory_stats.h"
@@ -15,32 +20,46 @@
 namespace lococo {
 namespace {
 
-std::string read_prompt(const GenerateConfig& config) {
-  if (config.prompt_file.empty()) return config.prompt;
-  if (!config.prompt.empty())
-    throw UserError("generate.prompt_file: generate.prompt is given too; remove one");
-  return read_text_file(config.prompt_file);
+using Clock = std::chrono::steady_clock;
+using Ids = std::vector<int32_t>;
+
+double seconds_between(Clock::time_point begin, Clock::time_point end) {
+  return std::chrono::duration<double>(end - begin).count();
 }
 
-std::unique_ptr<Tokenizer> required_tokenizer(const Config& config) {
-  auto tokenizer = open_tokenizer(config);
-  if (!tokenizer)
-    throw UserError("data.tokenizer: give the SentencePiece model that the prompt is read with");
-  return tokenizer;
+/// Positions that the base was made for, or its RoPE scaling stretches it to.
+int64_t known_positions(const ModelShape& shape) {
+  const RopeScaling& scaling = shape.rope_scaling;
+  const int64_t trained = scaling.original_max_position_embeddings > 0
+                              ? scaling.original_max_position_embeddings
+                              : shape.max_position_embeddings;
+  const auto scaled = static_cast<int64_t>(scaling.factor * static_cast<double>(trained));
+  return std::max(shape.max_position_embeddings, scaled);
 }
 
-std::vector<int32_t> prompt_ids(const Config& config, const Tokenizer& tokenizer,
-                                int64_t vocab_size) {
-  auto ids = tokenizer.encode(read_prompt(config.generate));
-  if (config.data.add_bos && tokenizer.bos_id() >= 0) ids.insert(ids.begin(), tokenizer.bos_id());
-  if (ids.empty())
-    throw UserError("generate.prompt: is empty; give a text to continue, or generate.prompt_file");
-  if (*std::max_element(ids.begin(), ids.end()) >= vocab_size) {
-    throw UserError("data.tokenizer: has " + std::to_string(tokenizer.vocab_size()) +
-                    " tokens, the model " + std::to_string(vocab_size) +
-                    "; is it the model's own?");
-  }
-  return ids;
+void warn_about_positions(const Config& config, const ModelShape& shape, int64_t tokens) {
+  const bool slots_are_positions =
+      config.cache.policy != CachePolicyKind::kNone && config.cache.keys == KeyKind::kUnrotated;
+  const int64_t known = known_positions(shape);
+  if (slots_are_positions || shape.rope_scaling.type == RopeType::kDynamic || tokens <= known)
+    return;
+  log_warn("the prompt's " + std::to_string(tokens) + " tokens go beyond the " +
+           std::to_string(known) +
+           " positions of the base, where it fails; use a cache.policy with cache.keys=unrotated, "
+           "or model.rope_scaling");
+}
+
+/// "model X, adapter Y, policy lococo: 512 slots of a layer, compressed every 65 tokens"
+std::string describe(const Config& config) {
+  const auto& cache = config.cache;
+  static constexpr const char* kPolicies[] = {"none", "streaming", "h2o", "lococo"};
+  std::string text =
+      "model " + (config.model.path.empty() ? "with random weights" : config.model.path);
+  text += config.model.adapter.empty() ? ", no adapter" : ", adapter " + config.model.adapter;
+  text += std::string(", cache policy ") + kPolicies[static_cast<size_t>(cache.policy)];
+  if (cache.policy == CachePolicyKind::kNone) return text + ": every token stays";
+  return text + ": " + std::to_string(cache.slots) + " slots a layer, and " +
+         std::to_string(config.generate.decode_buffer) + " more while decoding";
 }
 
 DecoderOptions decoder_options(const Config& config, int64_t prompt_tokens) {
@@ -51,58 +70,146 @@ DecoderOptions decoder_options(const Config& config, int64_t prompt_tokens) {
   return options;
 }
 
-GenerationOptions generation_options(const GenerateConfig& config, const Tokenizer& tokenizer) {
+/// The tokenizer's, else the model's own; -1 for none.
+int64_t end_token(const Config& config, const Tokenizer* tokenizer, const ModelShape& shape) {
+  if (!config.generate.stop_at_eos) return -1;
+  if (tokenizer != nullptr) return tokenizer->eos_id();
+  const bool known = !config.model.path.empty() && !shape.eos_token_ids.empty();
+  return known ? shape.eos_token_ids.front() : -1;
+}
+
+/// Looks at the device so seldom that it need not wait, and so often that text seems to flow.
+int64_t look_every(torch::Device device) { return device.is_cuda() ? 8 : 1; }
+
+GenerationOptions generation_options(const Config& config, const Tokenizer* tokenizer,
+                                     const ModelShape& shape, torch::Device device) {
+  const auto& generate = config.generate;
   GenerationOptions options;
-  options.sampling = {config.temperature, config.top_p, config.seed};
-  options.max_new_tokens = config.max_new_tokens;
-  if (config.stop_at_eos) options.end_token = tokenizer.eos_id();
+  options.sampling = {generate.temperature, generate.top_p, generate.seed};
+  options.max_new_tokens = generate.max_new_tokens;
+  options.end_token = end_token(config, tokenizer, shape);
+  options.check_every = look_every(device);
+  if (generate.output == GenerateOutput::kText) options.vocab_size = tokenizer->vocab_size();
   return options;
 }
 
-/// Decoded together with the prompt: by itself the first word would lose the space before it.
-std::string text_after(const Tokenizer& tokenizer, std::vector<int32_t> ids,
-                       const std::vector<int32_t>& added) {
-  const std::string prompt = tokenizer.decode(ids);
-  ids.insert(ids.end(), added.begin(), added.end());
-  const std::string whole = tokenizer.decode(ids);
-  return whole.rfind(prompt, 0) == 0 ? whole.substr(prompt.size()) : tokenizer.decode(added);
+/// Takes tokens as they are made and writes them as the config wants them.
+class Output {
+ public:
+  /// A null `tokenizer` means token ids.
+  Output(const Tokenizer* tokenizer, const Ids& prompt, int64_t end_token,
+         std::function<void(const std::string&)> write)
+      : end_token_(static_cast<int32_t>(end_token)), write_(std::move(write)) {
+    if (tokenizer != nullptr) text_.emplace(*tokenizer, prompt);
+  }
+
+  void take(const torch::Tensor& new_1T) {
+    const auto ids_T = new_1T[0].to(torch::kInt32).contiguous();
+    const int32_t* begin = ids_T.const_data_ptr<int32_t>();
+    const int32_t* end = std::find(begin, begin + ids_T.numel(), end_token_);
+    if (ended_) return;
+    ended_ = end != begin + ids_T.numel();
+    put(text_ ? text_->add({begin, end}) : numbers({begin, end}));
+    count_ += end - begin;
+  }
+
+  void finish() {
+    if (text_) put(text_->finish());
+  }
+
+  int64_t count() const { return count_; }
+
+ private:
+  std::string numbers(const Ids& ids) const {
+    std::string text;
+    for (const int32_t id : ids)
+      text += (count_ == 0 && text.empty() ? "" : " ") + std::to_string(id);
+    return text;
+  }
+
+  void put(const std::string& piece) const {
+    if (!piece.empty()) write_(piece);
+  }
+
+  int32_t end_token_;
+  std::function<void(const std::string&)> write_;
+  std::optional<TextStream> text_;
+  int64_t count_ = 0;
+  bool ended_ = false;
+};
+
+/// "40 tokens in 2.00 s (20.0 tokens/s) after a prompt of 100 in 0.50 s (200.0 tokens/s); ..."
+std::string closing_line(int64_t made, double seconds, int64_t prompt, double prompt_seconds,
+                         const Decoder& decoder) {
+  const auto part = [](int64_t tokens, double took) {
+    char text[64];
+    std::snprintf(text, sizeof text, " in %.2f s (", took);
+    return text + rate_text(static_cast<double>(tokens) / std::max(took, 1e-9)) + " tokens/s)";
+  };
+  constexpr double kMebi = 1 << 20, kGibi = 1 << 30;
+  char sizes[128];
+  std::snprintf(sizes, sizeof sizes,
+                "; cache of %lld slots a layer, %.1f MiB; peak memory %.2f GiB",
+                static_cast<long long>(decoder.capacity()),
+                static_cast<double>(decoder.cache_bytes()) / kMebi,
+                static_cast<double>(peak_memory_bytes(decoder.device())) / kGibi);
+  return std::to_string(made) + " tokens" + part(made, seconds) + " after a prompt of " +
+         std::to_string(prompt) + part(prompt, prompt_seconds) + sizes;
+}
+
+void print(const std::string& piece) {
+  const bool written = std::fwrite(piece.data(), 1, piece.size(), stdout) == piece.size();
+  if (written && std::fflush(stdout) == 0) return;
+  throw UserError("standard output: cannot be written (" + std::string(std::strerror(errno)) + ")");
 }
 
 }  // namespace
 
-std::string generate_text(const Config& given, torch::Device device) {
+void generate_text(const Config& given, torch::Device device,
+                   const std::function<void(const std::string&)>& write) {
   Config config = given;
   config.tune = TuneConfig();  // nothing is trained, so that everything has the compute dtype
-  const auto tokenizer = required_tokenizer(config);
-  const auto ids = prompt_ids(config, *tokenizer, effective_shape(config).vocab_size);
+  const auto shape = effective_shape(config);
+  const auto tokenizer = open_tokenizer(config, shape.vocab_size);
+  const bool prints_text = config.generate.output == GenerateOutput::kText;
+  const auto ids = prompt_tokens(config, tokenizer.get(), shape.vocab_size);
+  if (prints_text && !tokenizer) {
+    throw UserError(
+        "data.tokenizer: a text needs one; generate.output=ids (--ids) prints token "
+        "ids: " +
+        std::string(kWithoutTokenizer));
+  }
+  const auto prompt_size = static_cast<int64_t>(ids.size());
+  warn_about_positions(config, shape, prompt_size);
+  log_info(describe(config));
+
   auto prepared = prepare_model(config, device);
-  const auto prompt_tokens = static_cast<int64_t>(ids.size());
-  Decoder decoder(prepared.model, decoder_options(config, prompt_tokens));
-
-  const auto options = generation_options(config.generate, *tokenizer);
-  const auto tokens_1T = torch::tensor(ids, torch::kInt64).unsqueeze(0).to(device);
-  const auto begin = std::chrono::steady_clock::now();
-  const auto made = generate(decoder, tokens_1T, options)[0].to(torch::kInt32).cpu().contiguous();
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-
-  const int32_t* first = made.const_data_ptr<int32_t>();
-  const std::vector<int32_t> added(
-      first, std::find(first, first + made.numel(), static_cast<int32_t>(options.end_token)));
-  char line[160];
-  std::snprintf(line, sizeof(line),
-                "%lld tokens after a prompt of %lld in %.2f s, peak memory %.2f GiB",
-                static_cast<long long>(added.size()), static_cast<long long>(prompt_tokens),
-                seconds.count(), static_cast<double>(peak_memory_bytes(device)) / (1 << 30));
-  log_info(line);
-  return text_after(*tokenizer, ids, added);
+  Decoder decoder(prepared.model, decoder_options(config, prompt_size));
+  auto options = generation_options(config, tokenizer.get(), shape, device);
+  Output output(prints_text ? tokenizer.get() : nullptr, ids, options.end_token, write);
+  options.on_tokens = [&](const torch::Tensor& new_1T) { output.take(new_1T); };
+  TaskProgress progress("reading the prompt", "tokens", prompt_size);
+  const auto begin = Clock::now();
+  auto prompt_end = begin;
+  options.on_block = [&](int64_t done) {
+    progress.update(done);
+    if (done == prompt_size) progress.end_line();
+    prompt_end = Clock::now();
+  };
+  generate(decoder, torch::tensor(ids, torch::kInt64).unsqueeze(0).to(device), options);
+  output.finish();
+  log_info(closing_line(output.count(), seconds_between(prompt_end, Clock::now()), prompt_size,
+                        seconds_between(begin, prompt_end), decoder));
 }
 
-int run_generation(const Config& config) {
+int run_generation(const Config& given) {
+  Config config = given;
+  config.generate = with_standard_input(given.generate);
   auto session = start_session(config);
   if (session.communicator->size() > 1)
     throw UserError("lococo-generate runs as one process; start it without mpirun");
-  const std::string text = generate_text(config, session.device) + "\n";
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  generate_text(config, session.device, print);
+  print("\n");
   return 0;
 }
 

@@ -3,18 +3,22 @@
 
 #include <torch/types.h>
 
+#include <functional>
 #include <string>
 
 #include "core/config.h"
 
 namespace lococo {
 
-/// The continuation of config.generate's prompt, without the prompt, by the config's model and
-/// cache policy on `device`. The prompt begins with BOS where data.add_bos asks for it. Throws
-/// UserError.
-std::string generate_text(const Config& config, torch::Device device);
+/// Continues config.generate's prompt by the config's model and cache policy on `device`, and hands
+/// the continuation, without the prompt, to `write` as it is made: pieces of text that are valid
+/// UTF-8 each, or token ids with a space between them. Logs what runs, how far the prompt is and
+/// how fast it was. Throws UserError.
+void generate_text(const Config& config, torch::Device device,
+                   const std::function<void(const std::string&)>& write);
 
-/// Prints it. Returns the process's exit code.
+/// Prints it, each piece at once; without a prompt in the config it is standard input. Returns the
+/// process's exit code.
 int run_generation(const Config& config);
 
 }  // namespace lococo

@@ -1,7 +1,9 @@
 #include "setup/session.h"
 
+#include "core/config_write.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/memory_error.h"
 #include "data/prepare.h"
 
 namespace lococo {
@@ -13,13 +15,16 @@ Session start_session(const Config& config) {
   session.device = pick_device(config.distributed, ranks.local_rank);
   session.threads = set_threads(config.distributed, ranks.local_size);
   session.communicator = make_communicator(config.distributed, session.device);
+  log_debug("effective config\n" + config_to_yaml(config));
   log_info("rank 0 of " + std::to_string(ranks.size) + " on " + session.device.str() + " with " +
            std::to_string(session.threads) + " CPU threads");
   return session;
 }
 
-std::unique_ptr<Tokenizer> open_tokenizer(const Config& config) {
-  return open_tokenizer(config.data, config.model.path);
+std::unique_ptr<Tokenizer> open_tokenizer(const Config& config, int64_t vocab_size) {
+  auto tokenizer = open_tokenizer(config.data, config.model.path);
+  if (tokenizer) check_vocabulary(*tokenizer, vocab_size);
+  return tokenizer;
 }
 
 namespace {
@@ -41,13 +46,13 @@ std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config&
                                                                    int64_t vocab_size) {
   if (config.data.validation.empty())
     throw UserError("data.validation: give the text or token files to evaluate on");
-  const auto tokenizer = open_tokenizer(config);
+  const auto tokenizer = open_tokenizer(config, vocab_size);
   prepare_on_each_host(config.data.validation, config, tokenizer.get(), session);
   return open_sources(config.data.validation, config.data, tokenizer.get(), vocab_size);
 }
 
 TrainingData open_training_data(const Config& config, const Session& session, int64_t vocab_size) {
-  const auto tokenizer = open_tokenizer(config);
+  const auto tokenizer = open_tokenizer(config, vocab_size);
   prepare_on_each_host(config.data.train, config, tokenizer.get(), session);
   TrainingData data{open_dataset(config.data.train, config.data, tokenizer.get(), vocab_size), {}};
   if (config.eval.every > 0) data.validation = open_validation_data(config, session, vocab_size);
@@ -61,10 +66,11 @@ int run_on_all_ranks(Session& session, const std::function<int()>& body,
     return body();
   } catch (const UserError& error) {
     abort_all_ranks(*session.communicator, current_step(), error.what(), 2);
-  } catch (const c10::Error& error) {
-    abort_all_ranks(*session.communicator, current_step(), error.what_without_backtrace(), 1);
   } catch (const std::exception& error) {
-    abort_all_ranks(*session.communicator, current_step(), error.what(), 1);
+    const auto memory = memory_error_line(error);
+    const auto* torchs = dynamic_cast<const c10::Error*>(&error);
+    const std::string text = torchs != nullptr ? torchs->what_without_backtrace() : error.what();
+    abort_all_ranks(*session.communicator, current_step(), memory.value_or(text), memory ? 2 : 1);
   }
 }
 

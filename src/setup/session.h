@@ -25,8 +25,8 @@ struct Session {
 Session start_session(const Config& config);
 
 /// data.tokenizer, else tokenizer.model of model.path; nullptr when there is none (token files need
-/// none).
-std::unique_ptr<Tokenizer> open_tokenizer(const Config& config);
+/// none). Throws UserError for one with more tokens than the model (check_vocabulary).
+std::unique_ptr<Tokenizer> open_tokenizer(const Config& config, int64_t vocab_size);
 
 struct TrainingData {
   Dataset train;
@@ -43,8 +43,8 @@ std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config&
                                                                    int64_t vocab_size);
 
 /// Runs `body` and turns an exception on one of several ranks into the end of all: its line is
-/// printed and every rank exits with 2 (the user's fault) or 1. With one rank exceptions pass
-/// through.
+/// printed and every rank exits with 2 (the user's fault, too little memory) or 1. With one rank
+/// exceptions pass through.
 int run_on_all_ranks(Session& session, const std::function<int()>& body,
                      const std::function<int64_t()>& current_step);
 

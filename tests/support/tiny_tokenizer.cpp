@@ -24,7 +24,7 @@ std::string no_id_field(int field) {
   return varint_field(field, 0).substr(0, 2) + std::string(9, '\xFF') + '\x01';
 }
 
-// enum Type { NORMAL = 1, UNKNOWN = 2, CONTROL = 3 }
+// enum Type { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, BYTE = 6 }
 std::string piece(const std::string& text, unsigned type) {
   const float score = -1.0F;
   std::string number(sizeof(score), '\0');
@@ -41,6 +41,20 @@ void write_tiny_tokenizer(const std::string& path, bool with_bos) {
   model += piece("\u2581", 1);
   for (char letter = 'a'; letter <= 'z'; ++letter) model += piece(std::string(1, letter), 1);
   if (!with_bos) model += bytes_field(2, no_id_field(41) + no_id_field(42));
+  write_text_file(path, model);
+}
+
+void write_byte_tokenizer(const std::string& path) {
+  std::string model = piece("<unk>", 2) + piece("<s>", 3) + piece("</s>", 3);
+  for (int byte = 0; byte < 256; ++byte) {
+    const char* const digits = "0123456789ABCDEF";
+    model += piece(std::string("<0x") + digits[byte / 16] + digits[byte % 16] + ">", 6);
+  }
+  model += piece("\u2581", 1);
+  for (char letter = 'a'; letter <= 'z'; ++letter) model += piece(std::string(1, letter), 1);
+  model += piece("\u2581the", 1);
+  constexpr int kByteFallback = 35;  // of TrainerSpec
+  model += bytes_field(2, varint_field(kByteFallback, 1));
   write_text_file(path, model);
 }
 

@@ -1,0 +1,111 @@
+#include "generate/prompt.h"
+
+#include <unistd.h>
+#include <utf8.h>
+
+#include <algorithm>
+#include <charconv>
+#include <iostream>
+#include <iterator>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/log.h"
+
+namespace lococo {
+namespace {
+
+std::string read_standard_input() {
+  log_info("reading the prompt from standard input");
+  std::string text(std::istreambuf_iterator<char>(std::cin), {});
+  if (std::cin.bad()) throw UserError("standard input: cannot be read to its end");
+  return text;
+}
+
+std::string read_text(const std::string& path) {
+  return path == "-" ? read_standard_input() : read_text_file(path);
+}
+
+void check_single(const GenerateConfig& config) {
+  std::string first;
+  for (const auto& [key, value] : {std::pair{"generate.prompt", &config.prompt},
+                                   std::pair{"generate.prompt_file", &config.prompt_file},
+                                   std::pair{"generate.prompt_ids", &config.prompt_ids}}) {
+    if (value->empty()) continue;
+    if (!first.empty())
+      throw UserError(std::string(key) + ": " + first + " is given too; remove one (" + first +
+                      "= empties it)");
+    first = key;
+  }
+}
+
+std::string prompt_text(const GenerateConfig& config) {
+  if (!config.prompt_file.empty()) return read_text(config.prompt_file);
+  return config.prompt;
+}
+
+void check_utf8(const std::string& text) {
+  const auto invalid = utf8::find_invalid(text.begin(), text.end());
+  if (invalid == text.end()) return;
+  throw UserError("generate.prompt: is not UTF-8 from byte " +
+                  std::to_string(invalid - text.begin() + 1) +
+                  " on; convert it, for example with iconv");
+}
+
+/// Only what a list of numbers is written with, and a digit among it.
+bool is_list_of_ids(const std::string& text) {
+  return text.find_first_not_of("0123456789-+,[] \t\r\n") == std::string::npos &&
+         text.find_first_of("0123456789") != std::string::npos;
+}
+
+}  // namespace
+
+GenerateConfig with_standard_input(GenerateConfig config) {
+  const bool given =
+      !config.prompt.empty() || !config.prompt_file.empty() || !config.prompt_ids.empty();
+  if (!given && isatty(STDIN_FILENO) == 0) config.prompt_file = "-";
+  return config;
+}
+
+std::vector<int32_t> parse_token_ids(const std::string& given, int64_t vocab_size) {
+  const std::string text = is_list_of_ids(given) ? given : read_text(given);
+  const char* const separators = ",[] \t\r\n";
+  std::vector<int32_t> ids;
+  for (size_t begin = text.find_first_not_of(separators); begin != std::string::npos;) {
+    const size_t end = std::min(text.find_first_of(separators, begin), text.size());
+    int64_t id = 0;
+    const auto result = std::from_chars(text.data() + begin, text.data() + end, id);
+    const bool is_number = result.ec == std::errc() && result.ptr == text.data() + end;
+    if (!is_number || id < 0 || id >= vocab_size) {
+      constexpr size_t kLongest = 40;
+      throw UserError("generate.prompt_ids: \"" +
+                      text.substr(begin, std::min(end - begin, kLongest)) +
+                      "\" is no token id; use integers from 0 to " +
+                      std::to_string(vocab_size - 1) + ", the model's last");
+    }
+    ids.push_back(static_cast<int32_t>(id));
+    begin = text.find_first_not_of(separators, end);
+  }
+  if (ids.empty()) throw UserError("generate.prompt_ids: " + given + " holds no token id");
+  return ids;
+}
+
+std::vector<int32_t> prompt_tokens(const Config& config, const Tokenizer* tokenizer,
+                                   int64_t vocab_size) {
+  check_single(config.generate);
+  if (!config.generate.prompt_ids.empty())
+    return parse_token_ids(config.generate.prompt_ids, vocab_size);
+  if (tokenizer == nullptr) {
+    throw UserError("data.tokenizer: is not given, nor has model.path a tokenizer.model; " +
+                    std::string(kWithoutTokenizer));
+  }
+  const std::string text = prompt_text(config.generate);
+  check_utf8(text);
+  auto ids = tokenizer->encode(text);
+  if (config.data.add_bos && tokenizer->bos_id() >= 0) ids.insert(ids.begin(), tokenizer->bos_id());
+  if (ids.empty())
+    throw UserError("generate.prompt: is empty; give a text to continue: --prompt, --prompt-file");
+  return ids;
+}
+
+}  // namespace lococo

@@ -1,0 +1,28 @@
+// What a generation continues: the config's prompt as token ids.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+#include "data/tokenizer.h"
+
+namespace lococo {
+
+/// A config without a prompt takes it from standard input, where that is no terminal.
+GenerateConfig with_standard_input(GenerateConfig config);
+
+/// Token ids of the one prompt that `config.generate` gives: of a text (prompt, or prompt_file, "-"
+/// being standard input) with BOS in front where data.add_bos asks for it, or prompt_ids as they
+/// are. Texts are read as they are, a newline at the end included. `tokenizer` may be null for
+/// prompt_ids. Throws UserError for two prompts, for one without any token, for text that is not
+/// UTF-8 or has no tokenizer, for ids outside [0, vocab_size).
+std::vector<int32_t> prompt_tokens(const Config& config, const Tokenizer* tokenizer,
+                                   int64_t vocab_size);
+
+/// "1 2 3", "[1, 2, 3]" or one on each line, as ids in [0, vocab_size); other text names a file of
+/// such ids ("-": standard input). Throws UserError.
+std::vector<int32_t> parse_token_ids(const std::string& text, int64_t vocab_size);
+
+}  // namespace lococo
