@@ -37,9 +37,9 @@ int64_t known_positions(const ModelShape& shape) {
   return std::max(shape.max_position_embeddings, scaled);
 }
 
-void warn_about_positions(const Config& config, const ModelShape& shape, int64_t tokens) {
+void warn_about_positions(const CacheConfig& cache, const ModelShape& shape, int64_t tokens) {
   const bool slots_are_positions =
-      config.cache.policy != CachePolicyKind::kNone && config.cache.keys == KeyKind::kUnrotated;
+      cache.policy != CachePolicyKind::kNone && cache.keys == KeyKind::kUnrotated;
   const int64_t known = known_positions(shape);
   if (slots_are_positions || shape.rope_scaling.type == RopeType::kDynamic || tokens <= known)
     return;
@@ -49,9 +49,8 @@ void warn_about_positions(const Config& config, const ModelShape& shape, int64_t
            "or model.rope_scaling");
 }
 
-/// "model X, adapter Y, policy lococo: 512 slots of a layer, compressed every 65 tokens"
-std::string describe(const Config& config) {
-  const auto& cache = config.cache;
+/// "model X, adapter Y, cache policy lococo: 512 slots a layer, and 64 more while decoding"
+std::string describe(const Config& config, const CacheConfig& cache) {
   static constexpr const char* kPolicies[] = {"none", "streaming", "h2o", "lococo"};
   std::string text =
       "model " + (config.model.path.empty() ? "with random weights" : config.model.path);
@@ -180,10 +179,11 @@ void generate_text(const Config& given, torch::Device device,
         std::string(kWithoutTokenizer));
   }
   const auto prompt_size = static_cast<int64_t>(ids.size());
-  warn_about_positions(config, shape, prompt_size);
-  log_info(describe(config));
-
   auto prepared = prepare_model(config, device);
+  const CacheConfig& cache = prepared.model->cache_config();
+  log_info(describe(config, cache));
+  warn_about_positions(cache, prepared.model->shape(), prompt_size);
+
   Decoder decoder(prepared.model, decoder_options(config, prompt_size));
   auto options = generation_options(config, tokenizer.get(), shape, device);
   Output output(prints_text ? tokenizer.get() : nullptr, ids, options.end_token, write);

@@ -165,6 +165,21 @@ TEST_CASE("a prompt is scored as an evaluation scores it", "[model]") {
   }
 }
 
+TEST_CASE("a prompt says after each block how far it is", "[model]") {
+  auto model = tiny_llama(3, tiny_cache());  // blocks of 8
+  Decoder decoder(model, options(1, 4));
+  std::vector<int64_t> done;
+  const auto tokens = random_tokens(1, 21, 1);
+  const auto logits = decoder.prefill(tokens, [&](int64_t so_far) { done.push_back(so_far); });
+  CHECK(done == std::vector<int64_t>{8, 16, 21});
+  CHECK_SAME(decoder.prefill(tokens), logits.clone());
+  // Two layers of keys, values and scores: the homes that were allocated, however long the text.
+  const int64_t bytes = decoder.cache_bytes();
+  CHECK(bytes > 0);
+  decoder.prefill(random_tokens(1, 200, 1));
+  CHECK(decoder.cache_bytes() == bytes);
+}
+
 TEST_CASE("rows of a decoded batch do not influence each other", "[model]") {
   const auto tokens = random_tokens(3, 40, 1);
   for (const auto& policy_case : all_policies()) {

@@ -81,6 +81,39 @@ TEST_CASE("generation stops soon after every row has ended", "[model]") {
   CHECK(generate(decoder, prompt, options).size(1) == 4);
 }
 
+TEST_CASE("tokens are told as they are made, each once and in order", "[model]") {
+  auto model = tiny_llama(3, tiny_cache());
+  Decoder decoder(model, batch_of(2));
+  const auto prompt = random_tokens(2, kPrompt, 1);
+  const auto want = generate(decoder, prompt, tokens(40));
+  for (const int64_t every : {1, 7, 40, 64}) {
+    auto options = tokens(40);
+    options.check_every = every;
+    std::vector<torch::Tensor> told;
+    options.on_tokens = [&](const torch::Tensor& new_BT) { told.push_back(new_BT); };
+    CHECK_SAME(generate(decoder, prompt, options), want);
+    CHECK(static_cast<int64_t>(told.size()) == (40 + every - 1) / every);
+    CHECK_SAME(torch::cat(told, /*dim=*/1), want);
+  }
+  // What comes before the end of every row is told too.
+  auto options = tokens(40);
+  options.check_every = 4;
+  options.end_token = want[0][0].item<int64_t>();
+  Decoder alone(model, batch_of(1));
+  int64_t count = 0;
+  options.on_tokens = [&](const torch::Tensor& new_BT) { count += new_BT.size(1); };
+  CHECK(generate(alone, prompt.narrow(0, 0, 1), options).size(1) == count);
+}
+
+TEST_CASE("only tokens below vocab_size are drawn", "[model]") {
+  auto model = tiny_llama(3, tiny_cache());
+  Decoder decoder(model, batch_of(2));
+  auto options = tokens(60);
+  options.sampling.temperature = 10.0;
+  options.vocab_size = 5;
+  CHECK(generate(decoder, random_tokens(2, kPrompt, 1), options).max().item<int64_t>() < 5);
+}
+
 TEST_CASE("a seed means one text, another seed another", "[model]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, batch_of(2));
