@@ -1,6 +1,8 @@
 #include "tensor/attention/attention.h"
 
-#include <cmath>
+#include <ATen/Context.h>
+
+#include <cstdlib>
 
 #include "tensor/attention/attention_fused.h"
 #include "tensor/attention/attention_reference.h"
@@ -8,12 +10,40 @@
 
 namespace lococo {
 
+namespace {
+
+/// FlashAttention and cuDNN read rows of whole 16 bytes.
+constexpr int64_t kChannelStep = 8;
+constexpr int64_t kMostFlashChannels = 256;
+constexpr int64_t kMostCudnnChannels = 128;
+
+}  // namespace
+
+AttentionBackend fastest_backend(const AttentionWork& work) {
+  if (!work.on_gpu) return AttentionBackend::kFlash;
+  const bool fused = work.dtype == torch::kBFloat16 && work.channels % kChannelStep == 0 &&
+                     work.channels <= kMostFlashChannels;
+  if (!fused) return AttentionBackend::kReference;
+  // cuDNN is about 1.8 times as fast on a whole sequence, but aligns its causal mask top-left.
+  const bool whole = work.queries == work.keys;
+  const bool cudnn = whole && work.channels <= kMostCudnnChannels && !work.deterministic;
+  return cudnn ? AttentionBackend::kCudnn : AttentionBackend::kFlash;
+}
+
 AttentionBackend resolve_backend(AttentionBackend backend, const torch::Tensor& q_BHLD, int64_t S) {
   if (backend != AttentionBackend::kAuto) return backend;
-  if (!q_BHLD.is_cuda()) return AttentionBackend::kFlash;
-  if (q_BHLD.scalar_type() != torch::kBFloat16) return AttentionBackend::kReference;
-  // cuDNN is about 1.8 times as fast on a whole sequence, but aligns its causal mask top-left.
-  return q_BHLD.size(2) == S ? AttentionBackend::kCudnn : AttentionBackend::kFlash;
+  return fastest_backend({q_BHLD.is_cuda(), q_BHLD.scalar_type(), q_BHLD.size(2), S, q_BHLD.size(3),
+                          at::globalContext().deterministicAlgorithms()});
+}
+
+void use_deterministic_kernels() {
+  // cuBLAS repeats its bits with a workspace of fixed size, which it reads from the environment.
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  auto& context = at::globalContext();
+  // Only a warning where an operation has no such form: none that training uses lacks one.
+  context.setDeterministicAlgorithms(true, /*warn_only=*/true);
+  context.setDeterministicCuDNN(true);
+  context.setDeterministicFillUninitializedMemory(false);
 }
 
 AttentionOutput causal_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,

@@ -117,6 +117,45 @@ TEST_CASE("on a CPU auto means the blocked kernel", "[tensor]") {
              attend(x, AttentionBackend::kFlash).out_BHLD);
 }
 
+TEST_CASE("auto takes what the head's channels, the dtype and the alignment allow", "[tensor]") {
+  AttentionWork work = {/*on_gpu=*/true, torch::kBFloat16, 512, 512, 128};
+  CHECK(fastest_backend(work) == AttentionBackend::kCudnn);
+  work.deterministic = true;
+  CHECK(fastest_backend(work) == AttentionBackend::kFlash);
+  work.deterministic = false;
+  work.keys = 1024;
+  CHECK(fastest_backend(work) == AttentionBackend::kFlash);
+  work.keys = work.queries;
+  for (const int64_t channels : {136, 256}) {  // too many for cuDNN
+    work.channels = channels;
+    CHECK(fastest_backend(work) == AttentionBackend::kFlash);
+  }
+  for (const int64_t channels : {1, 33, 100, 264, 288}) {
+    INFO(channels);
+    work.channels = channels;
+    CHECK(fastest_backend(work) == AttentionBackend::kReference);
+    work.on_gpu = false;
+    CHECK(fastest_backend(work) == AttentionBackend::kFlash);
+    work.on_gpu = true;
+  }
+  work.channels = 128;
+  work.dtype = torch::kFloat32;
+  CHECK(fastest_backend(work) == AttentionBackend::kReference);
+}
+
+TEST_CASE("auto agrees with the reference for odd and for very wide heads", "[tensor]") {
+  const auto dtype = GENERATE(torch::kFloat32, torch::kBFloat16);
+  const int64_t D = GENERATE(33, 288);
+  const auto x = random_qkv({1, 4, 2, 7, 11, D}, dtype);
+  INFO(dtype << " D=" << D);
+  CHECK_CLOSE(attend(x, AttentionBackend::kAuto).out_BHLD,
+              attend(x, AttentionBackend::kReference).out_BHLD);
+  const auto want = gradients(x, AttentionBackend::kReference);
+  const auto got = gradients(x, AttentionBackend::kAuto);
+  const double factor = dtype == torch::kBFloat16 ? 4.0 : 1.0;
+  for (size_t i = 0; i < 3; ++i) CHECK_CLOSE(got[i], want[i], factor);
+}
+
 TEST_CASE("attention refuses shapes that do not fit together", "[tensor]") {
   const auto q = normal({1, 3, 4, 8}, 1), k = normal({1, 2, 4, 8}, 2);
   CHECK_THROWS_AS(causal_attention(q, k, k, AttentionBackend::kReference), c10::Error);
