@@ -15,4 +15,9 @@ double CacheConfig::score_factor(int64_t cached) const {
   return std::pow(score_decay, blocks);
 }
 
+bool is_blockwise(const Config& config) {
+  if (config.train.pass != PassKind::kAuto) return config.train.pass == PassKind::kBlockwise;
+  return config.cache.policy != CachePolicyKind::kNone;
+}
+
 }  // namespace lococo

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,8 @@ enum class CachePolicyKind { kNone, kStreaming, kH2o, kLococo };
 enum class ScoreKind { kLastBlock, kAccumulated };
 enum class KeyKind { kRotated, kUnrotated };
 enum class ConvInit { kNormal, kFanIn, kIdentity };
+/// What training may make of a normalizer: any number, or a share in [0, 1].
+enum class NormalizerRange { kUnbounded, kUnit };
 
 /// What survives between blocks (stateful, may learn). The defaults are the official LoCoCo code's
 /// behaviour.
@@ -87,6 +90,7 @@ struct CacheConfig {
   int64_t local = 0;                 ///< newest tokens always kept
   int64_t sinks = 0;                 ///< first tokens always kept
   int64_t buffer = 16;               ///< compress only when the cache exceeds slots + buffer
+  NormalizerRange normalizer_range = NormalizerRange::kUnbounded;
   ScoreKind scores = ScoreKind::kLastBlock;
   double score_decay = 1.0;    ///< factor on the accumulated scores for each block of new tokens
   int64_t score_distance = 0;  ///< slots from key to query from which attention counts as score
@@ -126,6 +130,7 @@ struct TuneConfig {
 enum class PassKind { kAuto, kBlockwise, kFullSequence };
 enum class Decay { kConstant, kLinear, kCosine };
 enum class Resume { kAuto, kNever, kPath };
+enum class ResumeChanged { kRefuse, kAccept };
 
 struct TrainConfig {
   int64_t steps = 1000;
@@ -135,6 +140,8 @@ struct TrainConfig {
   std::string output;             ///< folder of checkpoints, metrics and the effective config
   Resume resume = Resume::kAuto;  ///< auto: the newest good checkpoint in `output`, if any
   std::string resume_path;        ///< the checkpoint folder when `resume` names one
+  /// What to do about options that differ from the checkpoint's and change what is trained.
+  ResumeChanged resume_changed = ResumeChanged::kRefuse;
   /// Auto: blockwise when a cache policy is set, else full_sequence.
   PassKind pass = PassKind::kAuto;
   double beta1 = 0.9;
@@ -150,6 +157,8 @@ struct TrainConfig {
   int64_t loss_chunk = 2048;  ///< tokens whose logits exist at one time
   /// Blockwise on a GPU: record each kind of block as a CUDA graph and replay it.
   bool cuda_graphs = true;
+  /// The same bits in every run on a GPU too, where attention's backward pass is faster without.
+  bool deterministic = false;
 };
 
 struct CheckpointConfig {
@@ -179,11 +188,14 @@ struct EvalConfig {
   int64_t segments_per_document = 0;  ///< at most; 0: all
   int64_t far = 1024;  ///< a repeat is far when its latest earlier occurrence is more tokens back
   std::string output;  ///< JSON file; empty: print only
+  bool overwrite = false;    ///< let `output` replace a file that is no result of ours
   bool per_segment = false;  ///< write every segment's figures too
   /// Equal parts of a segment whose mean NLL is reported one by one; 0: none.
   int64_t position_buckets = 0;
   int64_t batch = 1;  ///< segments of one forward pass
   int64_t every = 0;  ///< lococo-train: steps between evaluations on data.validation; 0: never
+  /// lococo-train: a short evaluation along the segment when the last step is done.
+  bool after_training = true;
 };
 
 enum class ExportKind { kConv, kOfficialConv, kAdapter, kMerged };
@@ -220,6 +232,7 @@ struct BenchConfig {
   bool limit = true;   ///< train-step: measure in the same run what library calls alone would take
   std::string output;  ///< JSON file; empty: print only
   std::string trace;   ///< Chrome trace file of one more iteration, whose kernels are listed too
+  bool overwrite = false;  ///< let `output` and `trace` replace files that are no results of ours
 };
 
 struct Config {
@@ -236,6 +249,11 @@ struct Config {
   ExportConfig export_;  ///< section `export`
   GenerateConfig generate;
   BenchConfig bench;
+  std::set<std::string> given;  ///< dotted keys that the file or an override set
 };
+
+/// Whether sequences go through the model block after block: PassKind::kAuto means so when there is
+/// a cache policy.
+bool is_blockwise(const Config& config);
 
 }  // namespace lococo

@@ -38,7 +38,7 @@ std::vector<std::string> known_names() {
 /// Walks over the tree and hands each value to its field.
 class Reader {
  public:
-  Reader(Config* config, ConfigOrigins* origins) : origins_(origins) {
+  Reader(Config* config, ConfigOrigins* origins) : given_(&config->given), origins_(origins) {
     for (Field& field : config_fields(*config)) {
       const std::string key = field.key;
       fields_.emplace(key, std::move(field));
@@ -57,6 +57,7 @@ class Reader {
     const std::string where = with_place(value.place, key);
     if (const auto field = fields_.find(key); field != fields_.end()) {
       origins_->places[key] = value.place;
+      given_->insert(key);
       read_value(value, where, field->second.value);
       return;
     }
@@ -70,6 +71,7 @@ class Reader {
     }
   }
 
+  std::set<std::string>* given_;
   ConfigOrigins* origins_;
   std::map<std::string, Field> fields_;
 };

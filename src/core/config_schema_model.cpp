@@ -95,6 +95,9 @@ void add_cache(SchemaBuilder& add, CacheConfig& cache) {
           "initial share of the convolution in a mixed slot's weights");
   add.add("normalizer_per_head", BoolField{&cache.normalizer_per_head},
           "learn that share for each key-value head, not for the layer (lococo)");
+  add.choice("normalizer_range", &cache.normalizer_range, {"unbounded", "unit"},
+             "what training may make of that share: any number (official), or one in [0, 1], where "
+             "it is put after each step (lococo)");
   add.add("mass_channel", BoolField{&cache.mass_channel},
           "the convolution sees the tokens' scores beside keys and values; slower (lococo)");
   add.add("mix_keys", BoolField{&cache.mix_keys},

@@ -14,6 +14,9 @@ void add_train(SchemaBuilder& add, TrainConfig& train) {
           "folder of checkpoints, metrics and the effective config");
   add.add("resume", ResumeField{&train},
           "auto: the newest good checkpoint in output, if any; never; or a checkpoint folder");
+  add.choice("resume_changed", &train.resume_changed, {"refuse", "accept"},
+             "what to do when options that change the meaning of the run differ from the "
+             "checkpoint's");
   add.choice("pass", &train.pass, {"auto", "blockwise", "full_sequence"},
              "auto: blockwise with a cache policy, else full_sequence");
   add.add("beta1", NumberField{&train.beta1, 0.0, 0.999999}, "AdamW's decay of the mean");
@@ -33,6 +36,8 @@ void add_train(SchemaBuilder& add, TrainConfig& train) {
           "tokens whose logits exist at one time");
   add.add("cuda_graphs", BoolField{&train.cuda_graphs},
           "blockwise on a GPU: record each kind of block once and replay it (lococo-eval too)");
+  add.add("deterministic", BoolField{&train.deterministic},
+          "on a GPU: backward passes of attention that give the same bits in every run; slower");
 }
 
 void add_run(SchemaBuilder& add, Config& config) {
@@ -66,12 +71,17 @@ void add_eval(SchemaBuilder& add, EvalConfig& eval) {
   add.add("far", count(&eval.far, 1),
           "a repeat is far when its latest earlier occurrence is more tokens back");
   add.add("output", TextField{&eval.output}, "JSON file; empty: print only");
+  add.add("overwrite", BoolField{&eval.overwrite},
+          "let output replace a file that is no result of ours, or a symlink");
   add.add("per_segment", BoolField{&eval.per_segment}, "write every segment's figures too");
   add.add("position_buckets", count(&eval.position_buckets, 0, kManyHeld),
           "equal parts of a segment whose mean NLL is reported one by one; 0: none");
   add.add("batch", count(&eval.batch, 1, kManyHeld), "segments of one forward pass");
   add.add("every", count(&eval.every, 0),
           "lococo-train: steps between evaluations on data.validation; 0: never");
+  add.add("after_training", BoolField{&eval.after_training},
+          "lococo-train: a short evaluation along the segment at the end, with data.validation; "
+          "warns when the NLL rises");
 }
 
 void add_export(SchemaBuilder& add, Config& config) {
@@ -121,6 +131,8 @@ void add_bench(SchemaBuilder& add, BenchConfig& bench) {
   add.add("output", TextField{&bench.output}, "JSON file; empty: print only");
   add.add("trace", TextField{&bench.trace},
           "Chrome trace file of one more iteration, whose kernels are listed too; empty: none");
+  add.add("overwrite", BoolField{&bench.overwrite},
+          "let output and trace replace files that are no results of ours, or symlinks");
 }
 
 }  // namespace

@@ -193,6 +193,15 @@ std::string write_config(const Config& given, bool with_comments) {
 
 std::string config_to_yaml(const Config& config) { return write_config(config, false); }
 
+std::vector<std::pair<std::string, std::string>> config_value_texts(const Config& given) {
+  Config config = given;
+  std::vector<std::pair<std::string, std::string>> texts;
+  for (const Field& field : config_fields(config)) {
+    texts.emplace_back(field.key, std::visit(ValueWriter{}, field.value));
+  }
+  return texts;
+}
+
 std::string reference_config() {
   return "# Every key with its default and its meaning; a config of your own names only what it "
          "changes.\n# On the command line: lococo-train config.yaml cache.slots=128\n"

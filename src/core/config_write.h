@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/config.h"
@@ -10,6 +11,9 @@ namespace lococo {
 
 /// Every key with its effective value, as YAML that load_config reads back to the same Config.
 std::string config_to_yaml(const Config& config);
+
+/// (key, effective value as YAML text) of every key, in the order of the schema.
+std::vector<std::pair<std::string, std::string>> config_value_texts(const Config& config);
 
 /// Every key with its default, choices and meaning: the text of configs/reference.yaml.
 std::string reference_config();

@@ -111,11 +111,6 @@ std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool c
   return std::make_unique<FullSequencePass>(loss_chunk, checkpoint_layers);
 }
 
-bool is_blockwise(const Config& config) {
-  if (config.train.pass != PassKind::kAuto) return config.train.pass == PassKind::kBlockwise;
-  return config.cache.policy != CachePolicyKind::kNone;
-}
-
 std::unique_ptr<SequencePass> make_pass(const Config& config) {
   if (is_blockwise(config)) {
     return make_blockwise_pass(config.cache, config.train.loss_chunk, config.train.cuda_graphs);

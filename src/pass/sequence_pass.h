@@ -42,10 +42,6 @@ std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int6
 /// The whole sequence at once, with activation checkpointing where asked.
 std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool checkpoint_layers);
 
-/// Whether the config's pass is the blockwise one: PassKind::kAuto means blockwise when there is a
-/// cache policy.
-bool is_blockwise(const Config& config);
-
 /// The pass that the config asks for.
 std::unique_ptr<SequencePass> make_pass(const Config& config);
 

@@ -50,6 +50,11 @@ void check_backend(const Config& config, torch::Device device) {
     throw UserError(
         "attention.backend: flash and cudnn on a GPU need model.dtype: bfloat16; use auto");
   }
+  if (backend == AttentionBackend::kCudnn && config.train.deterministic) {
+    throw UserError(
+        "attention.backend: cudnn's backward pass gives other bits in every run; use auto or flash "
+        "with train.deterministic");
+  }
 }
 
 }  // namespace

@@ -1,16 +1,21 @@
 #include "setup/session.h"
 
+#include "core/config_effect.h"
 #include "core/config_write.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory_error.h"
 #include "data/prepare.h"
+#include "tensor/attention/attention.h"
 
 namespace lococo {
 
 Session start_session(const Config& config) {
   const auto ranks = join_ranks(config.distributed);
   configure_log(parse_log_level(config.log.level), ranks.rank == 0);
+  const std::string without_effect = effect_warning(config);
+  if (!without_effect.empty()) log_warn(without_effect);
+  if (config.train.deterministic) use_deterministic_kernels();
   Session session;
   session.device = pick_device(config.distributed, ranks.local_rank);
   session.threads = set_threads(config.distributed, ranks.local_size);

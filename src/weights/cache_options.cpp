@@ -28,8 +28,9 @@ constexpr std::array<OfficialName, 8> kOfficialNames = {{{"slots", "mem_size"},
                                                          {"local", "local_len"}}};
 
 /// Weights from before these options existed were trained as the defaults say.
-constexpr std::array<const char*, 5> kLaterOptions = {
-    "score_decay", "score_distance", "normalizer_per_head", "mass_channel", "mix_keys"};
+constexpr std::array<const char*, 6> kLaterOptions = {"score_decay",         "score_distance",
+                                                      "normalizer_per_head", "normalizer_range",
+                                                      "mass_channel",        "mix_keys"};
 
 const char* name_of(CachePolicyKind policy) {
   switch (policy) {
@@ -57,6 +58,16 @@ const char* name_of(ConvInit init) {
   return "";
 }
 
+const char* name_of(NormalizerRange range) {
+  switch (range) {
+    case NormalizerRange::kUnbounded:
+      return "unbounded";
+    case NormalizerRange::kUnit:
+      return "unit";
+  }
+  return "";
+}
+
 Json options_of(const CacheConfig& cache) {
   return {{"policy", name_of(cache.policy)},
           {"slots", cache.slots},
@@ -67,6 +78,7 @@ Json options_of(const CacheConfig& cache) {
           {"expand", cache.expand},
           {"normalizer_init", cache.normalizer_init},
           {"normalizer_per_head", cache.normalizer_per_head},
+          {"normalizer_range", name_of(cache.normalizer_range)},
           {"mass_channel", cache.mass_channel},
           {"mix_keys", cache.mix_keys},
           {"local", cache.local},
@@ -115,7 +127,7 @@ std::string cache_difference(const std::string& options_json, const CacheConfig&
 }
 
 std::string harmless_cache_difference(const std::string& options_json, const CacheConfig& cache) {
-  return first_difference(options_json, cache, {"block", "buffer"});
+  return first_difference(options_json, cache, {"block", "buffer", "normalizer_range"});
 }
 
 std::string official_arguments_json(const CacheConfig& cache) {

@@ -13,12 +13,12 @@ std::string cache_options_json(const CacheConfig& cache);
 
 /// The first option of such a text that differs from `cache` and changes what trained weights mean,
 /// for example "cache.keys is \"rotated\" there and \"unrotated\" here"; empty when there is none.
-/// Absent options count as equal (score_decay, score_distance, normalizer_per_head, mass_channel
-/// and mix_keys as their defaults: older files lack them), unknown ones are ignored. Throws
-/// UserError for other text.
+/// Absent options count as equal (score_decay, score_distance, normalizer_per_head,
+/// normalizer_range, mass_channel and mix_keys as their defaults: older files lack them), unknown
+/// ones are ignored. Throws UserError for other text.
 std::string cache_difference(const std::string& options_json, const CacheConfig& cache);
 
-/// The same for options that weights survive: block and buffer.
+/// The same for options that weights survive: block, buffer and normalizer_range.
 std::string harmless_cache_difference(const std::string& options_json, const CacheConfig& cache);
 
 /// The arguments of the official training script that mean these options (mem_size, hh_keep_rate,

@@ -56,25 +56,27 @@ data:
 attention: {backend: flash}
 cache: {policy: lococo, slots: 128, block: 256, keep_fraction: 0.75, kernel_size: 9, conv_layers: 2,
         expand: 3, normalizer_init: 0.25, normalizer_per_head: true, mass_channel: true,
+        normalizer_range: unit,
         mix_keys: false, local: 64, sinks: 4, buffer: 0, scores: accumulated, score_decay: 0.75,
         score_distance: 16, keys: rotated, boundary_targets: true, first_block_gradient: true,
         init: fan_in, bptt_blocks: 3}
 tune: {conv: 1e-3, normalizer: 2e-3, lora: 3e-4, embed: 1e-5, norm: 5e-5, all: 0,
        lora_rank: 4, lora_alpha: 32, lora_targets: [q_proj, down_proj]}
 train: {steps: 20, sequences_per_step: 32, micro_batch: 2, seed: 18446744073709551615, output: out,
-        resume: out/step-10, pass: blockwise, beta1: 0.8, beta2: 0.95, epsilon: 1e-6,
+        resume: out/step-10, resume_changed: accept, deterministic: true, pass: blockwise, beta1: 0.8, beta2: 0.95, epsilon: 1e-6,
         weight_decay: 0.1, clip: 0, warmup_steps: 5, decay: cosine, final_lr_fraction: 0.1,
         activation_checkpointing: true, loss_chunk: 512, cuda_graphs: false}
 checkpoint: {every: 10, keep_last: 3}
 log: {level: debug, every: 10, tensorboard: false}
 distributed: {backend: mpi, device: "cuda:1", threads: 4}
 eval: {lengths: [1024, 2048], max_tokens: 100000, stride: 512, segments_per_document: 4, far: 512,
-       output: e.json, per_segment: true, position_buckets: 8, batch: 4, every: 5}
+       output: e.json, per_segment: true, position_buckets: 8, batch: 4, every: 5,
+       overwrite: true, after_training: false}
 export: {kind: adapter, output: "line\nwith \"quotes\" and \\", dtype: bfloat16, max_shard_bytes: 1000}
 generate: {prompt: "a: b", prompt_file: p.txt, max_new_tokens: 9, temperature: 0.7, top_p: 0.9,
            seed: 7, decode_buffer: 32, stop_at_eos: false}
 bench: {warmup: 0, repeat: 7, batch: [1, 4], contexts: [8, 16], new_tokens: 3, limit: false,
-        output: b.json, trace: t.json}
+        output: b.json, trace: t.json, overwrite: true}
 x-mine: {anything: [1, 2]}
 )";
 

@@ -1,0 +1,149 @@
+#include "core/config_effect.h"
+
+#include <algorithm>
+#include <set>
+
+#include "core/config_write.h"
+
+namespace lococo {
+namespace {
+
+using Keys = std::vector<std::string>;
+
+const Keys kMixtureKeys = {"cache.keep_fraction",    "cache.kernel_size",
+                           "cache.conv_layers",      "cache.expand",
+                           "cache.normalizer_init",  "cache.normalizer_per_head",
+                           "cache.normalizer_range", "cache.mass_channel",
+                           "cache.mix_keys",         "cache.init"};
+const Keys kScoreKeys = {"cache.scores", "cache.score_decay", "cache.score_distance"};
+/// cache.block stays: the prompt of a generation is read in blocks whatever the policy.
+const Keys kCompressionKeys = {"cache.slots", "cache.buffer", "cache.sinks", "cache.keys"};
+const Keys kBlockTrainingKeys = {"cache.boundary_targets", "cache.first_block_gradient"};
+
+bool ends_with_one_of(const std::string& path, const Keys& endings) {
+  return std::any_of(endings.begin(), endings.end(),
+                     [&](const std::string& ending) { return path.ends_with(ending); });
+}
+
+/// Collects the keys that were given without effect, reason by reason.
+class Finder {
+ public:
+  explicit Finder(const Config& config) : config_(config) {
+    const auto values = config_value_texts(config), defaults = config_value_texts(Config{});
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (config.given.count(values[i].first) > 0 && values[i] != defaults[i])
+        asked_for_.insert(values[i].first);
+    }
+  }
+
+  Keys run() {
+    check_policy();
+    check_training();
+    check_data();
+    check_other_tools();
+    return std::move(found_);
+  }
+
+ private:
+  void add(const Keys& keys, const std::string& reason) {
+    std::string given;
+    for (const std::string& key : keys) {
+      if (asked_for_.count(key) > 0) given += (given.empty() ? "" : ", ") + key;
+    }
+    if (!given.empty()) found_.push_back(given + " (" + reason + ")");
+  }
+
+  void check_policy() {
+    switch (config_.cache.policy) {
+      case CachePolicyKind::kNone:
+        return check_no_policy();
+      case CachePolicyKind::kStreaming:
+        add({"cache.local"}, "cache.policy streaming keeps the newest tokens anyway");
+        add(kScoreKeys, "cache.policy streaming has no scores");
+        add(kMixtureKeys, "cache.policy streaming mixes nothing");
+        return;
+      case CachePolicyKind::kH2o:
+        add(kMixtureKeys, "cache.policy h2o mixes nothing");
+        return;
+      case CachePolicyKind::kLococo:
+        if (config_.cache.init == ConvInit::kIdentity)
+          add({"cache.normalizer_init"}, "cache.init identity begins with normalizers of 0");
+        return;
+    }
+  }
+
+  void check_no_policy() {
+    const std::string reason = "cache.policy none keeps everything";
+    add(kCompressionKeys, reason);
+    add({"cache.local"}, reason);
+    add(kScoreKeys, reason);
+    add(kMixtureKeys, reason);
+    if (!is_blockwise(config_)) add(kBlockTrainingKeys, "nothing is trained in blocks");
+  }
+
+  void check_training() {
+    const TrainConfig& train = config_.train;
+    if (is_blockwise(config_)) {
+      add({"train.activation_checkpointing"}, "the blockwise pass keeps one block's activations");
+    } else {
+      add({"train.cuda_graphs"}, "only the blockwise pass is recorded");
+    }
+    if (config_.cache.bptt_blocks > 1)
+      add({"train.cuda_graphs"}, "windows of cache.bptt_blocks are not recorded");
+    if (train.decay == Decay::kConstant)
+      add({"train.final_lr_fraction"}, "train.decay constant does not fall");
+    if (config_.tune.lora.value_or(0.0) == 0.0) {
+      add({"tune.lora_rank", "tune.lora_alpha", "tune.lora_targets"}, "tune.lora is not trained");
+    }
+    if (config_.data.validation.empty())
+      add({"eval.after_training"}, "data.validation names nothing");
+  }
+
+  void check_data() {
+    std::vector<DataSource> sources = config_.data.train;
+    sources.insert(sources.end(), config_.data.validation.begin(), config_.data.validation.end());
+    if (sources.empty()) return;
+    const auto all_end_with = [&](const Keys& endings) {
+      return std::all_of(sources.begin(), sources.end(), [&](const DataSource& source) {
+        return ends_with_one_of(source.path, endings);
+      });
+    };
+    // Folders and other names may hold anything.
+    if (all_end_with({".bin", ".tokens"})) {
+      add({"data.text_field", "data.add_eos", "data.cache_dir"}, "every source holds tokens");
+    } else if (all_end_with({".txt", ".bin", ".tokens"})) {
+      add({"data.text_field"}, "no source is JSONL");
+    }
+    if (all_end_with({".txt", ".jsonl", ".jsonl.zst"}))
+      add({"data.raw_dtype"}, "no source holds raw tokens");
+  }
+
+  void check_other_tools() {
+    if (config_.generate.temperature == 0.0)
+      add({"generate.top_p", "generate.seed"}, "generate.temperature 0 draws nothing");
+    if (config_.cache.policy == CachePolicyKind::kNone)
+      add({"generate.decode_buffer"}, "cache.policy none compresses nothing");
+    if (config_.export_.kind != ExportKind::kMerged)
+      add({"export.dtype", "export.max_shard_bytes"}, "they belong to export.kind merged");
+  }
+
+  const Config& config_;
+  std::set<std::string> asked_for_;  ///< given, and not what they are anyway
+  Keys found_;
+};
+
+}  // namespace
+
+std::vector<std::string> options_without_effect(const Config& config) {
+  return Finder(config).run();
+}
+
+std::string effect_warning(const Config& config) {
+  std::string line;
+  for (const std::string& option : options_without_effect(config)) {
+    line += (line.empty() ? "without effect in this run: " : "; ") + option;
+  }
+  return line;
+}
+
+}  // namespace lococo

@@ -1,0 +1,67 @@
+#include "core/config_effect.h"
+
+#include <filesystem>
+
+#include "core/config_yaml.h"
+#include "tests/support/catch.h"
+#include "tests/support/user_error.h"
+
+using namespace lococo;
+
+namespace {
+
+std::string warning_of(const std::vector<std::string>& overrides) {
+  return effect_warning(parse_config("", "", overrides));
+}
+
+}  // namespace
+
+TEST_CASE("options that a cache policy ignores are named with the reason", "[core]") {
+  const auto line = warning_of({"cache.policy=streaming", "cache.sinks=4", "cache.local=64",
+                                "cache.kernel_size=9", "cache.scores=accumulated"});
+  CHECK_CONTAINS(line, "without effect in this run: cache.local (cache.policy streaming keeps");
+  CHECK_CONTAINS(line, "cache.scores (cache.policy streaming has no scores)");
+  CHECK_CONTAINS(line, "cache.kernel_size (");
+  CHECK(line.find("cache.sinks") == std::string::npos);
+  CHECK(line.find('\n') == std::string::npos);
+
+  CHECK_CONTAINS(warning_of({"cache.policy=h2o", "cache.keep_fraction=0.75", "cache.init=fan_in"}),
+                 "cache.keep_fraction, cache.init (cache.policy h2o mixes nothing)");
+  CHECK(warning_of({"cache.policy=h2o", "cache.local=64", "cache.scores=accumulated"}).empty());
+  CHECK_CONTAINS(warning_of({"cache.slots=64", "cache.sinks=4"}),
+                 "cache.slots, cache.sinks (cache.policy none keeps everything)");
+  CHECK_CONTAINS(
+      warning_of({"cache.policy=lococo", "cache.init=identity", "cache.normalizer_init=0.2"}),
+      "cache.normalizer_init (");
+}
+
+TEST_CASE("training options without effect are named", "[core]") {
+  const std::string checkpointing = "train.activation_checkpointing=true";
+  CHECK_CONTAINS(warning_of({"cache.policy=lococo", checkpointing}),
+                 "train.activation_checkpointing (");
+  CHECK(warning_of({checkpointing}).empty());
+  CHECK_CONTAINS(warning_of({"tune.lora_rank=4"}), "tune.lora_rank (tune.lora is not trained)");
+  CHECK(warning_of({"tune.lora_rank=4", "tune.lora=1e-3"}).empty());
+  CHECK_CONTAINS(warning_of({"train.decay=constant", "train.final_lr_fraction=0.1"}),
+                 "train.final_lr_fraction");
+  CHECK_CONTAINS(warning_of({"data.train=a.bin", "data.raw_dtype=uint16", "data.add_eos=false"}),
+                 "data.add_eos (every source holds tokens)");
+  CHECK_CONTAINS(warning_of({"data.train=a.txt", "data.text_field=body"}), "data.text_field");
+  CHECK(warning_of({"data.train=[a.txt, folder]", "data.text_field=body"}).empty());
+  CHECK_CONTAINS(warning_of({"generate.top_p=0.9"}), "generate.top_p");
+  CHECK(warning_of({"generate.top_p=0.9", "generate.temperature=0.7"}).empty());
+}
+
+TEST_CASE("what nobody gave, and a default that was given, is passed over", "[core]") {
+  Config config;
+  config.cache.local = 64;  // not by the user
+  CHECK(options_without_effect(config).empty());
+  CHECK(warning_of({"cache.slots=512", "train.activation_checkpointing=false"}).empty());
+}
+
+TEST_CASE("no config of the project names an option without effect", "[core]") {
+  for (const auto& entry : std::filesystem::directory_iterator(LOCOCO_SOURCE_DIR "/configs")) {
+    INFO(entry.path().string());
+    CHECK(effect_warning(load_config(entry.path().string(), {})) == "");
+  }
+}
