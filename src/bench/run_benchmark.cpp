@@ -12,6 +12,7 @@
 #include "bench/memory.h"
 #include "bench/train_step.h"
 #include "core/error.h"
+#include "core/output_file.h"
 #include "dist/communicator.h"
 
 namespace lococo {
@@ -56,6 +57,8 @@ std::string benchmark_list() {
 int run_benchmark(const std::string& name, const Config& config) {
   for (const Benchmark& benchmark : kBenchmarks) {
     if (name != benchmark.name) continue;
+    check_output_file(config.bench.output, "bench.output", config.bench.overwrite);
+    check_output_file(config.bench.trace, "bench.trace", config.bench.overwrite);
     const auto device = pick_device(config.distributed, /*local_rank=*/0);
     const int64_t threads = set_threads(config.distributed, /*local_size=*/1);
     Report report(name, config, describe_device(device, threads));

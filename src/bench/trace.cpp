@@ -37,6 +37,18 @@ std::vector<KernelTime> kernels_by_time(const profiler::ProfilerResult& result,
   return kernels;
 }
 
+/// The profiler says nothing when it cannot write: under a name of its own no older trace passes
+/// for this one.
+void save_trace(profiler::ProfilerResult& result, const std::string& path) {
+  namespace fs = std::filesystem;
+  const std::string temporary = path + ".tmp";
+  std::error_code error;
+  fs::remove(temporary, error);
+  result.save(temporary);
+  fs::rename(temporary, path, error);
+  if (error) throw UserError("bench.trace: " + path + ": cannot write: " + error.message());
+}
+
 }  // namespace
 
 TraceSummary record_trace(torch::Device device, const std::string& path, const std::string& what,
@@ -52,10 +64,7 @@ TraceSummary record_trace(torch::Device device, const std::string& path, const s
   TraceSummary summary;
   summary.wall_seconds = time_each(device, /*warmup=*/0, /*repeat=*/1, body).front();
   const auto result = profiler::disableProfiler();
-  std::error_code ignored;
-  std::filesystem::remove(path, ignored);  // so that an old trace does not pass for this one
-  result->save(path);
-  if (!std::filesystem::exists(path)) throw UserError("bench.trace: " + path + ": cannot write");
+  save_trace(*result, path);
 
   summary.what = what;
   summary.path = path;
