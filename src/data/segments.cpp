@@ -8,9 +8,9 @@ namespace {
 void add_segments(const TokenFile& file, int64_t source, int64_t length, int64_t stride,
                   int64_t segments_per_document, size_t most, std::vector<Segment>* segments) {
   for (int64_t document = 0; document < file.num_documents(); ++document) {
-    const int64_t end = file.document_length(document) - length - 1;
+    const int64_t last = file.document_length(document) - length - 1;
     int64_t of_document = 0;
-    for (int64_t begin = 0; begin < end; begin += stride) {
+    for (int64_t begin = 0; begin <= last; begin += stride) {
       if (segments->size() >= most) return;
       if (segments_per_document > 0 && of_document >= segments_per_document) break;
       segments->push_back({document, begin, length, source});

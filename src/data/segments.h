@@ -17,8 +17,8 @@ struct Segment {
   int64_t source = 0;  ///< which of the files
 };
 
-/// For each document in order the starts s = 0, stride, 2 stride, ... while s < len(document) -
-/// length - 1, at most `segments_per_document` of each (0: all), and of all these the first
+/// For each document in order the starts s = 0, stride, 2 stride, ... while s + length + 1 <=
+/// len(document), at most `segments_per_document` of each (0: all), and of all these the first
 /// max_tokens / length. `stride` 0: the length.
 std::vector<Segment> make_segments(const TokenFile& file, int64_t length, int64_t stride,
                                    int64_t segments_per_document, int64_t max_tokens);

@@ -30,7 +30,7 @@ class SingleCommunicator : public Communicator {
   void all_reduce_sum(std::vector<torch::Tensor>&) override {}
   int64_t all_reduce_sum_int(int64_t value) override { return value; }
   int64_t all_reduce_max_int(int64_t value) override { return value; }
-  double all_reduce_sum_double(double value) override { return value; }
+  void all_reduce_sum_numbers(std::vector<double>&, std::vector<int64_t>&) override {}
   void broadcast(torch::Tensor&, int) override {}
   std::string broadcast_text(const std::string& text, int) override { return text; }
   void barrier() override {}
@@ -139,10 +139,14 @@ std::unique_ptr<Communicator> make_communicator(const DistributedConfig& config,
   if (nccl && !device.is_cuda()) {
     throw UserError("distributed.backend: nccl needs GPUs; set distributed.backend: mpi");
   }
-  if (!built_with_mpi() || !mpi_is_running()) return std::make_unique<SingleCommunicator>();
+  if (!built_with_mpi() || !mpi_is_running()) return make_single_communicator();
   check_devices(nccl, device);
   if (nccl) return make_nccl_communicator(ranks, device);
   return make_mpi_communicator(ranks);
+}
+
+std::unique_ptr<Communicator> make_single_communicator() {
+  return std::make_unique<SingleCommunicator>();
 }
 
 void abort_all_ranks(Communicator& communicator, int64_t step, const std::string& reason,

@@ -59,7 +59,10 @@ class Communicator {
 
   virtual int64_t all_reduce_sum_int(int64_t value) = 0;
   virtual int64_t all_reduce_max_int(int64_t value) = 0;
-  virtual double all_reduce_sum_double(double value) = 0;  ///< in rank order
+  /// Replaces each number by its sum over the ranks, all in one collective: `values` added in rank
+  /// order, `counts` exactly. Every rank gives as many.
+  virtual void all_reduce_sum_numbers(std::vector<double>& values,
+                                      std::vector<int64_t>& counts) = 0;
 
   /// Copies root's tensor over everybody's, in place; any dtype, CPU or the communicator's device.
   virtual void broadcast(torch::Tensor& tensor, int root) = 0;
@@ -78,6 +81,9 @@ class Communicator {
 /// twice.
 std::unique_ptr<Communicator> make_communicator(const DistributedConfig& config,
                                                 torch::Device device);
+
+/// A process alone, whatever else runs: its collectives do nothing.
+std::unique_ptr<Communicator> make_single_communicator();
 
 /// For the catch clause around a training loop: prints "rank R: step S: REASON" to stderr (without
 /// the step when it is negative) and ends every rank with `code`.

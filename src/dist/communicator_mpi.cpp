@@ -1,6 +1,7 @@
 #include "dist/communicator_mpi.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -190,12 +191,23 @@ int64_t MpiCommunicator::all_reduce_max_int(int64_t value) {
   return result;
 }
 
-double MpiCommunicator::all_reduce_sum_double(double value) {
-  std::vector<double> values(ranks_.size);
-  MPI_Allgather(&value, 1, MPI_DOUBLE, values.data(), 1, MPI_DOUBLE, MPI_COMM_WORLD);
-  double sum = 0.0;
-  for (double one : values) sum += one;
-  return sum;
+void MpiCommunicator::all_reduce_sum_numbers(std::vector<double>& values,
+                                             std::vector<int64_t>& counts) {
+  // Counts travel as the bits of doubles, so that one gathering is enough. Gathered and not
+  // reduced: MPI may add in any order.
+  const size_t mine = values.size() + counts.size();
+  std::vector<double> sent = values;
+  for (const int64_t count : counts) sent.push_back(std::bit_cast<double>(count));
+  std::vector<double> all(mine * static_cast<size_t>(ranks_.size));
+  const int number = static_cast<int>(mine);
+  MPI_Allgather(sent.data(), number, MPI_DOUBLE, all.data(), number, MPI_DOUBLE, MPI_COMM_WORLD);
+  std::fill(values.begin(), values.end(), 0.0);
+  std::fill(counts.begin(), counts.end(), int64_t{0});
+  for (size_t first = 0; first < all.size(); first += mine) {
+    for (size_t i = 0; i < values.size(); ++i) values[i] += all[first + i];
+    for (size_t i = 0; i < counts.size(); ++i)
+      counts[i] += std::bit_cast<int64_t>(all[first + values.size() + i]);
+  }
 }
 
 void MpiCommunicator::broadcast(torch::Tensor& tensor, int root) {

@@ -37,7 +37,7 @@ class MpiCommunicator : public Communicator {
   void all_reduce_sum(std::vector<torch::Tensor>& tensors) override;
   int64_t all_reduce_sum_int(int64_t value) override;
   int64_t all_reduce_max_int(int64_t value) override;
-  double all_reduce_sum_double(double value) override;
+  void all_reduce_sum_numbers(std::vector<double>& values, std::vector<int64_t>& counts) override;
   void broadcast(torch::Tensor& tensor, int root) override;
   std::string broadcast_text(const std::string& text, int root) override;
   void barrier() override;

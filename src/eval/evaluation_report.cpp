@@ -24,6 +24,18 @@ Report report_of(const LengthResult& result) {
           pool(s, &SegmentScore::new_sum, &SegmentScore::new_targets)};
 }
 
+/// A column of the table: "-" for a figure that does not exist, such as a mean over nothing.
+std::string cell(double value, int width, int digits) {
+  std::ostringstream text;
+  text << std::setw(width);
+  if (std::isnan(value)) {
+    text << "-";
+  } else {
+    text << std::fixed << std::setprecision(digits) << value;
+  }
+  return text.str();
+}
+
 /// JSON has no NaN: a mean over nothing is null.
 nlohmann::ordered_json number(double value) {
   return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
@@ -85,8 +97,8 @@ std::string position_table(const std::vector<LengthResult>& results) {
   for (size_t i = 0; i < parts; ++i) {
     out << "\n"
         << std::setprecision(1) << std::setw(6) << percent * static_cast<double>(i) << " - "
-        << std::setw(6) << percent * static_cast<double>(i + 1) << std::setprecision(4);
-    for (const auto& result : results) out << std::setw(10) << result.by_position[i].mean();
+        << std::setw(6) << percent * static_cast<double>(i + 1);
+    for (const auto& result : results) out << cell(result.by_position[i].mean(), 10, 4);
   }
   out << "\n";
   return out.str();
@@ -120,19 +132,16 @@ PooledMean pool(const std::vector<SegmentScore>& segments, double SegmentScore::
 std::string results_table(const std::vector<LengthResult>& results) {
   std::ostringstream out;
   out << "  length segments       nll      +-   far_nll      +-  near_nll   new_nll  tokens/s  "
-         "peak GiB\n"
-      << std::fixed;
+         "peak GiB\n";
   for (const auto& result : results) {
     const auto report = report_of(result);
+    const double rate = static_cast<double>(report.all.targets) / result.seconds;
+    const double gibibytes = static_cast<double>(result.peak_memory_bytes) / (1 << 30);
     out << std::setw(8) << result.length << std::setw(9) << result.segments.size()
-        << std::setprecision(4);
-    out << std::setw(10) << report.all.mean << std::setw(8) << report.all.standard_error
-        << std::setw(10) << report.far.mean << std::setw(8) << report.far.standard_error
-        << std::setw(10) << report.near.mean << std::setw(10) << report.fresh.mean;
-    out << std::setprecision(0) << std::setw(10)
-        << static_cast<double>(report.all.targets) / result.seconds << std::setprecision(2)
-        << std::setw(10)
-        << static_cast<double>(result.peak_memory_bytes) / (1024.0 * 1024.0 * 1024.0) << "\n";
+        << cell(report.all.mean, 10, 4) << cell(report.all.standard_error, 8, 4)
+        << cell(report.far.mean, 10, 4) << cell(report.far.standard_error, 8, 4)
+        << cell(report.near.mean, 10, 4) << cell(report.fresh.mean, 10, 4) << cell(rate, 10, 0)
+        << cell(gibibytes, 10, 2) << "\n";
   }
   if (!results.empty() && !results.front().by_position.empty()) out << position_table(results);
   return out.str();

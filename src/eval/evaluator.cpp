@@ -1,23 +1,21 @@
 #include "eval/evaluator.h"
 
 #include <chrono>
+#include <cmath>
 #include <numeric>
 
 #include "core/error.h"
 #include "data/repeats.h"
-#include "data/segments.h"
-#include "pass/sequence_pass.h"
+#include "report/task_progress.h"
 #include "tensor/kit/memory_stats.h"
 
 namespace lococo {
 namespace {
 
-constexpr int64_t kFields = 8;  // numbers of a SegmentScore that ranks exchange
-
-SegmentScore score_segment(const std::vector<int64_t>& tokens, const float* nll, int64_t far) {
+void add_targets(const std::vector<int64_t>& tokens, const float* nll, int64_t far,
+                 SegmentScore& score) {
   const auto n = static_cast<int64_t>(tokens.size()) - 1;
   const auto kinds = classify_targets(tokens.data(), n, far);
-  SegmentScore score;
   score.targets = n;
   for (size_t t = 0; t < kinds.size(); ++t) {
     const double value = nll[t];
@@ -26,30 +24,6 @@ SegmentScore score_segment(const std::vector<int64_t>& tokens, const float* nll,
     (is_far ? score.far_sum : is_near ? score.near_sum : score.new_sum) += value;
     ++(is_far ? score.far_targets : is_near ? score.near_targets : score.new_targets);
   }
-  return score;
-}
-
-void pack(const SegmentScore& score, double* out) {
-  const double fields[kFields] = {score.nll_sum,
-                                  score.far_sum,
-                                  score.near_sum,
-                                  score.new_sum,
-                                  static_cast<double>(score.targets),
-                                  static_cast<double>(score.far_targets),
-                                  static_cast<double>(score.near_targets),
-                                  static_cast<double>(score.new_targets)};
-  std::copy(fields, fields + kFields, out);
-}
-
-void unpack(const double* in, SegmentScore& score) {
-  score.nll_sum = in[0];
-  score.far_sum = in[1];
-  score.near_sum = in[2];
-  score.new_sum = in[3];
-  score.targets = static_cast<int64_t>(in[4]);
-  score.far_targets = static_cast<int64_t>(in[5]);
-  score.near_targets = static_cast<int64_t>(in[6]);
-  score.new_targets = static_cast<int64_t>(in[7]);
 }
 
 /// The sums over one segment are added in double precision: a novel's float32 sum would lose the
@@ -67,13 +41,26 @@ torch::Tensor stacked(const std::vector<std::vector<int64_t>>& rows) {
   return torch::stack(tensors);
 }
 
-void sum_over_ranks(Communicator& communicator, std::vector<double>& table,
-                    std::vector<PositionBucket>& buckets) {
-  for (double& value : table) value = communicator.all_reduce_sum_double(value);
-  for (auto& bucket : buckets) {
-    bucket.nll_sum = communicator.all_reduce_sum_double(bucket.nll_sum);
-    bucket.targets = communicator.all_reduce_sum_int(bucket.targets);
+/// Every rank has filled in its own segments; the sum over the ranks is the whole. All numbers of
+/// all segments go in one collective.
+void sum_over_ranks(Communicator& communicator, LengthResult& result) {
+  std::vector<double*> sums;
+  std::vector<int64_t*> counts;
+  for (auto& s : result.segments) {
+    sums.insert(sums.end(), {&s.nll_sum, &s.far_sum, &s.near_sum, &s.new_sum});
+    counts.insert(counts.end(), {&s.targets, &s.far_targets, &s.near_targets, &s.new_targets});
   }
+  for (auto& bucket : result.by_position) {
+    sums.push_back(&bucket.nll_sum);
+    counts.push_back(&bucket.targets);
+  }
+  std::vector<double> sum_values;
+  std::vector<int64_t> count_values;
+  for (const double* sum : sums) sum_values.push_back(*sum);
+  for (const int64_t* count : counts) count_values.push_back(*count);
+  communicator.all_reduce_sum_numbers(sum_values, count_values);
+  for (size_t i = 0; i < sums.size(); ++i) *sums[i] = sum_values[i];
+  for (size_t i = 0; i < counts.size(); ++i) *counts[i] = count_values[i];
 }
 
 }  // namespace
@@ -95,64 +82,87 @@ Evaluator::Evaluator(const Config& config, std::vector<std::shared_ptr<const Tok
 
 std::vector<LengthResult> Evaluator::evaluate(Llama& model, torch::Device device,
                                               Communicator& communicator) const {
+  const auto pass = make_pass(config_);
   std::vector<LengthResult> results;
   for (const int64_t length : config_.eval.lengths)
-    results.push_back(evaluate_length(model, device, communicator, length));
+    results.push_back(evaluate_length(*pass, model, device, communicator, length));
   return results;
 }
 
-LengthResult Evaluator::evaluate_length(Llama& model, torch::Device device,
-                                        Communicator& communicator, int64_t length) const {
-  torch::NoGradGuard no_grad;
+std::vector<Segment> Evaluator::segments_of(int64_t length) const {
   const EvalConfig& eval = config_.eval;
-  const auto segments =
+  auto segments =
       make_segments(files_, length, eval.stride, eval.segments_per_document, eval.max_tokens);
   if (segments.empty()) {
     throw UserError("eval.lengths: no document of data.validation is longer than " +
                     std::to_string(length) + " tokens within eval.max_tokens=" +
                     std::to_string(eval.max_tokens) + "; use a shorter length");
   }
-  const auto pass = make_pass(config_);
-  const auto started = std::chrono::steady_clock::now();
-  reset_peak(device);
+  return segments;
+}
 
-  // Every rank fills its own rows; the sum over ranks is then the whole table.
-  const auto count = static_cast<int64_t>(segments.size());
-  std::vector<double> table(static_cast<size_t>(count * kFields), 0.0);
+LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch::Device device,
+                                        Communicator& communicator, int64_t length) const {
+  torch::NoGradGuard no_grad;
   LengthResult result;
   result.length = length;
-  result.by_position = make_position_buckets(length, eval.position_buckets);
-  std::vector<int64_t> mine;
-  for (int64_t i = communicator.rank(); i < count; i += communicator.size()) mine.push_back(i);
-  const auto batch = static_cast<size_t>(eval.batch);
-  for (size_t first = 0; first < mine.size(); first += batch) {
-    std::vector<std::vector<int64_t>> rows;
-    for (size_t i = first; i < std::min(first + batch, mine.size()); ++i) {
-      const auto& segment = segments[static_cast<size_t>(mine[i])];
-      rows.push_back(segment_tokens(*files_[static_cast<size_t>(segment.source)], segment));
-    }
-    const auto nll_BT = pass->evaluate(model, stacked(rows).to(device)).cpu().contiguous();
-    for (size_t b = 0; b < rows.size(); ++b) {
-      const float* nll = nll_BT.const_data_ptr<float>() + static_cast<int64_t>(b) * length;
-      pack(score_segment(rows[b], nll, eval.far), table.data() + mine[first + b] * kFields);
-      add_positions(nll, result.by_position);
-    }
-  }
-  if (communicator.size() > 1) sum_over_ranks(communicator, table, result.by_position);
-
-  for (int64_t i = 0; i < count; ++i) {
-    const auto& segment = segments[static_cast<size_t>(i)];
+  result.by_position = make_position_buckets(length, config_.eval.position_buckets);
+  for (const auto& segment : segments_of(length)) {
     SegmentScore score;
-    unpack(table.data() + i * kFields, score);
     score.source = segment.source;
     score.document = segment.document;
     score.begin = segment.begin;
     result.segments.push_back(score);
   }
+  const auto started = std::chrono::steady_clock::now();
+  reset_peak(device);
+  score_own_segments(pass, model, device, communicator, result);
+  if (communicator.size() > 1) sum_over_ranks(communicator, result);
   result.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   result.peak_memory_bytes = communicator.all_reduce_max_int(peak_memory_bytes(device));
   return result;
+}
+
+void Evaluator::score_own_segments(SequencePass& pass, Llama& model, torch::Device device,
+                                   const Communicator& communicator, LengthResult& result) const {
+  std::vector<SegmentScore*> mine;
+  const auto ranks = static_cast<size_t>(communicator.size());
+  for (size_t i = static_cast<size_t>(communicator.rank()); i < result.segments.size(); i += ranks)
+    mine.push_back(&result.segments[i]);
+  const int64_t length = result.length;
+  const auto batch = static_cast<size_t>(config_.eval.batch);
+  TaskProgress progress("evaluating at " + std::to_string(length) + " tokens", "tokens",
+                        static_cast<int64_t>(mine.size()) * length, communicator.is_main());
+  for (size_t first = 0; first < mine.size(); first += batch) {
+    std::vector<std::vector<int64_t>> rows;
+    for (size_t i = first; i < std::min(first + batch, mine.size()); ++i) {
+      const SegmentScore& score = *mine[i];
+      rows.push_back(segment_tokens(*files_[static_cast<size_t>(score.source)],
+                                    {score.document, score.begin, length, score.source}));
+    }
+    const auto nll_BT = pass.evaluate(model, stacked(rows).to(device)).cpu().contiguous();
+    for (size_t b = 0; b < rows.size(); ++b) {
+      const float* nll = nll_BT.const_data_ptr<float>() + static_cast<int64_t>(b) * length;
+      add_targets(rows[b], nll, config_.eval.far, *mine[first + b]);
+      add_positions(nll, result.by_position);
+    }
+    progress.update(static_cast<int64_t>(first + rows.size()) * length);
+  }
+}
+
+std::string non_finite_problem(const std::vector<LengthResult>& results) {
+  for (const auto& result : results) {
+    for (const auto& segment : result.segments) {
+      if (std::isfinite(segment.nll_sum)) continue;
+      return "the NLL at " + std::to_string(result.length) + " tokens is not finite in document " +
+             std::to_string(segment.document) + " of source " + std::to_string(segment.source) +
+             ", token " + std::to_string(segment.begin) +
+             ": the model computes no numbers there; check the weights of model.path and "
+             "model.adapter, or use model.dtype: float32";
+    }
+  }
+  return "";
 }
 
 }  // namespace lococo

@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "core/config.h"
+#include "data/segments.h"
 #include "data/token_file.h"
 #include "dist/communicator.h"
 #include "model/llama.h"
+#include "pass/sequence_pass.h"
 
 namespace lococo {
 
@@ -49,7 +51,9 @@ struct LengthResult {
 
 /// Scores the validation files with the config's pass and cache policy at every length of
 /// config.eval.lengths. Segments are dealt out over the ranks; every rank returns the whole result.
-/// Throws UserError when a length has no segment.
+/// One pass serves all lengths of an evaluation, so that what it records of a block is recorded
+/// once; its buffers are given back at the end, because a training between two evaluations may need
+/// the memory. Throws UserError when a length has no segment.
 class Evaluator {
  public:
   Evaluator(const Config& config, std::vector<std::shared_ptr<const TokenFile>> files);
@@ -57,11 +61,18 @@ class Evaluator {
                                      Communicator& communicator) const;
 
  private:
-  LengthResult evaluate_length(Llama& model, torch::Device device, Communicator& communicator,
-                               int64_t length) const;
+  LengthResult evaluate_length(SequencePass& pass, Llama& model, torch::Device device,
+                               Communicator& communicator, int64_t length) const;
+  std::vector<Segment> segments_of(int64_t length) const;
+  void score_own_segments(SequencePass& pass, Llama& model, torch::Device device,
+                          const Communicator& communicator, LengthResult& result) const;
 
   Config config_;
   std::vector<std::shared_ptr<const TokenFile>> files_;
 };
+
+/// One line about the first segment whose NLL is not finite, where no figure means anything; empty
+/// when there is none.
+std::string non_finite_problem(const std::vector<LengthResult>& results);
 
 }  // namespace lococo

@@ -1,11 +1,11 @@
 #include "eval/run_evaluation.h"
 
 #include <cstdio>
-#include <filesystem>
 
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/output_file.h"
 #include "eval/evaluation_report.h"
 #include "eval/evaluator.h"
 #include "setup/model_setup.h"
@@ -27,6 +27,8 @@ int evaluate_on_this_rank(const Config& config, Session& session) {
   auto prepared = prepare_model(config, session.device);
   const Evaluator evaluator(config, files);
   const auto results = evaluator.evaluate(prepared.model, session.device, *session.communicator);
+  const std::string problem = non_finite_problem(results);
+  if (!problem.empty()) throw UserError(problem);
   if (!session.communicator->is_main()) return 0;
   std::fputs(results_table(results).c_str(), stdout);
   if (!config.eval.output.empty()) {
@@ -40,11 +42,8 @@ int evaluate_on_this_rank(const Config& config, Session& session) {
 
 int run_evaluation(const Config& given) {
   const auto config = evaluation_config(given);
-  const auto folder = std::filesystem::path(config.eval.output).parent_path();
-  if (!folder.empty() && !std::filesystem::is_directory(folder)) {
-    throw UserError("eval.output: there is no folder " + folder.string() + "; create it first");
-  }
-  auto session = start_session(config);
+  check_output_file(config.eval.output, "eval.output", config.eval.overwrite);
+  auto session = start_session(given);
   return run_on_all_ranks(
       session, [&] { return evaluate_on_this_rank(config, session); }, [] { return int64_t{-1}; });
 }

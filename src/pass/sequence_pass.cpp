@@ -60,7 +60,17 @@ class BlockwisePass : public SequencePass {
   }
 
   /// The last micro-batch of a step may be smaller than the others: each size has its own buffers.
+  /// Two sizes of each kind stay, the ones used last: an evaluation meets another remainder at each
+  /// length.
   BlockRunner& runner_of(int64_t B, bool train) {
+    constexpr size_t kMostSizes = 2;
+    auto& sizes = sizes_[train];  // the last used one at the end
+    std::erase(sizes, B);
+    sizes.push_back(B);
+    if (sizes.size() > kMostSizes) {
+      runners_.erase({sizes.front(), train});
+      sizes.erase(sizes.begin());
+    }
     const BlockRunnerOptions options = {cache_, loss_chunk_, train, cuda_graphs_};
     return runners_.try_emplace({B, train}, options).first->second;
   }
@@ -69,6 +79,7 @@ class BlockwisePass : public SequencePass {
   int64_t loss_chunk_;
   bool cuda_graphs_;
   std::map<std::pair<int64_t, bool>, BlockRunner> runners_;
+  std::map<bool, std::vector<int64_t>> sizes_;
 };
 
 class FullSequencePass : public SequencePass {

@@ -30,20 +30,20 @@ std::string kinds_of(const std::vector<int64_t>& tokens, int64_t far) {
 
 }  // namespace
 
-TEST_CASE("Segments start at multiples of the stride below length(d) - n - 1", "[data]") {
+TEST_CASE("Segments start at multiples of the stride where n + 1 tokens are left", "[data]") {
   const TemporaryFolder folder;
-  // With n = 4: 5 + 1 tokens are one too few for s = 0 by the inequality when length(d) = 5.
+  // With n = 4: a document of 5 tokens is one segment, one of 9 two.
   const TokenFile file(
       write_tokens(folder / "a.tokens", counted_documents({5, 6, 9, 10, 0, 14}), 1000));
   CHECK(starts_of(make_segments(file, 4, 0, 0, 1000)) ==
-        Starts{{1, 0}, {2, 0}, {3, 0}, {3, 4}, {5, 0}, {5, 4}, {5, 8}});
+        Starts{{0, 0}, {1, 0}, {2, 0}, {2, 4}, {3, 0}, {3, 4}, {5, 0}, {5, 4}, {5, 8}});
   CHECK(starts_of(make_segments(file, 4, 4, 0, 1000)) ==
         starts_of(make_segments(file, 4, 0, 0, 1000)));
   CHECK(starts_of(make_segments(file, 4, 3, 0, 1000)) ==
-        Starts{{1, 0}, {2, 0}, {2, 3}, {3, 0}, {3, 3}, {5, 0}, {5, 3}, {5, 6}});
+        Starts{{0, 0}, {1, 0}, {2, 0}, {2, 3}, {3, 0}, {3, 3}, {5, 0}, {5, 3}, {5, 6}, {5, 9}});
   CHECK(starts_of(make_segments(file, 4, 3, 2, 1000)) ==
-        Starts{{1, 0}, {2, 0}, {2, 3}, {3, 0}, {3, 3}, {5, 0}, {5, 3}});
-  CHECK(starts_of(make_segments(file, 4, 0, 1, 15)) == Starts{{1, 0}, {2, 0}, {3, 0}});
+        Starts{{0, 0}, {1, 0}, {2, 0}, {2, 3}, {3, 0}, {3, 3}, {5, 0}, {5, 3}});
+  CHECK(starts_of(make_segments(file, 4, 0, 1, 15)) == Starts{{0, 0}, {1, 0}, {2, 0}});
   CHECK(make_segments(file, 4, 0, 0, 3).empty());
   CHECK(make_segments(file, 100, 0, 0, 1000).empty());
 }

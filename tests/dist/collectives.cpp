@@ -85,7 +85,14 @@ void check_numbers(Communicator& communicator) {
   DIST_CHECK(communicator.all_reduce_sum_int(rank + 1) == size * (size + 1) / 2);
   DIST_CHECK(communicator.all_reduce_max_int(-rank) == 0);
   DIST_CHECK(communicator.all_reduce_max_int(rank) == size - 1);
-  DIST_CHECK(communicator.all_reduce_sum_double(0.5) == 0.5 * size);
+  // Beyond 2^53 a double would lose the last digit of a count.
+  std::vector<double> values = {0.5, -1.0};
+  std::vector<int64_t> counts = {(int64_t{1} << 60) + rank, 1, -rank};
+  communicator.all_reduce_sum_numbers(values, counts);
+  const int64_t ranks_before = int64_t{size} * (size - 1) / 2;
+  DIST_CHECK((values == std::vector<double>{0.5 * size, -1.0 * size}));
+  DIST_CHECK((counts ==
+              std::vector<int64_t>{(int64_t{1} << 60) * size + ranks_before, size, -ranks_before}));
 }
 
 }  // namespace

@@ -75,7 +75,11 @@ TEST_CASE("A program started alone is rank 0 of 1 and reduces to what it has",
   CHECK(torch::equal(tensors[1], torch::tensor({7, -9})));
   CHECK(communicator->all_reduce_sum_int(5) == 5);
   CHECK(communicator->all_reduce_max_int(-5) == -5);
-  CHECK(communicator->all_reduce_sum_double(0.25) == 0.25);
+  std::vector<double> values = {0.25};
+  std::vector<int64_t> counts = {7};
+  communicator->all_reduce_sum_numbers(values, counts);
+  CHECK(values == std::vector<double>{0.25});
+  CHECK(counts == std::vector<int64_t>{7});
   CHECK(communicator->broadcast_text("checkpoint", 0) == "checkpoint");
   communicator->barrier();
 }

@@ -18,8 +18,8 @@ using namespace lococo::testing;
 
 namespace {
 
-// The segment is the first ten tokens; documents must be longer than that.
-const std::vector<int32_t> kDocument = {1, 2, 3, 1, 2, 3, 9, 5, 1, 2, 7};
+// The only segment of nine targets.
+const std::vector<int32_t> kDocument = {1, 2, 3, 1, 2, 3, 9, 5, 1, 2};
 // far = 3: (1,2) at target 4 (3 back, near), (2,3) at 5 (3 back, near), (1,2) at 9 (5 back, far).
 const std::vector<char> kKinds = {'n', 'n', 'n', 'r', 'r', 'n', 'n', 'n', 'f'};
 
@@ -41,26 +41,40 @@ std::vector<LengthResult> evaluate(const Config& config, const Documents& docume
   return evaluate(config, documents, model, *communicator);
 }
 
+/// What ranks bring to one sum over all of them.
+struct Numbers {
+  std::vector<double> values;
+  std::vector<int64_t> counts;
+
+  void add(const Numbers& other) {
+    values.resize(std::max(values.size(), other.values.size()));
+    counts.resize(std::max(counts.size(), other.counts.size()));
+    for (size_t i = 0; i < other.values.size(); ++i) values[i] += other.values[i];
+    for (size_t i = 0; i < other.counts.size(); ++i) counts[i] += other.counts[i];
+  }
+};
+
 /// One of several ranks without the others: what they would add to each sum is given.
 class LonelyRank : public Communicator {
  public:
-  LonelyRank(int rank, int size, std::vector<double> others = {})
+  LonelyRank(int rank, int size, std::vector<Numbers> others = {})
       : rank_(rank), size_(size), others_(std::move(others)) {}
 
   /// What this rank brought to each sum.
-  const std::vector<double>& given() const { return given_; }
+  const std::vector<Numbers>& given() const { return given_; }
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   int local_rank() const override { return rank_; }
   int local_size() const override { return size_; }
-  double all_reduce_sum_double(double value) override {
-    given_.push_back(value);
-    return others_.empty() ? value : value + others_.at(given_.size() - 1);
+  void all_reduce_sum_numbers(std::vector<double>& values, std::vector<int64_t>& counts) override {
+    Numbers sum = {values, counts};
+    given_.push_back(sum);
+    if (!others_.empty()) sum.add(others_.at(given_.size() - 1));
+    values = sum.values;
+    counts = sum.counts;
   }
-  int64_t all_reduce_sum_int(int64_t value) override {
-    return static_cast<int64_t>(all_reduce_sum_double(static_cast<double>(value)));
-  }
+  int64_t all_reduce_sum_int(int64_t value) override { return value; }
   int64_t all_reduce_max_int(int64_t value) override { return value; }
   void all_reduce_sum(std::vector<torch::Tensor>&) override {}
   void broadcast(torch::Tensor&, int) override {}
@@ -70,18 +84,18 @@ class LonelyRank : public Communicator {
 
  private:
   int rank_, size_;
-  std::vector<double> others_, given_;
+  std::vector<Numbers> others_, given_;
 };
 
 /// What rank 0 of `size` ranks finds.
 std::vector<LengthResult> evaluate_on_ranks(int size, const Config& config,
                                             const Documents& documents, Llama model) {
-  std::vector<double> others;
+  std::vector<Numbers> others(config.eval.lengths.size());
   for (int rank = 1; rank < size; ++rank) {
     LonelyRank communicator(rank, size);
     evaluate(config, documents, model, communicator);
-    others.resize(communicator.given().size(), 0.0);
-    for (size_t i = 0; i < others.size(); ++i) others[i] += communicator.given()[i];
+    REQUIRE(communicator.given().size() == others.size());  // one collective for each length
+    for (size_t i = 0; i < others.size(); ++i) others[i].add(communicator.given()[i]);
   }
   LonelyRank main(0, size, others);
   return evaluate(config, documents, model, main);
@@ -266,6 +280,42 @@ TEST_CASE("several ranks find the NLL by position that one finds", "[train]") {
     }
     CHECK(pool_all(together[i].segments).mean == Approx(pool_all(alone[i].segments).mean));
   }
+}
+
+TEST_CASE("one pass serves lengths and batches of any size as a pass for each does", "[train]") {
+  const Documents documents = {random_document(170, 1), random_document(45, 2)};
+  auto model = tiny_llama(3, tiny_cache());
+  auto config = config_for({20, 33, 9, 20});
+  config.eval.batch = 4;  // the remainders differ from length to length
+  const auto together = evaluate(config, documents, model);
+  REQUIRE(together.size() == 4);
+  for (const auto& result : together) {
+    auto one = config;
+    one.eval.lengths = {result.length};
+    const auto alone = evaluate(one, documents, model).front();
+    REQUIRE(alone.segments.size() == result.segments.size());
+    for (size_t i = 0; i < alone.segments.size(); ++i)
+      CHECK(alone.segments[i].nll_sum == result.segments[i].nll_sum);
+  }
+}
+
+TEST_CASE("an NLL that is not finite is told with its place", "[train]") {
+  auto model = tiny_llama(3, tiny_cache());
+  const Documents documents = {random_document(70, 1)};
+  CHECK(non_finite_problem(evaluate(config_for({20}), documents, model)).empty());
+  {
+    const torch::NoGradGuard no_grad;
+    model->model->norm->weight[0] = std::numeric_limits<float>::quiet_NaN();
+  }
+  const auto line = non_finite_problem(evaluate(config_for({20}), documents, model));
+  CHECK_CONTAINS(line, "the NLL at 20 tokens is not finite in document 0");
+}
+
+TEST_CASE("a figure that does not exist is a dash in the table", "[train]") {
+  auto model = tiny_llama(3, tiny_cache());
+  const auto table = results_table(evaluate(config_for({9}), {kDocument}, model));
+  CHECK(table.find("nan") == std::string::npos);
+  CHECK_CONTAINS(table, "       -");  // one segment has no standard error
 }
 
 TEST_CASE("evaluation changes no weight and leaves no gradient", "[train]") {
