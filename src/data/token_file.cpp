@@ -260,6 +260,9 @@ int64_t TokenFile::vocab_size() const { return static_cast<int64_t>(impl_->heade
 uint64_t TokenFile::tokenizer_fingerprint() const { return impl_->header.tokenizer_fingerprint; }
 uint64_t TokenFile::source_fingerprint() const { return impl_->header.source_fingerprint; }
 bool TokenFile::is_raw() const { return impl_->raw; }
+uint64_t TokenFile::content_fingerprint() const {
+  return impl_->raw ? XXH3_64bits(impl_->bytes, impl_->size) : impl_->header.body_checksum;
+}
 
 int32_t TokenFile::token(int64_t index) const {
   int64_t id = 0;

@@ -65,6 +65,9 @@ class TokenFile {
   uint64_t tokenizer_fingerprint() const;  ///< 0 for raw tokens
   uint64_t source_fingerprint() const;     ///< 0 for raw tokens
   bool is_raw() const;
+  /// Of the tokens and their documents, wherever the file lies: the checksum that our own format
+  /// keeps; of raw tokens one over the whole file, which is read for it.
+  uint64_t content_fingerprint() const;
 
   /// The token at `index`; an index outside the file is our bug (std::out_of_range), an id outside
   /// the vocabulary is a damaged file (UserError with its position).

@@ -6,14 +6,12 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "setup/session.h"
+#include "train/after_training.h"
 #include "train/signals.h"
 #include "train/trainer.h"
 
 namespace lococo {
 namespace {
-
-/// 128 + SIGTERM, as shells report a stop on request.
-constexpr int kStoppedExitCode = 143;
 
 /// Beyond its own context full attention is no teacher.
 void check_teacher(const Config& config, const ModelShape& shape) {
@@ -54,11 +52,14 @@ int run_training(const Config& config) {
     trainer = make_trainer(config, session);
     log_info("LoCoCo-Torch " + std::string(git_revision()) + "; the effective config is in " +
              config.train.output + "/config.yaml");
-    const int64_t first_step = trainer->step();
+    const int64_t first_step = trainer->step(), first_tokens = trainer->tokens_seen();
     const auto outcome = trainer->train();
     if (trainer->step() == first_step)
       log_info("nothing to do: all " + std::to_string(first_step) + " steps are done");
-    return outcome == TrainOutcome::kFinished ? 0 : kStoppedExitCode;
+    if (outcome == TrainOutcome::kStoppedBySignal) return exit_code_of(trainer->stop_signal());
+    evaluate_after_training(config, session, trainer->model(),
+                            trainer->tokens_seen() - first_tokens);
+    return 0;
   };
   return run_on_all_ranks(session, body, [&] { return trainer ? trainer->step() + 1 : -1; });
 }

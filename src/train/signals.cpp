@@ -13,8 +13,10 @@ std::atomic<int> first_signal{0};
 std::atomic<bool> asked_to_end{false};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
+bool may_repeat(int signal) { return signal == SIGUSR1 || signal == SIGHUP; }
+
 void handle(int signal) {
-  if (signal != SIGUSR1 && asked_to_end.exchange(true)) _exit(128 + signal);
+  if (!may_repeat(signal) && asked_to_end.exchange(true)) _exit(128 + signal);
   int none = 0;
   first_signal.compare_exchange_strong(none, signal);
 }
@@ -27,6 +29,9 @@ void install_signal_handlers() {
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;  // file and network calls go on as if nothing had happened
   for (int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+  struct sigaction hangup {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
@@ -35,6 +40,8 @@ std::optional<int> pending_signal() {
   if (signal == 0) return std::nullopt;
   return signal;
 }
+
+int exit_code_of(int signal) { return 128 + (signal == SIGUSR1 ? SIGTERM : signal); }
 
 void clear_pending_signal() {
   first_signal = 0;

@@ -12,6 +12,8 @@
 #include "eval/evaluation_report.h"
 #include "tensor/kit/memory_stats.h"
 #include "train/lr_schedule.h"
+#include "train/normalizer_range.h"
+#include "train/resume_check.h"
 #include "train/signals.h"
 
 namespace lococo {
@@ -33,6 +35,8 @@ Trainer::Trainer(const Config& config, PreparedModel prepared, Dataset dataset,
     throw UserError(
         "tune: nothing is trained; give at least one group a learning rate, e.g. tune.conv=0.05");
   }
+  for (int64_t i = 0; i < dataset_.num_sources(); ++i)
+    data_fingerprints_.push_back(dataset_.file(i).content_fingerprint());
   resume();
   if (communicator_.is_main()) {
     make_directories(config_.train.output);
@@ -63,10 +67,12 @@ void Trainer::resume() {
   if (folder.empty()) return;
 
   std::map<std::string, torch::Tensor> optimizer_state;
-  const auto state = load_checkpoint(folder, prepared_.model, *prepared_.registry,
-                                     prepared_.base_fingerprint, &optimizer_state);
+  const ResumingRun run = {config_, prepared_.base_fingerprint, data_fingerprints_};
+  const auto state = load_checkpoint(
+      folder, prepared_.model, *prepared_.registry, prepared_.base_fingerprint, &optimizer_state,
+      [&](const CheckpointState& there) { check_resume(folder, there, run); });
   optimizer_.load_state(optimizer_state);
-  step_ = saved_step_ = state.step;
+  step_ = first_step_ = saved_step_ = state.step;
   tokens_seen_ = state.tokens_seen;
   log_info("resuming from " + folder + " at step " + std::to_string(step_));
   if (device_.is_cpu() && state.threads != threads_) {
@@ -85,6 +91,7 @@ TrainOutcome Trainer::train() {
     if (signal != 0) {
       progress_->end_line();
       save();
+      stop_signal_ = static_cast<int>(signal);
       log_info("stopped by signal " + std::to_string(signal) + " after step " +
                std::to_string(step_));
       return TrainOutcome::kStoppedBySignal;
@@ -107,10 +114,11 @@ StepMetrics Trainer::train_step() {
   const double grad_norm = clip_gradients(trained, config_.train.clip).item<double>();
   // Before the update: a weight that is not a number could still be saved.
   if (!std::isfinite(grad_norm)) {
-    throw std::runtime_error(
-        "the gradient is not finite; the last checkpoint stays. Try a smaller learning rate");
+    throw UserError("the gradient of step " + std::to_string(step_ + 1) +
+                    " is not finite; the last checkpoint stays. " + cause_of_non_finite());
   }
   optimizer_.step(factor);
+  if (config_.cache.normalizer_range == NormalizerRange::kUnit) clamp_normalizers(trained);
   ++step_;
   tokens_seen_ += sums.tokens;
 
@@ -156,6 +164,12 @@ Trainer::StepSums Trainer::forward_backward() {
   sums.loss_sum = loss_sum.item<double>();
   sums.targets = counts_host[0].item<int64_t>();
   sums.tokens = counts_host[1].item<int64_t>();
+  if (sums.targets == 0) {
+    throw UserError("step " + std::to_string(step_ + 1) +
+                    " has no target to learn from: without cache.boundary_targets the last query "
+                    "of each block has none, and a block of one token has no other; set "
+                    "cache.boundary_targets=true or a larger cache.block");
+  }
   if (!std::isfinite(sums.loss_sum)) report_non_finite(losses, first_indices);
   return sums;
 }
@@ -193,19 +207,39 @@ void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses,
     message = "the loss of step " + std::to_string(step_ + 1) +
               " is not finite in the micro-batch that begins with sequence " +
               std::to_string(first_indices[i]) + " (source " + std::to_string(sequence.source) +
-              ", token " + std::to_string(sequence.begin) +
-              "); the last checkpoint stays. Try a smaller learning rate";
+              ", token " + std::to_string(sequence.begin) + "); the last checkpoint stays. " +
+              cause_of_non_finite();
   }
   // A rank whose own loss is fine waits here until the one that knows the place has ended the run.
   if (message.empty()) communicator_.barrier();
-  throw std::runtime_error(message.empty() ? "the loss is not finite" : message);
+  throw UserError(message.empty() ? "the loss is not finite" : message);
+}
+
+std::string Trainer::cause_of_non_finite() const {
+  for (const auto& parameter : prepared_.registry->all()) {
+    const bool as_loaded = !parameter.trainable || step_ == first_step_;
+    if (!as_loaded || torch::isfinite(parameter.tensor).all().item<bool>()) continue;
+    return "The weights that the run began with hold values that are not finite (" +
+           parameter.name + "); use another model.path or model.adapter";
+  }
+  return "Try a smaller learning rate";
 }
 
 void Trainer::after_step(const StepMetrics& metrics) {
   if (metrics_) metrics_->write(metrics);
   progress_->update(metrics);
+  if (step_ % config_.log.every == 0) watch_normalizers();
   if (evaluator_ && config_.eval.every > 0 && step_ % config_.eval.every == 0) evaluate();
   if (config_.checkpoint.every > 0 && step_ % config_.checkpoint.every == 0) save();
+}
+
+void Trainer::watch_normalizers() {
+  if (warned_of_normalizers_ || config_.cache.normalizer_range == NormalizerRange::kUnit) return;
+  const std::string warning = normalizer_warning(optimizer_.parameters());
+  if (warning.empty()) return;
+  warned_of_normalizers_ = true;
+  progress_->end_line();
+  log_warn("step " + std::to_string(step_) + ": " + warning);
 }
 
 void Trainer::evaluate() {
@@ -223,15 +257,19 @@ void Trainer::evaluate() {
   }
   metrics_->write_evaluation(step_, values);
   log_info("evaluation after step " + std::to_string(step_) + "\n" + results_table(results));
+  const std::string problem = non_finite_problem(results);
+  if (!problem.empty()) log_warn(problem);
 }
 
 void Trainer::save() {
   if (saved_step_ == step_) return;
+  watch_normalizers();
   if (communicator_.is_main()) {
     CheckpointState state;
     state.step = step_;
     state.tokens_seen = tokens_seen_;
     state.base_fingerprint = prepared_.base_fingerprint;
+    state.data_fingerprints = data_fingerprints_;
     state.base_path = config_.model.path;
     state.adapter_path = config_.model.adapter;
     state.config_yaml = config_to_yaml(config_);

@@ -35,7 +35,10 @@ class Trainer {
 
   TrainOutcome train();
 
-  int64_t step() const { return step_; }  ///< optimizer steps done
+  int64_t step() const { return step_; }                ///< optimizer steps done
+  int64_t tokens_seen() const { return tokens_seen_; }  ///< trained on, over all ranks
+  Llama& model() { return prepared_.model; }
+  int stop_signal() const { return stop_signal_; }  ///< that ended train(); 0: none
 
  private:
   struct StepSums {
@@ -51,7 +54,9 @@ class Trainer {
                                       const std::vector<int64_t>& first_indices) const;
   std::vector<std::vector<int64_t>> micro_batches_of_this_rank() const;
   torch::Tensor micro_batch_tokens(const std::vector<int64_t>& global_indices) const;
+  std::string cause_of_non_finite() const;
   void after_step(const StepMetrics& metrics);
+  void watch_normalizers();
   void save();
   void evaluate();
 
@@ -68,7 +73,11 @@ class Trainer {
   std::unique_ptr<Progress> progress_;
   int64_t step_ = 0;
   int64_t tokens_seen_ = 0;
+  int64_t first_step_ = 0;  ///< where this process began
   int64_t saved_step_ = -1;
+  std::vector<uint64_t> data_fingerprints_;
+  int stop_signal_ = 0;
+  bool warned_of_normalizers_ = false;
 };
 
 }  // namespace lococo

@@ -189,13 +189,15 @@ std::optional<std::string> newest_good_checkpoint(const std::string& output) {
 CheckpointState load_checkpoint(const std::string& dir, Llama& model,
                                 const ParameterRegistry& registry,
                                 const std::string& base_fingerprint,
-                                std::map<std::string, torch::Tensor>* optimizer_state) {
+                                std::map<std::string, torch::Tensor>* optimizer_state,
+                                const std::function<void(const CheckpointState&)>& check) {
   const std::string problem = find_damage(dir);
   if (!problem.empty()) {
     throw UserError(dir + ": cannot resume from this folder, because " + problem +
                     "; choose another checkpoint (train.resume)");
   }
   const StoredState stored = read_state(dir);
+  if (check) check(stored.state);
   check_base(dir, stored.state.base_fingerprint, base_fingerprint);
   check_same_training(dir, stored, registry, model->cache_config());
   load_parts(dir, model);

@@ -11,9 +11,11 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/config.h"
 #include "model/llama.h"
@@ -25,6 +27,9 @@ struct CheckpointState {
   int64_t step = 0;  ///< optimizer steps done
   int64_t tokens_seen = 0;
   std::string base_fingerprint;
+  /// TokenFile::content_fingerprint of each of data.train; empty in checkpoints from before it was
+  /// written down.
+  std::vector<uint64_t> data_fingerprints;
   std::string base_path;  ///< model.path of the run; may be empty
   /// model.adapter of the run; may be empty. What it replaced in the base is written into the
   /// checkpoint too, so that a checkpoint needs only the base.
@@ -54,11 +59,13 @@ std::optional<std::string> newest_good_checkpoint(const std::string& output);
 
 /// Restores the trained parameters and the optimizer state of a checkpoint folder of ours. Throws
 /// UserError when the folder is damaged or was made on another base, with another set of trained
-/// parameters or with cache options that do not fit.
+/// parameters or with cache options that do not fit. `check` sees what an undamaged folder says of
+/// itself before it is compared with anything.
 CheckpointState load_checkpoint(const std::string& dir, Llama& model,
                                 const ParameterRegistry& registry,
                                 const std::string& base_fingerprint,
-                                std::map<std::string, torch::Tensor>* optimizer_state);
+                                std::map<std::string, torch::Tensor>* optimizer_state,
+                                const std::function<void(const CheckpointState&)>& check = {});
 
 /// Loads what was tuned, for evaluation, generation, export or further training: `dir` is a
 /// checkpoint folder or an export folder of ours, or a PEFT adapter folder. Adds LoRA to the model

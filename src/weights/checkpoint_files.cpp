@@ -70,6 +70,7 @@ void write_state(const std::string& dir, const CheckpointState& state,
                      {"step", state.step},
                      {"tokens_seen", state.tokens_seen},
                      {"base_fingerprint", state.base_fingerprint},
+                     {"data_fingerprints", state.data_fingerprints},
                      {"base_path", state.base_path},
                      {"adapter_path", state.adapter_path},
                      {"git_revision", state.git_revision},
@@ -91,6 +92,8 @@ StoredState read_state(const std::string& dir) {
     state.base_fingerprint = json.at("base_fingerprint").get<std::string>();
     state.base_path = json.at("base_path").get<std::string>();
     state.adapter_path = json.at("adapter_path").get<std::string>();
+    state.data_fingerprints =
+        json.value("data_fingerprints", std::vector<uint64_t>());  // older files have none
     state.git_revision = json.at("git_revision").get<std::string>();
     state.threads = json.at("threads").get<int64_t>();
     state.world_size = json.at("world_size").get<int64_t>();

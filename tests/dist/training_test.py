@@ -141,14 +141,30 @@ class Resume(Training):
         self.assertEqual([line["step"] for line in self.metrics("killed")], list(range(1, 13)))
 
     def test_a_signal_saves_and_stops_and_the_run_goes_on(self):
-        self.train("whole", 40)
-        process = subprocess.Popen(self.command("stopped", 40), stderr=subprocess.DEVNULL)
+        self.check_stop(signal.SIGUSR1, 143)
+
+    def test_a_hangup_saves_and_stops_and_the_run_goes_on(self):
+        self.check_stop(signal.SIGHUP, 128 + signal.SIGHUP)
+
+    def test_a_hangup_that_nohup_ignores_stays_ignored(self):
+        process = subprocess.Popen(["nohup", *self.command("run", 40)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.wait_for_steps("run", 3)
+        process.send_signal(signal.SIGHUP)
+        self.assertEqual(process.wait(timeout=120), 0)
+        self.assertEqual(len(self.metrics("run")), 40)
+
+    def wait_for_steps(self, name, steps):
         deadline = time.monotonic() + 120
-        while not os.path.isfile(self.path("stopped", "metrics.jsonl")) or len(self.metrics("stopped")) < 3:
+        while not os.path.isfile(self.path(name, "metrics.jsonl")) or len(self.metrics(name)) < steps:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.01)
-        process.send_signal(signal.SIGUSR1)
-        self.assertEqual(process.wait(timeout=60), 143)
+
+    def check_stop(self, number, code):
+        self.train("whole", 40)
+        process = subprocess.Popen(self.command("stopped", 40), stderr=subprocess.DEVNULL)
+        self.wait_for_steps("stopped", 3)
+        process.send_signal(number)
+        self.assertEqual(process.wait(timeout=60), code)
         saved = [name for name in os.listdir(self.path("stopped")) if name.startswith("step-")]
         self.assertEqual(len(saved), 1)
         self.train("stopped", 40)
@@ -168,6 +184,7 @@ class Resume(Training):
         done = subprocess.run(self.command("run", 4, train__seed=2), capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 2)
         self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+        self.assertIn("train.seed is 1 there and 2 here", done.stderr)
         self.assertIn("base", done.stderr)
 
 

@@ -32,16 +32,6 @@ TensorMap weights_after(const Config& config) {
   return snapshot(run.model);
 }
 
-/// The message of the run's failure.
-std::string failure_of(TinyRun& run) {
-  try {
-    run.trainer->train();
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "";
-}
-
 Config fully_tuned(const std::string& folder) {
   auto config = tiny_run_config(folder);
   config.tune.lora = 1e-2;
@@ -195,6 +185,7 @@ TEST_CASE("a loss that is not finite stops the run with step, sequence and posit
   auto config = tiny_run_config(folder.path());
   config.checkpoint.every = 1;
   config.train.steps = 2;
+  config.train.decay = Decay::kConstant;  // so that more steps are the same run
   weights_after(config);
 
   config.train.steps = 6;
@@ -203,10 +194,13 @@ TEST_CASE("a loss that is not finite stops the run with step, sequence and posit
     const torch::NoGradGuard no_grad;
     run.model->model->norm->weight[0] = std::numeric_limits<float>::quiet_NaN();
   }
-  const auto message = failure_of(run);
+  const auto message = user_error_of([&] { run.trainer->train(); });
   CHECK_CONTAINS(message, "step 3");
   CHECK_CONTAINS(message, "sequence 8");  // the first of the third step
   CHECK_CONTAINS(message, "token ");
+  // The user's fault, and not the learning rate's.
+  CHECK_CONTAINS(message, "The weights that the run began with hold values that are not finite");
+  CHECK_CONTAINS(message, "norm.weight");
   CHECK(run.trainer->step() == 2);
   CHECK(newest_good_checkpoint(config.train.output) ==
         config.train.output + "/" + checkpoint_name(2));
@@ -217,4 +211,25 @@ TEST_CASE("a run that trains nothing is the user's fault", "[train]") {
   auto config = tiny_run_config(folder.path());
   config.tune.conv.reset();
   CHECK_CONTAINS(user_error_of([&] { TinyRun run(config); }), "tune");
+}
+
+TEST_CASE("a loss that the learning rate has made infinite is blamed on it", "[train]") {
+  const TemporaryFolder folder;
+  auto config = tiny_run_config(folder.path());
+  config.tune.all = 1e30;
+  TinyRun run(config);
+  CHECK_CONTAINS(user_error_of([&] { run.trainer->train(); }), "Try a smaller learning rate");
+}
+
+TEST_CASE("a step without a target is refused with the reason", "[train]") {
+  const TemporaryFolder folder;
+  auto config = tiny_run_config(folder.path());
+  config.cache.block = 1;
+  TinyRun run(config);
+  const auto message = user_error_of([&] { run.trainer->train(); });
+  CHECK_CONTAINS(message, "no target");
+  CHECK_CONTAINS(message, "cache.boundary_targets");
+  config.cache.boundary_targets = true;
+  config.train.output = folder / "with";
+  CHECK(TinyRun(config).trainer->train() == TrainOutcome::kFinished);
 }

@@ -1,0 +1,95 @@
+#include "train/after_training.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+
+#include "core/log.h"
+#include "data/prepare.h"
+#include "eval/evaluation_report.h"
+
+namespace lococo {
+namespace {
+
+constexpr int64_t kParts = 8;
+constexpr int64_t kShareOfTraining = 20;
+constexpr double kLargestRise = 0.5;
+
+using Files = std::vector<std::shared_ptr<const TokenFile>>;
+
+/// Tokens of the longest segment that a document of the files has.
+int64_t longest_segment(const Files& files) {
+  int64_t longest = 0;
+  for (const auto& file : files) {
+    for (int64_t i = 0; i < file->num_documents(); ++i)
+      longest = std::max(longest, file->document_length(i) - 1);
+  }
+  return longest;
+}
+
+void evaluate(const Config& config, const Session& session, Llama& model, int64_t trained) {
+  const auto tokenizer = open_tokenizer(config);
+  const auto files =
+      open_sources(config.data.validation, config.data, tokenizer.get(), model->shape().vocab_size);
+  const int64_t longest = longest_segment(files);
+  if (longest < kParts) {
+    log_info("no evaluation after training: the documents of data.validation are too short");
+    return;
+  }
+  const auto alone = make_single_communicator();
+  const Evaluator evaluator(after_training_config(config, longest, trained), files);
+  const auto results = evaluator.evaluate(model, session.device, *alone);
+  log_info("evaluation after training\n" + results_table(results));
+  for (const std::string& warning :
+       {non_finite_problem(results), rise_warning(results.front().by_position)}) {
+    if (!warning.empty()) log_warn(warning);
+  }
+}
+
+}  // namespace
+
+Config after_training_config(const Config& config, int64_t longest, int64_t trained) {
+  Config result = config;
+  EvalConfig& eval = result.eval;
+  const int64_t wanted = config.given.count("eval.lengths") > 0
+                             ? *std::max_element(eval.lengths.begin(), eval.lengths.end())
+                             : config.data.context_length;
+  const int64_t length = std::min(wanted, longest);
+  eval.lengths = {length};
+  eval.max_tokens = std::max(length, std::min(eval.max_tokens, trained / kShareOfTraining));
+  eval.position_buckets = std::min(kParts, length);
+  eval.batch = std::min(eval.batch, config.train.micro_batch);
+  return result;
+}
+
+std::string rise_warning(const std::vector<PositionBucket>& by_position) {
+  for (size_t i = 1; i < by_position.size(); ++i) {
+    const double before = by_position[i - 1].mean(), after = by_position[i].mean();
+    if (!(after - before > kLargestRise)) continue;
+    char text[256];
+    std::snprintf(text, sizeof(text),
+                  "the NLL along a segment goes from %.3f (tokens %lld to %lld) to %.3f (up to "
+                  "%lld): the model fails beyond there",
+                  before, static_cast<long long>(by_position[i - 1].begin),
+                  static_cast<long long>(by_position[i - 1].end), after,
+                  static_cast<long long>(by_position[i].end));
+    return text;
+  }
+  return "";
+}
+
+void evaluate_after_training(const Config& config, const Session& session, Llama& model,
+                             int64_t trained) {
+  if (!config.eval.after_training || config.data.validation.empty() || trained == 0 ||
+      !session.communicator->is_main()) {
+    return;
+  }
+  try {
+    evaluate(config, session, model, trained / session.communicator->size());
+  } catch (const std::exception& error) {
+    const std::string what = error.what();
+    log_warn("no evaluation after training: " + what.substr(0, what.find('\n')));
+  }
+}
+
+}  // namespace lococo
