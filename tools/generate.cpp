@@ -4,11 +4,15 @@
 #include "core/config_write.h"
 #include "generate/run_generation.h"
 #include "tools/cli.h"
+#include "tools/passive_wait.h"
 
 namespace {
 
 int run(const lococo::CommandLine& line, const lococo::Config& config) {
-  if (!line.dry_run) return lococo::run_generation(config);
+  if (!line.dry_run) {
+    lococo::wait_passively(config.distributed);
+    return lococo::run_generation(config);
+  }
   std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
   return 0;
 }

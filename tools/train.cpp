@@ -4,13 +4,17 @@
 #include "core/config_write.h"
 #include "setup/model_setup.h"
 #include "tools/cli.h"
+#include "tools/passive_wait.h"
 #include "train/run_training.h"
 #include "train/trainer.h"
 
 namespace {
 
 int run(const lococo::CommandLine& line, const lococo::Config& config) {
-  if (!line.dry_run) return lococo::run_training(config);
+  if (!line.dry_run) {
+    lococo::wait_passively(config.distributed);
+    return lococo::run_training(config);
+  }
   std::printf("%s%s\n", lococo::config_to_yaml(config).c_str(),
               lococo::describe_run(config).c_str());
   return 0;

@@ -1,0 +1,37 @@
+#include "tools/passive_wait.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+namespace lococo {
+namespace {
+
+constexpr const char* kPolicy = "OMP_WAIT_POLICY";
+
+/// The arguments that this process was started with, its name first.
+std::vector<std::string> own_arguments() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::vector<std::string> arguments;
+  for (std::string argument; std::getline(file, argument, '\0');) arguments.push_back(argument);
+  return arguments;
+}
+
+}  // namespace
+
+void wait_passively(const DistributedConfig& config) {
+  const bool on_gpu = config.device.rfind("cuda", 0) == 0;
+  if (config.threads == 1 || on_gpu || std::getenv(kPolicy) != nullptr) return;
+  std::vector<std::string> arguments = own_arguments();
+  if (arguments.empty()) return;
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  setenv(kPolicy, "PASSIVE", /*overwrite=*/0);
+  execv("/proc/self/exe", pointers.data());
+}
+
+}  // namespace lococo
