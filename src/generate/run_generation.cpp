@@ -164,8 +164,8 @@ void print(const std::string& piece) {
 
 }  // namespace
 
-void generate_text(const Config& given, torch::Device device,
-                   const std::function<void(const std::string&)>& write) {
+std::string generate_text(const Config& given, torch::Device device,
+                          const std::function<void(const std::string&)>& write) {
   Config config = given;
   config.tune = TuneConfig();  // nothing is trained, so that everything has the compute dtype
   const auto shape = effective_shape(config);
@@ -198,8 +198,8 @@ void generate_text(const Config& given, torch::Device device,
   };
   generate(decoder, torch::tensor(ids, torch::kInt64).unsqueeze(0).to(device), options);
   output.finish();
-  log_info(closing_line(output.count(), seconds_between(prompt_end, Clock::now()), prompt_size,
-                        seconds_between(begin, prompt_end), decoder));
+  return closing_line(output.count(), seconds_between(prompt_end, Clock::now()), prompt_size,
+                      seconds_between(begin, prompt_end), decoder);
 }
 
 int run_generation(const Config& given) {
@@ -208,8 +208,9 @@ int run_generation(const Config& given) {
   auto session = start_session(config);
   if (session.communicator->size() > 1)
     throw UserError("lococo-generate runs as one process; start it without mpirun");
-  generate_text(config, session.device, print);
+  const std::string figures = generate_text(config, session.device, print);
   print("\n");
+  log_info(figures);
   return 0;
 }
 

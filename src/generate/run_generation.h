@@ -12,10 +12,10 @@ namespace lococo {
 
 /// Continues config.generate's prompt by the config's model and cache policy on `device`, and hands
 /// the continuation, without the prompt, to `write` as it is made: pieces of text that are valid
-/// UTF-8 each, or token ids with a space between them. Logs what runs, how far the prompt is and
-/// how fast it was. Throws UserError.
-void generate_text(const Config& config, torch::Device device,
-                   const std::function<void(const std::string&)>& write);
+/// UTF-8 each, or token ids with a space between them. Logs what runs and how far the prompt is,
+/// and returns a line about speed and memory. Throws UserError.
+std::string generate_text(const Config& config, torch::Device device,
+                          const std::function<void(const std::string&)>& write);
 
 /// Prints it, each piece at once; without a prompt in the config it is standard input. Returns the
 /// process's exit code.

@@ -73,7 +73,7 @@ eval: {lengths: [1024, 2048], max_tokens: 100000, stride: 512, segments_per_docu
        output: e.json, per_segment: true, position_buckets: 8, batch: 4, every: 5,
        overwrite: true, after_training: false}
 export: {kind: adapter, output: "line\nwith \"quotes\" and \\", dtype: bfloat16, max_shard_bytes: 1000}
-generate: {prompt: "a: b", prompt_file: p.txt, max_new_tokens: 9, temperature: 0.7, top_p: 0.9,
+generate: {prompt: "a: b", prompt_file: p.txt, prompt_ids: "1 2", output: ids, max_new_tokens: 9, temperature: 0.7, top_p: 0.9,
            seed: 7, decode_buffer: 32, stop_at_eos: false}
 bench: {warmup: 0, repeat: 7, batch: [1, 4], contexts: [8, 16], new_tokens: 3, limit: false,
         output: b.json, trace: t.json, overwrite: true}

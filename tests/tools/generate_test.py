@@ -72,7 +72,7 @@ class Tools(unittest.TestCase):
 
 class Prompts(Tools):
     def test_every_way_to_give_a_prompt_gives_the_same_text(self):
-        for prompt in ("No. 7 #street", "null", "He said: yes", "*Hello*", "'Twas", "@home", "x" * 300, "two\nlines\n"):
+        for prompt in ("null", "'Twas @home: *No. 7* #street", "x" * 300 + "\ntwo lines\n"):
             with self.subTest(prompt=prompt[:20]):
                 file = self.folder / "prompt.txt"
                 file.write_text(prompt, encoding="ascii")
@@ -141,6 +141,11 @@ class Output(Tools):
         self.assertRegex(log, r"30 tokens in .* tokens/s\) after a prompt of 102 in .* tokens/s\)")
         self.assertIn("cache of 81 slots a layer, ", log)
         self.assertNotIn("max_new_tokens:", log)
+
+    def test_figures_come_after_the_texts_newline(self):
+        done = subprocess.run([BIN / "lococo-generate", self.config, "--prompt-ids", "1", "--ids"], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=True)
+        self.assertRegex(done.stdout.decode().splitlines()[-1], r"^\[.*30 tokens in ")
 
     def test_a_prompt_beyond_the_bases_positions_is_warned_of(self):
         arguments = [f"data.tokenizer={self.tokenizer}", "model.init.max_position_embeddings=50", "--prompt", "a" * 100]
