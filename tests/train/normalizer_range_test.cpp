@@ -1,7 +1,9 @@
 #include "train/normalizer_range.h"
 
+#include "core/log.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
+#include "tests/support/stderr_of.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_run.h"
 #include "tests/support/user_error.h"
@@ -71,4 +73,18 @@ TEST_CASE("normalizer_range unit holds a training inside [0, 1], unbounded does 
   for (const auto& normalizer : normalizers_after(NormalizerRange::kUnbounded))
     left |= normalizer.min().item<float>() < 0.0F || normalizer.max().item<float>() > 1.0F;
   CHECK(left);
+}
+
+TEST_CASE("a training says once that normalizers have left [0, 1]", "[train]") {
+  const TemporaryFolder folder;
+  auto config = tiny_run_config(folder.path());
+  config.tune.normalizer = 3.0;
+  TinyRun run(config);
+  const auto said = stderr_of([&] {
+    configure_log(LogLevel::kWarn, /*is_main_rank=*/true);
+    run.trainer->train();
+  });
+  const size_t first = said.find("have left [0, 1]");
+  CHECK(first != std::string::npos);
+  CHECK(said.find("have left [0, 1]", first + 1) == std::string::npos);
 }
