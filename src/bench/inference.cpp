@@ -6,6 +6,7 @@
 #include "bench/timing.h"
 #include "bench/trace.h"
 #include "generate/decoder.h"
+#include "model/parameter_kind.h"
 #include "setup/model_setup.h"
 #include "tensor/kit/memory_stats.h"
 
@@ -81,10 +82,9 @@ class Decoding {
 double bytes_of_a_token(const Llama& model, int64_t B, int64_t slots) {
   double bytes = 0;
   for (const auto& item : model->named_parameters()) {
-    const bool looked_up =
-        item.key().find("embed_tokens") != std::string::npos && !model->shape().tie_word_embeddings;
-    const bool conv = item.key().find("memory_saver") != std::string::npos;
-    if (!looked_up && !conv) bytes += static_cast<double>(item.value().nbytes());
+    const ParameterKind kind = kind_of_parameter(item.key());
+    const bool looked_up = kind == ParameterKind::kEmbedding && !model->shape().tie_word_embeddings;
+    if (!looked_up && !is_of_policy(kind)) bytes += static_cast<double>(item.value().nbytes());
   }
   const ModelShape& shape = model->shape();
   const auto element = static_cast<double>(c10::elementSize(model->compute_dtype()));

@@ -1,6 +1,7 @@
 #include "core/config_schema_model.h"
 
 #include "core/model_limits.h"
+#include "core/projections.h"
 
 namespace lococo {
 namespace {
@@ -144,8 +145,7 @@ void add_tune(SchemaBuilder& add, TuneConfig& tune) {
   add.add("lora_rank", count(&tune.lora_rank, 1, kMostLoraRank), "rank of the LoRA matrices");
   add.add("lora_alpha", NumberField{&tune.lora_alpha, 0.0, kMostLoraAlpha, true},
           "LoRA is scaled by lora_alpha / lora_rank");
-  add.add("lora_targets", TextsField{&tune.lora_targets},
-          "of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
+  add.add("lora_targets", TextsField{&tune.lora_targets}, "of " + projections_text());
 }
 
 }  // namespace

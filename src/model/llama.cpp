@@ -3,11 +3,12 @@
 #include <ATen/Context.h>
 
 #include <algorithm>
-#include <map>
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/projections.h"
 #include "model/layer_checkpoint.h"
+#include "model/parameter_kind.h"
 #include "tensor/kit/shape.h"
 
 namespace lococo {
@@ -55,9 +56,7 @@ void LlamaImpl::init_random(double stddev, uint64_t seed) {
   uint64_t index = 0;
   for (auto& item : named_parameters()) {
     auto& weight = item.value();
-    if (item.key().find("memory_saver") != std::string::npos ||
-        item.key().find("lora_") != std::string::npos)
-      continue;
+    if (!is_of_base(kind_of_parameter(item.key()))) continue;
     if (weight.dim() == 1) {
       weight.fill_(1.0);
     } else {
@@ -68,25 +67,28 @@ void LlamaImpl::init_random(double stddev, uint64_t seed) {
   }
 }
 
+namespace {
+
+/// A layer's projection by its registered name.
+std::shared_ptr<LinearImpl> projection_of(const DecoderLayer& layer, const std::string& name) {
+  if (!is_projection(name)) {
+    throw UserError("tune.lora_targets: '" + name + "' is no projection; use one of " +
+                    projections_text());
+  }
+  const auto in_attention = layer->self_attn->named_children();
+  const auto in_mlp = layer->mlp->named_children();
+  const auto& module = in_attention.contains(name) ? in_attention[name] : in_mlp[name];
+  return std::dynamic_pointer_cast<LinearImpl>(module);
+}
+
+}  // namespace
+
 void LlamaImpl::add_lora(int64_t rank, double alpha, const std::vector<std::string>& targets,
                          uint64_t seed) {
   uint64_t index = 0;
   for (auto& layer : model->layers) {
-    const std::map<std::string, Linear> projections = {
-        {"q_proj", layer->self_attn->q_proj}, {"k_proj", layer->self_attn->k_proj},
-        {"v_proj", layer->self_attn->v_proj}, {"o_proj", layer->self_attn->o_proj},
-        {"gate_proj", layer->mlp->gate_proj}, {"up_proj", layer->mlp->up_proj},
-        {"down_proj", layer->mlp->down_proj}};
-    for (const auto& target : targets) {
-      const auto found = projections.find(target);
-      if (found == projections.end()) {
-        throw UserError("tune.lora_targets: '" + target +
-                        "' is no projection; use q_proj, k_proj, v_proj, o_proj, gate_proj, "
-                        "up_proj or down_proj");
-      }
-      Linear projection = found->second;
-      projection->add_lora(rank, alpha, nth_of_stream(seed, index++));
-    }
+    for (const auto& target : targets)
+      projection_of(layer, target)->add_lora(rank, alpha, nth_of_stream(seed, index++));
   }
 }
 

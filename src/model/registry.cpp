@@ -4,20 +4,27 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "model/parameter_kind.h"
 
 namespace lococo {
 namespace {
 
-bool contains(const std::string& text, const char* part) {
-  return text.find(part) != std::string::npos;
-}
-
 ParameterGroup group_of(const std::string& name) {
-  if (contains(name, "memory_saver"))
-    return name.ends_with("normalizer") ? ParameterGroup::kNormalizer : ParameterGroup::kConv;
-  if (contains(name, "lora_")) return ParameterGroup::kLora;
-  if (contains(name, "embed_tokens")) return ParameterGroup::kEmbed;
-  if (contains(name, "norm")) return ParameterGroup::kNorm;
+  switch (kind_of_parameter(name)) {
+    case ParameterKind::kConv:
+      return ParameterGroup::kConv;
+    case ParameterKind::kNormalizer:
+      return ParameterGroup::kNormalizer;
+    case ParameterKind::kLora:
+      return ParameterGroup::kLora;
+    case ParameterKind::kEmbedding:
+      return ParameterGroup::kEmbed;
+    case ParameterKind::kNorm:
+      return ParameterGroup::kNorm;
+    case ParameterKind::kProjection:
+    case ParameterKind::kHead:
+      return ParameterGroup::kBase;
+  }
   return ParameterGroup::kBase;
 }
 
@@ -52,20 +59,27 @@ const char* name_of(ParameterGroup group) {
   return names[static_cast<size_t>(group)];
 }
 
-std::vector<RegisteredParameter> classify_parameters(Llama& model, const TuneConfig& tune,
-                                                     double weight_decay) {
+std::vector<RegisteredParameter> classify_parameters(const NamedTensors& named,
+                                                     const TuneConfig& tune, double weight_decay) {
   std::vector<RegisteredParameter> parameters;
-  for (auto& item : model->named_parameters()) {
+  for (const auto& [name, tensor] : named) {
     RegisteredParameter parameter;
-    parameter.name = item.key();
-    parameter.tensor = item.value();
-    parameter.group = group_of(parameter.name);
+    parameter.name = name;
+    parameter.tensor = tensor;
+    parameter.group = group_of(name);
     parameter.learning_rate = learning_rate(parameter.group, tune);
     parameter.trainable = parameter.learning_rate > 0;
     parameter.weight_decay = decays(parameter) ? weight_decay : 0.0;
     parameters.push_back(parameter);
   }
   return parameters;
+}
+
+std::vector<RegisteredParameter> classify_parameters(Llama& model, const TuneConfig& tune,
+                                                     double weight_decay) {
+  NamedTensors named;
+  for (const auto& item : model->named_parameters()) named.emplace_back(item.key(), item.value());
+  return classify_parameters(named, tune, weight_decay);
 }
 
 ParameterRegistry::ParameterRegistry(Llama& model, const TuneConfig& tune, double weight_decay,

@@ -9,6 +9,7 @@
 
 #include "core/config.h"
 #include "model/llama.h"
+#include "model/parameter_list.h"
 
 namespace lococo {
 
@@ -29,6 +30,9 @@ struct RegisteredParameter {
 /// Every parameter with its group and whether `tune` trains it; changes nothing.
 std::vector<RegisteredParameter> classify_parameters(Llama& model, const TuneConfig& tune,
                                                      double weight_decay);
+/// The same of parameters without a model (list_parameters).
+std::vector<RegisteredParameter> classify_parameters(const NamedTensors& parameters,
+                                                     const TuneConfig& tune, double weight_decay);
 
 /// Trainable and frozen parameters by group, one line each.
 std::string summarise(const std::vector<RegisteredParameter>& parameters);

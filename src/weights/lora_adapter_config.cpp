@@ -8,14 +8,12 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/projections.h"
 
 namespace lococo {
 namespace {
 
 using Json = nlohmann::json;
-
-const std::vector<std::string> kProjections = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                                               "gate_proj", "up_proj", "down_proj"};
 
 /// Options of PEFT that change what an adapter computes and that we do not have; any value but
 /// null, false, "none" and empty means that they are in use.
@@ -83,7 +81,7 @@ std::vector<std::string> read_names(const Json& config, const char* key, const s
 /// The projections that target_modules names: a list, one plain name, or "all-linear".
 std::vector<std::string> read_targets(const Json& config, const std::string& path) {
   const Json value = config.value("target_modules", Json());
-  if (value == "all-linear") return kProjections;
+  if (value == "all-linear") return {kProjections.begin(), kProjections.end()};
   const std::vector<std::string> names = value.is_string()
                                              ? std::vector<std::string>{value.get<std::string>()}
                                              : read_names(config, "target_modules", path);
@@ -91,12 +89,10 @@ std::vector<std::string> read_targets(const Json& config, const std::string& pat
   for (const std::string& name : names) {
     // "self_attn.q_proj" means every layer's q_proj; "layers.0..." would mean only some layers.
     const std::string last = name.substr(name.rfind('.') + 1);
-    const bool is_projection =
-        std::find(kProjections.begin(), kProjections.end(), last) != kProjections.end();
-    if (!is_projection || name.find("layers.") != std::string::npos) {
+    if (!is_projection(last) || name.find("layers.") != std::string::npos) {
       throw UserError(path + ": target_modules names \"" + name +
-                      "\"; only names of projections for all layers are supported (q_proj, k_proj, "
-                      "v_proj, o_proj, gate_proj, up_proj, down_proj), no patterns");
+                      "\"; only names of projections for all layers are supported (" +
+                      projections_text() + "), no patterns");
     }
     if (std::find(targets.begin(), targets.end(), last) == targets.end()) targets.push_back(last);
   }

@@ -1,0 +1,30 @@
+// What a parameter is, told from its registered (Hugging Face, PEFT, official LoCoCo) name.
+#pragma once
+
+#include <string>
+
+namespace lococo {
+
+enum class ParameterKind {
+  kConv,        ///< weights and biases of a cache policy's convolutions
+  kNormalizer,  ///< their share in a mixed slot
+  kLora,        ///< a low-rank factor
+  kEmbedding,
+  kNorm,        ///< the weight of an RMSNorm
+  kProjection,  ///< a matrix of attention or feed-forward, and any name that is none of the others
+  kHead,        ///< the output layer, where it is not the embedding
+};
+
+ParameterKind kind_of_parameter(const std::string& name);
+
+/// Whether the kind belongs to the cache policies (lococo.safetensors).
+constexpr bool is_of_policy(ParameterKind kind) {
+  return kind == ParameterKind::kConv || kind == ParameterKind::kNormalizer;
+}
+
+/// Whether the kind belongs to the Hugging Face model (model.safetensors).
+constexpr bool is_of_base(ParameterKind kind) {
+  return !is_of_policy(kind) && kind != ParameterKind::kLora;
+}
+
+}  // namespace lococo
