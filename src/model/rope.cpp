@@ -58,7 +58,8 @@ void scale_llama3(std::vector<double>& frequencies, const ModelShape& shape) {
 
 double dynamic_theta(const ModelShape& shape, int64_t sequence_length) {
   const double context = static_cast<double>(shape.max_position_embeddings);
-  const double length = std::max(static_cast<double>(sequence_length), context);
+  const auto length = static_cast<double>(sequence_length);
+  if (length <= context) return shape.rope_theta;  // exactly, whatever the factor rounds to
   const double factor = shape.rope_scaling.factor;
   const double D = static_cast<double>(shape.head_dim);
   return shape.rope_theta * std::pow(factor * length / context - (factor - 1), D / (D - 2));

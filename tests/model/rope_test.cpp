@@ -52,6 +52,14 @@ TEST_CASE("linear scaling by F turns position F p as far as plain RoPE turns p",
   CHECK_CLOSE(scaled.sin_LD.slice(0, 0, 64, 4), plain.sin_LD);
 }
 
+TEST_CASE("dynamic scaling is plain RoPE to the bit below the pretrained context", "[model]") {
+  const double factor = GENERATE(1.1, 2.0, 3.7, 8.0);
+  const auto plain = table_of(shape_of(RopeType::kDefault, 1.0), 0, 64);
+  const auto scaled = table_of(shape_of(RopeType::kDynamic, factor), 0, 64);
+  CHECK(torch::equal(scaled.cos_LD, plain.cos_LD));
+  CHECK(torch::equal(scaled.sin_LD, plain.sin_LD));
+}
+
 TEST_CASE("dynamic scaling changes nothing up to the pretrained context and slows angles beyond",
           "[model]") {
   const auto shape = shape_of(RopeType::kDynamic, 2.0);
