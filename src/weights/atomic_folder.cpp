@@ -1,7 +1,11 @@
 #include "weights/atomic_folder.h"
 
+#include <unistd.h>
+
+#include <atomic>
 #include <filesystem>
 #include <system_error>
+#include <vector>
 
 #include "core/error.h"
 #include "core/files.h"
@@ -32,13 +36,47 @@ void rename_folder(const std::string& from, const std::string& to) {
   if (error) throw UserError(to + ": cannot give the folder its name: " + error.message());
 }
 
+/// Removes hidden folders for this name that no process has locked.
+void remove_abandoned(const std::string& final_path) {
+  const std::string start = fs::path(hidden_sibling(final_path, ".tmp-")).filename().string();
+  std::error_code error;
+  std::vector<std::string> found;
+  for (const auto& entry : fs::directory_iterator(parent_of(final_path), error)) {
+    const std::string name = entry.path().filename().string();
+    if (name == start || name.starts_with(start + ".")) found.push_back(entry.path().string());
+  }
+  for (const std::string& folder : found) {
+    if (lock_folder(folder, LockWait::kNo).held()) remove_folder(folder);
+  }
+}
+
 }  // namespace
 
-AtomicFolder::AtomicFolder(const std::string& final_path)
-    : final_(final_path), temporary_(hidden_sibling(final_path, ".tmp-")) {
+AtomicFolder::AtomicFolder(const std::string& final_path, ExistingFolder existing)
+    : final_(final_path), existing_(existing) {
   make_directories(parent_of(final_));
-  remove_folder(temporary_);
-  make_directories(temporary_);
+  remove_abandoned(final_);
+  make_temporary();
+}
+
+void AtomicFolder::make_temporary() {
+  static std::atomic<int> count = 0;
+  std::error_code error;
+  // A name is taken where processes of two hosts with one number write to a shared disk, or where
+  // another process took the new folder for an abandoned one before it was locked.
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    const std::string own = "." + std::to_string(::getpid()) + "-" + std::to_string(count++);
+    temporary_ = hidden_sibling(final_, ".tmp-") + own;
+    if (!fs::create_directory(temporary_, error)) {
+      if (error) break;
+      continue;
+    }
+    lock_ = lock_folder(temporary_, LockWait::kYes);
+    if (lock_.held() || fs::exists(temporary_, error)) return;  // or there are no locks
+  }
+  throw UserError(temporary_ +
+                  ": cannot create the folder: " + (error ? error.message() : "its name is taken") +
+                  "; choose a folder that you may write to");
 }
 
 AtomicFolder::~AtomicFolder() {
@@ -49,15 +87,18 @@ AtomicFolder::~AtomicFolder() {
 void AtomicFolder::commit() {
   sync_directory(temporary_);
   const std::string replaced = hidden_sibling(final_, ".old-");
-  const bool replaces = fs::exists(final_);
-  if (replaces) {
+  const bool exists = fs::exists(final_);
+  if (exists && existing_ == ExistingFolder::kRefuse) {
+    throw UserError(final_ + ": exists by now, another process made it; choose a new folder");
+  }
+  if (exists) {
     remove_folder(replaced);
     rename_folder(final_, replaced);
   }
   rename_folder(temporary_, final_);
   committed_ = true;
   sync_directory(parent_of(final_));
-  if (replaces) remove_folder(replaced);
+  if (exists) remove_folder(replaced);
 }
 
 void require_free_space(const std::string& folder, int64_t num_bytes, const std::string& what) {

@@ -4,27 +4,38 @@
 #include <cstdint>
 #include <string>
 
+#include "weights/folder_lock.h"
+
 namespace lococo {
 
-/// Files are written into path() (a hidden sibling, ".tmp-NAME"); commit() syncs the folder and
-/// renames it. Without a commit the destructor removes it. Every error is a UserError.
+/// What a commit does when the name is taken by then.
+enum class ExistingFolder { kReplace, kRefuse };
+
+/// Files are written into path(), a hidden and locked sibling that no other process has
+/// (".tmp-NAME.PID-N"); commit() syncs the folder and renames it. Without a commit the destructor
+/// removes it. Every error is a UserError.
 class AtomicFolder {
  public:
-  /// Creates the parent folders; what an earlier run left half-written under the hidden name is
-  /// removed.
-  explicit AtomicFolder(const std::string& final_path);
+  /// Creates the parent folders. What killed processes left half-written for this name is removed;
+  /// the hidden folder of a process that still writes is left alone.
+  explicit AtomicFolder(const std::string& final_path,
+                        ExistingFolder existing = ExistingFolder::kReplace);
   ~AtomicFolder();
   AtomicFolder(const AtomicFolder&) = delete;
   AtomicFolder& operator=(const AtomicFolder&) = delete;
 
   const std::string& path() const { return temporary_; }
 
-  /// Replaces a folder that already has the final name.
+  /// Gives the folder its name.
   void commit();
 
  private:
+  void make_temporary();
+
   std::string final_;
+  ExistingFolder existing_;
   std::string temporary_;
+  FileLock lock_;
   bool committed_ = false;
 };
 
