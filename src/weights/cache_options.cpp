@@ -1,9 +1,12 @@
 #include "weights/cache_options.h"
 
+#include <algorithm>
 #include <array>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 
+#include "core/config_read.h"
+#include "core/config_tree.h"
 #include "core/error.h"
 
 namespace lococo {
@@ -31,6 +34,15 @@ constexpr std::array<OfficialName, 8> kOfficialNames = {{{"slots", "mem_size"},
 constexpr std::array<const char*, 6> kLaterOptions = {"score_decay",         "score_distance",
                                                       "normalizer_per_head", "normalizer_range",
                                                       "mass_channel",        "mix_keys"};
+
+/// What weights do not depend on: each training decides for itself.
+constexpr std::array<const char*, 4> kOfTraining = {"boundary_targets", "first_block_gradient",
+                                                    "bptt_blocks", "distill"};
+
+template <size_t N>
+bool contains(const std::array<const char*, N>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 const char* name_of(CachePolicyKind policy) {
   switch (policy) {
@@ -128,6 +140,38 @@ std::string cache_difference(const std::string& options_json, const CacheConfig&
 
 std::string harmless_cache_difference(const std::string& options_json, const CacheConfig& cache) {
   return first_difference(options_json, cache, {"block", "buffer", "normalizer_range"});
+}
+
+std::vector<std::string> adopt_cache_options(const std::string& options_json,
+                                             const std::string& path,
+                                             const std::set<std::string>& given,
+                                             CacheConfig* cache) {
+  const Json before = options_of(*cache);
+  YamlNode adopted;
+  adopted.kind = YamlNode::Kind::kMap;
+  const YamlNode stored = parse_yaml(options_json, path, /*with_lines=*/false);
+  for (const auto& [name, value] : stored.entries) {
+    const bool is_known = before.contains(name), is_of_training = contains(kOfTraining, name);
+    if (is_known && !is_of_training && given.count(name) == 0)
+      adopted.entries.emplace_back(name, value);
+  }
+  YamlNode tree;
+  tree.kind = YamlNode::Kind::kMap;
+  tree.entries.emplace_back("cache", std::move(adopted));
+  Config config;
+  config.cache = *cache;
+  ConfigOrigins origins;
+  read_config(tree, &config, &origins);
+  *cache = config.cache;
+
+  std::vector<std::string> changed;
+  const Json after = options_of(*cache);
+  for (const auto& [name, value] : after.items()) {
+    if (value == before[name]) continue;
+    changed.push_back("cache." + name + " " +
+                      (value.is_string() ? value.get<std::string>() : value.dump()));
+  }
+  return changed;
 }
 
 std::string official_arguments_json(const CacheConfig& cache) {

@@ -2,7 +2,9 @@
 // sets.
 #pragma once
 
+#include <set>
 #include <string>
+#include <vector>
 
 #include "core/config.h"
 
@@ -20,6 +22,15 @@ std::string cache_difference(const std::string& options_json, const CacheConfig&
 
 /// The same for options that weights survive: block, buffer and normalizer_range.
 std::string harmless_cache_difference(const std::string& options_json, const CacheConfig& cache);
+
+/// Takes the options of such a text into `cache`, all but those whose name (such as "slots") is in
+/// `given` and those that only say how a run trains (boundary_targets, first_block_gradient,
+/// bptt_blocks, distill). Returns what changed, as "cache.slots 128". Unknown options are ignored.
+/// Throws UserError beginning with `path` for values that no config may have.
+std::vector<std::string> adopt_cache_options(const std::string& options_json,
+                                             const std::string& path,
+                                             const std::set<std::string>& given,
+                                             CacheConfig* cache);
 
 /// The arguments of the official training script that mean these options (mem_size, hh_keep_rate,
 /// ...). Throws UserError naming the first option that the official code does not know.

@@ -6,6 +6,8 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "model/parameter_kind.h"
+#include "tensor/kit/finite.h"
 #include "tensor/kit/torch.h"
 #include "weights/atomic_folder.h"
 #include "weights/cache_options.h"
@@ -15,6 +17,7 @@
 #include "weights/hf_weights_save.h"
 #include "weights/lora_adapter.h"
 #include "weights/lora_adapter_config.h"
+#include "weights/tensor_check.h"
 
 namespace lococo {
 namespace {
@@ -90,6 +93,7 @@ void remove_older(const std::string& output, int64_t keep_last, int64_t step) {
     // Renamed first: a removal that is cut short must not leave half a checkpoint under its name.
     const std::string doomed = output + "/.tmp-" + checkpoint_name(found);
     std::error_code error;
+    fs::remove_all(doomed, error);
     fs::rename(dir, doomed, error);
     if (!error) fs::remove_all(doomed, error);
     if (error) log_warn(dir + ": cannot remove the old checkpoint: " + error.message());
@@ -126,26 +130,66 @@ void check_base(const std::string& dir, const std::string& there, const std::str
                   ", model.path has " + here + "); set model.path to the base it belongs to");
 }
 
-/// Loads every part that the folder holds; returns whether there was one.
-bool load_parts(const std::string& dir, Llama& model) {
-  bool found = false;
-  if (holds_whole_base(dir)) {
-    load_hf_weights(model, dir);
-    found = true;
+/// What a folder holds to load.
+struct Parts {
+  bool whole_base = false;
+  bool adapter = false;
+  bool conv = false;
+};
+
+/// Throws UserError for a folder without any, or of another base.
+Parts find_parts(const std::string& dir, const std::string& base_fingerprint, DamageCheck check) {
+  if (!fs::is_directory(dir)) throw UserError(dir + ": there is no such folder (model.adapter)");
+  const Parts parts = {holds_whole_base(dir), has_adapter(dir), has_conv_weights(dir)};
+  if (is_checkpoint(dir)) {
+    const std::string problem = find_damage(dir, check);
+    if (!problem.empty()) throw UserError(dir + ": is a damaged checkpoint: " + problem);
+    check_base(dir, read_state(dir).state.base_fingerprint, base_fingerprint);
+  } else {
+    if (parts.adapter) check_base(dir, base_fingerprint_of_adapter(dir), base_fingerprint);
+    if (parts.conv) check_base(dir, base_fingerprint_of_conv(dir), base_fingerprint);
   }
-  if (has_adapter(dir)) {
-    load_adapter(model, dir);
-    found = true;
+  if (!parts.whole_base && !parts.adapter && !parts.conv) {
+    throw UserError(dir +
+                    ": holds no adapter_config.json and no lococo.safetensors; model.adapter "
+                    "needs a checkpoint, an exported folder or a PEFT adapter");
   }
-  if (has_conv_weights(dir)) {
-    if (model->cache_config().policy == CachePolicyKind::kLococo) {
-      load_conv_weights(model, dir);
-    } else {
-      log_info(dir + ": its LoCoCo modules are left out, because cache.policy is not lococo");
-    }
-    found = true;
+  return parts;
+}
+
+void load_parts(const std::string& dir, const Parts& parts, Llama& model) {
+  if (parts.whole_base) load_hf_weights(model, dir);
+  if (parts.adapter) load_adapter(model, dir);
+  if (!parts.conv) return;
+  if (model->cache_config().policy == CachePolicyKind::kLococo) {
+    load_conv_weights(model, dir);
+  } else {
+    log_warn(dir + ": its LoCoCo modules are left out, because cache.policy is not lococo");
   }
-  return found;
+}
+
+/// Before a checkpoint gets its name: one that is not finite would pass as good, and no run could
+/// go on from it.
+void require_finite(const std::string& output, const CheckpointState& state,
+                    const ParameterRegistry& registry, const TensorMap& optimizer_state) {
+  std::vector<std::string> names;
+  std::vector<torch::Tensor> tensors;
+  for (const RegisteredParameter& parameter : registry.trainable()) {
+    names.push_back(parameter.name);
+    tensors.push_back(parameter.tensor);
+  }
+  for (const auto& [name, tensor] : optimizer_state) {
+    names.push_back("the optimizer's " + name);
+    tensors.push_back(tensor);
+  }
+  const auto found = first_non_finite(tensors);
+  if (!found) return;
+  const auto saved = checkpoints_newest_first(output);
+  throw UserError(
+      "step " + std::to_string(state.step) + ": " + names[*found] +
+      " is not finite (NaN or infinity), so nothing was saved" +
+      (saved.empty() ? "" : " and the last checkpoint " + saved.front().second + " stays") +
+      "; use a smaller learning rate or a larger train.epsilon");
 }
 
 }  // namespace
@@ -156,6 +200,7 @@ std::string save_checkpoint(const std::string& output, const CheckpointConfig& c
                             const std::map<std::string, torch::Tensor>& optimizer_state) {
   const std::string dir = output + "/" + checkpoint_name(state.step);
   const Contents contents = contents_of(state, model, registry);
+  require_finite(output, state, registry, optimizer_state);
   make_directories(output);
   require_free_space(output, bytes_of_checkpoint(contents, model, registry, optimizer_state),
                      "the checkpoint of step " + std::to_string(state.step));
@@ -200,26 +245,29 @@ CheckpointState load_checkpoint(const std::string& dir, Llama& model,
   if (check) check(stored.state);
   check_base(dir, stored.state.base_fingerprint, base_fingerprint);
   check_same_training(dir, stored, registry, model->cache_config());
-  load_parts(dir, model);
-  *optimizer_state = read_tensors(dir + "/" + kOptimizerFile);
+  load_parts(dir, {holds_whole_base(dir), has_adapter(dir), has_conv_weights(dir)}, model);
+  const std::string optimizer_file = dir + "/" + kOptimizerFile;
+  *optimizer_state = read_tensors(optimizer_file);
+  refuse_non_finite(*optimizer_state, [&](const std::string&) { return optimizer_file; });
   return stored.state;
 }
 
 void load_trained(const std::string& dir, Llama& model, const std::string& base_fingerprint) {
-  if (!fs::is_directory(dir)) throw UserError(dir + ": there is no such folder (model.adapter)");
-  if (is_checkpoint(dir)) {
-    const std::string problem = find_damage(dir);
-    if (!problem.empty()) throw UserError(dir + ": is a damaged checkpoint: " + problem);
-    check_base(dir, read_state(dir).state.base_fingerprint, base_fingerprint);
-  } else {
-    if (has_adapter(dir)) check_base(dir, base_fingerprint_of_adapter(dir), base_fingerprint);
-    if (has_conv_weights(dir)) check_base(dir, base_fingerprint_of_conv(dir), base_fingerprint);
+  load_parts(dir, find_parts(dir, base_fingerprint, DamageCheck::kEveryByte), model);
+}
+
+void check_trained(const std::string& dir, const TensorMap& parameters, const CacheConfig& cache,
+                   const std::string& base_fingerprint) {
+  const Parts parts = find_parts(dir, base_fingerprint, DamageCheck::kSizes);
+  TensorMap base, conv;
+  for (const auto& [name, parameter] : parameters) {
+    const ParameterKind kind = kind_of_parameter(name);
+    if (is_of_base(kind)) base[name] = parameter;
+    if (is_of_policy(kind)) conv[name] = parameter;
   }
-  if (!load_parts(dir, model)) {
-    throw UserError(dir +
-                    ": holds no adapter_config.json and no lococo.safetensors; model.adapter "
-                    "needs a checkpoint, an exported folder or a PEFT adapter");
-  }
+  if (parts.whole_base) check_hf_weights(base, dir);
+  if (parts.adapter) check_adapter(parameters, dir);
+  if (parts.conv && cache.policy == CachePolicyKind::kLococo) check_conv_weights(conv, cache, dir);
 }
 
 }  // namespace lococo

@@ -1,11 +1,11 @@
 // Checkpoint folders OUTPUT/step-00000040: everything that a run needs to go on bit for bit, in
 // files that other tools read.
 //
-//   adapter_config.json, adapter_model.safetensors   when LoRA, embedding or norms are tuned (PEFT)
-//   lococo_config.json, lococo.safetensors           when the cache policy learns
-//   config.json, model.safetensors                   when the whole base is tuned (tune.all),
-//   unmerged optimizer.safetensors, config.yaml, state.json   always; state.json lists size and
-//   checksum of all
+// - adapter_config.json, adapter_model.safetensors: when LoRA, embedding or norms are tuned (PEFT)
+// - lococo_config.json, lococo.safetensors: when the cache policy learns
+// - config.json, model.safetensors: when the whole base is tuned (tune.all), unmerged
+// - optimizer.safetensors, config.yaml: always
+// - state.json: always, with the size and checksum of every other file
 #pragma once
 
 #include <torch/types.h>
@@ -20,6 +20,7 @@
 #include "core/config.h"
 #include "model/llama.h"
 #include "model/registry.h"
+#include "tensor/kit/safetensors_tensor.h"
 
 namespace lococo {
 
@@ -43,11 +44,12 @@ struct CheckpointState {
 /// Name of a step's folder inside the output folder: "step-00000040".
 std::string checkpoint_name(int64_t step);
 
-/// Writes OUTPUT/step-N: to OUTPUT/.tmp-step-N, every file and the folder synced, then renamed;
-/// then removes older checkpoints beyond `config.keep_last` (only folders of this naming that hold
+/// Writes OUTPUT/step-N: to a hidden folder, every file and the folder synced, then renamed; then
+/// removes older checkpoints beyond `config.keep_last` (only folders of this naming that hold
 /// a state.json, and never the one just written). Returns the folder. Only one rank calls it.
-/// Throws UserError when the disk is full or not writable; older checkpoints are then untouched and
-/// nothing half-written stays.
+/// Throws UserError when a trained parameter or the optimizer's state is not finite, and when the
+/// disk is full or not writable; older checkpoints are then untouched and nothing half-written
+/// stays.
 std::string save_checkpoint(const std::string& output, const CheckpointConfig& config,
                             const CheckpointState& state, Llama& model,
                             const ParameterRegistry& registry,
@@ -72,5 +74,11 @@ CheckpointState load_checkpoint(const std::string& dir, Llama& model,
 /// as the folder says. `base_fingerprint` is compared where the folder knows its base. Throws
 /// UserError.
 void load_trained(const std::string& dir, Llama& model, const std::string& base_fingerprint);
+
+/// Throws as load_trained() does for a model with these parameters (on any device, with the LoRA of
+/// `dir`) and cache options, as far as names, shapes and sizes tell: reads no weights.
+/// `base_fingerprint` may be empty: not known.
+void check_trained(const std::string& dir, const TensorMap& parameters, const CacheConfig& cache,
+                   const std::string& base_fingerprint);
 
 }  // namespace lococo

@@ -50,6 +50,74 @@ Json parse_state(const std::string& dir) {
   return json;
 }
 
+/// Typed access to state.json. Every error is a UserError that names the file and the key.
+class StateReader {
+ public:
+  explicit StateReader(const std::string& dir)
+      : json_(parse_state(dir)), path_(dir + "/" + kStateFile) {}
+
+  int64_t count(const char* key) const {
+    const Json& value = find(key);
+    require(value.is_number_integer() && value >= 0, key, "a whole number from 0");
+    return value.get<int64_t>();
+  }
+  std::string text(const char* key) const {
+    require(find(key).is_string(), key, "a text");
+    return find(key).get<std::string>();
+  }
+  const Json& object(const char* key) const {
+    require(find(key).is_object(), key, "an object");
+    return find(key);
+  }
+  std::set<std::string> names(const char* key) const {
+    const Json& list = find(key);
+    const auto is_text = [](const Json& item) { return item.is_string(); };
+    require(list.is_array() && std::all_of(list.begin(), list.end(), is_text), key,
+            "a list of names");
+    return list.get<std::set<std::string>>();
+  }
+  /// Empty where the key is missing: older files lack it.
+  std::vector<uint64_t> fingerprints(const char* key) const {
+    if (!json_.contains(key)) return {};
+    const Json& list = find(key);
+    const auto is_number = [](const Json& item) { return item.is_number_unsigned(); };
+    require(list.is_array() && std::all_of(list.begin(), list.end(), is_number), key,
+            "a list of whole numbers");
+    return list.get<std::vector<uint64_t>>();
+  }
+
+ private:
+  const Json& find(const char* key) const {
+    if (!json_.contains(key)) throw UserError(path_ + ": is incomplete (it has no " + key + ")");
+    return json_.at(key);
+  }
+  void require(bool holds, const std::string& key, const std::string& wanted) const {
+    if (!holds) throw UserError(path_ + ": is damaged (" + key + " is not " + wanted + ")");
+  }
+
+  Json json_;
+  std::string path_;
+};
+
+std::string damage_of_file(const std::string& dir, const std::string& name, const Json& listed,
+                           DamageCheck check) {
+  const bool is_entry = name.find('/') == std::string::npos && listed.is_object() &&
+                        listed.contains("bytes") && listed["bytes"].is_number_unsigned() &&
+                        listed.contains("xxh64") && listed["xxh64"].is_string();
+  if (!is_entry) return "its state.json does not say size and checksum of " + name;
+  const std::string path = dir + "/" + name;
+  std::error_code error;
+  const auto bytes = fs::file_size(path, error);
+  if (error) return name + " is missing";
+  if (listed["bytes"] != bytes) {
+    return name + " is " + std::to_string(bytes) + " bytes long instead of " +
+           listed["bytes"].dump();
+  }
+  const bool changed =
+      check == DamageCheck::kEveryByte && listed["xxh64"] != checksum_of_file(path);
+  return changed ? "the content of " + name + " has changed (checksum)" : "";
+}
+
 }  // namespace
 
 std::string checkpoint_name(int64_t step) {
@@ -83,25 +151,20 @@ void write_state(const std::string& dir, const CheckpointState& state,
 }
 
 StoredState read_state(const std::string& dir) {
-  const Json json = parse_state(dir);
+  const StateReader json(dir);
   StoredState stored;
   CheckpointState& state = stored.state;
-  try {
-    state.step = json.at("step").get<int64_t>();
-    state.tokens_seen = json.at("tokens_seen").get<int64_t>();
-    state.base_fingerprint = json.at("base_fingerprint").get<std::string>();
-    state.base_path = json.at("base_path").get<std::string>();
-    state.adapter_path = json.at("adapter_path").get<std::string>();
-    state.data_fingerprints =
-        json.value("data_fingerprints", std::vector<uint64_t>());  // older files have none
-    state.git_revision = json.at("git_revision").get<std::string>();
-    state.threads = json.at("threads").get<int64_t>();
-    state.world_size = json.at("world_size").get<int64_t>();
-    stored.trainable = json.at("trainable").get<std::set<std::string>>();
-    stored.cache_json = json.at("cache").dump();
-  } catch (const Json::exception& error) {
-    throw UserError(dir + "/" + kStateFile + ": is incomplete (" + error.what() + ")");
-  }
+  state.step = json.count("step");
+  state.tokens_seen = json.count("tokens_seen");
+  state.base_fingerprint = json.text("base_fingerprint");
+  state.data_fingerprints = json.fingerprints("data_fingerprints");
+  state.base_path = json.text("base_path");
+  state.adapter_path = json.text("adapter_path");
+  state.git_revision = json.text("git_revision");
+  state.threads = json.count("threads");
+  state.world_size = json.count("world_size");
+  stored.trainable = json.names("trainable");
+  stored.cache_json = json.object("cache").dump();
   state.config_yaml = read_text_file(dir + "/" + kConfigFile);
   return stored;
 }
@@ -113,29 +176,21 @@ bool holds_whole_base(const std::string& dir) {
                                 fs::exists(dir + "/model.safetensors.index.json"));
 }
 
-std::string find_damage(const std::string& dir) {
+std::string find_damage(const std::string& dir, DamageCheck check) {
   if (!is_checkpoint(dir)) return "it has no state.json";
   Json files;
   try {
-    files = parse_state(dir).at("files");
     read_state(dir);
+    files = StateReader(dir).object("files");
   } catch (const UserError& error) {
     return error.what();
-  } catch (const Json::exception&) {
-    return "its state.json lists no files";
+  }
+  for (const char* name : {kConfigFile, kOptimizerFile}) {
+    if (!files.contains(name)) return "its state.json lists no files named " + std::string(name);
   }
   for (const auto& [name, listed] : files.items()) {
-    const std::string path = dir + "/" + name;
-    std::error_code error;
-    const auto bytes = fs::file_size(path, error);
-    if (error) return name + " is missing";
-    const Json want = listed.value("bytes", Json());
-    if (want != bytes) {
-      return name + " is " + std::to_string(bytes) + " bytes long instead of " + want.dump();
-    }
-    if (listed.value("xxh64", Json()) != checksum_of_file(path)) {
-      return "the content of " + name + " has changed (checksum)";
-    }
+    const std::string problem = damage_of_file(dir, name, listed, check);
+    if (!problem.empty()) return problem;
   }
   return "";
 }

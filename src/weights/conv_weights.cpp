@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "model/parameter_kind.h"
 #include "weights/cache_options.h"
 #include "weights/tensor_check.h"
 
@@ -22,7 +23,7 @@ std::string tensor_path(const std::string& dir) { return dir + "/lococo.safetens
 std::string options_path(const std::string& dir) { return dir + "/lococo_config.json"; }
 std::string official_path(const std::string& dir) { return dir + "/lococo_args.json"; }
 
-bool is_conv(const std::string& name) { return name.find(".memory_saver.") != std::string::npos; }
+bool is_conv(const std::string& name) { return is_of_policy(kind_of_parameter(name)); }
 
 /// The name without what training wrappers put before it.
 std::string plain_name(std::string name) {
@@ -52,29 +53,57 @@ std::map<std::string, TensorView> views_of(const SafetensorsFile& file, bool all
 
 /// Refuses a folder whose options differ from the model's; returns whether it is one of ours.
 bool check_options(const std::string& dir, const CacheConfig& cache) {
-  const bool ours = fs::exists(options_path(dir));
-  const bool official = !ours && fs::exists(official_path(dir));
-  if (!ours && !official) {
+  const auto stored = read_cache_options(dir);
+  if (!stored) {
     log_warn(dir +
              ": says nothing about the cache options of its LoCoCo modules; only their shapes "
              "are checked");
     return false;
   }
-  const std::string path = ours ? options_path(dir) : official_path(dir);
-  const std::string text = read_text_file(path);
-  const std::string options = ours ? text : options_of_official_arguments(text, path);
-  const std::string difference = cache_difference(options, cache);
+  const std::string difference = cache_difference(stored->json, cache);
   if (!difference.empty()) {
-    throw UserError(path + ": " + difference +
+    throw UserError(stored->path + ": " + difference +
                     "; give the run the options that the weights were "
                     "trained with");
   }
-  const std::string harmless = harmless_cache_difference(options, cache);
-  if (!harmless.empty()) log_warn(path + ": " + harmless);
-  return ours;
+  const std::string harmless = harmless_cache_difference(stored->json, cache);
+  if (!harmless.empty()) log_warn(stored->path + ": " + harmless);
+  return stored->path == options_path(dir);
+}
+
+struct ConvFile {
+  SafetensorsFile file;  ///< keeps the views alive
+  std::map<std::string, TensorView> views;
+};
+
+/// DIR/lococo.safetensors, which fits the parameters and the options.
+ConvFile open_matching(const TensorMap& parameters, const CacheConfig& cache,
+                       const std::string& dir) {
+  if (parameters.empty()) {
+    throw UserError(dir +
+                    ": holds LoCoCo modules, but the model has none; set cache.policy: lococo");
+  }
+  const bool ours = check_options(dir, cache);
+  ConvFile opened{SafetensorsFile(tensor_path(dir)), {}};
+  opened.views = views_of(opened.file, /*allow_others=*/!ours);
+  TensorCheck check;
+  check.compare_all(opened.views, parameters);
+  check.throw_if_any(opened.file.path(),
+                     "compare cache.slots, keep_fraction, kernel_size, conv_layers, expand, "
+                     "normalizer_per_head and mass_channel with the training run's, and the "
+                     "model's shape");
+  return opened;
 }
 
 }  // namespace
+
+std::optional<StoredCacheOptions> read_cache_options(const std::string& dir) {
+  if (fs::exists(options_path(dir)))
+    return StoredCacheOptions{read_text_file(options_path(dir)), options_path(dir)};
+  const std::string path = official_path(dir);
+  if (!fs::exists(path)) return std::nullopt;
+  return StoredCacheOptions{options_of_official_arguments(read_text_file(path), path), path};
+}
 
 TensorMap conv_parameters(Llama& model) {
   TensorMap parameters;
@@ -103,20 +132,13 @@ bool has_conv_weights(const std::string& dir) { return fs::exists(tensor_path(di
 
 void load_conv_weights(Llama& model, const std::string& dir) {
   const TensorMap parameters = conv_parameters(model);
-  if (parameters.empty()) {
-    throw UserError(dir +
-                    ": holds LoCoCo modules, but the model has none; set cache.policy: lococo");
-  }
-  const bool ours = check_options(dir, model->cache_config());
-  const SafetensorsFile file(tensor_path(dir));
-  const auto views = views_of(file, /*allow_others=*/!ours);
-  TensorCheck check;
-  check.compare_all(views, parameters);
-  check.throw_if_any(file.path(),
-                     "compare cache.slots, keep_fraction, kernel_size, conv_layers, expand, "
-                     "normalizer_per_head and mass_channel with the training run's, and the "
-                     "model's shape");
-  for (const auto& [name, parameter] : parameters) copy_into(parameter, views.at(name));
+  const ConvFile file = open_matching(parameters, model->cache_config(), dir);
+  copy_all(parameters, file.views, [&](const std::string&) { return file.file.path(); });
+}
+
+void check_conv_weights(const TensorMap& parameters, const CacheConfig& cache,
+                        const std::string& dir) {
+  open_matching(parameters, cache, dir);
 }
 
 std::string base_fingerprint_of_conv(const std::string& dir) {

@@ -2,6 +2,7 @@
 // code's (model.layers.N.self_attn.memory_saver.layers.K.weight, ...bias, ...normalizer).
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "core/config.h"
@@ -26,6 +27,16 @@ enum class ConvConfigNames {
 void save_conv_weights(Llama& model, const std::string& dir, const std::string& base_fingerprint,
                        ConvConfigNames names = ConvConfigNames::kOurs);
 
+/// Cache options in our names, and the file that they stand in.
+struct StoredCacheOptions {
+  std::string json;
+  std::string path;
+};
+
+/// What DIR's lococo_config.json or lococo_args.json says; nullopt when it holds neither. Throws
+/// UserError for a file that cannot be read.
+std::optional<StoredCacheOptions> read_cache_options(const std::string& dir);
+
 /// Whether DIR holds a lococo.safetensors.
 bool has_conv_weights(const std::string& dir);
 
@@ -33,8 +44,13 @@ bool has_conv_weights(const std::string& dir);
 /// and `base_model.model.` and, in a folder without a lococo_config.json, may stand among tensors
 /// of the base, which are left out with one log line. Throws one UserError that names the option
 /// that differs from the model's `cache:` options, or the tensors that are missing, unknown or
-/// misshapen. A different block or buffer is only warned about.
+/// misshapen, or hold values that are not finite. A different block or buffer is only warned about.
 void load_conv_weights(Llama& model, const std::string& dir);
+
+/// Throws as load_conv_weights() does for a model with these parameters (conv_parameters(), on any
+/// device) and cache options; reads no weights.
+void check_conv_weights(const TensorMap& parameters, const CacheConfig& cache,
+                        const std::string& dir);
 
 /// The fingerprint that the file carries; empty when it carries none.
 std::string base_fingerprint_of_conv(const std::string& dir);

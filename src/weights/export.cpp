@@ -12,6 +12,7 @@
 #include "weights/atomic_folder.h"
 #include "weights/checkpoint_files.h"
 #include "weights/conv_weights.h"
+#include "weights/hf_config_merge.h"
 #include "weights/hf_weights.h"
 #include "weights/hf_weights_save.h"
 #include "weights/lora_adapter.h"
@@ -23,16 +24,15 @@ namespace {
 namespace fs = std::filesystem;
 
 /// What belongs to a Hugging Face folder besides config.json and weights.
-constexpr std::array<const char*, 6> kCompanionFiles = {
-    "tokenizer.model",         "tokenizer.json",    "tokenizer_config.json",
-    "special_tokens_map.json", "added_tokens.json", "generation_config.json"};
-
-bool has_lora(Llama& model) {
-  for (const auto& name : model->named_parameters().keys()) {
-    if (name.find(".lora_A.") != std::string::npos) return true;
-  }
-  return false;
-}
+constexpr std::array<const char*, 9> kCompanionFiles = {"tokenizer.model",
+                                                        "tokenizer.json",
+                                                        "tokenizer_config.json",
+                                                        "special_tokens_map.json",
+                                                        "vocab.json",
+                                                        "added_tokens.json",
+                                                        "merges.txt",
+                                                        "generation_config.json",
+                                                        "chat_template.jinja"};
 
 /// Copies the tokenizer of the base beside the exported model.
 void copy_companions(const std::string& from, const std::string& to) {
@@ -101,6 +101,7 @@ void export_adapter(const ExportSource& source, const std::string& dir, Llama& m
   }
   save_adapter(model, dir, saved_whole, {source.base_path, source.base_fingerprint});
   write_hf_config(dir, model->shape(), "float32");
+  keep_base_config(source.base_path, dir);
 }
 
 }  // namespace
@@ -114,7 +115,7 @@ void check_export_output(const ExportConfig& config) {
 
 void export_model(const ExportConfig& config, const ExportSource& source, Llama& model) {
   check_export_output(config);
-  AtomicFolder folder(config.output);
+  AtomicFolder folder(config.output, ExistingFolder::kRefuse);
   switch (config.kind) {
     case ExportKind::kConv:
       save_conv_weights(model, folder.path(), source.base_fingerprint, ConvConfigNames::kOurs);
@@ -129,6 +130,7 @@ void export_model(const ExportConfig& config, const ExportSource& source, Llama&
     case ExportKind::kMerged:
       require_free_space(folder.path(), bytes_of_base(model, config.dtype), "the merged model");
       save_hf_model(model, folder.path(), config.dtype, config.max_shard_bytes);
+      keep_base_config(source.base_path, folder.path());
       copy_companions(source.base_path, folder.path());
       warn_about_losses(model->cache_config(), config.output);
       break;

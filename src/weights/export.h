@@ -23,8 +23,8 @@ void check_export_output(const ExportConfig& config);
 ///   conv           lococo_config.json + lococo.safetensors
 ///   official_conv  lococo_args.json (the official script's arguments) + lococo.safetensors
 ///   adapter        PEFT folder, a config.json that carries the RoPE scaling beside it
-///   merged         config.json + safetensors with LoRA, embedding and norms merged, and the base's
-///                  tokenizer files
+///   merged         safetensors with LoRA, embedding and norms merged, the base's config.json with
+///                  this model's RoPE scaling and dtype in it, and the base's tokenizer files
 /// Logs a warning for what the target cannot express: LoCoCo modules that a merged model or a PEFT
 /// adapter drops, an unrotated cache that the weights need. Throws UserError when the output
 /// exists, when there is nothing of the kind to export, and when the disk is full.

@@ -1,5 +1,6 @@
 #include "weights/hf_weights.h"
 
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -7,6 +8,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "model/parameter_kind.h"
 #include "tensor/kit/torch.h"
 #include "weights/tensor_check.h"
 
@@ -19,11 +21,6 @@ constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
 constexpr const char* kHead = "lm_head.weight";
 constexpr const char* kEmbedding = "model.embed_tokens.weight";
-
-bool ends_with(const std::string& text, const std::string& ending) {
-  return text.size() >= ending.size() &&
-         text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
-}
 
 /// Tensor name -> shard, as the index says.
 std::map<std::string, std::string> read_index(const std::string& path) {
@@ -76,7 +73,7 @@ HfTensors open_shards(const std::string& dir) {
 [[noreturn]] void throw_no_weights(const std::string& dir) {
   for (const auto& entry : fs::directory_iterator(dir)) {
     const std::string name = entry.path().filename().string();
-    if (name.rfind("pytorch_model", 0) == 0 && ends_with(name, ".bin")) {
+    if (name.rfind("pytorch_model", 0) == 0 && name.ends_with(".bin")) {
       throw UserError(dir + ": holds pytorch_model.bin and no safetensors; convert it in Python: " +
                       "AutoModelForCausalLM.from_pretrained(\"" + dir +
                       "\", dtype=\"auto\").save_pretrained(NEW_FOLDER)");
@@ -86,14 +83,17 @@ HfTensors open_shards(const std::string& dir) {
                   "; model.path needs a Hugging Face folder with safetensors");
 }
 
-bool same_bytes(const TensorView& a, const TensorView& b) {
-  return a.dtype == b.dtype && a.shape == b.shape && torch::equal(copy_tensor(a), copy_tensor(b));
+bool same_values(const TensorView& a, const TensorView& b) {
+  if (a.dtype != b.dtype || a.shape != b.shape) return false;
+  // Equal bytes first: what is not a number does not even equal itself.
+  return std::memcmp(a.data, b.data, a.num_bytes) == 0 ||
+         torch::equal(copy_tensor(a), copy_tensor(b));
 }
 
 /// Takes out what old checkpoints hold besides weights, and a tied head that repeats the embedding.
 void drop_redundant(const std::string& dir, bool tied, std::map<std::string, TensorView>* views) {
   const size_t buffers = std::erase_if(
-      *views, [](const auto& item) { return ends_with(item.first, "rotary_emb.inv_freq"); });
+      *views, [](const auto& item) { return item.first.ends_with("rotary_emb.inv_freq"); });
   if (buffers > 0) {
     log_info(dir + ": skipped " + std::to_string(buffers) +
              " rotary_emb.inv_freq buffers; the angles come from config.json");
@@ -101,12 +101,24 @@ void drop_redundant(const std::string& dir, bool tied, std::map<std::string, Ten
   const auto head = views->find(kHead);
   const auto embedding = views->find(kEmbedding);
   if (!tied || head == views->end() || embedding == views->end()) return;
-  if (!same_bytes(head->second, embedding->second)) {
+  if (!same_values(head->second, embedding->second)) {
     throw UserError(dir +
                     ": config.json ties the word embeddings, but lm_head.weight differs from " +
                     kEmbedding + "; set tie_word_embeddings to false in its config.json");
   }
   views->erase(head);
+}
+
+/// The tensors of DIR, which are those of `parameters` in name and shape.
+HfTensors open_matching(const TensorMap& parameters, const std::string& dir) {
+  HfTensors tensors = open_hf_tensors(dir);
+  drop_redundant(dir, /*tied=*/parameters.count(kHead) == 0, &tensors.views);
+  TensorCheck check;
+  check.compare_all(tensors.views, parameters);
+  check.throw_if_any(dir,
+                     "its weights do not fit its config.json (only the LLaMA architecture is "
+                     "supported)");
+  return tensors;
 }
 
 }  // namespace
@@ -125,25 +137,24 @@ HfTensors open_hf_tensors(const std::string& dir) {
 TensorMap base_parameters(Llama& model) {
   TensorMap parameters;
   for (const auto& item : model->named_parameters()) {
-    const std::string& name = item.key();
-    const bool is_added = name.find(".lora_A.") != std::string::npos ||
-                          name.find(".lora_B.") != std::string::npos ||
-                          name.find(".memory_saver.") != std::string::npos;
-    if (!is_added) parameters[name] = item.value();
+    if (is_of_base(kind_of_parameter(item.key()))) parameters[item.key()] = item.value();
   }
   return parameters;
 }
 
+void check_hf_weights(const TensorMap& parameters, const std::string& dir) {
+  open_matching(parameters, dir);
+}
+
 void load_hf_weights(Llama& model, const std::string& dir) {
-  HfTensors tensors = open_hf_tensors(dir);
-  drop_redundant(dir, model->shape().tie_word_embeddings, &tensors.views);
   const TensorMap parameters = base_parameters(model);
-  TensorCheck check;
-  check.compare_all(tensors.views, parameters);
-  check.throw_if_any(dir,
-                     "its weights do not fit its config.json (only the LLaMA architecture is "
-                     "supported)");
-  for (const auto& [name, parameter] : parameters) copy_into(parameter, tensors.views.at(name));
+  const HfTensors tensors = open_matching(parameters, dir);
+  copy_all(parameters, tensors.views, [&](const std::string& name) {
+    for (const SafetensorsFile& file : tensors.files) {
+      if (file.tensors().count(name) > 0) return file.path();
+    }
+    return dir;
+  });
 }
 
 }  // namespace lococo

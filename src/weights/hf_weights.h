@@ -27,12 +27,16 @@ HfTensors open_hf_tensors(const std::string& dir);
 /// policies' own parameters. Handles to the model's tensors.
 TensorMap base_parameters(Llama& model);
 
+/// Throws UserError unless DIR's tensors are `parameters` (base_parameters(), on any device) in
+/// name and shape, as load_hf_weights() does; reads no weights.
+void check_hf_weights(const TensorMap& parameters, const std::string& dir);
+
 /// Fills the base parameters from DIR; float32, float16 or bfloat16 values are converted to each
 /// parameter's own dtype and device. Strict: throws one UserError that lists every tensor (the
 /// first ten by name) that is missing, unknown or of another shape. Of tied models lm_head.weight
 /// may be absent or equal to the embedding. Non-parameter buffers of old checkpoints
-/// (rotary_emb.inv_freq) are skipped with one log line. LoRA and LoCoCo parameters stay as they
-/// are.
+/// (rotary_emb.inv_freq) are skipped with one log line. Values that are not finite are refused too.
+/// LoRA and LoCoCo parameters stay as they are.
 void load_hf_weights(Llama& model, const std::string& dir);
 
 }  // namespace lococo

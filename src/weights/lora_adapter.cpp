@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "model/parameter_kind.h"
 #include "tensor/kit/torch.h"
 #include "weights/hf_weights.h"
 #include "weights/lora_adapter_config.h"
@@ -47,9 +48,7 @@ std::string plain_name(std::string name) {
   return name;
 }
 
-bool is_lora(const std::string& name) {
-  return name.find(".lora_A.") != std::string::npos || name.find(".lora_B.") != std::string::npos;
-}
+bool is_lora(const std::string& name) { return kind_of_parameter(name) == ParameterKind::kLora; }
 
 /// The module a tensor belongs to: "model.embed_tokens.weight" -> "embed_tokens".
 std::string module_of(const std::string& name) {
@@ -58,7 +57,7 @@ std::string module_of(const std::string& name) {
 }
 
 struct ModelLora {
-  std::map<std::string, torch::Tensor> factors;  ///< by registered name
+  TensorMap factors;  ///< by registered name
   std::set<std::string> targets;
   int64_t rank = 0;
   double scale = 0.0;
@@ -140,14 +139,13 @@ std::map<std::string, TensorView> views_of(const SafetensorsFile& file, bool tie
   return views;
 }
 
-/// Checks everything before anything is changed; returns view and parameter by name.
-std::map<std::string, torch::Tensor> match(const std::map<std::string, TensorView>& views,
-                                           const ModelLora& lora, const TensorMap& base,
-                                           const AdapterConfig& config, const std::string& dir) {
-  std::map<std::string, torch::Tensor> matched;
+/// Checks everything before anything is changed; returns the parameters that the views fill.
+TensorMap match(const std::map<std::string, TensorView>& views, const TensorMap& factors,
+                const TensorMap& base, const AdapterConfig& config, const std::string& dir) {
+  TensorMap matched;
   TensorCheck check;
   for (const auto& [name, view] : views) {
-    const auto& candidates = is_lora(name) ? lora.factors : base;
+    const auto& candidates = is_lora(name) ? factors : base;
     const auto found = candidates.find(name);
     if (found == candidates.end()) {
       check.unknown(name);
@@ -156,7 +154,7 @@ std::map<std::string, torch::Tensor> match(const std::map<std::string, TensorVie
     }
   }
   const std::set<std::string> whole(config.modules_to_save.begin(), config.modules_to_save.end());
-  for (const auto& [name, factor] : lora.factors) {
+  for (const auto& [name, factor] : factors) {
     if (views.count(name) == 0) check.missing(name);
   }
   for (const auto& [name, parameter] : base) {
@@ -218,13 +216,27 @@ void save_adapter(Llama& model, const std::string& dir, const std::vector<std::s
   write_text_file(dir + "/adapter_config.json", config_text(lora, modules, origin.base_path));
 }
 
+bool has_lora(Llama& model) { return !lora_of(model).factors.empty(); }
+
 void load_adapter(Llama& model, const std::string& dir) {
   const AdapterConfig config = read_adapter_config(dir);
   const SafetensorsFile file = open_adapter(dir);
   const auto views = views_of(file, model->shape().tie_word_embeddings);
   const ModelLora lora = prepare_lora(model, config, dir);
-  const auto matched = match(views, lora, base_parameters(model), config, dir);
-  for (const auto& [name, parameter] : matched) copy_into(parameter, views.at(name));
+  const auto matched = match(views, lora.factors, base_parameters(model), config, dir);
+  copy_all(matched, views, [&](const std::string&) { return file.path(); });
+}
+
+void check_adapter(const TensorMap& parameters, const std::string& dir) {
+  TensorMap factors, base;
+  for (const auto& [name, parameter] : parameters) {
+    const ParameterKind kind = kind_of_parameter(name);
+    if (kind == ParameterKind::kLora) factors[name] = parameter;
+    if (is_of_base(kind)) base[name] = parameter;
+  }
+  const SafetensorsFile file = open_adapter(dir);
+  const auto views = views_of(file, /*tied=*/base.count(kHead) == 0);
+  match(views, factors, base, read_adapter_config(dir), dir);
 }
 
 std::vector<std::string> whole_tensors_of_adapter(const std::string& dir) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/llama.h"
+#include "tensor/kit/safetensors_tensor.h"
 
 namespace lococo {
 
@@ -25,9 +26,16 @@ void save_adapter(Llama& model, const std::string& dir, const std::vector<std::s
 
 /// Loads DIR's factors and whole tensors into the model, converted to each parameter's dtype and
 /// device. Adds LoRA with the file's rank, alpha and targets where the model has none. Strict: a
-/// tensor that is missing, unknown or of another shape, and LoRA of another rank, scale or targets
-/// than the model's, are UserErrors.
+/// tensor that is missing, unknown, of another shape or not finite, and LoRA of another rank, scale
+/// or targets than the model's, are UserErrors.
 void load_adapter(Llama& model, const std::string& dir);
+
+/// Whether a projection of the model has LoRA.
+bool has_lora(Llama& model);
+
+/// Throws UserError unless DIR's tensors fit `parameters` in name and shape: all of a model that
+/// has the adapter's LoRA (on any device). Reads no weights.
+void check_adapter(const TensorMap& parameters, const std::string& dir);
 
 /// Names of the base tensors that DIR's adapter holds whole (model.embed_tokens.weight, ...): what
 /// it tuned beside LoRA. Throws UserError when the files cannot be read.

@@ -1,6 +1,9 @@
 #include "weights/tensor_check.h"
 
+#include <iterator>
+
 #include "core/error.h"
+#include "tensor/kit/finite.h"
 #include "tensor/kit/safetensors_tensor.h"
 #include "tensor/kit/torch.h"
 
@@ -66,10 +69,26 @@ void TensorCheck::throw_if_any(const std::string& where, const std::string& reme
   if (!line.empty()) throw UserError(where + ": " + line + "; " + remedy);
 }
 
-void copy_into(const torch::Tensor& parameter, const TensorView& view) {
+void refuse_non_finite(const TensorMap& tensors,
+                       const std::function<std::string(const std::string&)>& file_of) {
+  std::vector<torch::Tensor> list;
+  for (const auto& [name, tensor] : tensors) list.push_back(tensor);
+  const auto found = first_non_finite(list);
+  if (!found) return;
+  const std::string& name = std::next(tensors.begin(), static_cast<int64_t>(*found))->first;
+  throw UserError(file_of(name) + ": tensor " + name +
+                  " holds values that are not finite (NaN or infinity); the file is damaged or "
+                  "comes from a training that failed, use another");
+}
+
+void copy_all(const TensorMap& parameters, const std::map<std::string, TensorView>& views,
+              const std::function<std::string(const std::string&)>& file_of) {
   const torch::NoGradGuard no_grad;
-  torch::Tensor target = parameter;
-  target.copy_(borrow_tensor(view));
+  for (const auto& [name, parameter] : parameters) {
+    torch::Tensor target = parameter;
+    target.copy_(borrow_tensor(views.at(name)));
+  }
+  refuse_non_finite(parameters, file_of);
 }
 
 }  // namespace lococo

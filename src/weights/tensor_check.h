@@ -4,6 +4,7 @@
 
 #include <torch/types.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -37,7 +38,14 @@ class TensorCheck {
   std::vector<std::string> not_float_;
 };
 
-/// Copies a view's values into a parameter, converted to its dtype and device; no gradient.
-void copy_into(const torch::Tensor& parameter, const TensorView& view);
+/// Throws UserError("FILE: tensor NAME holds values that are not finite ...") when one does;
+/// `file_of` says where a tensor came from. One wait for the device.
+void refuse_non_finite(const TensorMap& tensors,
+                       const std::function<std::string(const std::string&)>& file_of);
+
+/// Copies into each parameter the view of its name, converted to its dtype and device; no gradient.
+/// Then refuses values that are not finite.
+void copy_all(const TensorMap& parameters, const std::map<std::string, TensorView>& views,
+              const std::function<std::string(const std::string&)>& file_of);
 
 }  // namespace lococo

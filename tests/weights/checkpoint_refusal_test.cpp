@@ -1,7 +1,9 @@
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
+#include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/checkpointed_run.h"
 #include "tests/support/temporary_folder.h"
@@ -61,7 +63,7 @@ TEST_CASE("A damaged checkpoint is never taken; the newest good one is", "[train
     Json state = Json::parse(read_text_file(newest + "/state.json"));
     state.erase("files");
     write_text_file(newest + "/state.json", state.dump());
-    told = "lists no files";
+    told = "it has no files";
   }
   SECTION("it was never completed") {
     fs::remove(newest + "/state.json");
@@ -72,6 +74,59 @@ TEST_CASE("A damaged checkpoint is never taken; the newest good one is", "[train
   const TensorMap before = other.everything();
   CHECK_CONTAINS(user_error_of([&] { other.load(newest); }), told);
   CHECK(same_bits(before, other.everything()));
+}
+
+TEST_CASE("A state.json with values of a wrong type is damage, told in one line", "[train]") {
+  TemporaryFolder folder;
+  CheckpointedRun run;
+  const std::string dir = run.save(folder.path());
+  Json state = Json::parse(read_text_file(dir + "/state.json"));
+  const auto told = [&](const std::string& key, const Json& value) {
+    Json changed = state;
+    changed[key] = value;
+    write_text_file(dir + "/state.json", changed.dump());
+    CHECK_FALSE(newest_good_checkpoint(folder.path()));
+    CHECK_CONTAINS(user_error_of([&] { load_trained(dir, run.model, kBaseFingerprint); }),
+                   "is a damaged checkpoint");
+    return user_error_of([&] { run.load(dir); });
+  };
+  for (const char* key : {"step", "tokens_seen", "threads", "world_size"}) {
+    for (const Json& value : {Json("7"), Json(1.5), Json(-1), Json(true), Json(nullptr), Json({1})})
+      CHECK_CONTAINS(told(key, value), key + std::string(" is not a whole number from 0"));
+  }
+  for (const char* key : {"base_fingerprint", "base_path", "adapter_path", "git_revision"})
+    CHECK_CONTAINS(told(key, 7), key + std::string(" is not a text"));
+  CHECK_CONTAINS(told("trainable", "all"), "trainable is not a list of names");
+  CHECK_CONTAINS(told("trainable", {1, 2}), "trainable is not a list of names");
+  CHECK_CONTAINS(told("cache", {1}), "cache is not an object");
+  CHECK_CONTAINS(told("files", Json::array()), "files is not an object");
+  CHECK_CONTAINS(told("files", Json::object()), "lists no files named config.yaml");
+  Json files = state["files"];
+  files["config.yaml"] = 5;
+  CHECK_CONTAINS(told("files", files), "does not say size and checksum of config.yaml");
+  files = state["files"];
+  files["../outside"] = files["config.yaml"];
+  CHECK_CONTAINS(told("files", files), "does not say size and checksum of ../outside");
+}
+
+TEST_CASE("A checkpoint that is not finite never gets its name, and the last good one stays",
+          "[train]") {
+  TemporaryFolder folder;
+  CheckpointedRun run;
+  run.train_step();
+  const std::string good = run.save(folder.path());
+  run.train_step();
+  const bool weights = GENERATE(true, false);
+  const torch::NoGradGuard no_grad;
+  const std::string name = "model.layers.1.self_attn.q_proj.lora_A.weight";
+  auto broken = weights ? run.model->named_parameters()[name] : run.optimizer->state()[name + ".v"];
+  broken.view({-1})[3] = std::numeric_limits<float>::quiet_NaN();
+  const std::string line = user_error_of([&] { run.save(folder.path()); });
+  CHECK_CONTAINS(line, "step 2: " + std::string(weights ? "" : "the optimizer's ") + name);
+  CHECK_CONTAINS(line, "is not finite");
+  CHECK_CONTAINS(line, "the last checkpoint " + good + " stays");
+  CHECK(sorted_names_in(folder.path()) == std::vector<std::string>{"step-00000001"});
+  CHECK(newest_good_checkpoint(folder.path()) == good);
 }
 
 TEST_CASE("A checkpoint is refused on another base, training or cache", "[train]") {

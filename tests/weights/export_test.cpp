@@ -1,6 +1,7 @@
 #include "weights/export.h"
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "core/files.h"
 #include "core/hf_config.h"
@@ -17,6 +18,7 @@ namespace lococo::testing {
 namespace {
 
 namespace fs = std::filesystem;
+using Json = nlohmann::json;
 
 constexpr const char* kBase = "0123456789abcdef";
 
@@ -65,7 +67,7 @@ struct Tuned {
   std::string error_of(ExportKind kind) {
     const std::string line = user_error_of([&] { run(kind); });
     CHECK_FALSE(fs::exists(output()));
-    CHECK_FALSE(fs::exists(folder / "made/.tmp-exported"));
+    CHECK((!fs::exists(folder / "made") || fs::is_empty(folder / "made")));
     return line;
   }
   TemporaryFolder folder;
@@ -159,6 +161,29 @@ TEST_CASE("An existing folder is not overwritten", "[train]") {
   CHECK_CONTAINS(user_error_of([&] { tuned.run(ExportKind::kAdapter); }), "exists already");
   CHECK(fs::last_write_time(tuned.output() + "/model.safetensors") == before);
   CHECK_FALSE(fs::exists(tuned.output() + "/adapter_config.json"));
+}
+
+TEST_CASE("A merged export keeps what the base's config.json says besides ours", "[train]") {
+  Tuned tuned;
+  Json base = Json::parse(read_text_file(tuned.base + "/config.json"));
+  base["pad_token_id"] = 0;
+  base["eos_token_id"] = {2, 7};
+  base["initializer_range"] = 0.041666666666666664;
+  base["transformers.js_config"] = {{"dtype", {{"fp16", "x"}}}};
+  base["torch_dtype"] = "bfloat16";
+  base.erase("use_cache");
+  write_text_file(tuned.base + "/config.json", base.dump());
+  write_text_file(tuned.base + "/special_tokens_map.json", "{}");
+  tuned.run(ExportKind::kMerged);
+  const Json merged = Json::parse(read_text_file(tuned.output() + "/config.json"));
+  for (const char* key :
+       {"pad_token_id", "eos_token_id", "initializer_range", "transformers.js_config"})
+    CHECK(merged[key] == base[key]);
+  CHECK(merged["torch_dtype"] == "float32");
+  CHECK(merged["dtype"] == "float32");
+  CHECK(merged["use_cache"] == true);
+  CHECK(merged["rope_scaling"] == Json({{"type", "linear"}, {"factor", 2.0}}));
+  CHECK(fs::exists(tuned.output() + "/special_tokens_map.json"));
 }
 
 }  // namespace lococo::testing

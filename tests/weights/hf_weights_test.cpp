@@ -3,6 +3,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
@@ -317,6 +318,33 @@ TEST_CASE("A bfloat16 export holds bfloat16 and says so", "[model]") {
     CHECK(tensor.scalar_type() == torch::kBFloat16);
   }
   CHECK_CONTAINS(read_text_file(folder / "config.json"), "bfloat16");
+}
+
+TEST_CASE("Weights that hold NaN or infinity are refused by file and tensor", "[model]") {
+  const float value =
+      GENERATE(std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity());
+  SavedModel saved;
+  const std::string broken = "model.layers.1.mlp.up_proj.weight";
+  const auto line_of = [](const std::string& dir) {
+    Llama model = tiny_llama(4);
+    return user_error_of([&] { load_hf_weights(model, dir); });
+  };
+  SECTION("in one file") {
+    saved.change([&](TensorMap& tensors) { tensors[broken].view({-1})[7] = value; });
+    CHECK_CONTAINS(line_of(saved.folder.path()),
+                   saved.file() + ": tensor " + broken + " holds values that are not finite");
+  }
+  SECTION("in a shard") {
+    TemporaryFolder sharded;
+    {
+      const torch::NoGradGuard no_grad;
+      saved.model->named_parameters()[broken].view({-1})[7] = value;
+    }
+    save_hf_model(saved.model, sharded.path(), DType::kFloat32, kSmallShards);
+    const std::string line = line_of(sharded.path());
+    CHECK_CONTAINS(line, sharded / "model-0");
+    CHECK_CONTAINS(line, ": tensor " + broken + " holds values that are not finite");
+  }
 }
 
 }  // namespace lococo::testing

@@ -1,6 +1,7 @@
 #include "tensor/kit/memory_stats.h"
 
 #include <c10/core/CachingDeviceAllocator.h>
+#include <sys/sysinfo.h>
 
 #include <algorithm>
 #include <fstream>
@@ -31,6 +32,17 @@ int64_t peak_memory_bytes(c10::Device device) {
   const auto& allocated = stats.allocated_bytes[kAggregate];
   const auto graphs = CapturedGraph::memory();
   return std::max<int64_t>({allocated.peak, graphs.peak, allocated.current + graphs.working});
+}
+
+int64_t total_memory_bytes(c10::Device device) {
+  if (!device.is_cpu()) {
+    const auto index = device.has_index() ? device.index() : c10::DeviceIndex{0};
+    return static_cast<int64_t>(at::getDeviceAllocator(device.type())->getMemoryInfo(index).second);
+  }
+  struct sysinfo memory {};
+  if (::sysinfo(&memory) != 0) return 0;
+  return static_cast<int64_t>(memory.totalram + memory.totalswap) *
+         static_cast<int64_t>(memory.mem_unit);
 }
 
 void reset_peak(c10::Device device) {
