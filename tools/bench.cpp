@@ -6,6 +6,7 @@
 
 #include "bench/run_benchmark.h"
 #include "core/config_write.h"
+#include "setup/complete_config.h"
 #include "tools/cli.h"
 
 namespace {
@@ -24,7 +25,7 @@ lococo::Tool tool_of(const std::string& benchmark) {
                            "What to measure is in the config's section bench.",
                        "  lococo-bench train-step configs/bench_7b.yaml\n"
                        "  lococo-bench memory configs/bench_7b.yaml bench.contexts=[4096,32768]\n",
-                       run};
+                       run, lococo::complete_config};
   tool.first = "NAME ";
   return tool;
 }

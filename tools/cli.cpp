@@ -19,6 +19,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory_error.h"
+#include "tools/passive_wait.h"
 
 namespace lococo {
 namespace {
@@ -149,13 +150,15 @@ class Parser {
   bool reference_ = false;
 };
 
-Config read_config_of(const CommandLine& line) {
-  Config config = load_config(line.config_path, line.overrides);
-  if (line.debug && parse_log_level(config.log.level) > LogLevel::kDebug) {
-    config.log.level = "debug";
-  }
-  configure_log(parse_log_level(config.log.level), true);
-  return config;
+Config read_config_of(const CommandLine& line, const Tool& tool) {
+  return load_config(line.config_path, line.overrides, [&](Config* config, ConfigOrigins* origins) {
+    if (tool.passive_threads && !line.dry_run) wait_passively(config->distributed);
+    if (line.debug && parse_log_level(config->log.level) > LogLevel::kDebug) {
+      config->log.level = "debug";
+    }
+    configure_log(parse_log_level(config->log.level), true);
+    if (tool.complete) tool.complete(config, origins);
+  });
 }
 
 /// Tensors of some hundred KB come and go by the thousand in a step on a CPU. What is freed stays
@@ -183,7 +186,7 @@ int run_tool(const Tool& tool, int argc, const char* const* argv) {
     const std::optional<CommandLine> line = Parser(tool).parse(argc, argv);
     if (!line) return 0;
     debug = line->debug;
-    return tool.run(*line, read_config_of(*line));
+    return tool.run(*line, read_config_of(*line, tool));
   } catch (const UserError& error) {
     return report(tool.name, error.what(), 2);
   } catch (const std::exception& error) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/config.h"
+#include "core/config_yaml.h"
 
 namespace lococo {
 
@@ -31,6 +32,9 @@ struct Tool {
   std::string description;  ///< lines at the top of the help
   std::string examples;     ///< lines at its end, "lococo-eval config.yaml\n"
   std::function<int(const CommandLine&, const Config&)> run;
+  /// Sets config values that are not given, before they are checked; logging works there.
+  ConfigCompletion complete = nullptr;
+  bool passive_threads = false;  ///< of a run that is not dry (tools/passive_wait.h)
   std::string first = "";        ///< what stands before the config, for the help: "NAME "
   std::string flags_title = "";  ///< heading of `flags` in the help
   std::vector<ToolFlag> flags = {};

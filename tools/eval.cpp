@@ -3,16 +3,15 @@
 
 #include "core/config_write.h"
 #include "eval/run_evaluation.h"
+#include "setup/check_inputs.h"
+#include "setup/complete_config.h"
 #include "tools/cli.h"
-#include "tools/passive_wait.h"
 
 namespace {
 
 int run(const lococo::CommandLine& line, const lococo::Config& config) {
-  if (!line.dry_run) {
-    lococo::wait_passively(config.distributed);
-    return lococo::run_evaluation(config);
-  }
+  if (!line.dry_run) return lococo::run_evaluation(config);
+  lococo::check_inputs(config);
   std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
   return 0;
 }
@@ -25,6 +24,6 @@ int main(int argc, char** argv) {
        "  lococo-eval config.yaml eval.lengths=[4096,32768] eval.output=nll.json\n"
        "  lococo-eval config.yaml model.adapter=runs/x/step-00001000 cache.slots=128\n"
        "  lococo-eval runs/x/config.yaml model.adapter=runs/x/step-00001000\n",
-       run},
+       run, lococo::complete_config, /*passive_threads=*/true},
       argc, argv);
 }

@@ -5,6 +5,8 @@
 
 #include "core/config_write.h"
 #include "core/log.h"
+#include "setup/check_inputs.h"
+#include "setup/complete_config.h"
 #include "setup/model_setup.h"
 #include "tools/cli.h"
 
@@ -24,6 +26,8 @@ int run_export(const lococo::Config& given) {
 
 int run(const lococo::CommandLine& line, const lococo::Config& config) {
   if (!line.dry_run) return run_export(config);
+  lococo::check_export_output(config.export_);
+  lococo::check_inputs(config);
   std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
   return 0;
 }
@@ -38,6 +42,6 @@ int main(int argc, char** argv) {
        "  lococo-export config.yaml model.adapter=runs/x/step-00001000 export.output=out\n"
        "  lococo-export config.yaml model.adapter=runs/x/step-00001000 export.kind=adapter "
        "export.output=out\n",
-       run},
+       run, lococo::complete_config},
       argc, argv);
 }

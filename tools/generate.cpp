@@ -3,16 +3,15 @@
 
 #include "core/config_write.h"
 #include "generate/run_generation.h"
+#include "setup/check_inputs.h"
+#include "setup/complete_config.h"
 #include "tools/cli.h"
-#include "tools/passive_wait.h"
 
 namespace {
 
 int run(const lococo::CommandLine& line, const lococo::Config& config) {
-  if (!line.dry_run) {
-    lococo::wait_passively(config.distributed);
-    return lococo::run_generation(config);
-  }
+  if (!line.dry_run) return lococo::run_generation(config);
+  lococo::check_inputs(config);
   std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
   return 0;
 }
@@ -25,7 +24,9 @@ lococo::Tool tool() {
       "  lococo-generate config.yaml --prompt \"Once upon a time\" generate.max_new_tokens=100\n"
       "  lococo-generate config.yaml - < book.txt > continuation.txt\n"
       "  lococo-generate config.yaml --prompt-ids \"1 450 2446\" --ids\n",
-      run};
+      run,
+      lococo::complete_config,
+      /*passive_threads=*/true};
   tool.flags_title = "Prompt (without one: standard input, when that is no terminal)";
   tool.flags = {
       {"--prompt", "TEXT", "The text to continue, as it is", "generate.prompt="},

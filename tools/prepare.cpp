@@ -70,6 +70,14 @@ int run(const CommandLine& line, const Config& config) {
   return 0;
 }
 
+/// Where an adapter may bring cache options (setup/complete_config.h), which need torch to be read,
+/// the other tools check them: tokens do not depend on them.
+void leave_to_adapter(Config* config, ConfigOrigins*) {
+  if (config->model.adapter.empty()) return;
+  config->cache = CacheConfig();
+  config->tune = TuneConfig();
+}
+
 }  // namespace
 }  // namespace lococo
 
@@ -78,6 +86,6 @@ int main(int argc, char** argv) {
       {"lococo-prepare", "Turns the texts of data.train and data.validation into token files.",
        "  lococo-prepare data.tokenizer=tokenizer.model data.train=[books,more.jsonl.zst]\n"
        "  lococo-prepare config.yaml data.cache_dir=tokens --dry-run\n",
-       lococo::run},
+       lococo::run, lococo::leave_to_adapter},
       argc, argv);
 }

@@ -2,19 +2,16 @@
 #include <cstdio>
 
 #include "core/config_write.h"
+#include "setup/complete_config.h"
 #include "setup/model_setup.h"
 #include "tools/cli.h"
-#include "tools/passive_wait.h"
 #include "train/run_training.h"
 #include "train/trainer.h"
 
 namespace {
 
 int run(const lococo::CommandLine& line, const lococo::Config& config) {
-  if (!line.dry_run) {
-    lococo::wait_passively(config.distributed);
-    return lococo::run_training(config);
-  }
+  if (!line.dry_run) return lococo::run_training(config);
   std::printf("%s%s\n", lococo::config_to_yaml(config).c_str(),
               lococo::describe_run(config).c_str());
   return 0;
@@ -28,6 +25,6 @@ int main(int argc, char** argv) {
        "  lococo-train config.yaml train.output=runs/x --dry-run\n"
        "  lococo-train config.yaml train.output=runs/x train.steps=2000\n"
        "  mpirun -np 4 lococo-train config.yaml train.output=runs/x\n",
-       run},
+       run, lococo::complete_config, /*passive_threads=*/true},
       argc, argv);
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/projections.h"
 
 namespace lococo {
 namespace {
@@ -138,7 +139,8 @@ class Checker {
             "has no effect with one convolution; remove it or raise cache.conv_layers");
   }
 
-  /// Unrotated keys get positions of at most slots + block, which the base model knows anyway.
+  /// Unrotated keys get positions of at most slots + block, which the base model knows anyway. The
+  /// scaling that a base was made with (its config.json, model.init) stays: it belongs to it.
   void check_rope() const {
     const bool compresses = config_.cache.policy != CachePolicyKind::kNone;
     if (!compresses || config_.cache.keys != KeyKind::kUnrotated) return;
@@ -148,12 +150,8 @@ class Checker {
     const std::string what =
         "RoPE scaling does harm with cache.keys unrotated, where positions never exceed slots + "
         "block; remove it, or use cache.keys rotated";
-    if (config_.model.rope_scaling) {
-      require(!scales(*config_.model.rope_scaling), "model.rope_scaling", what);
-    } else {
-      require(!config_.model.path.empty() || !scales(config_.model.init.rope_scaling),
-              "model.init.rope_scaling", what);
-    }
+    require(!config_.model.rope_scaling || !scales(*config_.model.rope_scaling),
+            "model.rope_scaling", what);
   }
 
   static bool trained(const std::optional<double>& rate) { return rate.value_or(0.0) > 0.0; }
@@ -181,15 +179,11 @@ class Checker {
   }
 
   void check_lora_targets() const {
-    static const std::set<std::string> kModules = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                                                   "gate_proj", "up_proj", "down_proj"};
     const auto& targets = config_.tune.lora_targets;
     std::set<std::string> seen;
     for (const std::string& target : targets) {
-      require(kModules.count(target) == 1, "tune.lora_targets",
-              "\"" + target +
-                  "\" is not a projection; use q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj "
-                  "or down_proj");
+      require(is_projection(target), "tune.lora_targets",
+              "\"" + target + "\" is not a projection; use one of " + projections_text());
       require(seen.insert(target).second, "tune.lora_targets", target + " is listed twice");
     }
     require(!targets.empty() || !trained(config_.tune.lora), "tune.lora_targets",

@@ -14,6 +14,8 @@ struct ConfigOrigins {
   std::string name;                           ///< of the config file; may be empty
   std::map<std::string, std::string> places;  ///< dotted key -> place
 
+  bool given(const std::string& key) const { return places.count(key) > 0; }
+
   /// "configs/x.yaml:12: cache.slots", or without a place where the key has its default.
   std::string prefix(const std::string& key) const;
 };

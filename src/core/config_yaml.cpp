@@ -247,7 +247,7 @@ YamlNode parse_yaml(const std::string& text, const std::string& name, bool with_
 }
 
 Config parse_config(const std::string& yaml, const std::string& name,
-                    const std::vector<std::string>& overrides) {
+                    const std::vector<std::string>& overrides, const ConfigCompletion& complete) {
   YamlNode tree = parse_yaml(yaml, name, true);
   if (tree.kind != YamlNode::Kind::kMap && tree.kind != YamlNode::Kind::kNull) {
     throw UserError(name + ": is not a map of sections; configs/reference.yaml shows the form");
@@ -258,13 +258,16 @@ Config parse_config(const std::string& yaml, const std::string& name,
   ConfigOrigins origins;
   origins.name = name;
   read_config(tree, &config, &origins);
+  if (complete) complete(&config, &origins);
   check_config(config, origins);
   return config;
 }
 
-Config load_config(const std::string& path, const std::vector<std::string>& overrides) {
+Config load_config(const std::string& path, const std::vector<std::string>& overrides,
+                   const ConfigCompletion& complete) {
   constexpr uint64_t kLargestConfig = uint64_t{64} << 20;
-  return parse_config(path.empty() ? "" : read_text_file(path, kLargestConfig), path, overrides);
+  return parse_config(path.empty() ? "" : read_text_file(path, kLargestConfig), path, overrides,
+                      complete);
 }
 
 }  // namespace lococo

@@ -1,5 +1,6 @@
 #include "eval/run_evaluation.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "core/error.h"
@@ -25,6 +26,8 @@ Config evaluation_config(Config config) {
 int evaluate_on_this_rank(const Config& config, Session& session) {
   const auto files = open_validation_data(config, session, effective_shape(config).vocab_size);
   auto prepared = prepare_model(config, session.device);
+  warn_beyond_positions(config, prepared.model->shape(), std::ranges::max(config.eval.lengths),
+                        "eval.lengths");
   const Evaluator evaluator(config, files);
   const auto results = evaluator.evaluate(prepared.model, session.device, *session.communicator);
   const std::string problem = non_finite_problem(results);

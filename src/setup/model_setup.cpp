@@ -1,24 +1,102 @@
 #include "setup/model_setup.h"
 
+#include <torch/cuda.h>
+
+#include <cmath>
+#include <iomanip>
+#include <set>
+#include <sstream>
+
 #include "core/error.h"
 #include "core/hf_config.h"
 #include "core/log.h"
 #include "setup/memory_estimate.h"
+#include "tensor/kit/memory_stats.h"
 #include "weights/checkpoint.h"
+#include "weights/conv_weights.h"
 #include "weights/fingerprint.h"
 #include "weights/hf_weights.h"
+#include "weights/lora_adapter.h"
+#include "weights/lora_adapter_config.h"
 
 namespace lococo {
 namespace {
 
-Llama build_model(const Config& config, const ModelShape& shape) {
-  Llama model(shape, config.cache, config.attention, config.train.seed);
-  model->set_compute_dtype(scalar_type_of(config.model.dtype));
-  if (config.tune.lora.value_or(0.0) > 0 && config.model.adapter.empty()) {
-    model->add_lora(config.tune.lora_rank, config.tune.lora_alpha, config.tune.lora_targets,
-                    config.train.seed);
+constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+
+bool trains_lora(const Config& config) { return config.tune.lora.value_or(0.0) > 0; }
+
+/// Angles follow the slots of a cache, not the text.
+bool has_slot_positions(const Config& config) {
+  return config.cache.policy != CachePolicyKind::kNone && config.cache.keys == KeyKind::kUnrotated;
+}
+
+/// The base as its own config.json, or model.init, describes it.
+ModelShape base_shape(const Config& config) {
+  ModelShape shape = config.model.init;
+  if (!config.model.path.empty()) {
+    shape = read_hf_config(config.model.path);
+  } else if (shape.vocab_size == 0) {
+    throw UserError(
+        "model.path: no model given; set it to a Hugging Face folder, or model.init to the shape "
+        "of a new model");
   }
-  return model;
+  shape.resolve_defaults();
+  return shape;
+}
+
+std::string scaling_text(const RopeScaling& scaling) {
+  if (scaling.type == RopeType::kDefault) return "none";
+  std::ostringstream text;
+  text << name_of(scaling.type) << " by a factor of " << scaling.factor;
+  return text.str();
+}
+
+std::string gib_text(int64_t bytes) {
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(1) << static_cast<double>(bytes) / kGiB << " GiB";
+  return text.str();
+}
+
+std::vector<RegisteredParameter> describe_parameters(const Config& config,
+                                                     const ModelShape& shape) {
+  return classify_parameters(list_parameters(shape, config.cache, lora_shape(config)), config.tune,
+                             config.train.weight_decay);
+}
+
+/// Before memory is asked for: a size that cannot be is told with numbers.
+void check_room_for_weights(const Config& config, const ModelShape& shape, torch::Device device) {
+  const int64_t element = config.model.dtype == DType::kBFloat16 ? 2 : 4;
+  int64_t bytes = 0;
+  for (const auto& parameter : describe_parameters(config, shape))
+    bytes += parameter.tensor.numel() * (parameter.trainable ? 4 : element);
+  const int64_t there = total_memory_bytes(device);
+  if (there == 0 || bytes <= there) return;
+  throw UserError("model: its weights need " + gib_text(bytes) + ", " + device.str() + " has " +
+                  gib_text(there) +
+                  " of memory; use a smaller model, model.dtype: bfloat16 or "
+                  "another device");
+}
+
+/// "" when the memory is enough or not known.
+std::string memory_warning(const MemoryEstimate& estimate, torch::Device device) {
+  const int64_t there = total_memory_bytes(device);
+  if (there == 0 || estimate.total() <= there) return "";
+  return "the run needs about " + gib_text(estimate.total()) + " and " + device.str() + " has " +
+         gib_text(there) +
+         " of memory; reduce train.micro_batch, data.context_length or "
+         "train.loss_chunk, or use model.dtype: bfloat16";
+}
+
+/// Random convolutions beside weights that mean something: a mistake, unless they are trained now.
+void warn_about_random_convolutions(const Config& config) {
+  const bool has_convs = config.cache.policy == CachePolicyKind::kLococo;
+  const bool trained = config.tune.conv.value_or(0.0) > 0;
+  const bool loaded = !config.model.adapter.empty() && has_conv_weights(config.model.adapter);
+  if (!has_convs || trained || loaded || config.model.path.empty()) return;
+  log_warn(
+      "cache.policy lococo without trained convolutions: its mixed slots are random; give "
+      "model.adapter, or tune.conv to train them");
 }
 
 /// Gives every parameter its device and dtype. The base's values are still to come, so its memory
@@ -64,26 +142,78 @@ torch::ScalarType scalar_type_of(DType dtype) {
 }
 
 ModelShape effective_shape(const Config& config) {
-  ModelShape shape = config.model.init;
-  if (!config.model.path.empty()) {
-    shape = read_hf_config(config.model.path);
-  } else if (shape.vocab_size == 0) {
-    throw UserError(
-        "model.path: no model given; set it to a Hugging Face folder, or model.init to the shape "
-        "of a new model");
-  }
-  shape.resolve_defaults();
-  if (config.model.rope_scaling) shape.rope_scaling = *config.model.rope_scaling;
-  if (config.cache.policy != CachePolicyKind::kNone && config.cache.keys == KeyKind::kUnrotated)
-    shape.rope_scaling = RopeScaling{};
+  ModelShape shape = base_shape(config);
+  if (config.model.rope_scaling && !has_slot_positions(config))
+    shape.rope_scaling = *config.model.rope_scaling;
   return shape;
+}
+
+std::string describe_rope(const Config& config) {
+  const std::string own = scaling_text(base_shape(config).rope_scaling);
+  const std::string base = config.model.path.empty() ? "model.init" : "the base's config.json";
+  const auto& given = config.model.rope_scaling;
+  if (has_slot_positions(config)) {
+    return "RoPE scaling: " + own + ", as " + base +
+           " says; with cache.keys unrotated positions never exceed " +
+           std::to_string(config.cache.slots + config.cache.block) + " (slots + block)" +
+           (given ? ", so that model.rope_scaling is left out" : "");
+  }
+  if (!given) return "RoPE scaling: " + own + ", as " + base + " says";
+  return "RoPE scaling: " + scaling_text(*given) + ", as model.rope_scaling says (" + base + ": " +
+         own + ")";
+}
+
+std::optional<int64_t> known_positions(const Config& config, const ModelShape& shape) {
+  const bool dynamic = shape.rope_scaling.type == RopeType::kDynamic;
+  const bool scaled = config.model.rope_scaling && !has_slot_positions(config) &&
+                      config.model.rope_scaling->type != RopeType::kDefault;
+  if (dynamic || scaled) return std::nullopt;
+  return shape.max_position_embeddings;
+}
+
+void warn_beyond_positions(const Config& config, const ModelShape& shape, int64_t tokens,
+                           const std::string& what) {
+  const auto known = known_positions(config, shape);
+  if (config.cache.policy != CachePolicyKind::kNone || !known || tokens <= *known) return;
+  log_warn(what + ": " + std::to_string(tokens) + " tokens are more than the " +
+           std::to_string(*known) +
+           " positions that the model was made for; use a cache policy with cache.keys unrotated, "
+           "or model.rope_scaling");
+}
+
+LoraShape lora_shape(const Config& config) {
+  const TuneConfig& tune = config.tune;
+  const std::string& dir = config.model.adapter;
+  AdapterConfig adapter;
+  if (!dir.empty() && has_adapter(dir)) adapter = read_adapter_config(dir);
+  if (adapter.targets.empty()) {
+    if (!trains_lora(config)) return {};
+    return {tune.lora_rank, tune.lora_targets};
+  }
+  if (trains_lora(config)) {
+    const auto refuse = [&](const std::string& key) {
+      throw UserError("tune." + key + ": differs from the LoRA of " + dir +
+                      ", which goes on as it is; remove the key");
+    };
+    const std::set<std::string> here(tune.lora_targets.begin(), tune.lora_targets.end());
+    if (tune.lora_rank != adapter.rank) refuse("lora_rank");
+    if (std::abs(tune.lora_alpha - adapter.plain_alpha()) > 1e-9 * adapter.plain_alpha())
+      refuse("lora_alpha");
+    if (here != std::set<std::string>(adapter.targets.begin(), adapter.targets.end()))
+      refuse("lora_targets");
+  }
+  return {adapter.rank, adapter.targets};
 }
 
 PreparedModel prepare_model(const Config& config, torch::Device device) {
   check_backend(config, device);
+  const ModelShape shape = effective_shape(config);
+  check_room_for_weights(config, shape, device);
+  log_info(describe_rope(config));
   PreparedModel prepared;
-  prepared.model = build_model(config, effective_shape(config));
+  prepared.model = Llama(shape, config.cache, config.attention, config.train.seed);
   auto& model = prepared.model;
+  model->set_compute_dtype(scalar_type_of(config.model.dtype));
   place_parameters(model, config, device);
   if (config.model.path.empty()) {
     model->init_random(config.model.init_std, config.train.seed);
@@ -94,9 +224,12 @@ PreparedModel prepare_model(const Config& config, torch::Device device) {
     load_hf_weights(model, config.model.path);
     prepared.base_fingerprint = fingerprint_of_base(config.model.path);
   }
-  if (!config.model.adapter.empty()) {
+  if (!config.model.adapter.empty())
     load_trained(config.model.adapter, model, prepared.base_fingerprint);
-    model->to(device);  // LoRA factors that the adapter added
+  warn_about_random_convolutions(config);
+  if (trains_lora(config) && !has_lora(model)) {
+    model->add_lora(config.tune.lora_rank, config.tune.lora_alpha, config.tune.lora_targets,
+                    config.train.seed);
   }
   prepared.registry = std::make_unique<ParameterRegistry>(
       model, config.tune, config.train.weight_decay, scalar_type_of(config.model.dtype));
@@ -105,9 +238,20 @@ PreparedModel prepare_model(const Config& config, torch::Device device) {
 
 std::string describe_run(const Config& config) {
   const auto shape = effective_shape(config);
-  auto model = build_model(config, shape);
-  const auto parameters = classify_parameters(model, config.tune, config.train.weight_decay);
-  return summarise(parameters) + "\n" + estimate_memory(config, shape, parameters).text();
+  const auto parameters = describe_parameters(config, shape);
+  const auto estimate = estimate_memory(config, shape, parameters);
+  const bool on_gpu = config.distributed.device != "cpu" && torch::cuda::is_available();
+  const std::string warning = memory_warning(
+      estimate, on_gpu ? torch::Device(torch::kCUDA, 0) : torch::Device(torch::kCPU));
+  return summarise(parameters) + "\n" + describe_rope(config) + "\n" + estimate.text() +
+         (warning.empty() ? "" : "\nwarning: " + warning);
+}
+
+void warn_about_memory(const Config& config, torch::Device device) {
+  const auto shape = effective_shape(config);
+  const auto estimate = estimate_memory(config, shape, describe_parameters(config, shape));
+  const std::string warning = memory_warning(estimate, device);
+  if (!warning.empty()) log_warn(warning);
 }
 
 }  // namespace lococo

@@ -3,11 +3,14 @@
 
 #include <torch/types.h>
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/config.h"
 #include "model/llama.h"
+#include "model/parameter_list.h"
 #include "model/registry.h"
 
 namespace lococo {
@@ -18,20 +21,42 @@ struct PreparedModel {
   std::string base_fingerprint;
 };
 
-/// The shape of model.path's config.json, or model.init; with model.rope_scaling in place of its
-/// own where given, and without any when the cache's keys are unrotated (their positions never
-/// exceed slots + block). Throws UserError when neither is given.
+/// The shape of model.path's config.json, or model.init, with model.rope_scaling in place of its
+/// own where given. With unrotated cache keys positions never exceed slots + block and nothing
+/// needs scaling for length: model.rope_scaling is then left out, and the base keeps its own, with
+/// which its weights were trained. Throws UserError when neither is given.
 ModelShape effective_shape(const Config& config);
+
+/// One line: which RoPE scaling effective_shape() has, and why.
+std::string describe_rope(const Config& config);
+
+/// Tokens that full attention of the model reads at positions it was made for; nullopt where its
+/// angles are scaled for longer texts (model.rope_scaling, dynamic scaling), so that none is known.
+std::optional<int64_t> known_positions(const Config& config, const ModelShape& shape);
+
+/// Logs a warning when cache.policy none is to read `tokens` tokens, more than known_positions().
+/// `what` names the option that asks for them.
+void warn_beyond_positions(const Config& config, const ModelShape& shape, int64_t tokens,
+                           const std::string& what);
+
+/// The LoRA that prepare_model() gives the model: that of model.adapter, else a fresh one where
+/// tune.lora trains it. Throws UserError when tune.lora trains an adapter's LoRA and tune.lora_*
+/// differ from it.
+LoraShape lora_shape(const Config& config);
 
 torch::ScalarType scalar_type_of(DType dtype);
 
-/// Builds the model on `device`: base weights, LoRA where tuned, model.adapter's weights. Frozen
-/// parameters have model.dtype, what is trained is float32. Throws UserError for anything wrong
-/// with the files.
+/// Builds the model on `device`: base weights, model.adapter's weights, fresh LoRA where tune.lora
+/// trains it and the adapter has none. Frozen parameters have model.dtype, what is trained is
+/// float32. Logs a warning for convolutions that are neither loaded nor trained. Throws UserError
+/// for anything wrong with the files, and for weights that the device has no room for.
 PreparedModel prepare_model(const Config& config, torch::Device device);
 
-/// The parameters by group and an estimate of the memory of one GPU, without loading anything: what
-/// --dry-run prints.
+/// The parameters by group, the RoPE scaling and an estimate of the memory of one GPU, with a
+/// warning when this machine has less; builds and loads nothing: what --dry-run prints.
 std::string describe_run(const Config& config);
+
+/// Logs a warning when a training as the config says needs more memory than `device` has.
+void warn_about_memory(const Config& config, torch::Device device);
 
 }  // namespace lococo

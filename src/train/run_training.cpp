@@ -9,17 +9,18 @@
 #include "train/after_training.h"
 #include "train/signals.h"
 #include "train/trainer.h"
+#include "weights/folder_lock.h"
 
 namespace lococo {
 namespace {
 
 /// Beyond its own context full attention is no teacher.
 void check_teacher(const Config& config, const ModelShape& shape) {
-  if (config.cache.distill == 0.0 || shape.rope_scaling.type != RopeType::kDefault) return;
-  if (config.data.context_length > shape.max_position_embeddings) {
+  const auto known = known_positions(config, shape);
+  if (config.cache.distill > 0.0 && known && config.data.context_length > *known) {
     throw UserError("cache.distill: data.context_length " +
                     std::to_string(config.data.context_length) + " is beyond the base's " +
-                    std::to_string(shape.max_position_embeddings) +
+                    std::to_string(*known) +
                     " positions, where its full attention teaches nothing; use shorter sequences");
   }
 }
@@ -27,6 +28,7 @@ void check_teacher(const Config& config, const ModelShape& shape) {
 std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
   const auto shape = effective_shape(config);
   check_teacher(config, shape);
+  warn_about_memory(config, session.device);
   auto data = open_training_data(config, session, shape.vocab_size);
   auto prepared = prepare_model(config, session.device);
   log_info("parameters\n" + prepared.registry->summary());
@@ -47,8 +49,12 @@ int run_training(const Config& config) {
   install_signal_handlers();
   auto session = start_session(config);
 
+  FileLock lock;
   std::unique_ptr<Trainer> trainer;
   auto body = [&] {
+    // One rank asks, the others learn of a refusal before they load anything.
+    if (session.communicator->is_main()) lock = lock_output(config.train.output);
+    session.communicator->barrier();
     trainer = make_trainer(config, session);
     log_info("LoCoCo-Torch " + std::string(git_revision()) + "; the effective config is in " +
              config.train.output + "/config.yaml");

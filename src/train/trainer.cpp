@@ -151,7 +151,7 @@ Trainer::StepSums Trainer::forward_backward() {
     first_indices.push_back(indices.front());
   }
 
-  // One collective: the gradients, the loss and the counts.
+  // At once: the gradients, the loss and the counts.
   auto counts = torch::tensor({targets, tokens}, torch::dtype(torch::kInt64)).to(device_);
   std::vector<torch::Tensor> shared;
   for (const auto& parameter : optimizer_.parameters()) shared.push_back(parameter.tensor.grad());

@@ -26,7 +26,6 @@ using Json = nlohmann::json;
 
 Config tiny_config(const TemporaryFolder& folder) {
   Config config = lococo::testing::tiny_run_config(folder / ".");
-  config.model.init.rope_scaling = RopeScaling{};  // which unrotated keys refuse in a file
   config.data.context_length = 40;
   config.distributed.threads = 1;
   config.log.level = "error";

@@ -1,0 +1,27 @@
+#include "setup/check_inputs.h"
+
+#include "model/parameter_kind.h"
+#include "setup/model_setup.h"
+#include "weights/checkpoint.h"
+#include "weights/fingerprint.h"
+#include "weights/hf_weights.h"
+
+namespace lococo {
+
+void check_inputs(const Config& config) {
+  const ModelShape shape = effective_shape(config);
+  TensorMap parameters, base;
+  for (const auto& [name, tensor] : list_parameters(shape, config.cache, lora_shape(config))) {
+    parameters[name] = tensor;
+    if (is_of_base(kind_of_parameter(name))) base[name] = tensor;
+  }
+  const ModelConfig& model = config.model;
+  if (!model.path.empty()) check_hf_weights(base, model.path);
+  if (model.adapter.empty()) return;
+  const std::string fingerprint =
+      model.path.empty() ? fingerprint_of_random_base(shape, config.train.seed, model.init_std)
+                         : "";
+  check_trained(model.adapter, parameters, config.cache, fingerprint);
+}
+
+}  // namespace lococo

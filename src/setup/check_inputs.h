@@ -1,0 +1,14 @@
+// Whether the files of a run fit together, without loading them.
+#pragma once
+
+#include "core/config.h"
+
+namespace lococo {
+
+/// Opens the headers of model.path and model.adapter and throws the UserError that prepare_model()
+/// would throw for them: missing and damaged files, names, shapes, cache options, LoRA. Values are
+/// not read (NaN, checksums), nor what a whole reading of the base would tell (its fingerprint).
+/// What --dry-run of the tools that train nothing does.
+void check_inputs(const Config& config);
+
+}  // namespace lococo

@@ -1,0 +1,116 @@
+#include "setup/complete_config.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "weights/cache_options.h"
+#include "weights/checkpoint_files.h"
+#include "weights/conv_weights.h"
+#include "weights/lora_adapter_config.h"
+
+namespace lococo {
+namespace {
+
+/// Ranks join later (start_session); what launchers leave in the environment tells enough to log a
+/// line once.
+bool is_first_process() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
+    if (const char* rank = std::getenv(name)) return std::atoi(rank) == 0;
+  }
+  return true;
+}
+
+void take_newest_checkpoint(std::string* adapter) {
+  if (is_checkpoint(*adapter) || has_adapter(*adapter) || has_conv_weights(*adapter)) return;
+  if (checkpoints_newest_first(*adapter).empty()) return;  // loading it says what is missing
+  const auto newest = newest_good_checkpoint(*adapter);
+  if (!newest) {
+    throw UserError(*adapter + ": every checkpoint of this run folder is damaged (model.adapter)");
+  }
+  log_info("model.adapter: " + *adapter + " is a run folder; its newest good checkpoint " +
+           *newest + " is taken");
+  *adapter = *newest;
+}
+
+std::optional<StoredCacheOptions> options_of_adapter(const std::string& dir) {
+  if (auto options = read_cache_options(dir)) return options;
+  if (!is_checkpoint(dir)) return std::nullopt;
+  return StoredCacheOptions{read_state(dir).cache_json, dir + "/" + kStateFile};
+}
+
+/// The names of the section's keys that were given, without the section.
+std::set<std::string> given_in(const std::string& section, const ConfigOrigins& origins) {
+  std::set<std::string> names;
+  for (const auto& [key, place] : origins.places) {
+    if (key.starts_with(section + ".")) names.insert(key.substr(section.size() + 1));
+  }
+  return names;
+}
+
+/// Returns what changed, as "cache.slots 128".
+std::vector<std::string> take_cache_options(const std::string& dir, ConfigOrigins* origins,
+                                            CacheConfig* cache) {
+  std::vector<std::string> changed;
+  if (const auto options = options_of_adapter(dir)) {
+    changed = adopt_cache_options(options->json, options->path, given_in("cache", *origins), cache);
+    for (const std::string& text : changed)
+      origins->places[text.substr(0, text.find(' '))] = options->path;
+  }
+  const bool must_be_lococo = has_conv_weights(dir) && !origins->given("cache.policy") &&
+                              cache->policy != CachePolicyKind::kLococo;
+  if (must_be_lococo) {
+    cache->policy = CachePolicyKind::kLococo;
+    changed.push_back("cache.policy lococo");
+  }
+  return changed;
+}
+
+std::vector<std::string> take_lora_options(const std::string& dir, const ConfigOrigins& origins,
+                                           TuneConfig* tune) {
+  std::vector<std::string> changed;
+  if (tune->lora.value_or(0.0) <= 0 || !has_adapter(dir)) return changed;
+  const AdapterConfig adapter = read_adapter_config(dir);
+  if (adapter.targets.empty()) return changed;
+  if (!origins.given("tune.lora_rank") && tune->lora_rank != adapter.rank) {
+    tune->lora_rank = adapter.rank;
+    changed.push_back("tune.lora_rank " + std::to_string(adapter.rank));
+  }
+  if (!origins.given("tune.lora_alpha") && tune->lora_alpha != adapter.plain_alpha()) {
+    tune->lora_alpha = adapter.plain_alpha();
+    changed.push_back("tune.lora_alpha " + std::to_string(tune->lora_alpha));
+  }
+  const auto set_of = [](const std::vector<std::string>& names) {
+    return std::set<std::string>(names.begin(), names.end());
+  };
+  if (!origins.given("tune.lora_targets") &&
+      set_of(tune->lora_targets) != set_of(adapter.targets)) {
+    tune->lora_targets = adapter.targets;
+    changed.push_back("tune.lora_targets");
+  }
+  return changed;
+}
+
+}  // namespace
+
+void complete_config(Config* config, ConfigOrigins* origins) {
+  std::string& adapter = config->model.adapter;
+  std::error_code error;
+  if (adapter.empty() || !std::filesystem::is_directory(adapter, error)) return;
+  configure_log(parse_log_level(config->log.level), is_first_process());
+  take_newest_checkpoint(&adapter);
+  auto taken = take_cache_options(adapter, origins, &config->cache);
+  const auto lora = take_lora_options(adapter, *origins, &config->tune);
+  taken.insert(taken.end(), lora.begin(), lora.end());
+  if (taken.empty()) return;
+  std::string line = "taken from " + adapter + ", because the config does not give them:";
+  for (const std::string& text : taken) line += (text == taken.front() ? " " : ", ") + text;
+  log_info(line);
+}
+
+}  // namespace lococo

@@ -1,0 +1,19 @@
+// What the files that a config names decide about the config itself.
+#pragma once
+
+#include "core/config.h"
+#include "core/config_read.h"
+
+namespace lococo {
+
+/// Between reading a config and checking it (core/config_yaml.h). Of model.adapter, one log line
+/// each where something changes:
+///   a run folder (that holds step-*) becomes its newest good checkpoint;
+///   cache.* keys that were not given are taken from the options it was tuned with; LoCoCo modules
+///   without such options mean cache.policy lococo;
+///   tune.lora_rank, lora_alpha and lora_targets that were not given are those of its LoRA, where
+///   tune.lora trains it.
+/// Under a launcher only the first process logs. Throws UserError for files that cannot be read.
+void complete_config(Config* config, ConfigOrigins* origins);
+
+}  // namespace lococo
