@@ -51,10 +51,10 @@ class Communicator {
   virtual int local_size() const = 0;
   bool is_main() const { return rank() == 0; }
 
-  /// Replaces each tensor by its sum over the ranks, in place, all in ONE collective. float32 and
-  /// int64 (counts; summed exactly for up to 4096 ranks) may stand in one list, all on the
-  /// communicator's device. Every rank gets the same bits. On CPUs the sum runs in rank order, so
-  /// it is the same in every run with this number of ranks.
+  /// Replaces each tensor by its sum over the ranks, in place, all float32 ones in ONE collective
+  /// and all int64 ones (counts) in another; both may stand in one list, all on the communicator's
+  /// device. Every rank gets the same bits. On CPUs the sum runs in rank order, so it is the same
+  /// in every run with this number of ranks.
   virtual void all_reduce_sum(std::vector<torch::Tensor>& tensors) = 0;
 
   virtual int64_t all_reduce_sum_int(int64_t value) = 0;

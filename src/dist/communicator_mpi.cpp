@@ -26,47 +26,50 @@ constexpr int64_t kPackBelow = int64_t{1} << 20;
 constexpr int64_t kPiece = int64_t{1} << 22;
 constexpr size_t kLargestMessage = size_t{1} << 30;
 
-// An int64 travels as float32 digits of 12 bits: 4096 ranks sum up to 2^24, where float32 is still
-// exact. The last digit keeps the sign.
-constexpr int kDigitBits = 12;
-constexpr int kDigits = 6;
-
-torch::Tensor to_digits(const torch::Tensor& values) {
-  std::vector<torch::Tensor> digits;
-  for (int i = 0; i < kDigits; ++i) {
-    const torch::Tensor shifted = values.bitwise_right_shift(i * kDigitBits);
-    digits.push_back(i + 1 < kDigits ? shifted.bitwise_and((1 << kDigitBits) - 1) : shifted);
-  }
-  return torch::stack(digits).to(torch::kFloat32).flatten();
-}
-
-torch::Tensor from_digits(const torch::Tensor& flat, torch::IntArrayRef shape) {
-  const torch::Tensor digits = flat.view({kDigits, -1}).to(torch::kInt64);
-  torch::Tensor values = torch::zeros_like(digits[0]);
-  for (int i = 0; i < kDigits; ++i) values += digits[i].bitwise_left_shift(i * kDigitBits);
-  return values.view(shape);
-}
-
 bool travels_alone(const torch::Tensor& tensor) {
   return tensor.scalar_type() == torch::kFloat32 && tensor.is_contiguous() &&
          tensor.numel() >= kPackBelow;
 }
 
-// Sums `count` floats over `size` ranks in rank order: everybody adds up one part of the numbers
+// Sums `count` numbers over `size` ranks in rank order: everybody adds up one part of the numbers
 // and hands it round. It moves as many bytes as any all-reduce, but its order is known.
-void sum_piece(float* values, int64_t count, int size) {
+template <typename Number>
+void sum_piece(Number* values, int64_t count, int size, MPI_Datatype type) {
   const int64_t part = (count + size - 1) / size;
-  std::vector<float> sent(part * size, 0.0f), received(part * size);
+  std::vector<Number> sent(part * size, Number{0}), received(part * size);
   std::copy(values, values + count, sent.begin());
-  MPI_Alltoall(sent.data(), static_cast<int>(part), MPI_FLOAT, received.data(),
-               static_cast<int>(part), MPI_FLOAT, MPI_COMM_WORLD);
+  MPI_Alltoall(sent.data(), static_cast<int>(part), type, received.data(), static_cast<int>(part),
+               type, MPI_COMM_WORLD);
   for (int rank = 1; rank < size; ++rank) {
-    const float* other = received.data() + rank * part;
+    const Number* other = received.data() + rank * part;
     for (int64_t i = 0; i < part; ++i) received[i] += other[i];
   }
-  MPI_Allgather(received.data(), static_cast<int>(part), MPI_FLOAT, sent.data(),
-                static_cast<int>(part), MPI_FLOAT, MPI_COMM_WORLD);
+  MPI_Allgather(received.data(), static_cast<int>(part), type, sent.data(), static_cast<int>(part),
+                type, MPI_COMM_WORLD);
   std::copy(sent.begin(), sent.begin() + count, values);
+}
+
+template <typename Number>
+void sum_host(const torch::Tensor& host, int size, MPI_Datatype type) {
+  for (int64_t start = 0; start < host.numel(); start += kPiece) {
+    sum_piece(host.data_ptr<Number>() + start, std::min(kPiece, host.numel() - start), size, type);
+  }
+}
+
+// The tensors one behind another, for one exchange.
+torch::Tensor join(const std::vector<torch::Tensor>& tensors) {
+  std::vector<torch::Tensor> flat;
+  for (const torch::Tensor& tensor : tensors) flat.push_back(tensor.detach().flatten());
+  return torch::cat(flat);
+}
+
+// What join() made, back where it came from.
+void part(const torch::Tensor& joined, const std::vector<torch::Tensor>& tensors) {
+  int64_t offset = 0;
+  for (const torch::Tensor& tensor : tensors) {
+    tensor.detach().copy_(joined.narrow(0, offset, tensor.numel()).view(tensor.sizes()));
+    offset += tensor.numel();
+  }
 }
 
 void broadcast_bytes(void* data, size_t num_bytes, int root) {
@@ -141,39 +144,35 @@ bool MpiCommunicator::is_unwinding() const {
 void MpiCommunicator::all_reduce_sum(std::vector<torch::Tensor>& tensors) {
   if (ranks_.size == 1) return;
   torch::NoGradGuard no_grad;
-  std::vector<torch::Tensor> buffers, packed;
+  std::vector<torch::Tensor> floats, small, counts;
   for (torch::Tensor& tensor : tensors) {
     const bool is_count = tensor.scalar_type() == torch::kInt64;
     TORCH_CHECK(is_count || tensor.scalar_type() == torch::kFloat32,
                 "all_reduce_sum takes float32 and int64, not ", tensor.scalar_type());
-    if (travels_alone(tensor)) {
-      buffers.push_back(tensor.detach());
+    if (is_count) {
+      counts.push_back(tensor);
+    } else if (travels_alone(tensor)) {
+      floats.push_back(tensor.detach());
     } else {
-      packed.push_back(is_count ? to_digits(tensor) : tensor.detach().flatten());
+      small.push_back(tensor);
     }
   }
-  if (!packed.empty()) buffers.push_back(torch::cat(packed));
-  if (buffers.empty()) return;
-  sum_buffers(buffers);
-  if (packed.empty()) return;
-  const torch::Tensor& flat = buffers.back();
-  int64_t offset = 0;
-  for (torch::Tensor& tensor : tensors) {
-    if (travels_alone(tensor)) continue;
-    const bool is_count = tensor.scalar_type() == torch::kInt64;
-    const int64_t count = tensor.numel() * (is_count ? kDigits : 1);
-    const torch::Tensor part = flat.narrow(0, offset, count);
-    tensor.detach().copy_(is_count ? from_digits(part, tensor.sizes()) : part.view(tensor.sizes()));
-    offset += count;
-  }
+  if (!small.empty()) floats.push_back(join(small));
+  if (!floats.empty()) sum_buffers(floats);
+  if (!small.empty()) part(floats.back(), small);
+  if (counts.empty()) return;
+  std::vector<torch::Tensor> joined = {join(counts)};
+  sum_buffers(joined);
+  part(joined.front(), counts);
 }
 
 void MpiCommunicator::sum_buffers(std::vector<torch::Tensor>& buffers) {
   for (torch::Tensor& buffer : buffers) {
     torch::Tensor host = buffer.cpu();  // the same tensor when it is there already
-    for (int64_t start = 0; start < host.numel(); start += kPiece) {
-      sum_piece(host.data_ptr<float>() + start, std::min(kPiece, host.numel() - start),
-                ranks_.size);
+    if (host.scalar_type() == torch::kInt64) {
+      sum_host<int64_t>(host, ranks_.size, MPI_INT64_T);
+    } else {
+      sum_host<float>(host, ranks_.size, MPI_FLOAT);
     }
     if (!buffer.is_cpu()) buffer.copy_(host);
   }

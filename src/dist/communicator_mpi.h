@@ -44,7 +44,8 @@ class MpiCommunicator : public Communicator {
   [[noreturn]] void abort(int code) override;
 
  protected:
-  /// Sums each buffer over the ranks in place: contiguous, float32, on the communicator's device.
+  /// Sums each buffer over the ranks in place: contiguous, all float32 or all int64, on the
+  /// communicator's device.
   virtual void sum_buffers(std::vector<torch::Tensor>& buffers);
 
   /// An exception is being thrown that was not when this object was made.
