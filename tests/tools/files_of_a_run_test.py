@@ -35,6 +35,11 @@ def text_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.suffix != ".jsonl"}
 
 
+def figures(table):
+    """The columns of an evaluation's table that do not depend on the clock."""
+    return [line.split()[:8] for line in table.splitlines()]
+
+
 class FilesOfARun(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lococo-files-"))
@@ -97,7 +102,7 @@ class FilesOfARun(unittest.TestCase):
             self.assertIn(option, taken[0])
         same = run("lococo-eval", self.config, f"model.adapter={self.output / 'step-00000002'}",
                    f"data.validation={self.folder / 'text.bin'}")
-        self.assertEqual(result.stdout, same.stdout)
+        self.assertEqual(figures(result.stdout), figures(same.stdout))
 
     def test_a_dry_run_refuses_what_the_run_would_refuse(self):
         base = self.export()
