@@ -2,12 +2,12 @@
 #include "data/prepare.h"
 
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <optional>
 
 #include "core/config_write.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/hf_config.h"
 #include "core/log.h"
 #include "report/task_progress.h"
@@ -41,7 +41,7 @@ std::string prepare_with_progress(const DataSource& source, const Config& config
 /// Of the model that the tokens are for, where the config names one that is there.
 std::optional<int64_t> model_vocab_size(const ModelConfig& model) {
   if (model.path.empty() && model.init.vocab_size > 0) return model.init.vocab_size;
-  if (!std::filesystem::exists(model.path + "/config.json")) return std::nullopt;
+  if (!path_exists(model.path + "/config.json")) return std::nullopt;
   return read_hf_config(model.path).vocab_size;
 }
 

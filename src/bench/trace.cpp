@@ -9,6 +9,7 @@
 
 #include "bench/timing.h"
 #include "core/error.h"
+#include "core/files.h"
 
 namespace lococo {
 namespace {

@@ -7,7 +7,7 @@
 
 namespace lococo {
 
-/// The longest line: tokenising one takes more than a hundred times its bytes.
+/// The longest line; a longer one is hardly a record, and tokenising takes many times its bytes.
 inline constexpr uint64_t kLongestLine = uint64_t{256} << 20;
 
 /// Reads `path` line by line; a name that ends in ".zst" is decompressed on the way. Throws

@@ -3,8 +3,6 @@
 #include <sentencepiece_processor.h>
 #include <xxhash.h>
 
-#include <filesystem>
-
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"

@@ -1,6 +1,5 @@
 #include "report/metrics.h"
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>

@@ -1,13 +1,13 @@
 #include "setup/complete_config.h"
 
 #include <cstdlib>
-#include <filesystem>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/log.h"
 #include "weights/cache_options.h"
 #include "weights/checkpoint_files.h"
@@ -100,8 +100,7 @@ std::vector<std::string> take_lora_options(const std::string& dir, const ConfigO
 
 void complete_config(Config* config, ConfigOrigins* origins) {
   std::string& adapter = config->model.adapter;
-  std::error_code error;
-  if (adapter.empty() || !std::filesystem::is_directory(adapter, error)) return;
+  if (adapter.empty() || !is_folder(adapter)) return;
   configure_log(parse_log_level(config->log.level), is_first_process());
   take_newest_checkpoint(&adapter);
   auto taken = take_cache_options(adapter, origins, &config->cache);

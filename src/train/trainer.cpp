@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 
 #include "core/build_info.h"
 #include "core/config_write.h"
@@ -17,7 +16,6 @@
 #include "train/signals.h"
 
 namespace lococo {
-namespace fs = std::filesystem;
 
 Trainer::Trainer(const Config& config, PreparedModel prepared, Dataset dataset,
                  std::unique_ptr<Evaluator> evaluator, torch::Device device,
@@ -55,7 +53,7 @@ void Trainer::resume() {
     if (train.resume == Resume::kAuto) folder = newest_good_checkpoint(train.output).value_or("");
     if (train.resume == Resume::kPath) folder = train.resume_path;
     const bool started =
-        train.resume == Resume::kNever && (fs::exists(train.output + "/metrics.jsonl") ||
+        train.resume == Resume::kNever && (path_exists(train.output + "/metrics.jsonl") ||
                                            newest_good_checkpoint(train.output).has_value());
     if (started) {
       throw UserError(

@@ -87,7 +87,7 @@ AtomicFolder::~AtomicFolder() {
 void AtomicFolder::commit() {
   sync_directory(temporary_);
   const std::string replaced = hidden_sibling(final_, ".old-");
-  const bool exists = fs::exists(final_);
+  const bool exists = path_exists(final_);
   if (exists && existing_ == ExistingFolder::kRefuse) {
     throw UserError(final_ + ": exists by now, another process made it; choose a new folder");
   }

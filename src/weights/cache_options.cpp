@@ -8,6 +8,7 @@
 #include "core/config_read.h"
 #include "core/config_tree.h"
 #include "core/error.h"
+#include "core/json_file.h"
 
 namespace lococo {
 namespace {
@@ -109,7 +110,7 @@ Json options_of(const CacheConfig& cache) {
 
 std::string first_difference(const std::string& options_json, const CacheConfig& cache,
                              std::initializer_list<const char*> keys) {
-  const Json there = Json::parse(options_json, nullptr, /*allow_exceptions=*/false);
+  const Json there = parse_json(options_json, "the cache options beside the weights");
   if (!there.is_object()) throw UserError("the cache options beside the weights are not JSON");
   const Json here = options_of(cache), defaults = options_of(CacheConfig{});
   Json all;
@@ -193,7 +194,7 @@ std::string official_arguments_json(const CacheConfig& cache) {
 
 std::string options_of_official_arguments(const std::string& arguments_json,
                                           const std::string& path) {
-  const Json arguments = Json::parse(arguments_json, nullptr, /*allow_exceptions=*/false);
+  const Json arguments = parse_json(arguments_json, path);
   if (!arguments.is_object()) throw UserError(path + ": is not a JSON object");
   if (arguments.value("method", Json("conv")) != "conv" ||
       arguments.value("hidden_act", Json("relu")) != "relu") {

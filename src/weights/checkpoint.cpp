@@ -139,7 +139,7 @@ struct Parts {
 
 /// Throws UserError for a folder without any, or of another base.
 Parts find_parts(const std::string& dir, const std::string& base_fingerprint, DamageCheck check) {
-  if (!fs::is_directory(dir)) throw UserError(dir + ": there is no such folder (model.adapter)");
+  if (!is_folder(dir)) throw UserError(dir + ": there is no such folder (model.adapter)");
   const Parts parts = {holds_whole_base(dir), has_adapter(dir), has_conv_weights(dir)};
   if (is_checkpoint(dir)) {
     const std::string problem = find_damage(dir, check);

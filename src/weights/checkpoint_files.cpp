@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_file.h"
 #include "weights/fingerprint.h"
 
 namespace lococo {
@@ -41,8 +42,7 @@ Json list_files(const std::string& dir) {
 
 Json parse_state(const std::string& dir) {
   const std::string path = dir + "/" + kStateFile;
-  Json json = Json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) throw UserError(path + ": is not JSON");
+  const Json json = read_json_object(path);
   if (json.value("format", Json()) != kFormat) {
     throw UserError(path + ": has format " + json.value("format", Json()).dump() +
                     ", this version reads format " + std::to_string(kFormat));
@@ -169,11 +169,11 @@ StoredState read_state(const std::string& dir) {
   return stored;
 }
 
-bool is_checkpoint(const std::string& dir) { return fs::exists(dir + "/" + kStateFile); }
+bool is_checkpoint(const std::string& dir) { return path_exists(dir + "/" + kStateFile); }
 
 bool holds_whole_base(const std::string& dir) {
-  return is_checkpoint(dir) && (fs::exists(dir + "/model.safetensors") ||
-                                fs::exists(dir + "/model.safetensors.index.json"));
+  return is_checkpoint(dir) && (path_exists(dir + "/model.safetensors") ||
+                                path_exists(dir + "/model.safetensors.index.json"));
 }
 
 std::string find_damage(const std::string& dir, DamageCheck check) {
@@ -197,7 +197,7 @@ std::string find_damage(const std::string& dir, DamageCheck check) {
 
 std::vector<std::pair<int64_t, std::string>> checkpoints_newest_first(const std::string& output) {
   std::vector<std::pair<int64_t, std::string>> found;
-  if (!fs::is_directory(output)) return found;
+  if (!is_folder(output)) return found;
   for (const auto& entry : fs::directory_iterator(output)) {
     const std::string name = entry.path().filename().string();
     const int64_t step = step_of_name(name);

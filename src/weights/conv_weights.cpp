@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_file.h"
 #include "core/log.h"
 #include "model/parameter_kind.h"
 #include "weights/cache_options.h"
@@ -14,8 +14,6 @@
 
 namespace lococo {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr const char* kFingerprintKey = "base_fingerprint";
 
@@ -98,11 +96,12 @@ ConvFile open_matching(const TensorMap& parameters, const CacheConfig& cache,
 }  // namespace
 
 std::optional<StoredCacheOptions> read_cache_options(const std::string& dir) {
-  if (fs::exists(options_path(dir)))
-    return StoredCacheOptions{read_text_file(options_path(dir)), options_path(dir)};
+  if (path_exists(options_path(dir)))
+    return StoredCacheOptions{read_json_object(options_path(dir)).dump(), options_path(dir)};
   const std::string path = official_path(dir);
-  if (!fs::exists(path)) return std::nullopt;
-  return StoredCacheOptions{options_of_official_arguments(read_text_file(path), path), path};
+  if (!path_exists(path)) return std::nullopt;
+  const std::string arguments = read_json_object(path).dump();
+  return StoredCacheOptions{options_of_official_arguments(arguments, path), path};
 }
 
 TensorMap conv_parameters(Llama& model) {
@@ -128,12 +127,13 @@ void save_conv_weights(Llama& model, const std::string& dir, const std::string& 
   write_text_file(ours ? options_path(dir) : official_path(dir), options);
 }
 
-bool has_conv_weights(const std::string& dir) { return fs::exists(tensor_path(dir)); }
+bool has_conv_weights(const std::string& dir) { return path_exists(tensor_path(dir)); }
 
 void load_conv_weights(Llama& model, const std::string& dir) {
   const TensorMap parameters = conv_parameters(model);
   const ConvFile file = open_matching(parameters, model->cache_config(), dir);
   copy_all(parameters, file.views, [&](const std::string&) { return file.file.path(); });
+  file.file.check_unchanged();
 }
 
 void check_conv_weights(const TensorMap& parameters, const CacheConfig& cache,

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/hf_config.h"
 #include "core/log.h"
 #include "tensor/kit/torch.h"
@@ -40,7 +41,7 @@ void copy_companions(const std::string& from, const std::string& to) {
   bool has_tokenizer = false;
   for (const char* name : kCompanionFiles) {
     const fs::path source = fs::path(from) / name;
-    if (!fs::exists(source)) continue;
+    if (!path_exists(source)) continue;
     std::error_code error;
     fs::copy_file(source, fs::path(to) / name, error);
     if (error) throw UserError(source.string() + ": cannot copy the file: " + error.message());
@@ -108,7 +109,7 @@ void export_adapter(const ExportSource& source, const std::string& dir, Llama& m
 
 void check_export_output(const ExportConfig& config) {
   if (config.output.empty()) throw UserError("export.output: name the folder to create");
-  if (fs::exists(config.output)) {
+  if (path_exists(config.output)) {
     throw UserError(config.output + ": exists already; choose a new folder for export.output");
   }
 }

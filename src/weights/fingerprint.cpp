@@ -2,24 +2,16 @@
 
 #include <xxhash.h>
 
-#include <cinttypes>
-#include <cstdio>
-#include <fstream>
 #include <memory>
 #include <sstream>
 #include <vector>
 
-#include "core/error.h"
+#include "core/files.h"
+#include "core/hash.h"
 #include "weights/hf_weights.h"
 
 namespace lococo {
 namespace {
-
-std::string hex_of(uint64_t value) {
-  char text[17];
-  std::snprintf(text, sizeof(text), "%016" PRIx64, value);
-  return text;
-}
 
 class Hasher {
  public:
@@ -29,7 +21,7 @@ class Hasher {
   }
   /// With its end marked, so that "ab" + "c" and "a" + "bc" differ.
   void add_text(const std::string& text) { add(text.c_str(), text.size() + 1); }
-  std::string hex() const { return hex_of(XXH3_64bits_digest(state_.get())); }
+  std::string hex() const { return hex_text(XXH3_64bits_digest(state_.get())); }
 
  private:
   std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state_;
@@ -62,18 +54,15 @@ std::string fingerprint_of_random_base(const ModelShape& shape, uint64_t seed, d
 }
 
 std::string checksum_of_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw UserError(path + ": cannot read the file");
+  InputFile file(path);
   const std::unique_ptr<XXH64_state_t, decltype(&XXH64_freeState)> state(XXH64_createState(),
                                                                          &XXH64_freeState);
   XXH64_reset(state.get(), 0);
   std::vector<char> buffer(size_t{1} << 20);
-  while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) ||
-         file.gcount() > 0) {
-    XXH64_update(state.get(), buffer.data(), static_cast<size_t>(file.gcount()));
+  while (const size_t got = file.read(buffer.data(), buffer.size())) {
+    XXH64_update(state.get(), buffer.data(), got);
   }
-  if (file.bad()) throw UserError(path + ": reading the file failed");
-  return hex_of(XXH64_digest(state.get()));
+  return hex_text(XXH64_digest(state.get()));
 }
 
 }  // namespace lococo

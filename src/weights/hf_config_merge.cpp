@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_file.h"
 
 namespace lococo {
 namespace {
@@ -18,8 +19,8 @@ constexpr const char* kOurs[] = {"max_position_embeddings", "rope_theta",  "rope
 
 std::string merge_hf_config(const std::string& base_text, const std::string& own_text,
                             const std::string& name) {
-  Json merged = Json::parse(base_text, nullptr, /*allow_exceptions=*/false);
-  if (!merged.is_object()) throw UserError(name + ": is not a JSON object");
+  if (!parse_json(base_text, name).is_object()) throw UserError(name + ": is not a JSON object");
+  Json merged = Json::parse(base_text);  // again, because parse_json() does not keep the order
   const Json own = Json::parse(own_text);
   for (const char* key : kOurs) merged[key] = own.at(key);
   for (const auto& [key, value] : own.items()) {

@@ -7,6 +7,8 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/hf_config.h"
+#include "core/json_file.h"
 #include "core/log.h"
 #include "model/parameter_kind.h"
 #include "tensor/kit/torch.h"
@@ -24,8 +26,8 @@ constexpr const char* kEmbedding = "model.embed_tokens.weight";
 
 /// Tensor name -> shard, as the index says.
 std::map<std::string, std::string> read_index(const std::string& path) {
-  const nlohmann::json index = nlohmann::json::parse(read_text_file(path), nullptr, false);
-  if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object() ||
+  const nlohmann::json index = read_json_object(path);
+  if (!index.contains("weight_map") || !index["weight_map"].is_object() ||
       index["weight_map"].empty()) {
     throw UserError(path + ": is not an index with a weight_map; download the file again");
   }
@@ -55,7 +57,7 @@ HfTensors open_shards(const std::string& dir) {
   for (const auto& [name, shard] : index) shards.insert(shard);
   HfTensors tensors;
   for (const std::string& shard : shards) {
-    if (!fs::exists(dir + "/" + shard)) {
+    if (!path_exists(dir + "/" + shard)) {
       throw UserError(dir + "/" + shard + ": this shard is missing, though " + kIndexFile +
                       " names it; download it again");
     }
@@ -124,13 +126,13 @@ HfTensors open_matching(const TensorMap& parameters, const std::string& dir) {
 }  // namespace
 
 HfTensors open_hf_tensors(const std::string& dir) {
-  if (!fs::is_directory(dir)) throw UserError(dir + ": there is no such folder (model.path)");
-  if (fs::exists(dir + "/" + kSingleFile)) {
+  check_model_folder(dir);
+  if (path_exists(dir + "/" + kSingleFile)) {
     HfTensors tensors;
     add_file(dir + "/" + kSingleFile, &tensors);
     return tensors;
   }
-  if (fs::exists(dir + "/" + kIndexFile)) return open_shards(dir);
+  if (path_exists(dir + "/" + kIndexFile)) return open_shards(dir);
   throw_no_weights(dir);
 }
 
@@ -155,6 +157,7 @@ void load_hf_weights(Llama& model, const std::string& dir) {
     }
     return dir;
   });
+  for (const SafetensorsFile& file : tensors.files) file.check_unchanged();
 }
 
 }  // namespace lococo

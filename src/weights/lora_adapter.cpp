@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -25,8 +24,7 @@ constexpr const char* kFingerprintKey = "base_fingerprint";
 std::string tensor_path(const std::string& dir) { return dir + "/adapter_model.safetensors"; }
 
 SafetensorsFile open_adapter(const std::string& dir) {
-  namespace fs = std::filesystem;
-  if (!fs::exists(tensor_path(dir)) && fs::exists(dir + "/adapter_model.bin")) {
+  if (!path_exists(tensor_path(dir)) && path_exists(dir + "/adapter_model.bin")) {
     throw UserError(dir +
                     ": holds adapter_model.bin and no safetensors; load it with PEFT and "
                     "save_pretrained() it to a new folder");
@@ -225,6 +223,7 @@ void load_adapter(Llama& model, const std::string& dir) {
   const ModelLora lora = prepare_lora(model, config, dir);
   const auto matched = match(views, lora.factors, base_parameters(model), config, dir);
   copy_all(matched, views, [&](const std::string&) { return file.path(); });
+  file.check_unchanged();
 }
 
 void check_adapter(const TensorMap& parameters, const std::string& dir) {

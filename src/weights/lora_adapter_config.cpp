@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -106,14 +105,11 @@ double AdapterConfig::plain_alpha() const {
   return rank_stabilized ? alpha * std::sqrt(static_cast<double>(rank)) : alpha;
 }
 
-bool has_adapter(const std::string& dir) {
-  return std::filesystem::exists(dir + "/adapter_config.json");
-}
+bool has_adapter(const std::string& dir) { return path_exists(dir + "/adapter_config.json"); }
 
 AdapterConfig read_adapter_config(const std::string& dir) {
   const std::string path = dir + "/adapter_config.json";
-  const Json config = Json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object()) throw UserError(path + ": is not a JSON object");
+  const Json config = read_json_object(path);
   refuse_unsupported(config, path);
   AdapterConfig adapter;
   adapter.targets = read_targets(config, path);
@@ -121,10 +117,12 @@ AdapterConfig read_adapter_config(const std::string& dir) {
   if (adapter.targets.empty()) return adapter;
   const Json rank = config.value("r", Json());
   const Json alpha = config.value("lora_alpha", Json());
-  if (!rank.is_number_integer() || rank.get<int64_t>() < 1) {
-    throw UserError(path + ": r is not a positive whole number");
+  if (!rank.is_number_integer() || rank.get<int64_t>() < 1 || rank.get<int64_t>() > kMostLoraRank) {
+    throw UserError(path + ": r is not a whole number from 1 to " + std::to_string(kMostLoraRank));
   }
-  if (!alpha.is_number()) throw UserError(path + ": lora_alpha is not a number");
+  if (!alpha.is_number() || !(alpha.get<double>() > 0.0) || alpha.get<double>() > kMostLoraAlpha) {
+    throw UserError(path + ": lora_alpha is not a positive number of at most 1e12");
+  }
   adapter.rank = rank.get<int64_t>();
   adapter.alpha = alpha.get<double>();
   adapter.rank_stabilized = !is_unset(config.value("use_rslora", Json(false)));

@@ -136,6 +136,11 @@ TEST_CASE("PEFT options that would change the result are refused by name", "[mod
                                        {"target_modules", "7"},
                                        {"r", "0"},
                                        {"r", "2.5"},
+                                       {"r", "65537"},
+                                       {"r", "1000000000"},
+                                       {"lora_alpha", "0"},
+                                       {"lora_alpha", "-1"},
+                                       {"lora_alpha", "1e300"},
                                        {"lora_alpha", R"("six")"},
                                        {"modules_to_save", R"("embed_tokens")"}}));
   SavedAdapter saved;

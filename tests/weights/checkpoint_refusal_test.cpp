@@ -45,7 +45,7 @@ TEST_CASE("A damaged checkpoint is never taken; the newest good one is", "[train
   }
   SECTION("state.json is cut off") {
     fs::resize_file(newest + "/state.json", 50);
-    told = "state.json: is not JSON";
+    told = "state.json: is not JSON (at byte";
   }
   SECTION("state.json is of another format") {
     Json state = Json::parse(read_text_file(newest + "/state.json"));

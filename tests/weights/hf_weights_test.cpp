@@ -1,5 +1,6 @@
 #include "weights/hf_weights.h"
 
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -229,6 +230,22 @@ TEST_CASE("A truncated or contradictory file is refused by name", "[model]") {
               std::string(12, '\0'));
     CHECK_CONTAINS(load_error(saved.folder.path()), "overlaps");
   }
+}
+
+TEST_CASE("300,000 unknown tensors are refused in seconds and with few names", "[model]") {
+  const SavedModel saved;
+  std::string header = "{";
+  for (int i = 0; i < 300'000; ++i) {
+    header += (i > 0 ? ",\"t" : "\"t") + std::to_string(i) +
+              R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
+  }
+  write_raw(saved.file(), header + "}", "");
+  const auto start = std::chrono::steady_clock::now();
+  const std::string line = load_error(saved.folder.path());
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  CHECK_CONTAINS(line, "300000 tensors unknown (t0, ");
+  CHECK(line.size() < 2000);
+  CHECK(took.count() < 10.0);  // 1 s; quadratic time would be many minutes
 }
 
 TEST_CASE("A folder without safetensors says what to do", "[model]") {
