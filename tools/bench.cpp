@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "bench/run_benchmark.h"
-#include "core/config_write.h"
+#include "config/config_write.h"
 #include "setup/complete_config.h"
 #include "tools/cli.h"
 

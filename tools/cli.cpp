@@ -12,9 +12,9 @@
 #include <optional>
 #include <system_error>
 
+#include "config/config_write.h"
+#include "config/config_yaml.h"
 #include "core/build_info.h"
-#include "core/config_write.h"
-#include "core/config_yaml.h"
 #include "core/edit_distance.h"
 #include "core/error.h"
 #include "core/log.h"

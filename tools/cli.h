@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "core/config.h"
-#include "core/config_yaml.h"
+#include "config/config.h"
+#include "config/config_yaml.h"
 
 namespace lococo {
 

@@ -1,7 +1,7 @@
 // lococo-eval: perplexity against context length under any cache policy.
 #include <cstdio>
 
-#include "core/config_write.h"
+#include "config/config_write.h"
 #include "eval/run_evaluation.h"
 #include "setup/check_inputs.h"
 #include "setup/complete_config.h"

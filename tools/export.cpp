@@ -3,7 +3,7 @@
 
 #include <cstdio>
 
-#include "core/config_write.h"
+#include "config/config_write.h"
 #include "core/log.h"
 #include "setup/check_inputs.h"
 #include "setup/complete_config.h"

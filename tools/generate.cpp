@@ -1,7 +1,7 @@
 // lococo-generate: continues a text at constant memory under any cache policy.
 #include <cstdio>
 
-#include "core/config_write.h"
+#include "config/config_write.h"
 #include "generate/run_generation.h"
 #include "setup/check_inputs.h"
 #include "setup/complete_config.h"

@@ -1,7 +1,7 @@
 // How a tool's CPU threads wait for each other.
 #pragma once
 
-#include "core/config.h"
+#include "config/config.h"
 
 namespace lococo {
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <optional>
 
-#include "core/config_write.h"
+#include "config/config_write.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/hf_config.h"

@@ -1,7 +1,7 @@
 // lococo-train: tunes what the config names, on one GPU or, under mpirun, on many.
 #include <cstdio>
 
-#include "core/config_write.h"
+#include "config/config_write.h"
 #include "setup/complete_config.h"
 #include "setup/model_setup.h"
 #include "tools/cli.h"

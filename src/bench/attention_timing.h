@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "bench/report.h"
-#include "core/config.h"
+#include "config/config.h"
 
 namespace lococo {
 

@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "config/config_write.h"
 #include "core/build_info.h"
-#include "core/config_write.h"
 #include "core/files.h"
 
 namespace lococo {

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "data/token_file.h"
 
 namespace lococo {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "data/dataset.h"
 #include "data/documents.h"
 #include "data/token_file.h"

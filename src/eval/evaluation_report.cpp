@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "config/config_write.h"
 #include "core/build_info.h"
-#include "core/config_write.h"
 
 namespace lococo {
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "data/segments.h"
 #include "data/token_file.h"
 #include "dist/communicator.h"

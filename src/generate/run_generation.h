@@ -6,7 +6,7 @@
 #include <functional>
 #include <string>
 
-#include "core/config.h"
+#include "config/config.h"
 
 namespace lococo {
 

@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "lococo/cache_state.h"
 
 namespace lococo {

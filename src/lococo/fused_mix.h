@@ -3,7 +3,7 @@
 
 #include <torch/types.h>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "lococo/cache_state.h"
 
 namespace lococo {

@@ -4,7 +4,7 @@
 
 #include <torch/types.h>
 
-#include "core/config.h"
+#include "config/config.h"
 
 namespace lococo {
 

@@ -6,7 +6,7 @@
 
 #include <memory>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "lococo/cache_policy.h"
 #include "lococo/step_plan.h"
 #include "model/linear.h"

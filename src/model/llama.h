@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "lococo/cache_policy.h"
 #include "lococo/cache_state.h"
 #include "lococo/step_plan.h"

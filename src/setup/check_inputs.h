@@ -1,7 +1,7 @@
 // Whether the files of a run fit together, without loading them.
 #pragma once
 
-#include "core/config.h"
+#include "config/config.h"
 
 namespace lococo {
 

@@ -1,12 +1,12 @@
 // What the files that a config names decide about the config itself.
 #pragma once
 
-#include "core/config.h"
-#include "core/config_read.h"
+#include "config/config.h"
+#include "config/config_read.h"
 
 namespace lococo {
 
-/// Between reading a config and checking it (core/config_yaml.h). Of model.adapter, one log line
+/// Between reading a config and checking it (config/config_yaml.h). Of model.adapter, one log line
 /// each where something changes:
 ///   a run folder (that holds step-*) becomes its newest good checkpoint;
 ///   cache.* keys that were not given are taken from the options it was tuned with; LoCoCo modules

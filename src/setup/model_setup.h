@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "model/llama.h"
 #include "model/parameter_list.h"
 #include "model/registry.h"

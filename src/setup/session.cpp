@@ -1,7 +1,7 @@
 #include "setup/session.h"
 
-#include "core/config_effect.h"
-#include "core/config_write.h"
+#include "config/config_effect.h"
+#include "config/config_write.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory_error.h"

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "data/dataset.h"
 #include "data/token_file.h"
 #include "data/tokenizer.h"

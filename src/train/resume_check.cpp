@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <set>
 
-#include "core/config_write.h"
-#include "core/config_yaml.h"
+#include "config/config_write.h"
+#include "config/config_yaml.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "weights/checkpoint_files.h"

@@ -1,7 +1,7 @@
 // Everything lococo-train does.
 #pragma once
 
-#include "core/config.h"
+#include "config/config.h"
 
 namespace lococo {
 

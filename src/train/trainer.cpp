@@ -3,8 +3,8 @@
 #include <chrono>
 #include <cmath>
 
+#include "config/config_write.h"
 #include "core/build_info.h"
-#include "core/config_write.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "data/dataset.h"
 #include "dist/communicator.h"
 #include "eval/evaluator.h"

@@ -5,8 +5,8 @@
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 
-#include "core/config_read.h"
-#include "core/config_tree.h"
+#include "config/config_read.h"
+#include "config/config_tree.h"
 #include "core/error.h"
 #include "core/json_file.h"
 

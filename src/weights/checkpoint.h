@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "model/llama.h"
 #include "model/registry.h"
 #include "tensor/kit/safetensors_tensor.h"

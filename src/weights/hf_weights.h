@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "core/safetensors.h"
 #include "model/llama.h"
 #include "tensor/kit/safetensors_tensor.h"

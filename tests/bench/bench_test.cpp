@@ -6,7 +6,7 @@
 #include "bench/library_conv.h"
 #include "bench/run_benchmark.h"
 #include "bench/timing.h"
-#include "core/config_yaml.h"
+#include "config/config_yaml.h"
 #include "core/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"

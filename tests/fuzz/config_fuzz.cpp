@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "core/config_write.h"
-#include "core/config_yaml.h"
+#include "config/config_write.h"
+#include "config/config_yaml.h"
 #include "core/error.h"
 
 namespace {

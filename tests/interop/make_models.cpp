@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <string>
 
-#include "core/config_write.h"
+#include "config/config_write.h"
 #include "core/files.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/tiny_llama.h"

@@ -15,13 +15,13 @@ def header(text=""):
 
 
 CLEAN = {
-    "src/core/config.h": "#pragma once\n#include <string>\n",
-    "src/core/config.cpp": '#include "core/config.h"\n',
-    "src/core/config_yaml.h": header(),
-    "src/core/config_yaml.cpp": '#include "core/config_yaml.h"\n#include <yaml-cpp/yaml.h>\n',
+    "src/config/config.h": "#pragma once\n#include <string>\n",
+    "src/config/config.cpp": '#include "config/config.h"\n',
+    "src/config/config_yaml.h": header(),
+    "src/config/config_yaml.cpp": '#include "config/config_yaml.h"\n#include <yaml-cpp/yaml.h>\n',
     "src/data/tokenizer.h": header(),
     "src/data/tokenizer.cpp": '#include "data/tokenizer.h"\n#include <sentencepiece_processor.h>\n',
-    "src/model/llama.h": '#pragma once\n#include <torch/types.h>\n#include "core/config.h"\n',
+    "src/model/llama.h": '#pragma once\n#include <torch/types.h>\n#include "config/config.h"\n',
     "src/train/trainer.h": header('#include "data/batch.h"\n'),
     "src/train/trainer.cpp": '#include "train/trainer.h"\n#include "model/llama.h"\n',
     "src/dist/communicator_mpi.h": header(),
@@ -113,7 +113,7 @@ class CheckIncludes(unittest.TestCase):
         self.assertEqual(self.violations({"src/model/long.h": header("\n" * 499)}), [])
 
     def test_a_source_without_a_header_of_its_own_is_reported(self):
-        found = self.violations({"src/model/x.cpp": '#include "core/config.h"\n'})
+        found = self.violations({"src/model/x.cpp": '#include "config/config.h"\n'})
         self.assertEqual(len(found), 1, found)
         self.assertIn("own header: x.h is missing", found[0])
 
@@ -130,7 +130,7 @@ class CheckIncludes(unittest.TestCase):
         self.assertIn("crowd: 21 sources", found[0])
 
     def test_a_source_that_is_not_built_is_reported(self):
-        found = self.violations({}, {"src/CMakeLists.txt": "# all commented out: core/config.cpp\n"})
+        found = self.violations({}, {"src/CMakeLists.txt": "# all commented out: config/config.cpp\n"})
         self.assertEqual(len(found), len([n for n in CLEAN if n.startswith("src") and ".cpp" in n]))
         self.assertIn("never built", found[0])
 
@@ -144,7 +144,7 @@ class CheckIncludes(unittest.TestCase):
 
     def test_a_source_that_does_not_start_with_its_own_header_is_reported(self):
         found = self.violations({
-            "src/model/llama.cpp": '#include "core/config.h"\n#include "model/llama.h"\n'})
+            "src/model/llama.cpp": '#include "config/config.h"\n#include "model/llama.h"\n'})
         self.assertEqual(len(found), 1, found)
         self.assertIn("the first include must be its own", found[0])
 

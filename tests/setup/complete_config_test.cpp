@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <iostream>
 
-#include "core/config_yaml.h"
+#include "config/config_yaml.h"
 #include "core/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"

@@ -1,6 +1,6 @@
 #include "setup/memory_estimate.h"
 
-#include "core/config_yaml.h"
+#include "config/config_yaml.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/user_error.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "lococo/cache_state.h"
 
 namespace lococo::testing {

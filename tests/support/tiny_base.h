@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "tests/support/tiny_llama.h"
 
 namespace lococo::testing {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "config/config_write.h"
 #include "core/build_info.h"
-#include "core/config_write.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "tests/support/catch.h"

@@ -1,7 +1,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config_yaml.h"
+#include "config/config_yaml.h"
 #include "tests/support/catch.h"
 #include "tests/support/user_error.h"
 

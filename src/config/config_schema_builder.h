@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "core/config_schema.h"
+#include "config/config_schema.h"
 
 namespace lococo {
 

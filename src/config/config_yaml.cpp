@@ -1,4 +1,4 @@
-#include "core/config_yaml.h"
+#include "config/config_yaml.h"
 
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
@@ -9,11 +9,11 @@
 #include <sstream>
 #include <utility>
 
-#include "core/config_check.h"
-#include "core/config_read.h"
-#include "core/config_schema.h"
-#include "core/config_tree.h"
-#include "core/config_write.h"
+#include "config/config_check.h"
+#include "config/config_read.h"
+#include "config/config_schema.h"
+#include "config/config_tree.h"
+#include "config/config_write.h"
 #include "core/error.h"
 #include "core/files.h"
 

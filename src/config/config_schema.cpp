@@ -1,11 +1,11 @@
-#include "core/config_schema.h"
+#include "config/config_schema.h"
 
 #include <stdexcept>
 #include <utility>
 
-#include "core/config_schema_builder.h"
-#include "core/config_schema_model.h"
-#include "core/config_schema_run.h"
+#include "config/config_schema_builder.h"
+#include "config/config_schema_model.h"
+#include "config/config_schema_run.h"
 
 namespace lococo {
 

@@ -1,7 +1,7 @@
 // Combinations of config values that cannot work.
 #pragma once
 
-#include "core/config_read.h"
+#include "config/config_read.h"
 
 namespace lococo {
 

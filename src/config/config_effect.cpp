@@ -1,9 +1,9 @@
-#include "core/config_effect.h"
+#include "config/config_effect.h"
 
 #include <algorithm>
 #include <set>
 
-#include "core/config_write.h"
+#include "config/config_write.h"
 
 namespace lococo {
 namespace {

@@ -1,4 +1,4 @@
-#include "core/config_check.h"
+#include "config/config_check.h"
 
 #include <algorithm>
 #include <set>

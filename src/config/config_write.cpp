@@ -1,4 +1,4 @@
-#include "core/config_write.h"
+#include "config/config_write.h"
 
 #include <algorithm>
 #include <cctype>
@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <iterator>
 
-#include "core/config_schema.h"
+#include "config/config_schema.h"
 
 namespace lococo {
 namespace {

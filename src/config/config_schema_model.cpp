@@ -1,4 +1,4 @@
-#include "core/config_schema_model.h"
+#include "config/config_schema_model.h"
 
 #include "core/model_limits.h"
 #include "core/projections.h"

@@ -1,4 +1,4 @@
-#include "core/config_values.h"
+#include "config/config_values.h"
 
 #include <charconv>
 #include <cmath>

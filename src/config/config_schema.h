@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 
 namespace lococo {
 

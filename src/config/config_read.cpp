@@ -1,13 +1,13 @@
-#include "core/config_read.h"
+#include "config/config_read.h"
 
 #include <algorithm>
 #include <set>
 #include <utility>
 #include <vector>
 
-#include "core/config_schema.h"
-#include "core/config_values.h"
-#include "core/config_write.h"
+#include "config/config_schema.h"
+#include "config/config_values.h"
+#include "config/config_write.h"
 #include "core/edit_distance.h"
 #include "core/error.h"
 

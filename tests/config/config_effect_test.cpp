@@ -1,8 +1,8 @@
-#include "core/config_effect.h"
+#include "config/config_effect.h"
 
 #include <filesystem>
 
-#include "core/config_yaml.h"
+#include "config/config_yaml.h"
 #include "tests/support/catch.h"
 #include "tests/support/user_error.h"
 

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "core/config_schema.h"
-#include "core/config_tree.h"
+#include "config/config_schema.h"
+#include "config/config_tree.h"
 
 namespace lococo {
 

@@ -1,10 +1,10 @@
-#include "core/config.h"
+#include "config/config.h"
 
 #include <set>
 #include <string>
 
-#include "core/config_write.h"
-#include "core/config_yaml.h"
+#include "config/config_write.h"
+#include "config/config_yaml.h"
 #include "core/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"

@@ -1,7 +1,7 @@
 // Sections of the config schema: model, data, cache and what is tuned.
 #pragma once
 
-#include "core/config_schema_builder.h"
+#include "config/config_schema_builder.h"
 
 namespace lococo {
 

@@ -1,4 +1,4 @@
-#include "core/config_schema_run.h"
+#include "config/config_schema_run.h"
 
 namespace lococo {
 namespace {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "core/config.h"
-#include "core/config_read.h"
+#include "config/config.h"
+#include "config/config_read.h"
 
 namespace lococo {
 

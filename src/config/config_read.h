@@ -4,8 +4,8 @@
 #include <map>
 #include <string>
 
-#include "core/config.h"
-#include "core/config_tree.h"
+#include "config/config.h"
+#include "config/config_tree.h"
 
 namespace lococo {
 

@@ -1,7 +1,7 @@
 // Sections of the config schema: how a run goes.
 #pragma once
 
-#include "core/config_schema_builder.h"
+#include "config/config_schema_builder.h"
 
 namespace lococo {
 

@@ -1,6 +1,6 @@
-// Every option of every tool as plain structs with defaults and units; core/config_yaml.h reads and
-// checks them. Each module is given its own struct and never the whole, so that layers above do not
-// leak downwards.
+// Every option of every tool as plain structs with defaults and units; config/config_yaml.h reads
+// and checks them. Each module is given its own struct and never the whole, so that layers above do
+// not leak downwards.
 #pragma once
 
 #include <cstdint>
