@@ -246,8 +246,11 @@ YamlNode parse_yaml(const std::string& text, const std::string& name, bool with_
   return builder.take();
 }
 
-Config parse_config(const std::string& yaml, const std::string& name,
-                    const std::vector<std::string>& overrides, const ConfigCompletion& complete) {
+namespace {
+
+/// Types, ranges and names are checked, combinations are not.
+Config read_values(const std::string& yaml, const std::string& name,
+                   const std::vector<std::string>& overrides, ConfigOrigins* origins) {
   YamlNode tree = parse_yaml(yaml, name, true);
   if (tree.kind != YamlNode::Kind::kMap && tree.kind != YamlNode::Kind::kNull) {
     throw UserError(name + ": is not a map of sections; configs/reference.yaml shows the form");
@@ -255,12 +258,25 @@ Config parse_config(const std::string& yaml, const std::string& name,
   const std::vector<std::string> keys = config_keys();
   for (const std::string& override_text : overrides) apply_override(&tree, override_text, keys);
   Config config;
+  origins->name = name;
+  read_config(tree, &config, origins);
+  return config;
+}
+
+}  // namespace
+
+Config parse_config(const std::string& yaml, const std::string& name,
+                    const std::vector<std::string>& overrides, const ConfigCompletion& complete) {
   ConfigOrigins origins;
-  origins.name = name;
-  read_config(tree, &config, &origins);
+  Config config = read_values(yaml, name, overrides, &origins);
   if (complete) complete(&config, &origins);
   check_config(config, origins);
   return config;
+}
+
+Config parse_old_config(const std::string& yaml, const std::string& name) {
+  ConfigOrigins origins;
+  return read_values(yaml, name, {}, &origins);
 }
 
 Config load_config(const std::string& path, const std::vector<std::string>& overrides,

@@ -27,4 +27,8 @@ Config parse_config(const std::string& yaml, const std::string& name,
                     const std::vector<std::string>& overrides = {},
                     const ConfigCompletion& complete = nullptr);
 
+/// The same without the checks of combinations: of a config that an older version has checked, and
+/// may have allowed what this one refuses.
+Config parse_old_config(const std::string& yaml, const std::string& name);
+
 }  // namespace lococo

@@ -172,7 +172,7 @@ void check_resume(const std::string& dir, const CheckpointState& there, const Re
   const bool accept = here.config.train.resume_changed == ResumeChanged::kAccept;
   Config checkpoint;
   try {
-    checkpoint = parse_config(there.config_yaml, dir + "/" + kConfigFile);
+    checkpoint = parse_old_config(there.config_yaml, dir + "/" + kConfigFile);
   } catch (const UserError& error) {
     const std::string what = std::string(error.what()) + ", so the runs cannot be compared";
     if (!accept) throw UserError(what + "; go on all the same with train.resume_changed=accept");

@@ -169,7 +169,7 @@ TEST_CASE("far, near and new targets are summed apart, as counted by hand", "[tr
   const auto& got = results[0].segments[0];
 
   const auto tokens =
-      torch::tensor(std::vector<int64_t>(kDocument.begin(), kDocument.end() - 1)).view({1, 10});
+      torch::tensor(std::vector<int64_t>(kDocument.begin(), kDocument.end())).view({1, 10});
   const auto nll = make_pass(config)->evaluate(model, tokens);
   double far = 0, near = 0, fresh = 0;
   for (size_t t = 0; t < kKinds.size(); ++t) {
