@@ -28,9 +28,9 @@ int64_t longest_segment(const Files& files) {
 }
 
 void evaluate(const Config& config, const Session& session, Llama& model, int64_t trained) {
-  const auto tokenizer = open_tokenizer(config);
-  const auto files =
-      open_sources(config.data.validation, config.data, tokenizer.get(), model->shape().vocab_size);
+  const int64_t vocab_size = model->shape().vocab_size;
+  const auto tokenizer = open_tokenizer(config, vocab_size);
+  const auto files = open_sources(config.data.validation, config.data, tokenizer.get(), vocab_size);
   const int64_t longest = longest_segment(files);
   if (longest < kParts) {
     log_info("no evaluation after training: the documents of data.validation are too short");

@@ -7,6 +7,8 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_file.h"
+#include "core/model_limits.h"
 #include "core/projections.h"
 
 namespace lococo {
