@@ -9,9 +9,10 @@
 
 namespace lococo {
 
-constexpr int64_t kMany = int64_t{1} << 31;        // steps, tokens of a text, ...
-constexpr int64_t kManyHeld = int64_t{1} << 24;    // slots, tokens of a block: memory for each
-constexpr int64_t kManyTokens = int64_t{1} << 50;  // tokens of a corpus, bytes
+constexpr int64_t kMany = int64_t{1} << 31;         // steps, tokens of a text, ...
+constexpr int64_t kManyHeld = int64_t{1} << 24;     // slots, tokens of a block: memory for each
+constexpr int64_t kMostContext = int64_t{1} << 26;  // tokens of a sequence: a plan lists its blocks
+constexpr int64_t kManyTokens = int64_t{1} << 50;   // tokens of a corpus, bytes
 
 class SchemaBuilder {
  public:

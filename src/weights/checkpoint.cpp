@@ -146,6 +146,11 @@ Parts find_parts(const std::string& dir, const std::string& base_fingerprint, Da
     if (!problem.empty()) throw UserError(dir + ": is a damaged checkpoint: " + problem);
     check_base(dir, read_state(dir).state.base_fingerprint, base_fingerprint);
   } else {
+    if (path_exists(dir + "/" + kOptimizerFile)) {
+      throw UserError(dir + ": is a checkpoint that has lost its " + kStateFile +
+                      ", which says whether it is complete; choose another, or remove its " +
+                      kOptimizerFile + " to use it as it is");
+    }
     if (parts.adapter) check_base(dir, base_fingerprint_of_adapter(dir), base_fingerprint);
     if (parts.conv) check_base(dir, base_fingerprint_of_conv(dir), base_fingerprint);
   }

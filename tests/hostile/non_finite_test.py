@@ -63,7 +63,7 @@ class NonFinite(HostileTest):
 
     def test_an_evaluation_that_overflows_prints_no_result(self):
         """Every weight is a number, their products are not."""
-        model = tiny.make_model(self.path("huge"), scale=1e30)
+        model = tiny.make_model(self.path("huge"), poison={NORM: 1e30, HEAD: 1e30})
         output = self.path("result.json")
         silent = lambda seen: "a result was printed" if "nan" in seen.out or "inf" in seen.out else \
             "a result was written" if os.path.exists(output) else ""
