@@ -9,10 +9,10 @@
 
 #ifdef LOCOCO_WITH_CUDA
 #include <ATen/cuda/CUDAGraph.h>
-#include <ATen/cuda/MemPool.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
+
 #endif
 
 namespace lococo {
@@ -37,15 +37,21 @@ c10::cuda::CUDAStream capture_stream(c10::DeviceIndex device) {
   return *stream;
 }
 
-/// All graphs of a device allocate from one pool: they never run at the same time. It is never
-/// destroyed, because workspaces of libraries that were made in it outlive the graphs.
+/// All graphs of a device allocate from one pool: they never run at the same time. A first graph
+/// that is never destroyed keeps the pool, because workspaces of libraries that were made in it
+/// outlive the graphs.
 at::cuda::MempoolId_t shared_pool(c10::DeviceIndex device) {
-  static std::array<at::cuda::MemPool*, C10_COMPILE_TIME_MAX_GPUS> pools = {};
-  auto& pool = pools[static_cast<size_t>(device)];
-  // Of the kind that a graph makes for itself; the pool belongs to the current device.
-  if (pool == nullptr)
-    pool = new at::cuda::MemPool(/*allocator=*/nullptr, /*is_user_created=*/false);
-  return pool->id();
+  static std::array<at::cuda::CUDAGraph*, C10_COMPILE_TIME_MAX_GPUS> keepers = {};
+  auto& keeper = keepers[static_cast<size_t>(device)];
+  if (keeper == nullptr) {
+    keeper = new at::cuda::CUDAGraph();
+    c10::cuda::CUDAStreamGuard on_stream(capture_stream(device));
+    auto number = torch::zeros({1}, torch::device({torch::kCUDA, device}));
+    keeper->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    number.zero_();  // an empty graph draws a warning
+    keeper->capture_end();
+  }
+  return keeper->pool();
 }
 
 /// A capture that an exception left open would keep the allocator in the pool.
