@@ -22,7 +22,7 @@ void check_accepted(const std::string& yaml) {
 
 }  // namespace
 
-TEST_CASE("a combination names the line of the key that it is about", "[core][config]") {
+TEST_CASE("a combination names the line of the key that it is about", "[config]") {
   CHECK(error_of("cache:\n  policy: streaming\n  slots: 4\n  sinks: 4\n") ==
         "x.yaml:4: cache.sinks: 4 leave none of the 4 slots for the newest tokens; use fewer sinks "
         "or more slots");
@@ -32,7 +32,7 @@ TEST_CASE("a combination names the line of the key that it is about", "[core][co
                  "override tune.conv=1: tune.conv: ");
 }
 
-TEST_CASE("sinks and newest tokens must fit into the slots that keep tokens", "[core][config]") {
+TEST_CASE("sinks and newest tokens must fit into the slots that keep tokens", "[config]") {
   const std::string lococo =
       error_of("cache: {policy: lococo, slots: 128, keep_fraction: 0.25, sinks: 4, local: 64}");
   CHECK_CONTAINS(lococo, "cache.local: 4 sinks and 64 newest tokens do not fit into the 32 of 128");
@@ -46,7 +46,7 @@ TEST_CASE("sinks and newest tokens must fit into the slots that keep tokens", "[
   check_accepted("cache: {policy: none, slots: 4, sinks: 400}");
 }
 
-TEST_CASE("the convolution must have an odd kernel and something to fill", "[core][config]") {
+TEST_CASE("the convolution must have an odd kernel and something to fill", "[config]") {
   CHECK_CONTAINS(error_of("cache: {kernel_size: 20}"), "cache.kernel_size: 20 must be odd; use 21");
   CHECK_CONTAINS(error_of("cache: {policy: lococo, keep_fraction: 1.0}"),
                  "cache.keep_fraction: leaves no slot for mixtures");
@@ -54,7 +54,7 @@ TEST_CASE("the convolution must have an odd kernel and something to fill", "[cor
   check_accepted("cache: {policy: lococo, expand: 2, conv_layers: 2, kernel_size: 1}");
 }
 
-TEST_CASE("scores must reach the tokens that they rank", "[core][config]") {
+TEST_CASE("scores must reach the tokens that they rank", "[config]") {
   CHECK_CONTAINS(error_of("cache: {policy: h2o, score_decay: 0.8}"),
                  "cache.score_decay: has no effect on scores of the last block");
   CHECK_CONTAINS(error_of("cache: {policy: h2o, local: 8, score_distance: 16}"),
@@ -64,7 +64,7 @@ TEST_CASE("scores must reach the tokens that they rank", "[core][config]") {
   check_accepted("cache: {policy: streaming, score_distance: 16}");
 }
 
-TEST_CASE("distillation teaches convolutions, while nothing else moves", "[core][config]") {
+TEST_CASE("distillation teaches convolutions, while nothing else moves", "[config]") {
   CHECK_CONTAINS(error_of("cache: {policy: h2o, distill: 0.1}"),
                  "x.yaml:1: cache.distill: teaches the convolutions of cache.policy lococo");
   CHECK_CONTAINS(error_of("cache: {policy: lococo, distill: 0.1}\ntrain: {pass: full_sequence}"),
@@ -76,7 +76,7 @@ TEST_CASE("distillation teaches convolutions, while nothing else moves", "[core]
   check_accepted("cache: {policy: lococo, distill: 0.1}\ntune: {conv: 1e-3, normalizer: 1e-2}");
 }
 
-TEST_CASE("gradients cross blocks only where there are caches", "[core][config]") {
+TEST_CASE("gradients cross blocks only where there are caches", "[config]") {
   CHECK_CONTAINS(error_of("cache: {bptt_blocks: 2}"),
                  "x.yaml:1: cache.bptt_blocks: lets gradients cross a cache, and there is none");
   CHECK_CONTAINS(error_of("cache: {policy: h2o, bptt_blocks: 2}\ntrain: {pass: full_sequence}"),
@@ -86,7 +86,7 @@ TEST_CASE("gradients cross blocks only where there are caches", "[core][config]"
   check_accepted("cache: {bptt_blocks: 1}\ntrain: {pass: full_sequence}");
 }
 
-TEST_CASE("unrotated keys refuse RoPE scaling but the model's own", "[core][config]") {
+TEST_CASE("unrotated keys refuse RoPE scaling but the model's own", "[config]") {
   const std::string cache = "cache: {policy: lococo, keys: unrotated}\n";
   const std::string scaling = "model: {rope_scaling: {type: linear, factor: 8}}\n";
   CHECK_CONTAINS(error_of(cache + scaling), "x.yaml:2: model.rope_scaling: RoPE scaling does harm");
@@ -102,7 +102,7 @@ TEST_CASE("unrotated keys refuse RoPE scaling but the model's own", "[core][conf
   check_accepted("cache: {policy: none, keys: unrotated}\n" + scaling);
 }
 
-TEST_CASE("only lococo has convolutions to train", "[core][config]") {
+TEST_CASE("only lococo has convolutions to train", "[config]") {
   CHECK_CONTAINS(error_of("cache: {policy: h2o}\ntune: {conv: 1e-3}"),
                  "x.yaml:2: tune.conv: only cache.policy lococo has these weights");
   CHECK_CONTAINS(error_of("tune: {normalizer: 1e-3}"), "tune.normalizer: only cache.policy lococo");
@@ -110,7 +110,7 @@ TEST_CASE("only lococo has convolutions to train", "[core][config]") {
   check_accepted("cache: {policy: lococo}\ntune: {conv: 1e-3, normalizer: 1e-3}");
 }
 
-TEST_CASE("training all weights excludes groups of them", "[core][config]") {
+TEST_CASE("training all weights excludes groups of them", "[config]") {
   for (const char* group : {"lora", "embed", "norm"}) {
     const std::string line = error_of(std::string("tune: {all: 1e-4, ") + group + ": 1e-4}");
     CHECK_CONTAINS(line, std::string("tune.") + group + ": overlaps with tune.all");
@@ -119,7 +119,7 @@ TEST_CASE("training all weights excludes groups of them", "[core][config]") {
   check_accepted("cache: {policy: lococo}\ntune: {all: 1e-4, conv: 1e-3}");
 }
 
-TEST_CASE("LoRA targets are projections, each once", "[core][config]") {
+TEST_CASE("LoRA targets are projections, each once", "[config]") {
   CHECK_CONTAINS(error_of("tune: {lora_targets: [q_proj, w_proj]}"),
                  "\"w_proj\" is not a projection");
   CHECK_CONTAINS(error_of("tune: {lora_targets: [q_proj, q_proj]}"), "q_proj is listed twice");
@@ -128,7 +128,7 @@ TEST_CASE("LoRA targets are projections, each once", "[core][config]") {
   check_accepted("tune: {lora_targets: []}");
 }
 
-TEST_CASE("steps and batches must fit together", "[core][config]") {
+TEST_CASE("steps and batches must fit together", "[config]") {
   CHECK_CONTAINS(error_of("train: {sequences_per_step: 4, micro_batch: 5}"),
                  "train.micro_batch: 5 is more than the 4 of train.sequences_per_step");
   CHECK_CONTAINS(error_of("train: {steps: 4, warmup_steps: 5}"),
@@ -136,7 +136,7 @@ TEST_CASE("steps and batches must fit together", "[core][config]") {
   check_accepted("train: {sequences_per_step: 4, micro_batch: 4, steps: 4, warmup_steps: 4}");
 }
 
-TEST_CASE("blocks of one token leave nothing to train on", "[core][config]") {
+TEST_CASE("blocks of one token leave nothing to train on", "[config]") {
   CHECK_CONTAINS(error_of("cache:\n  policy: h2o\n  block: 1\ntune: {norm: 1e-3}"),
                  "x.yaml:3: cache.block: 1 leaves nothing to train on");
   check_accepted("cache: {policy: h2o, block: 1, boundary_targets: true}\ntune: {norm: 1e-3}");
@@ -144,7 +144,7 @@ TEST_CASE("blocks of one token leave nothing to train on", "[core][config]") {
   check_accepted("cache: {policy: h2o, block: 1}");  // evaluation scores every token
 }
 
-TEST_CASE("the pass must suit the cache policy", "[core][config]") {
+TEST_CASE("the pass must suit the cache policy", "[config]") {
   CHECK_CONTAINS(error_of("cache: {policy: h2o}\ntrain: {pass: full_sequence}"),
                  "x.yaml:2: train.pass: full_sequence has no cache to compress");
   check_accepted("train: {pass: blockwise}");  // full attention block by block, nothing compressed
@@ -152,7 +152,7 @@ TEST_CASE("the pass must suit the cache policy", "[core][config]") {
   check_accepted("cache: {policy: streaming}\ntrain: {pass: auto}");
 }
 
-TEST_CASE("the shape of a random model must fit together", "[core][config]") {
+TEST_CASE("the shape of a random model must fit together", "[config]") {
   const std::string start = "model: {init: {vocab_size: 8, intermediate_size: 8, ";
   CHECK_CONTAINS(error_of("model: {init: {vocab_size: 8}}"),
                  "model.init.hidden_size: must be positive");
@@ -170,7 +170,7 @@ TEST_CASE("the shape of a random model must fit together", "[core][config]") {
   check_accepted("model: {path: m, init: {vocab_size: 8}}");
 }
 
-TEST_CASE("devices and backends are checked", "[core][config]") {
+TEST_CASE("devices and backends are checked", "[config]") {
   for (const char* device : {"gpu", "cuda:", "cuda:x", "cuda:1000", ""}) {
     CHECK_CONTAINS(error_of(std::string("distributed: {device: \"") + device + "\"}"),
                    "is not a device; use auto, cpu, cuda or cuda:N");
@@ -180,7 +180,7 @@ TEST_CASE("devices and backends are checked", "[core][config]") {
   check_accepted("distributed: {device: cpu, backend: mpi}");
 }
 
-TEST_CASE("evaluation needs lengths, room for a segment and data", "[core][config]") {
+TEST_CASE("evaluation needs lengths, room for a segment and data", "[config]") {
   CHECK_CONTAINS(error_of("eval: {lengths: []}"), "eval.lengths: is empty");
   CHECK_CONTAINS(error_of("eval: {lengths: [64, 128], max_tokens: 100}"),
                  "eval.lengths: 128 is more than the 100 of eval.max_tokens");
@@ -188,7 +188,7 @@ TEST_CASE("evaluation needs lengths, room for a segment and data", "[core][confi
   check_accepted("eval: {every: 5}\ndata: {validation: v.txt}");
 }
 
-TEST_CASE("no part of a segment is empty", "[core][config]") {
+TEST_CASE("no part of a segment is empty", "[config]") {
   CHECK(error_of("eval:\n  lengths: [64, 128]\n  position_buckets: 65\n") ==
         "x.yaml:3: eval.position_buckets: 65 are more than the 64 tokens of a segment "
         "(eval.lengths); use fewer");
@@ -197,11 +197,11 @@ TEST_CASE("no part of a segment is empty", "[core][config]") {
   check_accepted("eval: {lengths: [64, 128], position_buckets: 64}");
 }
 
-TEST_CASE("a JSONL text field has a name", "[core][config]") {
+TEST_CASE("a JSONL text field has a name", "[config]") {
   CHECK_CONTAINS(error_of("data: {text_field: \"\"}"), "data.text_field: is empty");
 }
 
-TEST_CASE("a benchmark needs a batch and a length", "[core][config]") {
+TEST_CASE("a benchmark needs a batch and a length", "[config]") {
   CHECK_CONTAINS(error_of("bench: {batch: []}"), "x.yaml:1: bench.batch: is empty");
   CHECK_CONTAINS(error_of("bench: {contexts: []}"), "x.yaml:1: bench.contexts: is empty");
   CHECK_CONTAINS(error_of("bench: {batch: [1, 0]}"), "bench.batch: 0 is out of range");

@@ -76,7 +76,7 @@ class Results(unittest.TestCase):
 
     def test_figures_that_are_not_finite_are_no_result(self):
         output = self.folder / "o.json"
-        overflow = ["model.init_std=1e9", "model.rope_scaling={type: yarn, factor: 2, attention_factor: 1e11}"]
+        overflow = ["model.init_std=1e12", "model.rope_scaling={type: yarn, factor: 2, attention_factor: 1e9}"]
         done = self.evaluate(*overflow, f"eval.output={output}", "log.level=warn")
         self.assert_refused(done, "not finite")
         self.assertFalse(output.exists())
