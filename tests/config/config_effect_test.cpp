@@ -16,7 +16,7 @@ std::string warning_of(const std::vector<std::string>& overrides) {
 
 }  // namespace
 
-TEST_CASE("options that a cache policy ignores are named with the reason", "[core]") {
+TEST_CASE("options that a cache policy ignores are named with the reason", "[config]") {
   const auto line = warning_of({"cache.policy=streaming", "cache.sinks=4", "cache.local=64",
                                 "cache.kernel_size=9", "cache.scores=accumulated"});
   CHECK_CONTAINS(line, "without effect in this run: cache.local (cache.policy streaming keeps");
@@ -35,7 +35,7 @@ TEST_CASE("options that a cache policy ignores are named with the reason", "[cor
       "cache.normalizer_init (");
 }
 
-TEST_CASE("training options without effect are named", "[core]") {
+TEST_CASE("training options without effect are named", "[config]") {
   const std::string checkpointing = "train.activation_checkpointing=true";
   CHECK_CONTAINS(warning_of({"cache.policy=lococo", checkpointing}),
                  "train.activation_checkpointing (");
@@ -52,14 +52,14 @@ TEST_CASE("training options without effect are named", "[core]") {
   CHECK(warning_of({"generate.top_p=0.9", "generate.temperature=0.7"}).empty());
 }
 
-TEST_CASE("what nobody gave, and a default that was given, is passed over", "[core]") {
+TEST_CASE("what nobody gave, and a default that was given, is passed over", "[config]") {
   Config config;
   config.cache.local = 64;  // not by the user
   CHECK(options_without_effect(config).empty());
   CHECK(warning_of({"cache.slots=512", "train.activation_checkpointing=false"}).empty());
 }
 
-TEST_CASE("no config of the project names an option without effect", "[core]") {
+TEST_CASE("no config of the project names an option without effect", "[config]") {
   for (const auto& entry : std::filesystem::directory_iterator(LOCOCO_SOURCE_DIR "/configs")) {
     INFO(entry.path().string());
     CHECK(effect_warning(load_config(entry.path().string(), {})) == "");
