@@ -2,8 +2,9 @@
 
 import os
 
+from counted import main
 import tiny_files as tiny
-from harness import Case, HostileTest, main
+from harness import Case, HostileTest
 
 LENGTHS = (245, 256, 300, 5_000, 100_000)
 LONG = "n" * 300

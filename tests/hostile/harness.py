@@ -202,12 +202,3 @@ def make_special(path, kind):
 
 def slug(text):
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")
-
-
-def main():
-    sys.stdout.reconfigure(line_buffering=True)
-    result = unittest.main(module="__main__", argv=sys.argv[:1], exit=False).result
-    failed = len({test.id() for test, _ in result.failures + result.errors})
-    skipped = len(result.skipped)
-    print(f"{result.testsRun - failed - skipped} passed, {failed} failed, {skipped} skipped")
-    sys.exit(0 if result.wasSuccessful() else 1)

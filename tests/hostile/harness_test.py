@@ -3,8 +3,9 @@
 import os
 
 import harness
+from counted import main
 import tiny_files as tiny
-from harness import Case, HostileTest, Seen, main, run, why_not_refused
+from harness import Case, HostileTest, Seen, run, why_not_refused
 
 ERROR = "lococo-eval: error: model.path: there is no such folder\n"
 

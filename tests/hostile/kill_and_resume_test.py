@@ -11,8 +11,9 @@ import signal
 import subprocess
 import time
 
+from counted import main
 import tiny_files as tiny
-from harness import HostileTest, kill, main, run, start
+from harness import HostileTest, kill, run, start
 from runs import checkpoints, read_metrics
 
 WAIT_S = 30

@@ -4,8 +4,9 @@ import os
 import subprocess
 import time
 
+from counted import main
 import tiny_files as tiny
-from harness import HostileTest, kill, main, start, watch, why_not_refused
+from harness import HostileTest, kill, start, watch, why_not_refused
 
 TOKENS = 2_000_000  # far more than a run has read when the file changes
 WAIT_S = 20

@@ -2,8 +2,9 @@
 
 import struct
 
+from counted import main
 import tiny_files as tiny
-from harness import Case, HostileTest, main, run
+from harness import Case, HostileTest, run
 
 BLOCK = 128 << 10  # the largest of zstd
 ADDRESS_SPACE = 768 << 20

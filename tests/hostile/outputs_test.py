@@ -2,8 +2,9 @@
 
 import os
 
+from counted import main
 import tiny_files as tiny
-from harness import Case, HostileTest, main, make_special, run
+from harness import Case, HostileTest, make_special, run
 
 OURS = '{"git_revision": "0123abc"}\n'
 PRECIOUS = "years of work\n"

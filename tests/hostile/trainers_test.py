@@ -10,8 +10,9 @@ import signal
 import subprocess
 import time
 
+from counted import main
 import tiny_files as tiny
-from harness import HostileTest, kill, main, run, start, watch, why_not_refused
+from harness import HostileTest, kill, run, start, watch, why_not_refused
 from runs import checkpoints, read_metrics
 
 WAIT_S = 30

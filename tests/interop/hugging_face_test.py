@@ -10,6 +10,8 @@ import sys
 import tempfile
 import unittest
 
+from counted import main
+
 try:
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model
@@ -142,14 +144,5 @@ class ExportTest(unittest.TestCase):
             self.assertEqual(len(tensors), 6)
 
 
-def main():
-    suite = unittest.defaultTestLoader.loadTestsFromTestCase(ExportTest)
-    result = unittest.TextTestRunner(verbosity=2).run(suite)
-    failed = len({test.id().split(" ")[0] for test, _ in result.failures + result.errors})
-    skipped = len(result.skipped)
-    print(f"{result.testsRun - failed - skipped} passed, {failed} failed, {skipped} skipped")
-    return 0 if result.wasSuccessful() else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

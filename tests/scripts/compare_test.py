@@ -9,6 +9,8 @@ import sys
 import tempfile
 import unittest
 
+from counted import main
+
 SCRIPT = pathlib.Path(os.environ["LOCOCO_SOURCE"]) / "scripts" / "compare.py"
 
 
@@ -70,7 +72,4 @@ class Compare(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    outcome = unittest.main(exit=False).result
-    failed = len(outcome.failures) + len(outcome.errors)
-    print(f"{outcome.testsRun - failed} passed, {failed} failed, 0 skipped")
-    sys.exit(1 if failed else 0)
+    main()

@@ -13,6 +13,8 @@ import sys
 import tempfile
 import unittest
 
+from counted import main
+
 BIN = pathlib.Path(os.environ["LOCOCO_BIN"])
 MPIRUN = sys.argv[1] if len(sys.argv) > 1 else ""
 VOCABULARY = 3 + 256 + 1 + 26
@@ -196,8 +198,4 @@ class Shared(Tools):
 
 
 if __name__ == "__main__":
-    program = unittest.main(argv=sys.argv[:1], exit=False)
-    ran, skipped = program.result.testsRun, len(program.result.skipped)
-    bad = len({test.id().split(" ")[0] for test, _ in program.result.failures + program.result.errors})
-    print(f"{ran - bad - skipped} passed, {bad} failed, {skipped} skipped")
-    sys.exit(0 if program.result.wasSuccessful() else 1)
+    main()

@@ -7,9 +7,10 @@ import pathlib
 import random
 import struct
 import subprocess
-import sys
 import tempfile
 import unittest
+
+from counted import main
 
 BIN = pathlib.Path(os.environ["LOCOCO_BIN"])
 CONFIG = """
@@ -114,13 +115,5 @@ class Results(unittest.TestCase):
         self.assertNotIn("OMP_WAIT_POLICY = 'PASSIVE'", done.stderr)
 
 
-def main():
-    program = unittest.main(exit=False, argv=sys.argv[:1])
-    result = program.result
-    failed = len(result.failures) + len(result.errors)
-    print(f"{result.testsRun - failed} passed, {failed} failed, 0 skipped")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
