@@ -16,6 +16,7 @@
 #include "setup/model_setup.h"
 #include "setup/session.h"
 #include "tensor/kit/memory_stats.h"
+#include "weights/cache_options.h"
 
 namespace lococo {
 namespace {
@@ -51,11 +52,10 @@ void warn_about_positions(const CacheConfig& cache, const ModelShape& shape, int
 
 /// "model X, adapter Y, cache policy lococo: 512 slots a layer, and 64 more while decoding"
 std::string describe(const Config& config, const CacheConfig& cache) {
-  static constexpr const char* kPolicies[] = {"none", "streaming", "h2o", "lococo"};
   std::string text =
       "model " + (config.model.path.empty() ? "with random weights" : config.model.path);
   text += config.model.adapter.empty() ? ", no adapter" : ", adapter " + config.model.adapter;
-  text += std::string(", cache policy ") + kPolicies[static_cast<size_t>(cache.policy)];
+  text += std::string(", cache policy ") + name_of(cache.policy);
   if (cache.policy == CachePolicyKind::kNone) return text + ": every token stays";
   return text + ": " + std::to_string(cache.slots) + " slots a layer, and " +
          std::to_string(config.generate.decode_buffer) + " more while decoding";

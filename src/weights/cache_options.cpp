@@ -45,20 +45,6 @@ bool contains(const std::array<const char*, N>& names, const std::string& name) 
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-const char* name_of(CachePolicyKind policy) {
-  switch (policy) {
-    case CachePolicyKind::kNone:
-      return "none";
-    case CachePolicyKind::kStreaming:
-      return "streaming";
-    case CachePolicyKind::kH2o:
-      return "h2o";
-    case CachePolicyKind::kLococo:
-      return "lococo";
-  }
-  return "";
-}
-
 const char* name_of(ConvInit init) {
   switch (init) {
     case ConvInit::kNormal:
@@ -125,6 +111,20 @@ std::string first_difference(const std::string& options_json, const CacheConfig&
 }
 
 }  // namespace
+
+const char* name_of(CachePolicyKind policy) {
+  switch (policy) {
+    case CachePolicyKind::kNone:
+      return "none";
+    case CachePolicyKind::kStreaming:
+      return "streaming";
+    case CachePolicyKind::kH2o:
+      return "h2o";
+    case CachePolicyKind::kLococo:
+      return "lococo";
+  }
+  return "";
+}
 
 std::string cache_options_json(const CacheConfig& cache) {
   return options_of(cache).dump(2) + "\n";

@@ -10,6 +10,9 @@
 
 namespace lococo {
 
+/// As in the YAML section `cache`.
+const char* name_of(CachePolicyKind policy);
+
 /// The cache options as the text of one JSON object, keys as in the YAML section `cache`.
 std::string cache_options_json(const CacheConfig& cache);
 
