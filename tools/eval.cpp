@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "config/config_write.h"
+#include "core/output_file.h"
 #include "eval/run_evaluation.h"
 #include "setup/check_inputs.h"
 #include "setup/complete_config.h"
@@ -11,6 +12,7 @@ namespace {
 
 int run(const lococo::CommandLine& line, const lococo::Config& config) {
   if (!line.dry_run) return lococo::run_evaluation(config);
+  lococo::check_output_file(config.eval.output, "eval.output", config.eval.overwrite);
   lococo::check_inputs(config);
   std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
   return 0;

@@ -16,6 +16,7 @@ int run_export(const lococo::Config& given) {
   lococo::check_export_output(given.export_);
   lococo::Config config = given;
   config.model.dtype = lococo::DType::kFloat32;  // so that tuned weights are not rounded on the way
+  config.tune = lococo::TuneConfig();            // only what the adapter holds is written
   lococo::PreparedModel prepared = lococo::prepare_model(config, torch::kCPU);
   lococo::export_model(config.export_,
                        {config.model.path, prepared.base_fingerprint, config.model.adapter},

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -30,8 +31,12 @@ void wait_passively(const DistributedConfig& config) {
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
+  // By its own path: started as /proc/self/exe the process would be called "exe" in every list.
+  std::error_code error;
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return;
   setenv(kPolicy, "PASSIVE", /*overwrite=*/0);
-  execv("/proc/self/exe", pointers.data());
+  execv(self.c_str(), pointers.data());
 }
 
 }  // namespace lococo

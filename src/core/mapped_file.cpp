@@ -27,6 +27,8 @@ struct Watch {
 std::atomic<Watch*> watches{nullptr};
 std::mutex watches_mutex;  // of those who change the list
 
+struct sigaction answered_before {};  ///< set before the first mapping is watched
+
 /// Calls only what may be called in a signal handler.
 void answer_bus_error(int /*signal*/, siginfo_t* info, void* /*context*/) {
   const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
@@ -37,17 +39,17 @@ void answer_bus_error(int /*signal*/, siginfo_t* info, void* /*context*/) {
     static_cast<void>(ignored);
     ::_exit(2);
   }
-  // Not ours: the instruction runs again and finds the default action.
-  struct sigaction standard {};
-  standard.sa_handler = SIG_DFL;
-  ::sigaction(SIGBUS, &standard, nullptr);
+  // Not ours: the instruction runs again and meets whatever answered before. A signal that was sent
+  // has no instruction, and is sent again.
+  ::sigaction(SIGBUS, &answered_before, nullptr);
+  if (info->si_code <= 0) ::raise(SIGBUS);
 }
 
 void install_handler() {
   struct sigaction action {};
   action.sa_sigaction = answer_bus_error;
   action.sa_flags = SA_SIGINFO;
-  ::sigaction(SIGBUS, &action, nullptr);
+  ::sigaction(SIGBUS, &action, &answered_before);
 }
 
 std::string line_for(const std::string& path) {

@@ -52,6 +52,10 @@ void check_kind(fs::file_type type, const std::string& place) {
 }  // namespace
 
 bool is_own_result(const std::string& path) {
+  constexpr uint64_t kLargestResult = uint64_t{1} << 30;
+  InputFile file(path);
+  char first = '{';
+  if (file.size() > kLargestResult || file.read(&first, 1) > 1 || first != '{') return false;
   const std::string text = read_text_file(path);
   return text.empty() || (text[0] == '{' && text.find("\"git_revision\"") != std::string::npos);
 }

@@ -24,6 +24,7 @@ Config evaluation_config(Config config) {
 }
 
 int evaluate_on_this_rank(const Config& config, Session& session) {
+  check_same_adapter(config, *session.communicator);
   const auto files = open_validation_data(config, session, effective_shape(config).vocab_size);
   auto prepared = prepare_model(config, session.device);
   warn_beyond_positions(config, prepared.model->shape(), std::ranges::max(config.eval.lengths),
@@ -31,7 +32,10 @@ int evaluate_on_this_rank(const Config& config, Session& session) {
   const Evaluator evaluator(config, files);
   const auto results = evaluator.evaluate(prepared.model, session.device, *session.communicator);
   const std::string problem = non_finite_problem(results);
-  if (!problem.empty()) throw UserError(problem);
+  if (!problem.empty()) {
+    if (!session.communicator->is_main()) session.communicator->barrier();  // one line, of rank 0
+    throw UserError(problem);
+  }
   if (!session.communicator->is_main()) return 0;
   std::fputs(results_table(results).c_str(), stdout);
   if (!config.eval.output.empty()) {

@@ -28,28 +28,6 @@ double seconds_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
 }
 
-/// Positions that the base was made for, or its RoPE scaling stretches it to.
-int64_t known_positions(const ModelShape& shape) {
-  const RopeScaling& scaling = shape.rope_scaling;
-  const int64_t trained = scaling.original_max_position_embeddings > 0
-                              ? scaling.original_max_position_embeddings
-                              : shape.max_position_embeddings;
-  const auto scaled = static_cast<int64_t>(scaling.factor * static_cast<double>(trained));
-  return std::max(shape.max_position_embeddings, scaled);
-}
-
-void warn_about_positions(const CacheConfig& cache, const ModelShape& shape, int64_t tokens) {
-  const bool slots_are_positions =
-      cache.policy != CachePolicyKind::kNone && cache.keys == KeyKind::kUnrotated;
-  const int64_t known = known_positions(shape);
-  if (slots_are_positions || shape.rope_scaling.type == RopeType::kDynamic || tokens <= known)
-    return;
-  log_warn("the prompt's " + std::to_string(tokens) + " tokens go beyond the " +
-           std::to_string(known) +
-           " positions of the base, where it fails; use a cache.policy with cache.keys=unrotated, "
-           "or model.rope_scaling");
-}
-
 /// "model X, adapter Y, cache policy lococo: 512 slots a layer, and 64 more while decoding"
 std::string describe(const Config& config, const CacheConfig& cache) {
   std::string text =
@@ -182,7 +160,8 @@ std::string generate_text(const Config& given, torch::Device device,
   auto prepared = prepare_model(config, device);
   const CacheConfig& cache = prepared.model->cache_config();
   log_info(describe(config, cache));
-  warn_about_positions(cache, prepared.model->shape(), prompt_size);
+  warn_beyond_positions(config, prepared.model->shape(),
+                        prompt_size + config.generate.max_new_tokens, "prompt and answer");
 
   Decoder decoder(prepared.model, decoder_options(config, prompt_size));
   auto options = generation_options(config, tokenizer.get(), shape, device);

@@ -8,7 +8,9 @@
 
 namespace lococo {
 
-void check_inputs(const Config& config) {
+void check_inputs(const Config& given) {
+  Config config = given;
+  config.tune = TuneConfig();  // nothing is trained
   const ModelShape shape = effective_shape(config);
   TensorMap parameters, base;
   for (const auto& [name, tensor] : list_parameters(shape, config.cache, lora_shape(config))) {

@@ -9,6 +9,6 @@ namespace lococo {
 /// would throw for them: missing and damaged files, names, shapes, cache options, LoRA. Values are
 /// not read (NaN, checksums), nor what a whole reading of the base would tell (its fingerprint).
 /// What --dry-run of the tools that train nothing does.
-void check_inputs(const Config& config);
+void check_inputs(const Config& given);
 
 }  // namespace lococo

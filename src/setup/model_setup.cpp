@@ -174,10 +174,11 @@ std::optional<int64_t> known_positions(const Config& config, const ModelShape& s
 void warn_beyond_positions(const Config& config, const ModelShape& shape, int64_t tokens,
                            const std::string& what) {
   const auto known = known_positions(config, shape);
-  if (config.cache.policy != CachePolicyKind::kNone || !known || tokens <= *known) return;
+  if (has_slot_positions(config) || !known || tokens <= *known) return;
   log_warn(what + ": " + std::to_string(tokens) + " tokens are more than the " +
            std::to_string(*known) +
-           " positions that the model was made for; use a cache policy with cache.keys unrotated, "
+           " positions of the base, beyond which it fails; use a cache policy with cache.keys "
+           "unrotated, "
            "or model.rope_scaling");
 }
 

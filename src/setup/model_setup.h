@@ -34,7 +34,8 @@ std::string describe_rope(const Config& config);
 /// angles are scaled for longer texts (model.rope_scaling, dynamic scaling), so that none is known.
 std::optional<int64_t> known_positions(const Config& config, const ModelShape& shape);
 
-/// Logs a warning when cache.policy none is to read `tokens` tokens, more than known_positions().
+/// Logs a warning when `tokens` tokens have positions of their own (no cache with unrotated keys) and
+/// are more than known_positions().
 /// `what` names the option that asks for them.
 void warn_beyond_positions(const Config& config, const ModelShape& shape, int64_t tokens,
                            const std::string& what);

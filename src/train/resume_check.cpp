@@ -1,13 +1,12 @@
 #include "train/resume_check.h"
 
 #include <algorithm>
-#include <cinttypes>
-#include <cstdio>
 #include <set>
 
 #include "config/config_write.h"
 #include "config/config_yaml.h"
 #include "core/error.h"
+#include "core/hash.h"
 #include "core/log.h"
 #include "weights/checkpoint_files.h"
 
@@ -38,6 +37,9 @@ const Names kWeights = {"cache.policy",         "cache.slots",
                         "cache.mass_channel",   "cache.normalizer_per_head",
                         "cache.mix_keys",       "tune.lora_rank",
                         "tune.lora_alpha",      "tune.lora_targets"};
+const Names kMixture = {
+    "cache.keep_fraction",    "cache.kernel_size",         "cache.conv_layers",  "cache.expand",
+    "cache.normalizer_range", "cache.normalizer_per_head", "cache.mass_channel", "cache.mix_keys"};
 const Names kGroups = {"tune.conv",  "tune.normalizer", "tune.lora",
                        "tune.embed", "tune.norm",       "tune.all"};
 
@@ -54,9 +56,7 @@ std::vector<double> shares_of(const Config& config) {
 std::string hex_list(const std::vector<uint64_t>& values) {
   std::string text;
   for (const uint64_t value : values) {
-    char digits[24];
-    std::snprintf(digits, sizeof(digits), "%s%016" PRIx64, text.empty() ? "" : " ", value);
-    text += digits;
+    text += (text.empty() ? "" : " ") + hex_text(value);
   }
   return text;
 }
@@ -103,7 +103,10 @@ class Comparison {
     if (kRounding.count(key) > 0) return ChangeKind::kRounding;
     if (kTokenKeys.count(key) > 0) return same_data_ ? ChangeKind::kNone : ChangeKind::kMeaning;
     if (key.rfind("tune.lora_", 0) == 0 && !trains_lora()) return ChangeKind::kNone;
+    if (!matters_to_policy(key)) return ChangeKind::kNone;
     if (kWeights.count(key) > 0) return ChangeKind::kWeights;
+    if (kGroups.count(key) > 0 && !is_trained(change.there) && !is_trained(change.here))
+      return ChangeKind::kNone;
     if (kGroups.count(key) > 0 && is_trained(change.there) != is_trained(change.here)) {
       // Without a rate of its own a normalizer has the convolutions'.
       return key == "tune.normalizer" ? ChangeKind::kMeaning : ChangeKind::kWeights;
@@ -114,6 +117,14 @@ class Comparison {
     const bool constant = here_.config.train.decay == Decay::kConstant;
     if (key == "train.steps" && constant) return ChangeKind::kNone;
     return ChangeKind::kMeaning;
+  }
+
+  /// Without a cache no option of it matters, without mixtures none of theirs.
+  bool matters_to_policy(const std::string& key) const {
+    const CachePolicyKind there = checkpoint_.cache.policy, here = here_.config.cache.policy;
+    if (section_of(key) != "cache" || there != here) return true;
+    if (here == CachePolicyKind::kNone) return false;
+    return here == CachePolicyKind::kLococo || kMixture.count(key) == 0;
   }
 
   bool trains_lora() const {

@@ -55,6 +55,7 @@ int run_training(const Config& config) {
     // One rank asks, the others learn of a refusal before they load anything.
     if (session.communicator->is_main()) lock = lock_output(config.train.output);
     session.communicator->barrier();
+    check_same_adapter(config, *session.communicator);
     trainer = make_trainer(config, session);
     log_info("LoCoCo-Torch " + std::string(git_revision()) + "; the effective config is in " +
              config.train.output + "/config.yaml");
@@ -63,8 +64,10 @@ int run_training(const Config& config) {
     if (trainer->step() == first_step)
       log_info("nothing to do: all " + std::to_string(first_step) + " steps are done");
     if (outcome == TrainOutcome::kStoppedBySignal) return exit_code_of(trainer->stop_signal());
+    restore_signal_handlers();
     evaluate_after_training(config, session, trainer->model(),
                             trainer->tokens_seen() - first_tokens);
+    session.communicator->barrier();  // the others must not leave while rank 0 evaluates
     return 0;
   };
   return run_on_all_ranks(session, body, [&] { return trainer ? trainer->step() + 1 : -1; });

@@ -35,6 +35,14 @@ void install_signal_handlers() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
+void restore_signal_handlers() {
+  for (int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) {
+    struct sigaction action {};
+    sigaction(signal, nullptr, &action);
+    if (action.sa_handler == handle) std::signal(signal, SIG_DFL);
+  }
+}
+
 std::optional<int> pending_signal() {
   const int signal = first_signal.load();
   if (signal == 0) return std::nullopt;

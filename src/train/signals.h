@@ -17,6 +17,10 @@ namespace lococo {
 /// SIGKILL a second later unless it was started with `--mca odls_base_sigkill_timeout SECONDS`.
 void install_signal_handlers();
 
+/// Signals end the process again, as before install_signal_handlers(): for work that nothing needs
+/// to be saved of.
+void restore_signal_handlers();
+
 /// The first signal that arrived since installing, if any.
 std::optional<int> pending_signal();
 

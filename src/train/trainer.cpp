@@ -112,6 +112,7 @@ StepMetrics Trainer::train_step() {
   const double grad_norm = clip_gradients(trained, config_.train.clip).item<double>();
   // Before the update: a weight that is not a number could still be saved.
   if (!std::isfinite(grad_norm)) {
+    if (!communicator_.is_main()) communicator_.barrier();  // all ranks know: rank 0 tells
     throw UserError("the gradient of step " + std::to_string(step_ + 1) +
                     " is not finite; the last checkpoint stays. " + cause_of_non_finite());
   }
@@ -163,6 +164,7 @@ Trainer::StepSums Trainer::forward_backward() {
   sums.targets = counts_host[0].item<int64_t>();
   sums.tokens = counts_host[1].item<int64_t>();
   if (sums.targets == 0) {
+    if (!communicator_.is_main()) communicator_.barrier();
     throw UserError("step " + std::to_string(step_ + 1) +
                     " has no target to learn from: without cache.boundary_targets the last query "
                     "of each block has none, and a block of one token has no other; set "
@@ -210,7 +212,10 @@ void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses,
   }
   // A rank whose own loss is fine waits here until the one that knows the place has ended the run.
   if (message.empty()) communicator_.barrier();
-  throw UserError(message.empty() ? "the loss is not finite" : message);
+  throw UserError(message.empty()
+                      ? "the sum of the losses of step " + std::to_string(step_ + 1) +
+                            " is not finite; the last checkpoint stays. " + cause_of_non_finite()
+                      : message);
 }
 
 std::string Trainer::cause_of_non_finite() const {

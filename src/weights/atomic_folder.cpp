@@ -46,7 +46,8 @@ void remove_abandoned(const std::string& final_path) {
     if (name == start || name.starts_with(start + ".")) found.push_back(entry.path().string());
   }
   for (const std::string& folder : found) {
-    if (lock_folder(folder, LockWait::kNo).held()) remove_folder(folder);
+    const FileLock lock = lock_folder(folder, LockWait::kNo);  // until the folder is gone
+    if (lock.held()) remove_folder(folder);
   }
 }
 

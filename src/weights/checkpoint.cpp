@@ -120,8 +120,6 @@ void check_same_training(const std::string& dir, const StoredState& stored,
   }
   const std::string difference = cache_difference(stored.cache_json, cache);
   if (!difference.empty()) throw UserError(place + ": " + difference + "; resume with the same");
-  const std::string harmless = harmless_cache_difference(stored.cache_json, cache);
-  if (!harmless.empty()) log_warn(place + ": " + harmless);
 }
 
 void check_base(const std::string& dir, const std::string& there, const std::string& here) {

@@ -71,6 +71,18 @@ class FilesOfARun(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         return self.folder / "base"
 
+    def test_what_only_trains_does_not_change_what_is_exported_and_checked(self):
+        norms = [f"model.path={self.export()}", "tune.conv=null", "tune.norm=1e-2", "cache.policy=none"]
+        result = run("lococo-train", *self.train_arguments(1), *norms)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        lora = [self.config, *norms, "tune.lora=1e-3", "tune.lora_rank=2", f"model.adapter={self.output}"]
+        result = run("lococo-eval", *lora, f"data.validation={self.folder / 'text.bin'}", "--dry-run")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        result = run("lococo-export", *lora, "export.kind=adapter", f"export.output={self.folder / 'norms'}")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("LoRA", result.stderr)
+        self.assertNotIn(b"lora_A", (self.folder / "norms" / "adapter_model.safetensors").read_bytes())
+
     def test_a_second_trainer_is_refused_and_the_first_goes_on(self):
         with subprocess.Popen([BIN / "lococo-train", *self.train_arguments(100000)], stderr=subprocess.PIPE,
                               text=True) as first:

@@ -78,7 +78,8 @@ TEST_CASE("options that change nothing of what is trained do not stop a resume",
   run.config.log.every = 7;
   run.config.checkpoint.every = 1;
   run.config.eval.lengths = {16};
-  run.config.train.steps = 5;  // the rate is constant
+  run.config.train.steps = 5;   // the rate is constant
+  run.config.tune.embed = 0.0;  // not trained, as without a rate
   TinyRun resumed(run.config);
   CHECK(resumed.trainer->step() == 2);
 }
