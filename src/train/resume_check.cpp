@@ -119,11 +119,12 @@ class Comparison {
     return ChangeKind::kMeaning;
   }
 
-  /// Without a cache no option of it matters, without mixtures none of theirs.
+  /// Where nothing is compressed, how it is compressed does not matter; without mixtures their
+  /// options do not.
   bool matters_to_policy(const std::string& key) const {
     const CachePolicyKind there = checkpoint_.cache.policy, here = here_.config.cache.policy;
     if (section_of(key) != "cache" || there != here) return true;
-    if (here == CachePolicyKind::kNone) return false;
+    if (here == CachePolicyKind::kNone) return kWeights.count(key) == 0 && key != "cache.buffer";
     return here == CachePolicyKind::kLococo || kMixture.count(key) == 0;
   }
 

@@ -143,7 +143,8 @@ TEST_CASE("more steps are another run where the rate decays", "[train]") {
 }
 
 TEST_CASE("one key at a time, a change of every kind is told apart", "[train]") {
-  const Config there;
+  Config there;
+  there.cache.policy = CachePolicyKind::kLococo;
   Config here = there;
   here.log.every = 9;
   here.eval.far = 9;
@@ -173,4 +174,20 @@ TEST_CASE("one key at a time, a change of every kind is told apart", "[train]") 
       {"model.dtype", ChangeKind::kMeaning},
       {"tune.lora_rank", ChangeKind::kNone}};
   CHECK((kinds_of(there, here) == expected));
+}
+
+TEST_CASE("options that a policy ignores do not make another run", "[train]") {
+  Config there;
+  Config here;
+  here.cache.slots = 64;
+  here.cache.kernel_size = 9;
+  here.cache.boundary_targets = true;
+  using Kinds = std::map<std::string, ChangeKind>;
+  CHECK((kinds_of(there, here) == Kinds{{"cache.slots", ChangeKind::kNone},
+                                        {"cache.kernel_size", ChangeKind::kNone},
+                                        {"cache.boundary_targets", ChangeKind::kMeaning}}));
+  there.cache.policy = here.cache.policy = CachePolicyKind::kStreaming;
+  CHECK((kinds_of(there, here) == Kinds{{"cache.slots", ChangeKind::kWeights},
+                                        {"cache.kernel_size", ChangeKind::kNone},
+                                        {"cache.boundary_targets", ChangeKind::kMeaning}}));
 }
