@@ -13,8 +13,11 @@ build=build/release
 report=$build/test_report.xml
 code=0
 rm -f "$report"
+# Several at once: most of them are short of work for two cores.
+jobs=$(nproc)
+[ "$jobs" -le 4 ] || jobs=4
 # The counts stand at the end of a test's output: what is too long is cut at its head.
-ctest --test-dir "$build" -LE gpu --output-on-failure --no-tests=error --timeout 900 \
+ctest --test-dir "$build" -LE gpu -j "$jobs" --output-on-failure --no-tests=error --timeout 900 \
   --output-junit "$(pwd)/$report" --test-output-size-passed 65536 --test-output-size-failed 262144 \
   --test-output-truncation head "$@" || code=1
 python3 scripts/test_summary.py "$report" || code=1
