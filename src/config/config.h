@@ -157,7 +157,8 @@ struct TrainConfig {
   int64_t loss_chunk = 2048;  ///< tokens whose logits exist at one time
   /// Blockwise on a GPU: record each kind of block as a CUDA graph and replay it.
   bool cuda_graphs = true;
-  /// The same bits in every run on a GPU too, where attention's backward pass is faster without.
+  /// Asks for kernels whose sums repeat, slower ones; full fine-tuning was seen to differ all the
+  /// same.
   bool deterministic = false;
 };
 

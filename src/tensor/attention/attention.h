@@ -23,8 +23,8 @@ struct AttentionOutput {
 ///
 /// Outputs repeat bit for bit. Gradients do on a CPU and with kReference; on a GPU kFlash and
 /// kCudnn add a key's gradients in the order in which blocks finish, unless
-/// use_deterministic_kernels() was called: then kAuto is kFlash in its deterministic form. kCudnn
-/// has none.
+/// use_deterministic_kernels() was called: then kAuto is kFlash, whose deterministic form LibTorch
+/// is asked for (CONTRIBUTING says what was seen). kCudnn has none.
 AttentionOutput causal_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
                                  const torch::Tensor& v_BGSD, AttentionBackend backend);
 
