@@ -226,20 +226,6 @@ TEST_CASE("an unknown key names its line and the nearest key", "[config]") {
   CHECK_CONTAINS(error_of("", {"cache={slot: 4}"}), "cache.slot: unknown key, did you mean");
 }
 
-TEST_CASE("an error is one line whatever the text holds", "[config]") {
-  CHECK_CONTAINS(error_of("\"a\\nb\": 1"), "x.yaml:1: a b: unknown key");
-  CHECK_CONTAINS(error_of("", {"cache.slots=\"a\\nb\""}), "expected an integer, got \"a b\"");
-  CHECK_CONTAINS(error_of("", {"cache.slots=1\n2"}), "override cache.slots=1 2: ");
-  CHECK(error_of("", {"cache.slots=" + std::string(10'000, 'x')}).size() < 300);
-}
-
-TEST_CASE("duplicate keys are errors", "[config]") {
-  CHECK(error_of("cache:\n  slots: 4\n  slots: 5\n") ==
-        "x.yaml:3: slots: the key occurs twice; remove one");
-  CHECK_CONTAINS(error_of("cache: {}\ntrain: {}\ncache: {}\n"), "x.yaml:3: cache: the key occurs");
-  CHECK_CONTAINS(error_of("data: {train: [{path: a, path: b}]}"), "path: the key occurs twice");
-}
-
 TEST_CASE("values of a wrong type are errors", "[config]") {
   const auto error = [](const std::string& text) { return error_of("", {text}); };
   for (const char* value :
@@ -279,32 +265,6 @@ TEST_CASE("numbers are read in the usual spellings", "[config]") {
   CHECK(with({"data.add_bos=False"}).data.add_bos == false);
   CHECK(with({"train.output=12"}).train.output == "12");
   CHECK(with({"train.output="}).train.output.empty());
-}
-
-TEST_CASE("YAML tags are refused with their line", "[config]") {
-  CHECK(error_of("train:\n  steps: !!int 7\n") ==
-        "x.yaml:2: the tag tag:yaml.org,2002:int is not supported; remove it");
-  CHECK_CONTAINS(error_of("cache: !mine {slots: 3}"), "x.yaml:1: the tag !mine is not supported");
-  CHECK_CONTAINS(error_of("data:\n  train: !!set [a]"), "x.yaml:2: the tag");
-  CHECK_CONTAINS(error_of("train: {output: !!str }"), "the tag tag:yaml.org,2002:str");
-  CHECK_CONTAINS(error_of("train: {output: !<x> \"q\"}"), "the tag x");
-  CHECK(with({"train.output=!!str x"}).train.output ==
-        "!!str x");  // an override of a text is no YAML
-}
-
-TEST_CASE("YAML that grows without end is refused", "[config]") {
-  std::string laughs = "x-a: &a [l, l, l, l, l, l, l, l, l, l]\n";
-  for (char name = 'b'; name <= 'i'; ++name) {
-    const std::string before(1, static_cast<char>(name - 1));
-    laughs += std::string("x-") + name + ": &" + name + " [";
-    for (int i = 0; i < 10; ++i) laughs += (i > 0 ? ", *" : "*") + before;
-    laughs += "]\n";
-  }
-  CHECK_CONTAINS(error_of(laughs), "the YAML has too many values");
-  std::string texts = "x-t: &t " + std::string(1'000'000, 't') + "\nx-l: [";
-  for (int i = 0; i < 1000; ++i) texts += i > 0 ? ", *t" : "*t";
-  CHECK_CONTAINS(error_of(texts + "]\n"), "the YAML has too many values");
-  CHECK_CONTAINS(error_of("x-deep: " + std::string(100'000, '[')), "nested too deeply");
 }
 
 TEST_CASE("values out of range name the range", "[config]") {
@@ -388,35 +348,6 @@ TEST_CASE("rope_scaling takes the parameters of its type and no others", "[confi
   CHECK(config.model.rope_scaling->type == lococo::RopeType::kDynamic);
   CHECK(config.model.rope_scaling->original_max_position_embeddings == 512);
   CHECK(with({"model.rope_scaling={type: default}"}).model.rope_scaling.has_value());
-}
-
-TEST_CASE("text that is not one YAML map is refused with its line", "[config]") {
-  CHECK_CONTAINS(error_of("cache:\n  slots: [1\n"), "x.yaml:");
-  CHECK_CONTAINS(error_of("cache:\n  slots: [1\n"), "not valid YAML");
-  CHECK_CONTAINS(error_of("- a\n- b\n"), "x.yaml: is not a map of sections");
-  CHECK_CONTAINS(error_of("words"), "x.yaml: is not a map of sections");
-  CHECK_CONTAINS(error_of("a: 1\n---\nb: 2\n"), "more than one YAML document");
-  CHECK_CONTAINS(error_of("? [a]\n: b\n"), "a key must be a word");
-  CHECK_CONTAINS(error_of("~: b\n"), "a key must be a word");
-  // The YAML library finds documents without end in this.
-  CHECK_CONTAINS(error_of(","), "text after the last key");
-  CHECK_CONTAINS(error_of("cache: {slots: 4}\n]"), "x.yaml");
-  CHECK_CONTAINS(error_of("", {"cache.slots=[1"}), "override cache.slots=[1: not valid YAML");
-  CHECK_CONTAINS(error_of("", {"foo"}), "override foo: is not of the form key=value");
-  CHECK_CONTAINS(error_of("", {"=3"}), "is not of the form key=value");
-}
-
-TEST_CASE("YAML that grows or nests without end is refused", "[config]") {
-  std::string bomb = "x-0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]\n";
-  for (int i = 1; i < 12; ++i) {
-    const std::string last = std::to_string(i - 1), next = std::to_string(i);
-    bomb += "x-" + next + ": &a" + next + " [";
-    for (int j = 0; j < 9; ++j) bomb += (j > 0 ? ", *a" : "*a") + last;
-    bomb += "]\n";
-  }
-  CHECK_CONTAINS(error_of(bomb), "too");
-  CHECK_CONTAINS(error_of("x-a: &a [*a]\n"), "x.yaml:1:");
-  CHECK_CONTAINS(error_of("x-a: " + std::string(10'000, '[')), "x.yaml:");
 }
 
 TEST_CASE("a config file that is missing is named", "[config]") {
