@@ -2,7 +2,6 @@
 
 #include <torch/types.h>
 
-#include <functional>
 
 #include "bench/attention.h"
 #include "bench/conv.h"

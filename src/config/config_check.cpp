@@ -1,6 +1,5 @@
 #include "config/config_check.h"
 
-#include <algorithm>
 #include <set>
 #include <string>
 

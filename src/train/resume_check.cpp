@@ -1,6 +1,5 @@
 #include "train/resume_check.h"
 
-#include <algorithm>
 #include <set>
 
 #include "config/config_write.h"

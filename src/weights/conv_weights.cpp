@@ -1,7 +1,5 @@
 #include "weights/conv_weights.h"
 
-#include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"

@@ -7,7 +7,8 @@ import struct
 
 from counted import main
 import tiny_files as tiny
-from harness import Case, HostileTest, run
+from harness import Case
+from trained import TrainedTest, with_value
 
 DEEP = '{"a": ' * 300_000 + "1" + "}" * 300_000
 TOO_DEEP = "[" * 101 + "]" * 101
@@ -20,20 +21,7 @@ def with_extra(text, key, value):
     return text.rstrip()[:-1] + f', "{key}": {value}}}'
 
 
-def with_value(text, key, value):
-    """A JSON object's text with another value of one member, which may be new."""
-    return json.dumps(json.loads(text) | {key: "@"}).replace('"@"', value)
-
-
-class Json(HostileTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.tiny = tiny.Tiny(cls.folder)
-        cls.run_folder = cls.path("trained")
-        seen = run("train", *cls.tiny.train("train.output=" + cls.run_folder))
-        assert seen.code == 0, seen.err
-        cls.checkpoint = os.path.join(cls.run_folder, "step-00000002")
+class Json(TrainedTest):
 
     def places(self):
         """(file, folder that holds it, arguments of eval for a folder like it)"""
@@ -49,7 +37,7 @@ class Json(HostileTest):
         yield "model.safetensors.index.json", sharded, as_model
         yield "adapter_config.json", adapter, as_adapter
         yield "lococo_config.json", conv, as_adapter
-        yield "state.json", self.checkpoint, as_adapter
+        yield "state.json", self.trained, as_adapter
 
     def fresh(self, name):
         return self.tiny.fresh(name + "-")
@@ -103,7 +91,7 @@ class Json(HostileTest):
         self.check(cases)
 
     def test_a_state_that_is_too_deep_does_not_crash_a_resume(self):
-        for_resume = self.copy(self.checkpoint, "state.json", lambda text: DEEP)
+        for_resume = self.copy(self.trained, "state.json", lambda text: DEEP)
         run_folder = self.fresh("damaged")
         shutil.copytree(self.run_folder, run_folder)
         tiny.write_text(os.path.join(run_folder, "step-00000002", "state.json"), DEEP)

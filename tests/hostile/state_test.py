@@ -6,7 +6,8 @@ import shutil
 
 from counted import main
 import tiny_files as tiny
-from harness import Case, HostileTest, run
+from harness import Case
+from trained import TrainedTest, with_value
 
 WRONG = {"step": '"two"', "tokens_seen": "{}", "base_fingerprint": "5", "base_path": "[]",
          "adapter_path": "null", "git_revision": "7", "threads": '"one"', "world_size": "1.5e300",
@@ -18,30 +19,24 @@ ODD = {"files": ('{"optimizer.safetensors": 5}', '{"optimizer.safetensors": null
        "cache": ("[]", "null", "5")}
 
 
-class State(HostileTest):
+class State(TrainedTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.tiny = tiny.Tiny(cls.folder)
-        cls.run_folder = cls.path("trained")
-        seen = run("train", *cls.tiny.train("train.output=" + cls.run_folder))
-        assert seen.code == 0, seen.err
-        with open(cls.path("trained", "step-00000002", "state.json"), encoding="utf-8") as file:
+        with open(os.path.join(cls.trained, "state.json"), encoding="utf-8") as file:
             cls.state = json.load(file)
 
     def checkpoint(self, text):
         """A copy of the checkpoint with another state.json; None: with none."""
         made = self.tiny.fresh("checkpoint-")
-        shutil.copytree(os.path.join(self.run_folder, "step-00000002"), made)
+        shutil.copytree(self.trained, made)
         os.remove(os.path.join(made, "state.json"))
         if text is not None:
             tiny.write_text(os.path.join(made, "state.json"), text)
         return made
 
     def changed(self, key, value):
-        state = dict(self.state)
-        state[key] = "@"
-        return json.dumps(state).replace('"@"', value)
+        return with_value(json.dumps(self.state), key, value)
 
     def without(self, key):
         return json.dumps({name: value for name, value in self.state.items() if name != key})
