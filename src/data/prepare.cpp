@@ -143,10 +143,10 @@ void tokenise(const SourcePlan& plan, const DataConfig& config, const Tokenizer&
 }  // namespace
 
 std::unique_ptr<Tokenizer> open_tokenizer(const DataConfig& config, const std::string& model_path) {
-  if (!config.tokenizer.empty()) return std::make_unique<Tokenizer>(config.tokenizer);
+  if (!config.tokenizer.empty()) return load_tokenizer(config.tokenizer);
   const std::string of_model = model_path + "/tokenizer.model";
   if (model_path.empty() || !path_exists(of_model)) return nullptr;
-  return std::make_unique<Tokenizer>(of_model);
+  return load_tokenizer(of_model);
 }
 
 SourcePlan plan_source(const DataSource& source, const DataConfig& config,

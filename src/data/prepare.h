@@ -11,7 +11,7 @@
 #include "data/dataset.h"
 #include "data/documents.h"
 #include "data/token_file.h"
-#include "data/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 namespace lococo {
 

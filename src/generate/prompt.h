@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "config/config.h"
-#include "data/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 namespace lococo {
 

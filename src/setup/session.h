@@ -10,8 +10,8 @@
 #include "config/config.h"
 #include "data/dataset.h"
 #include "data/token_file.h"
-#include "data/tokenizer.h"
 #include "dist/communicator.h"
+#include "tokenizer/tokenizer.h"
 
 namespace lococo {
 

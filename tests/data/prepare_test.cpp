@@ -15,6 +15,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_tokenizer.h"
 #include "tests/support/user_error.h"
+#include "tokenizer/sentencepiece_tokenizer.h"
 
 using namespace lococo;
 using namespace lococo::testing;
@@ -37,7 +38,7 @@ struct Workplace {
   ~Workplace() { configure_log(LogLevel::kInfo, true); }
 
   std::string prepare() const {
-    return prepare_source(source, config, Tokenizer(folder / "t.model"));
+    return prepare_source(source, config, SentencePieceTokenizer(folder / "t.model"));
   }
   size_t num_cached() const {
     size_t count = 0;
@@ -131,7 +132,8 @@ TEST_CASE("A prepared source is used again until something changes", "[data]") {
     write_tiny_tokenizer(place.folder / "t.model", /*with_bos=*/false);
     DataConfig config = place.config;
     config.add_bos = config.add_eos = false;
-    CHECK(prepare_source(place.source, config, Tokenizer(place.folder / "t.model")) != path);
+    CHECK(prepare_source(place.source, config, SentencePieceTokenizer(place.folder / "t.model")) !=
+          path);
   }
 }
 
@@ -144,7 +146,7 @@ TEST_CASE("Without a cache folder the token file lies beside the source", "[data
   // A file inside the folder leaves its token file there, which is no document of the folder.
   DataSource one;
   one.path = place.folder / "books/a.txt";
-  prepare_source(one, place.config, Tokenizer(place.folder / "t.model"));
+  prepare_source(one, place.config, SentencePieceTokenizer(place.folder / "t.model"));
   CHECK(TokenFile(place.prepare()).num_documents() == 4);
 }
 
@@ -189,7 +191,7 @@ TEST_CASE("Two processes that prepare one source make its token file once", "[da
 TEST_CASE("Preparing tells how much of the source has been read", "[data]") {
   const Workplace place;
   std::vector<uint64_t> seen;
-  const Tokenizer tokenizer(place.folder / "t.model");
+  const SentencePieceTokenizer tokenizer(place.folder / "t.model");
   prepare_source(place.source, place.config, &tokenizer, [&](uint64_t done, uint64_t total) {
     CHECK(total == 11 + 3 + 29);
     seen.push_back(done);
@@ -244,7 +246,7 @@ TEST_CASE("A tokenizer without BOS is refused unless BOS is not asked for", "[da
 
 TEST_CASE("Opening sources checks their tokens against the model's vocabulary", "[data]") {
   Workplace place;
-  const Tokenizer tokenizer(place.folder / "t.model");
+  const SentencePieceTokenizer tokenizer(place.folder / "t.model");
   CHECK(open_sources({place.source}, place.config, &tokenizer, 30).size() == 1);
   CHECK_CONTAINS(user_error_of([&] { open_sources({place.source}, place.config, &tokenizer, 20); }),
                  "beyond the vocabulary of 20");
@@ -262,7 +264,7 @@ TEST_CASE("Opening sources checks their tokens against the model's vocabulary", 
 
 TEST_CASE("An opened dataset draws from text and raw tokens by weight", "[data]") {
   Workplace place;
-  const Tokenizer tokenizer(place.folder / "t.model");
+  const SentencePieceTokenizer tokenizer(place.folder / "t.model");
   write_text_file(place.folder / "raw.bin", std::string(200, '\x05'));
   DataSource raw;
   raw.path = place.folder / "raw.bin";
@@ -282,7 +284,7 @@ TEST_CASE("An opened dataset draws from text and raw tokens by weight", "[data]"
 
 TEST_CASE("Parallel tokenising keeps the order of documents for any number of threads", "[data]") {
   const Workplace place;
-  const Tokenizer tokenizer(place.folder / "t.model");
+  const SentencePieceTokenizer tokenizer(place.folder / "t.model");
   const int64_t threads = GENERATE(int64_t{1}, int64_t{5});
   std::vector<std::pair<std::string, std::vector<int32_t>>> got;
   ParallelTokenizer parallel(
@@ -307,7 +309,7 @@ TEST_CASE("Parallel tokenising keeps the order of documents for any number of th
 
 TEST_CASE("An exception of the sink leaves the parallel tokenizer without hanging", "[data]") {
   const Workplace place;
-  const Tokenizer tokenizer(place.folder / "t.model");
+  const SentencePieceTokenizer tokenizer(place.folder / "t.model");
   ParallelTokenizer parallel(
       tokenizer, true, true,
       [](const std::string&, const std::vector<int32_t>&) { throw std::runtime_error("full"); }, 3);

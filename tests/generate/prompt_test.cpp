@@ -6,6 +6,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_tokenizer.h"
 #include "tests/support/user_error.h"
+#include "tokenizer/sentencepiece_tokenizer.h"
 
 using namespace lococo;
 using namespace lococo::testing;
@@ -46,7 +47,7 @@ TEST_CASE("what is no token id of the model is refused", "[generate]") {
 TEST_CASE("a prompt is one text or its ids, as they are", "[generate]") {
   const TemporaryFolder folder;
   write_tiny_tokenizer(folder / "tokenizer.model");
-  const Tokenizer tokenizer(folder / "tokenizer.model");
+  const SentencePieceTokenizer tokenizer(folder / "tokenizer.model");
   const auto tokens = [&](const std::function<void(GenerateConfig&)>& change,
                           const Tokenizer* with) {
     Config config;
@@ -74,7 +75,7 @@ TEST_CASE("a tokenizer with ids that the model has no row for is refused", "[gen
   configure_log(LogLevel::kError, /*is_main_rank=*/true);
   const TemporaryFolder folder;
   write_tiny_tokenizer(folder / "tokenizer.model");
-  const Tokenizer tokenizer(folder / "tokenizer.model");
+  const SentencePieceTokenizer tokenizer(folder / "tokenizer.model");
   check_vocabulary(tokenizer, 30);
   check_vocabulary(tokenizer, 32);
   check_vocabulary(tokenizer, 32000);  // with a warning

@@ -14,6 +14,7 @@
 #include "tests/support/tiny_run.h"
 #include "tests/support/tiny_tokenizer.h"
 #include "tests/support/user_error.h"
+#include "tokenizer/sentencepiece_tokenizer.h"
 
 using namespace lococo;
 using namespace lococo::testing;
@@ -107,7 +108,7 @@ TEST_CASE("a text comes in pieces while it is made", "[train]") {
   }
   // The same tokens, decoded at once.
   config.generate.output = GenerateOutput::kIds;
-  const Tokenizer tokenizer(config.data.tokenizer);
+  const SentencePieceTokenizer tokenizer(config.data.tokenizer);
   auto ids = tokenizer.encode(config.generate.prompt);
   const auto before = tokenizer.decode(ids).size();
   for (const auto id : parse_token_ids(text_of(config), kByteVocabulary)) ids.push_back(id);

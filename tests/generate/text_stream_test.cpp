@@ -8,6 +8,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_tokenizer.h"
+#include "tokenizer/sentencepiece_tokenizer.h"
 
 using namespace lococo;
 using namespace lococo::testing;
@@ -19,7 +20,9 @@ using Ids = std::vector<int32_t>;
 class ByteTokenizer {
  public:
   ByteTokenizer() { write_byte_tokenizer(folder_ / "tokenizer.model"); }
-  Tokenizer open() const { return Tokenizer(folder_ / "tokenizer.model"); }
+  SentencePieceTokenizer open() const {
+    return SentencePieceTokenizer(folder_ / "tokenizer.model");
+  }
 
  private:
   TemporaryFolder folder_;

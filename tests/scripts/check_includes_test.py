@@ -19,8 +19,9 @@ CLEAN = {
     "src/config/config.cpp": '#include "config/config.h"\n',
     "src/config/config_yaml.h": header(),
     "src/config/config_yaml.cpp": '#include "config/config_yaml.h"\n#include <yaml-cpp/yaml.h>\n',
-    "src/data/tokenizer.h": header(),
-    "src/data/tokenizer.cpp": '#include "data/tokenizer.h"\n#include <sentencepiece_processor.h>\n',
+    "src/tokenizer/sentencepiece_tokenizer.h": header(),
+    "src/tokenizer/sentencepiece_tokenizer.cpp":
+        '#include "tokenizer/sentencepiece_tokenizer.h"\n#include <sentencepiece_processor.h>\n',
     "src/model/llama.h": '#pragma once\n#include <torch/types.h>\n#include "config/config.h"\n',
     "src/train/trainer.h": header('#include "data/batch.h"\n'),
     "src/train/trainer.cpp": '#include "train/trainer.h"\n#include "model/llama.h"\n',
