@@ -182,14 +182,44 @@ struct DistributedConfig {
   int64_t threads = 0;  ///< CPU threads of one rank; 0: cores / local ranks (recorded, see resume)
 };
 
+/// What lococo-eval measures; all but perplexity ask questions about long texts (src/tasks).
+enum class EvalTask { kPerplexity, kPasskey, kNeedle, kRuler, kChoice, kQa, kManyShot };
+/// Who answers a task's questions: the model, or a test of the task itself.
+enum class Answerer { kModel, kOracle, kRandom };
+/// What surrounds that which is asked: the texts of data.validation, or one sentence repeated.
+enum class HayKind { kTexts, kFiller };
+/// Whose templates, words and names the generator of questions takes; the parts do not overlap.
+enum class QuestionSplit { kTrain, kValidation, kTest };
+
+/// The questions of a task; eval.lengths are the tokens of their prompts.
+struct EvalTaskConfig {
+  EvalTask task = EvalTask::kPerplexity;
+  int64_t trials = 20;  ///< questions of one cell: of a kind, length and depth
+  uint64_t seed = 1;    ///< of everything that is drawn
+  /// needle: digits, words, names, paraphrase, multikey; ruler: its tasks; empty: all.
+  std::vector<std::string> kinds;
+  /// Places of what is asked, in percent of the text; empty: at random in each trial.
+  std::vector<int64_t> depths;
+  HayKind hay = HayKind::kTexts;
+  QuestionSplit split = QuestionSplit::kTest;
+  int64_t distance = 0;     ///< tokens at least between what is asked and the question
+  int64_t distractors = 0;  ///< other facts of the same form in the text
+  std::string questions;    ///< JSONL of choice, qa and many_shot
+  Answerer answerer = Answerer::kModel;
+  std::string samples;  ///< JSONL of every prompt, answer and score; empty: none
+};
+
 struct EvalConfig {
+  EvalTaskConfig task;  ///< keys of section eval, like those below
   std::vector<int64_t> lengths = {4096};
   int64_t max_tokens = 1310720;       ///< per length: the first max_tokens / length segments
   int64_t stride = 0;                 ///< tokens between segment starts; 0: the length
   int64_t segments_per_document = 0;  ///< at most; 0: all
   int64_t far = 1024;  ///< a repeat is far when its latest earlier occurrence is more tokens back
   std::string output;  ///< JSON file; empty: print only
-  bool overwrite = false;    ///< let `output` replace a file that is no result of ours
+  /// NLL of every target: .jsonl, or .bin (float32, segment after segment); empty: none.
+  std::string per_token;
+  bool overwrite = false;    ///< let what is written replace files that are no results of ours
   bool per_segment = false;  ///< write every segment's figures too
   /// Equal parts of a segment whose mean NLL is reported one by one; 0: none.
   int64_t position_buckets = 0;
@@ -217,10 +247,19 @@ struct GenerateConfig {
   GenerateOutput output = GenerateOutput::kText;
   int64_t max_new_tokens = 256;  ///< at most
   double temperature = 0.0;      ///< 0: always the most probable token
+  int64_t top_k = 0;             ///< draw from so many of the most probable tokens; 0: all
   double top_p = 1.0;          ///< draw from the fewest tokens that have this probability together
   uint64_t seed = 1;           ///< of the draws
   int64_t decode_buffer = 64;  ///< tokens between two compressions
   bool stop_at_eos = true;
+  double repetition_penalty = 1.0;  ///< divides what speaks for a token that was there; 1: none
+  std::vector<std::string> stop;    ///< texts that end the answer and are not part of it
+  bool chat = false;                ///< talk: turns from standard input, one a line
+  /// auto: the model's own; none; llama-2, llama-3 or chatml.
+  std::string chat_template = "auto";
+  std::string system;    ///< the conversation's first message; empty: the template's own, if any
+  std::string document;  ///< file that is read before the question or the conversation
+  std::string question;  ///< about the document, or alone
 };
 
 /// What lococo-bench measures, besides what the other sections say about model, cache and training.

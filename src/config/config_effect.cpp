@@ -119,8 +119,10 @@ class Finder {
   }
 
   void check_other_tools() {
-    if (config_.generate.temperature == 0.0)
-      add({"generate.top_p", "generate.seed"}, "generate.temperature 0 draws nothing");
+    if (config_.generate.temperature == 0.0) {
+      add({"generate.top_p", "generate.top_k", "generate.seed"},
+          "generate.temperature 0 draws nothing");
+    }
     if (config_.cache.policy == CachePolicyKind::kNone)
       add({"generate.decode_buffer"}, "cache.policy none compresses nothing");
     if (config_.export_.kind != ExportKind::kMerged)

@@ -63,8 +63,37 @@ void add_run(SchemaBuilder& add, Config& config) {
           "CPU threads of one rank; 0: cores / local ranks");
 }
 
+void add_task(SchemaBuilder& add, EvalTaskConfig& task) {
+  add.choice(
+      "task", &task.task, {"perplexity", "passkey", "needle", "ruler", "choice", "qa", "many_shot"},
+      "what is measured: NLL of texts, or answers to questions about prompts of eval.lengths");
+  add.add("trials", count(&task.trials, 1, kManyHeld),
+          "tasks: questions of each kind, length and depth");
+  add.add("seed", SeedField{&task.seed}, "tasks: of everything that is drawn");
+  add.add("kinds", TextsField{&task.kinds},
+          "needle: digits, words, names, paraphrase, multikey; ruler: its tasks; empty: all");
+  add.add("depths", IntegersField{&task.depths, 0, 100},
+          "passkey, needle: places of what is asked, in percent of the text; empty: at random");
+  add.choice("hay", &task.hay, {"texts", "filler"},
+             "passkey: what surrounds the key: data.validation, or one sentence repeated");
+  add.choice("split", &task.split, {"train", "validation", "test"},
+             "whose sentences, words and names questions are made of; they do not overlap");
+  add.add("distance", count(&task.distance, 0),
+          "needle: tokens at least between what is asked and the question");
+  add.add("distractors", count(&task.distractors, 0, kManyHeld),
+          "needle: other facts of the same form in the text");
+  add.add("questions", TextField{&task.questions},
+          "JSONL file: choice (context, options, answer), qa (context, question, answers), "
+          "many_shot (text, label; empty: built in)");
+  add.choice("answerer", &task.answerer, {"model", "oracle", "random"},
+             "oracle and random test a task without a model");
+  add.add("samples", TextField{&task.samples},
+          "tasks: JSONL file of every prompt, answer and score; empty: none");
+}
+
 void add_eval(SchemaBuilder& add, EvalConfig& eval) {
   add.section("eval");
+  add_task(add, eval.task);
   add.add("lengths", IntegersField{&eval.lengths, 2, kMany}, "tokens of a segment; one or a list");
   add.add("max_tokens", count(&eval.max_tokens, 1, kManyTokens),
           "of one length: the first max_tokens / length segments");
@@ -73,8 +102,12 @@ void add_eval(SchemaBuilder& add, EvalConfig& eval) {
   add.add("far", count(&eval.far, 1),
           "a repeat is far when its latest earlier occurrence is more tokens back");
   add.add("output", TextField{&eval.output}, "JSON file; empty: print only");
+  add.add("per_token", TextField{&eval.per_token},
+          "file of every target's NLL: .jsonl, or .bin (float32, segment after segment); empty: "
+          "none");
   add.add("overwrite", BoolField{&eval.overwrite},
-          "let output replace a file that is no result of ours, or a symlink");
+          "let output, samples and per_token replace files that are no results of ours, or "
+          "symlinks");
   add.add("per_segment", BoolField{&eval.per_segment}, "write every segment's figures too");
   add.add("position_buckets", count(&eval.position_buckets, 0, kManyHeld),
           "equal parts of a segment whose mean NLL is reported one by one; 0: none");
@@ -110,6 +143,8 @@ void add_generate(SchemaBuilder& add, GenerateConfig& generate) {
   add.add("max_new_tokens", count(&generate.max_new_tokens, 1), "tokens of the answer, at most");
   add.add("temperature", not_negative(&generate.temperature),
           "of the softmax that tokens are drawn from; 0: always the most probable token");
+  add.add("top_k", count(&generate.top_k, 0, kManyHeld),
+          "draw from so many of the most probable tokens; 0: all");
   add.add("top_p", NumberField{&generate.top_p, 0.0, 1.0, true},
           "draw from the fewest most probable tokens that have this probability together");
   add.add("seed", SeedField{&generate.seed}, "of the draws");
@@ -117,6 +152,19 @@ void add_generate(SchemaBuilder& add, GenerateConfig& generate) {
           "compress while generating when the cache exceeds slots + decode_buffer");
   add.add("stop_at_eos", BoolField{&generate.stop_at_eos},
           "end with the tokenizer's end-of-text token");
+  add.add("repetition_penalty", positive(&generate.repetition_penalty),
+          "divides what speaks for a token that is in the prompt or the answer; 1: none");
+  add.add("stop", TextsField{&generate.stop}, "texts that end the answer and are not part of it");
+  add.add("chat", BoolField{&generate.chat},
+          "talk: each line of standard input is a turn, and the history stays in the cache");
+  add.text_choice("chat_template", &generate.chat_template,
+                  {"auto", "none", "llama-2", "llama-3", "chatml"},
+                  "form of a conversation; auto: the model's own");
+  add.add("system", TextField{&generate.system},
+          "first message of a conversation; empty: the template's own, if any");
+  add.add("document", TextField{&generate.document},
+          "text file that is read before the question or the conversation; -: standard input");
+  add.add("question", TextField{&generate.question}, "asked about the document, or alone");
 }
 
 void add_bench(SchemaBuilder& add, BenchConfig& bench) {

@@ -71,10 +71,13 @@ log: {level: debug, every: 10, tensorboard: false}
 distributed: {backend: mpi, device: "cuda:1", threads: 4}
 eval: {lengths: [1024, 2048], max_tokens: 100000, stride: 512, segments_per_document: 4, far: 512,
        output: e.json, per_segment: true, position_buckets: 8, batch: 4, every: 5,
-       overwrite: true, after_training: false}
+       overwrite: true, after_training: false, per_token: nll.bin, task: needle, trials: 7, seed: 9,
+       kinds: [words], depths: [10, 90], hay: filler, split: train, distance: 5, distractors: 3,
+       questions: q.jsonl, answerer: oracle, samples: s.jsonl}
 export: {kind: adapter, output: "line\nwith \"quotes\" and \\", dtype: bfloat16, max_shard_bytes: 1000}
 generate: {prompt: "a: b", prompt_file: p.txt, prompt_ids: "1 2", output: ids, max_new_tokens: 9, temperature: 0.7, top_p: 0.9,
-           seed: 7, decode_buffer: 32, stop_at_eos: false}
+           seed: 7, decode_buffer: 32, stop_at_eos: false, top_k: 5, repetition_penalty: 1.1, stop: ["\n\n"],
+           chat: true, chat_template: chatml, system: "Be brief.", document: d.txt, question: "Who?"}
 bench: {warmup: 0, repeat: 7, batch: [1, 4], contexts: [8, 16], new_tokens: 3, limit: false,
         output: b.json, trace: t.json, overwrite: true}
 x-mine: {anything: [1, 2]}
