@@ -68,7 +68,7 @@ class Decoding {
   void run(int64_t tokens) {
     for (int64_t i = 0; i < tokens; ++i) take(decoder_.step(next_B_));
   }
-  int64_t slots() const { return decoder_.size(); }
+  int64_t slots() const { return decoder_.row(0).size; }
 
  private:
   void take(const torch::Tensor& logits_BV) { next_B_ = logits_BV.argmax(/*dim=*/-1); }

@@ -32,6 +32,19 @@ DecodeCache first_slots(const CacheState& state, int64_t slots) {
   return {view(state.k_home_BGCD), view(state.v_home_BGCD), view(state.mass_home_BGC)};
 }
 
+/// The same memory, as caches of some rows.
+CacheState rows_of(const CacheState& state, const RowRun& run) {
+  const auto view = [&](const torch::Tensor& home) {
+    return home.defined() ? home.narrow(/*dim=*/0, run.first, run.count) : torch::Tensor();
+  };
+  CacheState rows;
+  rows.k_home_BGCD = view(state.k_home_BGCD);
+  rows.v_home_BGCD = view(state.v_home_BGCD);
+  rows.mass_home_BGC = view(state.mass_home_BGC);
+  rows.prepared_KOC = state.prepared_KOC;
+  return rows;
+}
+
 }  // namespace
 
 Decoder::Decoder(Llama model, const DecoderOptions& options)
@@ -40,21 +53,16 @@ Decoder::Decoder(Llama model, const DecoderOptions& options)
       options_(options),
       device_(model_->head_weight().device()),
       capacity_(capacity_of(config_, options)),
-      rope_(model_->shape()),
       stack_(model_, options.batch, capacity_),
-      states_(model_->static_caches(options.batch, home_slots_of(config_, capacity_), device_)) {
+      states_(model_->static_caches(options.batch, home_slots_of(config_, capacity_), device_)),
+      rows_(static_cast<size_t>(options.batch)),
+      cursor_(model_->shape(), config_, options.batch, capacity_, device_) {
   torch::NoGradGuard no_grad;
   const auto& shape = model_->shape();
-  const int64_t B = options.batch, C = capacity_, D = shape.head_dim;
+  const int64_t B = options.batch;
   const auto dtype = model_->compute_dtype();
   const auto floats = torch::dtype(torch::kFloat32).device(device_);
-  for (const auto& state : states_) caches_.push_back(first_slots(state, C));
-  angles_.cursor = torch::zeros({2}, floats.dtype(torch::kInt32));
-  angles_.cos_XD = torch::zeros({C, D}, floats);
-  angles_.sin_XD = torch::zeros({C, D}, floats);
-  angles_.rotate_cache = config_.keys == KeyKind::kUnrotated;
-  // Slots have angles of their own, which never change.
-  if (angles_.rotate_cache) fill_angles(0, C);
+  for (const auto& state : states_) caches_.push_back(first_slots(state, capacity_));
   block_BL_ = torch::zeros({B, config_.block}, floats.dtype(torch::kInt64));
   last_BE_ = torch::zeros({B, shape.hidden_size}, floats.dtype(dtype));
   tokens_B_ = torch::zeros({B}, floats.dtype(torch::kInt64));
@@ -62,65 +70,158 @@ Decoder::Decoder(Llama model, const DecoderOptions& options)
                             floats.dtype(dtype == torch::kFloat64 ? dtype : torch::kFloat32));
 }
 
-torch::Tensor Decoder::prefill(const torch::Tensor& tokens_BT,
-                               const std::function<void(int64_t)>& on_block) {
+void Decoder::reset() {
   torch::NoGradGuard no_grad;
-  CHECK_SHAPE(tokens_BT, options_.batch, -1);
-  const int64_t T = tokens_BT.size(1);
-  TORCH_CHECK(T > 0, "a prompt needs a token");
-  TORCH_CHECK(config_.policy != CachePolicyKind::kNone || T <= capacity_, T,
-              " tokens do not fit into max_tokens=", capacity_);
-  position_ = 0;  // until the prompt is through
+  std::fill(rows_.begin(), rows_.end(), RowState());
   model_->prepare_caches(states_);
-  for (const auto& step : make_step_plan(config_, T)) {
-    run_block(tokens_BT.slice(/*dim=*/1, step.begin, step.end), step);
-    if (!on_block) continue;
-    if (device_.is_cuda()) torch::cuda::synchronize(device_.index());
-    on_block(step.end);
-  }
-  position_ = T;
-  if (must_compress()) compress(/*seen_again=*/T % config_.block == 0);
-  set_cursor();
-  return stack_.logits(last_BE_);
 }
 
-void Decoder::run_block(const torch::Tensor& tokens_BL, const BlockStep& step) {
-  const auto block_BL = block_BL_.narrow(/*dim=*/1, 0, step.length());
+torch::Tensor Decoder::prefill(const torch::Tensor& tokens_BT, const OnBlock& on_block) {
+  CHECK_SHAPE(tokens_BT, options_.batch, -1);
+  TORCH_CHECK(tokens_BT.size(1) > 0, "a prompt needs a token");
+  reset();
+  return extend(tokens_BT.unbind(/*dim=*/0), on_block);
+}
+
+void Decoder::check_room(const std::vector<torch::Tensor>& tokens_T) const {
+  TORCH_CHECK(static_cast<int64_t>(tokens_T.size()) == options_.batch,
+              "want tokens of B=", options_.batch, " rows, got ", tokens_T.size());
+  for (size_t row = 0; row < tokens_T.size(); ++row) {
+    CHECK_SHAPE(tokens_T[row], -1);
+    const int64_t length = rows_[row].position + tokens_T[row].size(0);
+    TORCH_CHECK(length > 0, "row ", row, " has no token yet and gets none");
+    TORCH_CHECK(config_.policy != CachePolicyKind::kNone || length <= capacity_, length,
+                " tokens do not fit into max_tokens=", capacity_);
+  }
+}
+
+torch::Tensor Decoder::extend(const std::vector<torch::Tensor>& tokens_T, const OnBlock& on_block) {
+  torch::NoGradGuard no_grad;
+  check_room(tokens_T);
+  const int64_t B = options_.batch;
+  std::vector<int64_t> length(tokens_T.size()), done(tokens_T.size(), 0);
+  for (size_t row = 0; row < tokens_T.size(); ++row) length[row] = tokens_T[row].size(0);
+  const auto next = [&](int64_t row) {
+    const auto i = static_cast<size_t>(row);
+    return std::min(config_.block, length[i] - done[i]);
+  };
+  const auto has_more = [&](int64_t row) { return next(row) > 0; };
+  const auto alike = [&](int64_t a, int64_t b) {
+    return state_of(a) == state_of(b) && next(a) == next(b);
+  };
+  for (;;) {
+    const auto runs = equal_runs(B, has_more, alike);
+    if (runs.empty()) break;
+    for (const RowRun& run : runs) {
+      const int64_t count = next(run.first);
+      std::vector<torch::Tensor> tokens_L;
+      for (int64_t row = run.first; row < run.first + run.count; ++row) {
+        const auto i = static_cast<size_t>(row);
+        tokens_L.push_back(tokens_T[i].narrow(/*dim=*/0, done[i], count));
+        done[i] += count;
+      }
+      run_block(run, torch::stack(tokens_L));
+    }
+    if (!on_block) continue;
+    if (device_.is_cuda()) torch::cuda::synchronize(device_.index());
+    on_block(*std::max_element(done.begin(), done.end()));
+  }
+  compress_full_rows();
+  // A row without tokens keeps its logits: the last hidden state is of its prompt, not of a step.
+  const auto read = [&](int64_t row) { return length[static_cast<size_t>(row)] > 0; };
+  for (const RowRun& run : equal_runs(B, read, [](int64_t, int64_t) { return true; })) {
+    const auto of_run = [&](const torch::Tensor& x) {
+      return x.narrow(/*dim=*/0, run.first, run.count);
+    };
+    of_run(logits_BV_).copy_(stack_.logits(of_run(last_BE_)));
+  }
+  return logits_BV_;
+}
+
+void Decoder::run_block(const RowRun& run, const torch::Tensor& tokens_BL) {
+  const RowState& at = state_of(run.first);
+  const auto step = next_step(config_, at.position, at.size, tokens_BL.size(1));
+  RunWork& work = work_of(run);
+  const auto block_BL =
+      block_BL_.narrow(/*dim=*/0, run.first, run.count).narrow(/*dim=*/1, 0, step.length());
+  const auto last_BE = last_BE_.narrow(/*dim=*/0, run.first, run.count);
   block_BL.copy_(tokens_BL);
-  const auto work = [&](const AttentionInput& input) {
-    for (auto& state : states_) state.use_home(input.step.cached);
-    const auto hidden_BLE = model_->forward_block(block_BL, input, states_);
-    last_BE_.copy_(hidden_BLE.select(/*dim=*/1, -1));
+  const auto forward = [&](const AttentionInput& input) {
+    for (auto& state : work.states) state.use_home(input.step.cached);
+    const auto hidden_BLE = model_->forward_block(block_BL, input, work.states);
+    last_BE.copy_(hidden_BLE.select(/*dim=*/1, -1));
   };
   // A prompt's last block may have any length: recordings of all would take memory without end.
   if (step.length() == config_.block) {
-    blocks_.run(model_, step, device_, may_record(), work);
+    work.blocks.run(model_, step, device_, may_record(), forward);
   } else {
-    work(model_->block_input(step, device_));
+    forward(model_->block_input(step, device_));
   }
-  size_ = step.attended();
+  for (int64_t row = run.first; row < run.first + run.count; ++row) {
+    state_of(row) = {step.attended(), step.end};
+    cursor_.moved(row);
+  }
 }
 
 torch::Tensor Decoder::step(const torch::Tensor& tokens_B) {
   torch::NoGradGuard no_grad;
   CHECK_SHAPE(tokens_B, options_.batch);
-  TORCH_CHECK(position_ > 0, "prefill() comes first");
-  if (must_compress()) {
-    compress(/*seen_again=*/true);
-    set_cursor();
+  compress_full_rows();
+  for (const RowState& row : rows_) {
+    TORCH_CHECK(row.position > 0, "prefill() comes first");
+    TORCH_CHECK(row.size < capacity_, "max_tokens=", capacity_, " are used up");
   }
-  TORCH_CHECK(size_ < capacity_, "max_tokens=", capacity_, " are used up");
+  cursor_.set(rows_);
   tokens_B_.copy_(tokens_B);
   step_.run(may_record(), [this] { run_step(); });
-  ++size_;
-  ++position_;
+  for (RowState& row : rows_) {
+    ++row.size;
+    ++row.position;
+  }
   return logits_BV_;
 }
 
 /// Everything that one token changes on the device.
 void Decoder::run_step() {
-  logits_BV_.copy_(stack_.forward(tokens_B_, caches_, angles_));
-  angles_.cursor.add_(1);
+  logits_BV_.copy_(stack_.forward(tokens_B_, caches_, cursor_.position()));
+  cursor_.advance();
+}
+
+DecoderSnapshot Decoder::save() const {
+  torch::NoGradGuard no_grad;
+  int64_t slots = 0;
+  for (const RowState& row : rows_) slots = std::max(slots, row.size);
+  const auto copy = [&](const torch::Tensor& home) {
+    return home.defined() ? home.narrow(/*dim=*/2, 0, slots).clone() : torch::Tensor();
+  };
+  DecoderSnapshot snapshot;
+  for (const auto& state : states_) {
+    CacheState saved;
+    saved.k_BGSD = copy(state.k_home_BGCD);
+    saved.v_BGSD = copy(state.v_home_BGCD);
+    saved.mass_BGS = copy(state.mass_home_BGC);
+    snapshot.caches.push_back(saved);
+  }
+  snapshot.rows = rows_;
+  snapshot.logits_BV = logits_BV_.clone();
+  return snapshot;
+}
+
+void Decoder::restore(const DecoderSnapshot& snapshot) {
+  torch::NoGradGuard no_grad;
+  TORCH_CHECK(snapshot.rows.size() == rows_.size() && snapshot.caches.size() == states_.size(),
+              "the snapshot is of another decoder");
+  const auto put = [](const torch::Tensor& saved, const torch::Tensor& home) {
+    if (home.defined()) home.narrow(/*dim=*/2, 0, saved.size(2)).copy_(saved);
+  };
+  for (size_t n = 0; n < states_.size(); ++n) {
+    put(snapshot.caches[n].k_BGSD, states_[n].k_home_BGCD);
+    put(snapshot.caches[n].v_BGSD, states_[n].v_home_BGCD);
+    put(snapshot.caches[n].mass_BGS, states_[n].mass_home_BGC);
+  }
+  rows_ = snapshot.rows;
+  logits_BV_.copy_(snapshot.logits_BV);
+  cursor_.all_moved();
 }
 
 int64_t Decoder::cache_bytes() const {
@@ -136,25 +237,46 @@ bool Decoder::may_record() const {
   return options_.cuda_graphs && CapturedGraph::available(device_);
 }
 
-bool Decoder::must_compress() const {
-  return config_.policy != CachePolicyKind::kNone && size_ > config_.slots + options_.decode_buffer;
+bool Decoder::must_compress(int64_t row) const {
+  return config_.policy != CachePolicyKind::kNone &&
+         this->row(row).size > config_.slots + options_.decode_buffer;
 }
 
-/// `seen_again`: a cache of this size will come again.
-void Decoder::compress(bool seen_again) {
-  const auto work = [this] {
-    for (size_t n = 0; n < states_.size(); ++n) compress_layer(n, size_);
-  };
-  if (seen_again) {
-    compressions_[size_].run(may_record(), work);
-  } else {
-    work();
+Decoder::RunWork& Decoder::work_of(const RowRun& run) {
+  RunWork& work = works_[run];
+  if (work.states.empty()) {
+    for (const auto& state : states_) work.states.push_back(rows_of(state, run));
   }
-  size_ = config_.slots;
+  return work;
 }
 
-void Decoder::compress_layer(size_t n, int64_t size) {
-  CacheState& state = states_[n];
+void Decoder::compress_full_rows() {
+  const auto full = [&](int64_t row) { return must_compress(row); };
+  const auto alike = [&](int64_t a, int64_t b) { return state_of(a).size == state_of(b).size; };
+  for (const RowRun& run : equal_runs(options_.batch, full, alike)) compress_run(run);
+}
+
+void Decoder::compress_run(const RowRun& run) {
+  RunWork& work = work_of(run);
+  const int64_t size = state_of(run.first).size;
+  const auto compress = [&] {
+    for (size_t n = 0; n < work.states.size(); ++n) compress_layer(work.states[n], n, size);
+  };
+  // Sizes that come again: of decoding, and of prompts of whole blocks.
+  const bool comes_again =
+      size == config_.slots + options_.decode_buffer + 1 || size == config_.slots + config_.block;
+  if (comes_again) {
+    work.compressions[size].run(may_record(), compress);
+  } else {
+    compress();
+  }
+  for (int64_t row = run.first; row < run.first + run.count; ++row) {
+    state_of(row).size = config_.slots;
+    cursor_.moved(row);
+  }
+}
+
+void Decoder::compress_layer(CacheState& state, size_t n, int64_t size) const {
   state.use_home(size);
   auto result = model_->model->layers[n]->self_attn->memory_saver->compress(state);
   const auto store = [](const torch::Tensor& from, const torch::Tensor& home) {
@@ -167,30 +289,6 @@ void Decoder::compress_layer(size_t n, int64_t size) {
   // Scores of the last block alone: the count begins anew.
   if (config_.scores == ScoreKind::kLastBlock) result.mass_BGS.zero_();
   store(result.mass_BGS, state.mass_home_BGC);
-}
-
-/// The place of the next token and, with rotated keys, the angles of all that come before the next
-/// compression.
-void Decoder::set_cursor() {
-  angles_.cursor.select(/*dim=*/0, 0).fill_(size_);
-  angles_.cursor.select(/*dim=*/0, 1).fill_(angles_.rotate_cache ? size_ : 0);
-  if (!angles_.rotate_cache) fill_angles(position_, capacity_ - size_);
-}
-
-/// Rows 0 .. rows - 1 of the tables: positions from `begin` on.
-void Decoder::fill_angles(int64_t begin, int64_t rows) {
-  auto copy = [&](int64_t row, const RopeTable& table) {
-    angles_.cos_XD.narrow(/*dim=*/0, row, table.cos_LD.size(0)).copy_(table.cos_LD);
-    angles_.sin_XD.narrow(/*dim=*/0, row, table.sin_LD.size(0)).copy_(table.sin_LD);
-  };
-  if (rows == 0) return;
-  if (angles_.rotate_cache || model_->shape().rope_scaling.type != RopeType::kDynamic) {
-    copy(0, rope_.table(begin, begin + rows, device_));
-    return;
-  }
-  // Dynamic scaling depends on the length so far: every position has angles of its own.
-  for (int64_t row = 0; row < rows; ++row)
-    copy(row, rope_.table(begin + row, begin + row + 1, device_));
 }
 
 }  // namespace lococo

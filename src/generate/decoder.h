@@ -1,4 +1,4 @@
-// Inference at constant memory: a prompt goes through in blocks, then token after token is appended
+// Inference at constant memory: prompts go through in blocks, then token after token is appended
 // to static caches that the policy compresses whenever they are full.
 #pragma once
 
@@ -9,9 +9,10 @@
 #include <map>
 #include <vector>
 
+#include "generate/decode_cursor.h"
 #include "generate/decode_stack.h"
+#include "generate/row_runs.h"
 #include "model/llama.h"
-#include "model/rope.h"
 #include "pass/block_kinds.h"
 #include "tensor/kit/repeated_work.h"
 
@@ -20,14 +21,22 @@ namespace lococo {
 struct DecoderOptions {
   int64_t batch = 1;           ///< B, sequences that are decoded together
   int64_t decode_buffer = 64;  ///< a cache is compressed when it exceeds slots + decode_buffer
-  int64_t max_tokens = 0;      ///< policy none alone: tokens that prompt and answer may have
+  int64_t max_tokens = 0;      ///< policy none alone: tokens that a row may have in all
   bool cuda_graphs = true;     ///< replay work as CUDA graphs where the device can
 };
 
-/// Decodes sequences of ONE length together: every row has the same number of prompt tokens, the
-/// same positions and the same compressions. Ragged prompts are not supported (group rows by
-/// length, or use one decoder for each); rows never influence each other, so a row that is finished
-/// may be fed anything.
+/// Caches of a decoder at one moment (Decoder::save).
+struct DecoderSnapshot {
+  std::vector<CacheState> caches;  ///< copies of the slots in use
+  std::vector<RowState> rows;
+  torch::Tensor logits_BV;
+};
+
+/// Decodes B sequences together, each of its own length: a row has the blocks, positions and
+/// compressions that it would have alone, and rows never influence each other (one that is finished
+/// may be fed anything). Neighbouring rows in one state work as one, so that prompts of equal
+/// length side by side are read at full speed; the last, shorter blocks of others are read one by
+/// one.
 ///
 /// Attention as in training and evaluation: with cache.keys rotated, positions are those of the
 /// sequence; unrotated, slot numbers. Scores decide compressions as in training, with each decoded
@@ -36,38 +45,59 @@ struct DecoderOptions {
 /// (or of the prompt's last block, before one).
 class Decoder {
  public:
+  /// Told after each block how many of the longest row's tokens are through.
+  using OnBlock = std::function<void(int64_t)>;
+
   /// Allocates every cache, for the largest block of a prompt too: memory does not grow with the
   /// tokens. The model must not change while the decoder lives.
   Decoder(Llama model, const DecoderOptions& options);
 
-  /// Starts new sequences: tokens_BT int64 on the model's device, T >= 1, run by make_step_plan in
-  /// blocks, exactly as an evaluation does; whole blocks of a kind that was seen before are
-  /// replayed. Returns the logits of the token after the prompt, [B, V] float32 (float64 for a
-  /// model of float64). `on_block`, where given, hears after each block how many tokens of the
-  /// prompt are through, and the host waits for the device then.
-  torch::Tensor prefill(const torch::Tensor& tokens_BT,
-                        const std::function<void(int64_t)>& on_block = {});
+  /// Starts new sequences: the next extend() reads their first tokens.
+  void reset();
+
+  /// Appends to each row its tokens (int64 [T] on the model's device; may be none for a row that
+  /// has some already), in blocks from where the row stands, as make_step_plan has them from the
+  /// beginning. Whole blocks of a kind that was seen before are replayed. Returns the logits of
+  /// each row's next token, [B, V] float32 (float64 for a model of float64); they are overwritten
+  /// by the next call. With `on_block` the host waits for the device after each block.
+  torch::Tensor extend(const std::vector<torch::Tensor>& tokens_T, const OnBlock& on_block = {});
+
+  /// reset() and extend() with prompts of one length: tokens_BT int64, T >= 1.
+  torch::Tensor prefill(const torch::Tensor& tokens_BT, const OnBlock& on_block = {});
 
   /// Appends one token to each sequence, int64 [B] on the device, and returns the logits of the
   /// next; they are overwritten by the next call. The host does not wait for the device
   /// (but with dynamic RoPE scaling, whose angles are made on the CPU for every length).
   torch::Tensor step(const torch::Tensor& tokens_B);
 
+  /// A copy of everything that the next tokens depend on, and back to it, as often as wanted.
+  DecoderSnapshot save() const;
+  void restore(const DecoderSnapshot& snapshot);
+
   int64_t batch() const { return options_.batch; }
-  int64_t size() const { return size_; }          ///< slots in use, of every layer and row
-  int64_t position() const { return position_; }  ///< tokens seen
+  /// Slots in use of every layer, and tokens seen.
+  const RowState& row(int64_t row) const { return rows_.at(static_cast<size_t>(row)); }
   int64_t capacity() const { return capacity_; }  ///< C
   int64_t cache_bytes() const;                    ///< of all layers, rows and their slots
   torch::Device device() const { return device_; }
 
  private:
+  /// Neighbouring rows that have worked as one: the same memory, seen as caches of their own.
+  struct RunWork {
+    std::vector<CacheState> states;
+    BlockKinds blocks;
+    std::map<int64_t, RepeatedWork> compressions;  ///< by the size before
+  };
+
   bool may_record() const;
-  bool must_compress() const;
-  void run_block(const torch::Tensor& tokens_BL, const BlockStep& step);
-  void compress(bool seen_again);
-  void compress_layer(size_t n, int64_t size);
-  void set_cursor();
-  void fill_angles(int64_t begin, int64_t rows);
+  bool must_compress(int64_t row) const;
+  RowState& state_of(int64_t row) { return rows_[static_cast<size_t>(row)]; }
+  RunWork& work_of(const RowRun& run);
+  void check_room(const std::vector<torch::Tensor>& tokens_T) const;
+  void run_block(const RowRun& run, const torch::Tensor& tokens_BL);
+  void compress_full_rows();
+  void compress_run(const RowRun& run);
+  void compress_layer(CacheState& state, size_t n, int64_t size) const;
   void run_step();
 
   Llama model_;
@@ -75,17 +105,15 @@ class Decoder {
   DecoderOptions options_;
   torch::Device device_;
   int64_t capacity_;
-  Rope rope_;
   DecodeStack stack_;
   // Everything that recorded work reads or writes stays where it is.
-  std::vector<CacheState> states_;   ///< whose homes hold the caches
-  std::vector<DecodeCache> caches_;  ///< the first C slots of the homes
-  DecodePosition angles_;
-  torch::Tensor block_BL_, last_BE_;  ///< a block's tokens, and its last hidden state
+  std::vector<CacheState> states_;    ///< whose homes hold the caches
+  std::vector<DecodeCache> caches_;   ///< the first C slots of the homes
+  torch::Tensor block_BL_, last_BE_;  ///< a block's tokens, and the last hidden state of each row
   torch::Tensor tokens_B_, logits_BV_;
-  int64_t size_ = 0, position_ = 0;
-  BlockKinds blocks_;
-  std::map<int64_t, RepeatedWork> compressions_;  ///< by the size before
+  std::vector<RowState> rows_;
+  DecodeCursor cursor_;
+  std::map<RowRun, RunWork> works_;
   RepeatedWork step_;
 };
 

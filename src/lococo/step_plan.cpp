@@ -4,20 +4,24 @@
 
 namespace lococo {
 
+BlockStep next_step(const CacheConfig& config, int64_t begin, int64_t cached, int64_t length) {
+  BlockStep step;
+  step.begin = begin;
+  step.end = begin + length;
+  step.cached = cached;
+  step.slots = config.slots;
+  step.compress = config.policy != CachePolicyKind::kNone && cached > config.slots + config.buffer;
+  step.detach_keys = begin == 0 && !config.first_block_gradient;
+  return step;
+}
+
 std::vector<BlockStep> make_step_plan(const CacheConfig& config, int64_t context_length) {
   std::vector<BlockStep> plan;
   int64_t cached = 0;
   for (int64_t begin = 0; begin < context_length; begin += config.block) {
-    BlockStep step;
-    step.begin = begin;
-    step.end = std::min(begin + config.block, context_length);
-    step.cached = cached;
-    step.slots = config.slots;
-    step.compress =
-        config.policy != CachePolicyKind::kNone && cached > config.slots + config.buffer;
-    step.detach_keys = begin == 0 && !config.first_block_gradient;
-    cached = step.attended();
-    plan.push_back(step);
+    const int64_t length = std::min(config.block, context_length - begin);
+    plan.push_back(next_step(config, begin, cached, length));
+    cached = plan.back().attended();
   }
   return plan;
 }

@@ -25,6 +25,10 @@ struct BlockStep {
   int64_t attended() const { return (compress ? slots : cached) + length(); }
 };
 
+/// The block of `length` tokens that follows `begin` tokens of a sequence whose cache has `cached`
+/// slots now.
+BlockStep next_step(const CacheConfig& config, int64_t begin, int64_t cached, int64_t length);
+
 /// Covers [0, context_length) with blocks of config.block (the last may be shorter). With policy
 /// none nothing is ever compressed.
 std::vector<BlockStep> make_step_plan(const CacheConfig& config, int64_t context_length);

@@ -95,8 +95,8 @@ TEST_CASE("decoding with a cache that never overflows is one long forward", "[mo
   const torch::NoGradGuard no_grad;
   const auto want = logits_of(model, model->forward(tokens)).narrow(1, prompt - 1, 41 - prompt);
   CHECK_CLOSE(decode(decoder, tokens, prompt), want, kThroughModel);
-  CHECK(decoder.size() == 40);
-  CHECK(decoder.position() == 40);
+  CHECK(decoder.row(0).size == 40);
+  CHECK(decoder.row(0).position == 40);
 }
 
 TEST_CASE("without a policy decoding is one long forward up to max_tokens", "[model]") {
@@ -141,11 +141,11 @@ TEST_CASE("every policy decodes like blocks of one token, compressions included"
     const int64_t slots = policy_case.cache.slots, limit = slots + decode_buffer;
     decoder.prefill(tokens.narrow(1, 0, prompt));
     size = size > limit ? slots : size;
-    CHECK(decoder.size() == size);
+    CHECK(decoder.row(0).size == size);
     for (int64_t t = prompt; t < tokens.size(1); ++t) {
       decoder.step(tokens.select(1, t));
       size = (size > limit ? slots : size) + 1;
-      CHECK(decoder.size() == size);
+      CHECK(decoder.row(0).size == size);
       CHECK(size <= decoder.capacity());
     }
   }

@@ -57,10 +57,10 @@ struct AttentionCase {
     // Rows are positions of their own where the cache holds rotated keys.
     const int64_t rows = s.C + 3, row = rotate_cache ? slot : slot + 3;
     const auto angles = normal({rows, s.D / 2}, 7).repeat({1, 2}).to(kGpu);
-    position.cos_XD = angles.cos();
-    position.sin_XD = angles.sin();
+    position.cos_RXD = angles.cos().unsqueeze(0);
+    position.sin_RXD = angles.sin().unsqueeze(0);
     position.rotate_cache = rotate_cache;
-    position.cursor = torch::tensor({slot, row}, torch::kInt32).to(kGpu);
+    position.cursor_B2 = torch::tensor({slot, row}, torch::kInt32).repeat({s.B, 1}).to(kGpu);
   }
 
   torch::Tensor q_BHD, k_BGD, v_BGD;

@@ -62,27 +62,31 @@ torch::Tensor decode_attention_reference(const torch::Tensor& q_BHD, const torch
   const int64_t B = q_BHD.size(0), H = q_BHD.size(1), D = q_BHD.size(2);
   const int64_t G = cache.k_BGCD.size(1), C = cache.k_BGCD.size(2);
   const auto wide = wide_of(q_BHD);
-  const auto slot = position.cursor.narrow(/*dim=*/0, 0, 1).to(torch::kInt64);
-  const auto row = position.cursor.narrow(/*dim=*/0, 1, 1).to(torch::kInt64);
-  const auto cos = position.cos_XD.index_select(/*dim=*/0, row);
-  const auto sin = position.sin_XD.index_select(/*dim=*/0, row);
+  const auto slot_B11 = position.cursor_B2.select(/*dim=*/1, 0).to(torch::kInt64).view({B, 1, 1});
+  const auto row_B11 = position.cursor_B2.select(/*dim=*/1, 1).to(torch::kInt64).view({B, 1, 1});
+  const auto angles_of = [&](const torch::Tensor& table_RXD) {
+    return table_RXD.expand({B, -1, -1}).gather(/*dim=*/1, row_B11.expand({B, 1, D}));
+  };
+  const auto cos_B1D = angles_of(position.cos_RXD), sin_B1D = angles_of(position.sin_RXD);
 
-  const auto new_key = position.rotate_cache ? k_BGD : rotate(k_BGD, cos, sin);
-  cache.k_BGCD.index_copy_(/*dim=*/2, slot, new_key.unsqueeze(2));
-  cache.v_BGCD.index_copy_(/*dim=*/2, slot, v_BGD.unsqueeze(2));
+  const auto new_key = position.rotate_cache ? k_BGD : rotate(k_BGD, cos_B1D, sin_B1D);
+  const auto to_slot = slot_B11.unsqueeze(-1).expand({B, G, 1, D});
+  cache.k_BGCD.scatter_(/*dim=*/2, to_slot, new_key.unsqueeze(2));
+  cache.v_BGCD.scatter_(/*dim=*/2, to_slot, v_BGD.unsqueeze(2));
   const auto keys = position.rotate_cache
-                        ? rotate(cache.k_BGCD, position.cos_XD.narrow(/*dim=*/0, 0, C),
-                                 position.sin_XD.narrow(/*dim=*/0, 0, C))
+                        ? rotate(cache.k_BGCD, position.cos_RXD[0].narrow(/*dim=*/0, 0, C),
+                                 position.sin_RXD[0].narrow(/*dim=*/0, 0, C))
                         : cache.k_BGCD;
 
   const double scale = 1.0 / std::sqrt(static_cast<double>(D));
-  const auto q_BGRD = rotate(q_BHD, cos, sin).view({B, G, H / G, D}).to(wide);
+  const auto q_BGRD = rotate(q_BHD, cos_B1D, sin_B1D).view({B, G, H / G, D}).to(wide);
   auto scores = torch::matmul(q_BGRD, keys.to(wide).transpose(-1, -2)) * scale;
-  const auto slots = torch::arange(C, slot.options());
-  const auto weights = torch::softmax(scores.masked_fill_(slots > slot, -INFINITY), /*dim=*/-1);
+  const auto slots_C = torch::arange(C, slot_B11.options());
+  scores.masked_fill_((slots_C > slot_B11).unsqueeze(1), -INFINITY);
+  const auto weights = torch::softmax(scores, /*dim=*/-1);
   if (cache.mass_BGC.defined()) {
-    cache.mass_BGC.masked_fill_(slots == slot, 0.0)
-        .add_(weights.sum(/*dim=*/2).masked_fill_(slots + distance > slot, 0.0));
+    cache.mass_BGC.masked_fill_(slots_C == slot_B11, 0.0)
+        .add_(weights.sum(/*dim=*/2).masked_fill_(slots_C + distance > slot_B11, 0.0));
   }
   const auto out_BGRD = torch::matmul(weights, cache.v_BGCD.to(wide));
   return out_BGRD.view({B, H, D}).to(q_BHD.scalar_type());
@@ -116,9 +120,12 @@ torch::Tensor DecodeAttention::forward(const torch::Tensor& q_BHD, const torch::
   CHECK_SHAPE(v_BGD, B_, G_, D_);
   CHECK_SHAPE(cache.k_BGCD, B_, G_, C_, D_);
   CHECK_SHAPE(cache.v_BGCD, B_, G_, C_, D_);
-  CHECK_SHAPE(position.cos_XD, -1, D_);
-  CHECK_SHAPE(position.sin_XD, position.cos_XD.size(0), D_);
-  TORCH_CHECK(!position.rotate_cache || position.cos_XD.size(0) >= C_, "want angles of all slots");
+  CHECK_SHAPE(position.cursor_B2, B_, 2);
+  CHECK_SHAPE(position.cos_RXD, -1, -1, D_);
+  const int64_t R = position.cos_RXD.size(0), X = position.cos_RXD.size(1);
+  CHECK_SHAPE(position.sin_RXD, R, X, D_);
+  TORCH_CHECK(R == 1 || R == B_, "want angles of R=1 or R=", B_, " sequences, got R=", R);
+  TORCH_CHECK(!position.rotate_cache || (R == 1 && X >= C_), "want one table of all slots");
   if (has_kernel_) return forward_kernel(q_BHD, k_BGD, v_BGD, cache, position);
   return decode_attention_reference(q_BHD, k_BGD, v_BGD, cache, position, distance_);
 }
@@ -136,8 +143,9 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
               "want aligned sequences of heads side by side, and values strided like keys");
   const int64_t home_slots = home_slots_of(cache.k_BGCD, D_);
   TORCH_CHECK(home_slots_of(cache.v_BGCD, D_) == home_slots, "want values strided like keys");
-  TORCH_CHECK(position.cos_XD.is_contiguous() && position.sin_XD.is_contiguous() &&
-                  position.cursor.scalar_type() == torch::kInt32,
+  TORCH_CHECK(position.cos_RXD.is_contiguous() && position.sin_RXD.is_contiguous() &&
+                  position.cursor_B2.is_contiguous() &&
+                  position.cursor_B2.scalar_type() == torch::kInt32,
               "want contiguous tables and an int32 cursor");
   auto out_BHD = torch::empty(q_BHD.sizes(), q_BHD.options());
   DecodeAttentionTensors tensors;
@@ -146,9 +154,9 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
   tensors.v = v_BGD.const_data_ptr();
   tensors.k_cache = cache.k_BGCD.data_ptr();
   tensors.v_cache = cache.v_BGCD.data_ptr();
-  tensors.cos = position.cos_XD.const_data_ptr<float>();
-  tensors.sin = position.sin_XD.const_data_ptr<float>();
-  tensors.cursor = position.cursor.const_data_ptr<int>();
+  tensors.cos = position.cos_RXD.const_data_ptr<float>();
+  tensors.sin = position.sin_RXD.const_data_ptr<float>();
+  tensors.cursor = position.cursor_B2.const_data_ptr<int>();
   const bool wants_mass = cache.mass_BGC.defined();
   if (wants_mass) {
     CHECK_SHAPE(cache.mass_BGC, B_, G_, C_);
@@ -173,6 +181,8 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
   shape.keys_per_split = static_cast<int>(keys_per_split_);
   shape.overlap = at::cuda::getDeviceProperties(q_BHD.get_device())->major >= 9;
   shape.rotate_cache = position.rotate_cache;
+  const bool own_tables = position.cos_RXD.size(0) > 1;
+  shape.table_stride = own_tables ? static_cast<int>(position.cos_RXD.stride(0)) : 0;
   shape.distance = static_cast<int>(std::min(distance_, C_));
   launch_on(q_BHD, [&](CUstream_st* stream) { launch_decode_attention(tensors, shape, stream); });
   return out_BHD;

@@ -15,13 +15,16 @@ struct DecodeCache {
                            ///< wanted
 };
 
-/// Where the new token stands. The tables are those of model/rope.h: float32, the halves of D
-/// equal.
+/// Where the new token of each sequence stands. The tables are those of model/rope.h: float32, the
+/// halves of D equal.
 struct DecodePosition {
-  torch::Tensor cursor;  ///< int32 [2]: slot of the new token, row of its angles
-  torch::Tensor cos_XD;  ///< X > cursor[1]; row s is slot s's own when rotate_cache (X >= C then)
-  torch::Tensor sin_XD;
-  bool rotate_cache = false;  ///< the cache holds keys before RoPE: rotate each by its slot number
+  torch::Tensor cursor_B2;  ///< int32 [B, 2]: slot of the new token, row of its angles
+  torch::Tensor cos_RXD;    ///< R = 1: all sequences share the table; R = B: each has its own.
+                            ///< X > the rows of cursor_B2
+  torch::Tensor sin_RXD;
+  /// The cache holds keys before RoPE: rotate each by its slot number (row s is slot s's; R = 1 and
+  /// X >= C then).
+  bool rotate_cache = false;
 };
 
 /// The project's own kernel for bfloat16 on a GPU with D 64, 96 or 128; tensor operations
@@ -34,8 +37,8 @@ class DecodeAttention {
                   int64_t distance = 0);
 
   /// q_BHD, k_BGD and v_BGD of the new token, before RoPE; the heads of a sequence lie side by
-  /// side, so that all three may be parts of one product. Writes the token's key and value to slot
-  /// cursor[0], lets the query see slots 0 .. cursor[0] (scale 1 / sqrt(D)), and adds what each
+  /// side, so that all three may be parts of one product. Writes the token's key and value to its
+  /// sequence's slot, lets the query see slots 0 .. slot (scale 1 / sqrt(D)), and adds what each
   /// slot received from all query heads of its group to the mass; the new slot's mass begins with
   /// this. Returns out_BHD in the dtype of q. No gradient, no wait for the device.
   torch::Tensor forward(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,

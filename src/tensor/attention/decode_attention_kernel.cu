@@ -28,7 +28,7 @@ __device__ void append(const DecodeAttentionTensors& t, const DecodeAttentionSha
     if (!shape.rotate_cache) {
       const float other =
           d < D / 2 ? -__bfloat162float(k[d + D / 2]) : __bfloat162float(k[d - D / 2]);
-      const int64_t angle = static_cast<int64_t>(split.row) * D + d;
+      const int64_t angle = split.angles + d;
       key = __float2bfloat16_rn(__bfloat162float(key) * t.cos[angle] + other * t.sin[angle]);
     }
     static_cast<__nv_bfloat16*>(t.k_cache)[to] = key;
@@ -233,8 +233,9 @@ __global__ void __launch_bounds__(kThreads)
   split.sequence = split.pair / shape.kv_heads;
   split.kv_head = split.pair % shape.kv_heads;
   split.first_head = static_cast<int>(blockIdx.z) * R;
-  split.slot = t.cursor[0];
-  split.row = t.cursor[1];
+  split.slot = t.cursor[2 * split.sequence];
+  split.angles = static_cast<int64_t>(split.sequence) * shape.table_stride +
+                 static_cast<int64_t>(t.cursor[2 * split.sequence + 1]) * D;
   split.begin = static_cast<int>(blockIdx.y) * shape.keys_per_split;
   split.end = min(split.begin + shape.keys_per_split, split.slot + 1);
   if (split.begin < split.end) {

@@ -17,6 +17,7 @@ struct DecodeAttentionShape {
   int head_dim;        ///< D
   int q_stride;        ///< numbers between the queries of two sequences; a multiple of 8
   int kv_stride;       ///< the same of the new keys, and of the new values
+  int table_stride;    ///< numbers between the angles of two sequences; 0: they share them
   int keys_per_split;  ///< keys that one thread block reads; ceil(C / this) splits
   bool overlap;        ///< start before the kernel before has ended (compute capability 9.0 on)
   bool rotate_cache;   ///< keys lie in the cache before RoPE
@@ -24,7 +25,7 @@ struct DecodeAttentionShape {
 };
 
 /// At multiples of 16 bytes. bfloat16: q [B, H, D], k and v [B, G, D] with their strides, out
-/// [B, H, D], caches [B, G, home_slots, D]. float32: cos and sin [X, D], mass [B, G, home_slots],
+/// [B, H, D], caches [B, G, home_slots, D]. float32: cos and sin [X, D] for each table, mass [B, G, home_slots],
 /// scores [B, H, C] (both nullptr: no mass), partial [B * G, splits, H / G, D], statistics
 /// [B * G, splits, H / G, 2].
 struct DecodeAttentionTensors {
@@ -35,7 +36,7 @@ struct DecodeAttentionTensors {
   void* v_cache;
   const float* cos;
   const float* sin;
-  const int* cursor;  ///< int32 [2]: slot of the new token, row of its angles
+  const int* cursor;  ///< int32 [B, 2]: slot of the new token, row of its angles
   float* mass = nullptr;
   float* scores = nullptr;
   float* partial;

@@ -30,7 +30,7 @@ struct Split {
   int sequence, kv_head;
   int first_head;  ///< within the group
   int slot;        ///< of the new token
-  int row;         ///< of its angles
+  int64_t angles;  ///< where the new token's begin in the tables
   int begin, end;  ///< keys
 };
 
@@ -61,7 +61,7 @@ struct State {
                         (split.kv_head * shape.group + head) * D;
         unpack4(*reinterpret_cast<const uint2*>(q + 4 * part), x);
         unpack4(*reinterpret_cast<const uint2*>(q + D / 2 + 4 * part), y);
-        const int64_t angle = static_cast<int64_t>(split.row) * D + 4 * part;
+        const int64_t angle = split.angles + 4 * part;
         turn(x, y, t.cos + angle, t.sin + angle);
       }
 #pragma unroll

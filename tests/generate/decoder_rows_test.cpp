@@ -1,0 +1,153 @@
+// Rows of a batch that have lengths of their own.
+#include "generate/decoder.h"
+#include "generate/row_runs.h"
+#include "tensor/kit/torch.h"
+#include "tests/support/catch.h"
+#include "tests/support/decoding.h"
+#include "tests/support/policies.h"
+#include "tests/support/tensors.h"
+#include "tests/support/tiny_llama.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+
+namespace {
+
+constexpr double kThroughModel = 10.0;  // two layers, norms and a head
+
+DecoderOptions options(int64_t batch, int64_t decode_buffer, int64_t max_tokens = 0) {
+  DecoderOptions result;
+  result.batch = batch;
+  result.decode_buffer = decode_buffer;
+  result.max_tokens = max_tokens;
+  return result;
+}
+
+/// Logits after prompts of these lengths and after every further token, [B, 1 + steps, V].
+torch::Tensor decode_rows(Decoder& decoder, const torch::Tensor& tokens_BT,
+                          const std::vector<int64_t>& prompts, int64_t steps) {
+  std::vector<torch::Tensor> rows;
+  for (size_t row = 0; row < prompts.size(); ++row)
+    rows.push_back(tokens_BT[static_cast<int64_t>(row)].narrow(0, 0, prompts[row]));
+  decoder.reset();
+  std::vector<torch::Tensor> logits = {decoder.extend(rows).clone()};
+  for (int64_t t = 0; t < steps; ++t) {
+    std::vector<torch::Tensor> next;
+    for (size_t row = 0; row < prompts.size(); ++row)
+      next.push_back(tokens_BT[static_cast<int64_t>(row)][prompts[row] + t]);
+    logits.push_back(decoder.step(torch::stack(next)).clone());
+  }
+  return torch::stack(logits, 1);
+}
+
+std::vector<PolicyCase> policies_and_none() {
+  auto cases = all_policies();
+  PolicyCase none{};
+  none.name = "none";
+  none.cache = tiny_cache();
+  none.cache.policy = CachePolicyKind::kNone;
+  cases.push_back(none);
+  return cases;
+}
+
+}  // namespace
+
+TEST_CASE("neighbouring rows in one state are one run", "[generate]") {
+  const std::vector<int64_t> state = {1, 1, 2, 2, 2, 0, 1};
+  const auto value = [&](int64_t row) { return state[static_cast<size_t>(row)]; };
+  const auto runs = equal_runs(
+      7, [&](int64_t row) { return value(row) > 0; },
+      [&](int64_t a, int64_t b) { return value(a) == value(b); });
+  CHECK((runs == std::vector<RowRun>{{0, 2}, {2, 3}, {6, 1}}));
+  CHECK(equal_runs(
+            0, [](int64_t) { return true; }, [](int64_t, int64_t) { return true; })
+            .empty());
+}
+
+TEST_CASE("rows of lengths of their own decode as each does alone", "[generate]") {
+  // Blocks of 8: inside a block, at its end, in the same and in other blocks, side by side or not.
+  const std::vector<int64_t> prompts = {17, 24, 3, 17, 17, 33};
+  const auto rows = static_cast<int64_t>(prompts.size());
+  constexpr int64_t kSteps = 30;
+  const auto tokens = random_tokens(rows, 33 + kSteps, 1);
+  const int64_t decode_buffer = GENERATE(0, 4);
+  for (const auto& policy_case : policies_and_none()) {
+    INFO(policy_case.name << " buffer " << decode_buffer);
+    auto model = tiny_llama(3, policy_case.cache);
+    Decoder all(model, options(rows, decode_buffer, 80)), one(model, options(1, decode_buffer, 80));
+    const auto together = decode_rows(all, tokens, prompts, kSteps);
+    for (int64_t row = 0; row < rows; ++row) {
+      INFO("row " << row);
+      const auto alone =
+          decode_rows(one, tokens.narrow(0, row, 1), {prompts[static_cast<size_t>(row)]}, kSteps);
+      CHECK_CLOSE(together.narrow(0, row, 1), alone, kThroughModel);
+      CHECK((all.row(row) == one.row(0)));
+    }
+  }
+}
+
+TEST_CASE("whole blocks may come one by one", "[generate]") {
+  const auto tokens = random_tokens(2, 37, 1);
+  for (const auto& policy_case : policies_and_none()) {
+    INFO(policy_case.name);
+    auto model = tiny_llama(3, policy_case.cache);
+    const int64_t block = policy_case.cache.block;
+    // A buffer that no block fills: nothing is compressed between the calls but by the next block.
+    Decoder decoder(model, options(2, block, 40));
+    const auto want = decoder.prefill(tokens).clone();
+    decoder.reset();
+    for (int64_t begin = 0; begin < 37; begin += block)
+      decoder.extend(tokens.slice(1, begin, std::min<int64_t>(begin + block, 37)).unbind(0));
+    CHECK_CLOSE(decoder.extend({tokens[0].narrow(0, 0, 0), tokens[1].narrow(0, 0, 0)}), want,
+                kThroughModel);
+  }
+}
+
+TEST_CASE("what follows a decoded answer is read as if the whole had been a prompt", "[generate]") {
+  auto cache = tiny_cache();
+  cache.policy = CachePolicyKind::kNone;
+  auto model = tiny_llama(3, cache);
+  const auto tokens = random_tokens(2, 40, 1);
+  Decoder decoder(model, options(2, 0, 40));
+  const auto want = decoder.prefill(tokens).clone();
+  decoder.prefill(tokens.narrow(1, 0, 13));
+  for (int64_t t = 13; t < 20; ++t) decoder.step(tokens.select(1, t));
+  // One row reads on alone before the other.
+  decoder.extend({tokens[0].narrow(0, 20, 5), tokens[1].narrow(0, 20, 0)});
+  CHECK_CLOSE(decoder.extend({tokens[0].narrow(0, 25, 15), tokens[1].narrow(0, 20, 20)}), want,
+              kThroughModel);
+  CHECK_THROWS(decoder.extend({tokens[0].narrow(0, 0, 1), tokens[1].narrow(0, 0, 0)}));  // 41
+}
+
+TEST_CASE("a decoder goes back to where it was saved", "[generate]") {
+  const auto tokens = random_tokens(2, 60, 1);
+  const auto others = random_tokens(2, 30, 2);
+  for (const auto& policy_case : policies_and_none()) {
+    INFO(policy_case.name);
+    auto model = tiny_llama(3, policy_case.cache);
+    Decoder decoder(model, options(2, 4, 60));
+    const auto go_on = [&] {
+      std::vector<torch::Tensor> logits;
+      for (int64_t t = 19; t < 40; ++t) logits.push_back(decoder.step(tokens.select(1, t)).clone());
+      return torch::stack(logits, 1);
+    };
+    const auto after = decoder.prefill(tokens.narrow(1, 0, 19)).clone();
+    const auto saved = decoder.save();
+    const auto first = go_on();
+    decoder.extend({others[0].narrow(0, 0, 9), others[1].narrow(0, 0, 20)});
+    decoder.restore(saved);
+    CHECK_SAME(decoder.extend({others[0].narrow(0, 0, 0), others[1].narrow(0, 0, 0)}), after);
+    decoder.restore(saved);
+    CHECK_SAME(go_on(), first);
+  }
+}
+
+TEST_CASE("a row without any token is refused", "[generate]") {
+  auto model = tiny_llama(3, tiny_cache());
+  Decoder decoder(model, options(2, 4));
+  const auto tokens = random_tokens(2, 5, 1);
+  decoder.reset();
+  CHECK_THROWS(decoder.extend({tokens[0], tokens[1].narrow(0, 0, 0)}));
+  CHECK_THROWS(decoder.extend({tokens[0]}));
+  CHECK_THROWS(decoder.step(tokens.select(1, 0)));
+}
