@@ -2,7 +2,6 @@
 #include <cstdio>
 
 #include "config/config_write.h"
-#include "core/output_file.h"
 #include "eval/run_evaluation.h"
 #include "setup/check_inputs.h"
 #include "setup/complete_config.h"
@@ -12,7 +11,7 @@ namespace {
 
 int run(const lococo::CommandLine& line, const lococo::Config& config) {
   if (!line.dry_run) return lococo::run_evaluation(config);
-  lococo::check_output_file(config.eval.output, "eval.output", config.eval.overwrite);
+  lococo::check_evaluation_outputs(config.eval);
   lococo::check_inputs(config);
   std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
   return 0;

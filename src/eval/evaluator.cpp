@@ -63,6 +63,18 @@ void sum_over_ranks(Communicator& communicator, LengthResult& result) {
   for (size_t i = 0; i < counts.size(); ++i) *counts[i] = count_values[i];
 }
 
+/// Segments of other ranks are zeros here, and the other way round.
+void gather_nll(Communicator& communicator, torch::Device device, LengthResult& result) {
+  if (result.nll.empty()) return;
+  std::vector<torch::Tensor> rows;
+  for (auto& nll : result.nll)
+    rows.push_back(torch::from_blob(nll.data(), {result.length}, torch::kFloat32));
+  std::vector<torch::Tensor> all = {torch::stack(rows).to(device)};
+  communicator.all_reduce_sum(all);
+  const auto sum_ST = all[0].cpu();
+  for (size_t i = 0; i < rows.size(); ++i) rows[i].copy_(sum_ST[static_cast<int64_t>(i)]);
+}
+
 }  // namespace
 
 std::vector<PositionBucket> make_position_buckets(int64_t length, int64_t count) {
@@ -114,10 +126,17 @@ LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch:
     score.begin = segment.begin;
     result.segments.push_back(score);
   }
+  if (!config_.eval.per_token.empty()) {
+    const std::vector<float> nothing(static_cast<size_t>(length), 0.0F);
+    result.nll.assign(result.segments.size(), nothing);
+  }
   const auto started = std::chrono::steady_clock::now();
   reset_peak(device);
   score_own_segments(pass, model, device, communicator, result);
-  if (communicator.size() > 1) sum_over_ranks(communicator, result);
+  if (communicator.size() > 1) {
+    sum_over_ranks(communicator, result);
+    gather_nll(communicator, device, result);
+  }
   result.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   result.peak_memory_bytes = communicator.all_reduce_max_int(peak_memory_bytes(device));
@@ -126,10 +145,10 @@ LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch:
 
 void Evaluator::score_own_segments(SequencePass& pass, Llama& model, torch::Device device,
                                    const Communicator& communicator, LengthResult& result) const {
-  std::vector<SegmentScore*> mine;
+  std::vector<size_t> mine;
   const auto ranks = static_cast<size_t>(communicator.size());
   for (size_t i = static_cast<size_t>(communicator.rank()); i < result.segments.size(); i += ranks)
-    mine.push_back(&result.segments[i]);
+    mine.push_back(i);
   const int64_t length = result.length;
   const auto batch = static_cast<size_t>(config_.eval.batch);
   TaskProgress progress("evaluating at " + std::to_string(length) + " tokens", "tokens",
@@ -137,15 +156,17 @@ void Evaluator::score_own_segments(SequencePass& pass, Llama& model, torch::Devi
   for (size_t first = 0; first < mine.size(); first += batch) {
     std::vector<std::vector<int64_t>> rows;
     for (size_t i = first; i < std::min(first + batch, mine.size()); ++i) {
-      const SegmentScore& score = *mine[i];
+      const SegmentScore& score = result.segments[mine[i]];
       rows.push_back(segment_tokens(*files_[static_cast<size_t>(score.source)],
                                     {score.document, score.begin, length, score.source}));
     }
     const auto nll_BT = pass.evaluate(model, stacked(rows).to(device)).cpu().contiguous();
     for (size_t b = 0; b < rows.size(); ++b) {
       const float* nll = nll_BT.const_data_ptr<float>() + static_cast<int64_t>(b) * length;
-      add_targets(rows[b], nll, config_.eval.far, *mine[first + b]);
+      const size_t segment = mine[first + b];
+      add_targets(rows[b], nll, config_.eval.far, result.segments[segment]);
       add_positions(nll, result.by_position);
+      if (!result.nll.empty()) result.nll[segment].assign(nll, nll + length);
     }
     progress.update(static_cast<int64_t>(first + rows.size()) * length);
   }

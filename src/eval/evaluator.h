@@ -45,6 +45,8 @@ struct LengthResult {
   int64_t length = 0;
   std::vector<SegmentScore> segments;
   std::vector<PositionBucket> by_position;  ///< config.eval.position_buckets of them
+  /// NLL of every target of every segment; empty unless config.eval.per_token names a file.
+  std::vector<std::vector<float>> nll;
   double seconds = 0;
   int64_t peak_memory_bytes = 0;
 };

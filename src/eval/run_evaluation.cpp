@@ -9,6 +9,7 @@
 #include "core/output_file.h"
 #include "eval/evaluation_report.h"
 #include "eval/evaluator.h"
+#include "eval/per_token_file.h"
 #include "setup/model_setup.h"
 #include "setup/session.h"
 
@@ -42,14 +43,24 @@ int evaluate_on_this_rank(const Config& config, Session& session) {
     write_text_file(config.eval.output, results_json(config, results));
     log_info("wrote " + config.eval.output);
   }
+  if (!config.eval.per_token.empty()) {
+    write_per_token(config.eval.per_token, results);
+    log_info("wrote " + config.eval.per_token);
+  }
   return 0;
 }
 
 }  // namespace
 
+void check_evaluation_outputs(const EvalConfig& eval) {
+  check_per_token_name(eval.per_token);
+  check_output_file(eval.output, "eval.output", eval.overwrite);
+  check_output_file(eval.per_token, "eval.per_token", eval.overwrite);
+}
+
 int run_evaluation(const Config& given) {
   const auto config = evaluation_config(given);
-  check_output_file(config.eval.output, "eval.output", config.eval.overwrite);
+  check_evaluation_outputs(config.eval);
   auto session = start_session(given);
   return run_on_all_ranks(
       session, [&] { return evaluate_on_this_rank(config, session); }, [] { return int64_t{-1}; });

@@ -9,4 +9,7 @@ namespace lococo {
 /// process's exit code.
 int run_evaluation(const Config& config);
 
+/// Throws UserError for a file of results that cannot or must not be written; before any work.
+void check_evaluation_outputs(const EvalConfig& eval);
+
 }  // namespace lococo

@@ -126,7 +126,7 @@ torch::Tensor Decoder::extend(const std::vector<torch::Tensor>& tokens_T, const 
     if (device_.is_cuda()) torch::cuda::synchronize(device_.index());
     on_block(*std::max_element(done.begin(), done.end()));
   }
-  compress_full_rows();
+  compress_rows_above(config_.slots + options_.decode_buffer);
   // A row without tokens keeps its logits: the last hidden state is of its prompt, not of a step.
   const auto read = [&](int64_t row) { return length[static_cast<size_t>(row)] > 0; };
   for (const RowRun& run : equal_runs(B, read, [](int64_t, int64_t) { return true; })) {
@@ -166,7 +166,7 @@ void Decoder::run_block(const RowRun& run, const torch::Tensor& tokens_BL) {
 torch::Tensor Decoder::step(const torch::Tensor& tokens_B) {
   torch::NoGradGuard no_grad;
   CHECK_SHAPE(tokens_B, options_.batch);
-  compress_full_rows();
+  compress_rows_above(config_.slots + options_.decode_buffer);
   for (const RowState& row : rows_) {
     TORCH_CHECK(row.position > 0, "prefill() comes first");
     TORCH_CHECK(row.size < capacity_, "max_tokens=", capacity_, " are used up");
@@ -237,11 +237,6 @@ bool Decoder::may_record() const {
   return options_.cuda_graphs && CapturedGraph::available(device_);
 }
 
-bool Decoder::must_compress(int64_t row) const {
-  return config_.policy != CachePolicyKind::kNone &&
-         this->row(row).size > config_.slots + options_.decode_buffer;
-}
-
 Decoder::RunWork& Decoder::work_of(const RowRun& run) {
   RunWork& work = works_[run];
   if (work.states.empty()) {
@@ -250,8 +245,14 @@ Decoder::RunWork& Decoder::work_of(const RowRun& run) {
   return work;
 }
 
-void Decoder::compress_full_rows() {
-  const auto full = [&](int64_t row) { return must_compress(row); };
+void Decoder::compress() {
+  torch::NoGradGuard no_grad;
+  compress_rows_above(config_.slots);
+}
+
+void Decoder::compress_rows_above(int64_t slots) {
+  if (config_.policy == CachePolicyKind::kNone) return;
+  const auto full = [&](int64_t row) { return state_of(row).size > slots; };
   const auto alike = [&](int64_t a, int64_t b) { return state_of(a).size == state_of(b).size; };
   for (const RowRun& run : equal_runs(options_.batch, full, alike)) compress_run(run);
 }

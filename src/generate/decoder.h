@@ -65,6 +65,10 @@ class Decoder {
   /// reset() and extend() with prompts of one length: tokens_BT int64, T >= 1.
   torch::Tensor prefill(const torch::Tensor& tokens_BT, const OnBlock& on_block = {});
 
+  /// Compresses every row that holds more than cache.slots slots down to them, so that what follows
+  /// sees what the policy keeps and no more. With policy none nothing happens.
+  void compress();
+
   /// Appends one token to each sequence, int64 [B] on the device, and returns the logits of the
   /// next; they are overwritten by the next call. The host does not wait for the device
   /// (but with dynamic RoPE scaling, whose angles are made on the CPU for every length).
@@ -90,12 +94,11 @@ class Decoder {
   };
 
   bool may_record() const;
-  bool must_compress(int64_t row) const;
   RowState& state_of(int64_t row) { return rows_[static_cast<size_t>(row)]; }
   RunWork& work_of(const RowRun& run);
   void check_room(const std::vector<torch::Tensor>& tokens_T) const;
   void run_block(const RowRun& run, const torch::Tensor& tokens_BL);
-  void compress_full_rows();
+  void compress_rows_above(int64_t slots);
   void compress_run(const RowRun& run);
   void compress_layer(CacheState& state, size_t n, int64_t size) const;
   void run_step();

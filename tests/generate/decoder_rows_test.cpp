@@ -23,23 +23,6 @@ DecoderOptions options(int64_t batch, int64_t decode_buffer, int64_t max_tokens 
   return result;
 }
 
-/// Logits after prompts of these lengths and after every further token, [B, 1 + steps, V].
-torch::Tensor decode_rows(Decoder& decoder, const torch::Tensor& tokens_BT,
-                          const std::vector<int64_t>& prompts, int64_t steps) {
-  std::vector<torch::Tensor> rows;
-  for (size_t row = 0; row < prompts.size(); ++row)
-    rows.push_back(tokens_BT[static_cast<int64_t>(row)].narrow(0, 0, prompts[row]));
-  decoder.reset();
-  std::vector<torch::Tensor> logits = {decoder.extend(rows).clone()};
-  for (int64_t t = 0; t < steps; ++t) {
-    std::vector<torch::Tensor> next;
-    for (size_t row = 0; row < prompts.size(); ++row)
-      next.push_back(tokens_BT[static_cast<int64_t>(row)][prompts[row] + t]);
-    logits.push_back(decoder.step(torch::stack(next)).clone());
-  }
-  return torch::stack(logits, 1);
-}
-
 std::vector<PolicyCase> policies_and_none() {
   auto cases = all_policies();
   PolicyCase none{};
@@ -139,6 +122,27 @@ TEST_CASE("a decoder goes back to where it was saved", "[generate]") {
     CHECK_SAME(decoder.extend({others[0].narrow(0, 0, 0), others[1].narrow(0, 0, 0)}), after);
     decoder.restore(saved);
     CHECK_SAME(go_on(), first);
+  }
+}
+
+TEST_CASE("a decoder compresses when it is told to", "[generate]") {
+  const auto tokens = random_tokens(2, 40, 1);
+  for (const auto& policy_case : policies_and_none()) {
+    INFO(policy_case.name);
+    const CacheConfig& cache = policy_case.cache;
+    auto model = tiny_llama(3, cache);
+    // One leaves what no block or token has made too large, the other compresses at once.
+    Decoder told(model, options(2, 30, 40)), eager(model, options(2, 0, 40));
+    const std::vector<torch::Tensor> prompts = {tokens[0].narrow(0, 0, 20),
+                                                tokens[1].narrow(0, 0, 3)};
+    for (Decoder* decoder : {&told, &eager}) {
+      decoder->reset();
+      decoder->extend(prompts);
+    }
+    told.compress();
+    CHECK((told.row(0) == eager.row(0)));
+    CHECK((told.row(1) == RowState{3, 3}));
+    CHECK_CLOSE(told.step(tokens.select(1, 20)), eager.step(tokens.select(1, 20)), kThroughModel);
   }
 }
 

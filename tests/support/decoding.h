@@ -18,4 +18,21 @@ inline torch::Tensor decode(Decoder& decoder, const torch::Tensor& tokens_BL, in
   return torch::stack(logits, 1);
 }
 
+/// Logits after prompts of these lengths and after every further token, [B, 1 + steps, V].
+inline torch::Tensor decode_rows(Decoder& decoder, const torch::Tensor& tokens_BT,
+                                 const std::vector<int64_t>& prompts, int64_t steps) {
+  std::vector<torch::Tensor> rows;
+  for (size_t row = 0; row < prompts.size(); ++row)
+    rows.push_back(tokens_BT[static_cast<int64_t>(row)].narrow(0, 0, prompts[row]));
+  decoder.reset();
+  std::vector<torch::Tensor> logits = {decoder.extend(rows).clone()};
+  for (int64_t t = 0; t < steps; ++t) {
+    std::vector<torch::Tensor> next;
+    for (size_t row = 0; row < prompts.size(); ++row)
+      next.push_back(tokens_BT[static_cast<int64_t>(row)][prompts[row] + t]);
+    logits.push_back(decoder.step(torch::stack(next)).clone());
+  }
+  return torch::stack(logits, 1);
+}
+
 }  // namespace lococo::testing
