@@ -53,7 +53,8 @@ TEST_CASE("a row that has ended stays ended and the others go on", "[model]") {
   options.sampling.temperature = 2.0;
   options.check_every = 5;
   const auto endless = generate(decoder, prompt, options);
-  options.end_token = endless[1][6].item<int64_t>();
+  options.end_tokens = {endless[1][6].item<int64_t>()};
+  const int64_t end = options.end_tokens.front();
   const auto made = generate(decoder, prompt, options);
   CHECK(made.size(1) <= 40);
   for (int64_t row = 0; row < 3; ++row) {
@@ -61,14 +62,14 @@ TEST_CASE("a row that has ended stays ended and the others go on", "[model]") {
     for (int64_t t = 0; t < made.size(1); ++t) {
       const auto token = made[row][t].item<int64_t>();
       if (ended) {
-        CHECK(token == options.end_token);
+        CHECK(token == end);
       } else {
         CHECK(token == endless[row][t].item<int64_t>());
       }
-      ended = ended || token == options.end_token;
+      ended = ended || token == end;
     }
   }
-  CHECK(made[1][6].item<int64_t>() == options.end_token);
+  CHECK(made[1][6].item<int64_t>() == end);
 }
 
 TEST_CASE("generation stops soon after every row has ended", "[model]") {
@@ -76,7 +77,7 @@ TEST_CASE("generation stops soon after every row has ended", "[model]") {
   Decoder decoder(model, batch_of(1));
   const auto prompt = random_tokens(1, kPrompt, 1);
   auto options = tokens(40);
-  options.end_token = generate(decoder, prompt, options)[0][0].item<int64_t>();
+  options.end_tokens = {generate(decoder, prompt, options)[0][0].item<int64_t>()};
   options.check_every = 4;
   CHECK(generate(decoder, prompt, options).size(1) == 4);
 }
@@ -98,7 +99,7 @@ TEST_CASE("tokens are told as they are made, each once and in order", "[model]")
   // What comes before the end of every row is told too.
   auto options = tokens(40);
   options.check_every = 4;
-  options.end_token = want[0][0].item<int64_t>();
+  options.end_tokens = {want[0][0].item<int64_t>()};
   Decoder alone(model, batch_of(1));
   int64_t count = 0;
   options.on_tokens = [&](const torch::Tensor& new_BT) { count += new_BT.size(1); };
@@ -126,24 +127,56 @@ TEST_CASE("a seed means one text, another seed another", "[model]") {
   CHECK_FALSE(torch::equal(generate(decoder, prompt, options), first));
 }
 
-TEST_CASE("tokens are drawn as often as their probabilities say", "[model]") {
-  const int64_t draws = 20000;
-  const auto probabilities = torch::tensor({0.1, 0.4, 0.05, 0.3, 0.15});
-  const auto logits_BV = (probabilities.log() * 2.0).unsqueeze(0);
-  auto frequencies = [&](double top_p) {
-    SamplingOptions options;
-    options.temperature = 2.0;
-    options.top_p = top_p;
-    const Sampler sampler(options, 1, draws, torch::kCPU);
-    auto count = torch::zeros({5});
-    for (int64_t t = 0; t < draws; ++t) count[sampler.sample(logits_BV, t)[0]] += 1;
-    return count / draws;
+TEST_CASE("each of several end tokens ends a row, and the first fills it", "[model]") {
+  auto model = tiny_llama(3, tiny_cache());
+  Decoder decoder(model, batch_of(2));
+  const auto prompt = random_tokens(2, kPrompt, 1);
+  auto options = tokens(30);
+  options.sampling.temperature = 2.0;
+  options.check_every = 1;
+  const auto endless = generate(decoder, prompt, options);
+  const auto at = [&](const torch::Tensor& tokens_BT, int64_t row, int64_t t) {
+    return tokens_BT[row][t].item<int64_t>();
   };
-  CHECK((frequencies(1.0) - probabilities).abs().max().item<double>() < 0.015);
-  const auto nucleus = torch::tensor({0.0, 0.4, 0.0, 0.3, 0.15}) / 0.85;
-  const auto got = frequencies(0.75);
-  CHECK((got - nucleus).abs().max().item<double>() < 0.015);
-  CHECK(got[0].item<double>() == 0.0);
-  CHECK(got[2].item<double>() == 0.0);
-  CHECK(frequencies(0.01)[1].item<double>() == 1.0);
+  options.end_tokens = {at(endless, 0, 4), at(endless, 1, 9)};
+  const auto made = generate(decoder, prompt, options);
+  int64_t longest = 0;
+  for (int64_t row = 0; row < 2; ++row) {
+    int64_t t = 0;
+    const auto ends = [&](int64_t token) {
+      return token == options.end_tokens[0] || token == options.end_tokens[1];
+    };
+    for (; !ends(at(endless, row, t)); ++t) CHECK(at(made, row, t) == at(endless, row, t));
+    CHECK(at(made, row, t) == at(endless, row, t));
+    longest = std::max(longest, t + 1);
+    for (++t; t < made.size(1); ++t) CHECK(at(made, row, t) == options.end_tokens[0]);
+  }
+  CHECK(made.size(1) == longest);
+}
+
+TEST_CASE("whoever looks may end the answer, whose last token is not read", "[model]") {
+  auto model = tiny_llama(3, tiny_cache());
+  Decoder decoder(model, batch_of(1));
+  const auto prompt = random_tokens(1, kPrompt, 1);
+  auto options = tokens(40);
+  options.check_every = 3;
+  int64_t looks = 0;
+  options.is_over = [&] { return ++looks == 2; };
+  CHECK(generate(decoder, prompt, options).size(1) == 6);
+  CHECK(decoder.row(0).position == kPrompt + 5);
+}
+
+TEST_CASE("a penalty holds for the prompt and the answer of each row alone", "[model]") {
+  auto model = tiny_llama(3, tiny_cache());
+  Decoder decoder(model, batch_of(2));
+  const auto prompt = random_tokens(2, kPrompt, 1);
+  auto options = tokens(12);
+  options.sampling.repetition_penalty = 1e6;  // logits of both signs: nothing comes twice
+  const auto made = generate(decoder, prompt, options);
+  for (int64_t row = 0; row < 2; ++row) {
+    const auto all = torch::cat({std::get<0>(at::_unique(prompt[row])), made[row]});
+    CHECK(std::get<0>(at::_unique(all)).size(0) == all.size(0));
+    Decoder alone(model, batch_of(1));
+    CHECK_SAME(generate(alone, prompt.narrow(0, row, 1), options)[0], made[row]);
+  }
 }

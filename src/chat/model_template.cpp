@@ -1,0 +1,91 @@
+#include "chat/model_template.h"
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/json_file.h"
+
+namespace lococo {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr uint64_t kLargestTemplate = 1'000'000;
+constexpr const char* kChoices =
+    "set generate.chat_template to llama-2, llama-3, chatml or none (questions and answers as "
+    "plain "
+    "text)";
+
+/// "<s>" of "bos_token": "<s>" and of {"content": "<s>", ...}.
+std::string token_text(const Json& config, const char* key) {
+  const auto found = config.find(key);
+  if (found == config.end()) return "";
+  if (found->is_string()) return found->get<std::string>();
+  if (!found->is_object()) return "";
+  const auto content = found->find("content");
+  return content != found->end() && content->is_string() ? content->get<std::string>() : "";
+}
+
+std::string text_field(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+/// A template's text and where it stands; no place when there is none.
+struct TemplateText {
+  std::string text, place;
+};
+
+TemplateText of_config(const Json& config, const std::string& path) {
+  TemplateText own = {"", path + ": chat_template"};
+  const auto found = config.find("chat_template");
+  if (found == config.end() || found->is_null()) return {};
+  if (found->is_string()) own.text = found->get<std::string>();
+  if (!found->is_array()) return own;
+  for (const auto& entry : *found) {
+    if (entry.is_object() && text_field(entry, "name") == "default")
+      own.text = text_field(entry, "template");
+  }
+  return own;
+}
+
+TemplateText own_template(const std::string& folder, const Json& config,
+                          const std::string& config_path) {
+  const std::string path = folder + "/chat_template.jinja";
+  if (path_exists(path)) return {read_text_file(path, kLargestTemplate), path};
+  return of_config(config, config_path);
+}
+
+}  // namespace
+
+ChatTemplate model_template(const std::string& folder, const TemplateChoice& choice,
+                            const std::string& today) {
+  const std::string config_path = folder + "/tokenizer_config.json";
+  const Json config = path_exists(config_path) ? read_json_object(config_path) : Json::object();
+  const TemplateValues values = {token_text(config, "bos_token"), token_text(config, "eos_token"),
+                                 today};
+  const auto own = own_template(folder, config, config_path);
+  const auto known = recognise_template(own.text, values);
+  if (choice.format) {
+    const bool is_own = known && known->format == *choice.format;
+    return is_own ? *known : usual_template(*choice.format, values);
+  }
+  if (known) return *known;
+  if (!own.place.empty())
+    throw UserError(own.place + ": is none of the templates known here; " + kChoices);
+  if (choice.required) throw UserError(folder + ": has no chat template; " + kChoices);
+  return usual_template(ChatFormat::kPlain, values);
+}
+
+std::string today_text() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local = {};
+  localtime_r(&now, &local);
+  char text[32];
+  const size_t length = std::strftime(text, sizeof text, "%d %b %Y", &local);
+  return {text, length};
+}
+
+}  // namespace lococo

@@ -1,0 +1,30 @@
+// The chat template that a model's own files bring.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "chat/chat_template.h"
+
+namespace lococo {
+
+/// What the user chose: auto (the model's own), or a template by its name.
+struct TemplateChoice {
+  std::optional<ChatFormat> format;  ///< nullopt: auto
+  bool required = true;              ///< auto: refuse a model without a template, or take kPlain
+};
+
+/// The template for a model folder (or that of its tokenizer): chat_template.jinja, else
+/// "chat_template" of tokenizer_config.json (of a list the one named "default"). A format that is
+/// chosen and that the model's own template has too keeps what is the model's own (its default
+/// system message); else it is usual_template(). `today` as in TemplateValues.
+///
+/// Throws UserError for files that cannot be read, and in auto for a template that is not known,
+/// or, where one is required, for none; the line names those that exist.
+ChatTemplate model_template(const std::string& folder, const TemplateChoice& choice,
+                            const std::string& today);
+
+/// The day as templates write it, "26 Jul 2024", local time.
+std::string today_text();
+
+}  // namespace lococo
