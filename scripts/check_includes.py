@@ -4,7 +4,8 @@
   order        a room includes only the rooms that ROOMS names
   cycle        no file includes itself, directly or through others
   containment  a third party library is included only where it belongs (CONTAINED)
-  torch        core, config, report, tokenizer, chat, data and CUDA sources are free of torch headers
+  torch        core, config, report, tokenizer, chat, data, questions, tasks and CUDA sources are free
+               of torch headers
   header       headers start with #pragma once; a .cpp includes its own header first
   length       no file is longer than 500 lines
   crowd        no room holds more than 20 .cpp and .cu files
@@ -28,6 +29,8 @@ ROOMS = {
     "tokenizer": "",
     "chat": "tokenizer",
     "data": "tokenizer",
+    "questions": "tokenizer data",
+    "tasks": "tokenizer data questions",
     "tensor/kit": "",
     "tensor/layers": "tensor/kit",
     "tensor/conv": "tensor/kit",
@@ -38,11 +41,11 @@ ROOMS = {
     "pass": "tensor lococo model",
     "dist": "tensor/kit",
     "setup": "tokenizer data tensor lococo model weights pass dist",
-    "eval": "report tokenizer data tensor lococo model weights pass dist setup",
     "generate": "report tokenizer chat data tensor lococo model weights pass dist setup",
-    "train": "report tokenizer chat data tensor lococo model weights pass dist setup eval",
-    "bench": "report tokenizer chat data tensor lococo model weights pass dist setup eval generate train",
-    "tools": "report tokenizer chat data tensor lococo model weights pass dist setup eval generate train bench",
+    "eval": "report tokenizer chat data questions tasks tensor lococo model weights pass dist setup generate",
+    "train": "report tokenizer data tensor lococo model weights pass dist setup eval",
+    "bench": "report tokenizer data tensor lococo model weights pass dist setup generate eval train",
+    "tools": "report tokenizer data tensor lococo model weights pass dist setup generate eval train bench",
 }
 
 # library: (pattern of the include, files that may have it)
@@ -61,7 +64,7 @@ CONTAINED = {
 
 TORCH = re.compile(r"(torch|ATen|c10|caffe2)/.*")
 TORCH_FREE = ["src/core/*", "src/config/*", "src/report/*", "src/tokenizer/*", "src/chat/*",
-              "src/data/*", "src/*.cu", "src/*.cuh"]
+              "src/data/*", "src/questions/*", "src/tasks/*", "src/*.cu", "src/*.cuh"]
 
 BUILT = ("src", "tools", "tests")
 SOURCE_NAME = re.compile(r"(?<![\w${}/.-])[\w./-]+\.(?:cpp|cu)\b")

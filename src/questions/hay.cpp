@@ -1,0 +1,94 @@
+#include "questions/hay.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "data/documents.h"
+#include "questions/sentences.h"
+
+namespace lococo {
+namespace {
+
+// The sentences of LongLoRA's and RULER's repeated noise.
+constexpr const char* kFiller =
+    "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
+
+}  // namespace
+
+Hay Hay::of_texts(std::vector<std::string> texts) {
+  Hay hay;
+  hay.texts_ = std::move(texts);
+  for (const std::string& text : hay.texts_) {
+    const std::string_view view = text;
+    const auto first = static_cast<std::ptrdiff_t>(hay.units_.size());
+    hay.text_begin_.push_back(first);
+    for (const Sentence& s : split_sentences(view)) {
+      hay.units_.push_back({view.substr(s.begin, s.end - s.begin),
+                            view.substr(s.end, s.separator_end - s.end),
+                            static_cast<int64_t>(s.num_words)});
+    }
+    hay.words_left_.resize(hay.units_.size());
+    int64_t left = 0;
+    for (auto u = static_cast<std::ptrdiff_t>(hay.units_.size()) - 1; u >= first; --u) {
+      left += hay.units_[static_cast<size_t>(u)].num_words;
+      hay.words_left_[static_cast<size_t>(u)] = left;
+    }
+    // The last sentence of a text has nothing behind it; where the next text follows, a paragraph.
+    if (hay.num_units() > first && hay.units_.back().separator.empty()) {
+      hay.units_.back().separator = "\n";
+    }
+  }
+  if (hay.units_.empty()) throw UserError("the texts that surround the questions hold no words");
+  return hay;
+}
+
+Hay Hay::of_documents(const std::vector<std::string>& paths, const std::string& text_field) {
+  std::vector<std::string> texts;
+  for (const std::string& path : paths) {
+    for_each_document(path, text_field, [&](const std::string&, std::string&& text) {
+      texts.push_back(std::move(text));
+    });
+  }
+  return of_texts(std::move(texts));
+}
+
+Hay Hay::filler() {
+  Hay hay = of_texts({kFiller});
+  for (Unit& unit : hay.units_) unit.separator = " ";
+  hay.repeats_ = true;
+  return hay;
+}
+
+Hay Hay::filler_lines() {
+  Hay hay;
+  constexpr int64_t kWords = 19;
+  hay.units_ = {{kFiller, "\n", kWords}};
+  hay.words_left_ = {kWords};
+  hay.insert_separator_ = "\n";
+  hay.repeats_ = true;
+  return hay;
+}
+
+int64_t Hay::draw_start(uint64_t hash, int64_t num_words) const {
+  if (repeats_) return 0;
+  // Words left fall within a text, so the units that will do are the first ones of each text.
+  std::vector<int64_t> fitting;  // of each text
+  int64_t total = 0;
+  for (size_t t = 0; t < text_begin_.size(); ++t) {
+    const auto begin = words_left_.begin() + text_begin_[t];
+    const auto end =
+        t + 1 < text_begin_.size() ? words_left_.begin() + text_begin_[t + 1] : words_left_.end();
+    const auto past = std::partition_point(begin, end, [&](int64_t w) { return w >= num_words; });
+    fitting.push_back(past - begin);
+    total += fitting.back();
+  }
+  if (total == 0) return static_cast<int64_t>(uniform_below(hash, units_.size()));
+  auto drawn = static_cast<int64_t>(uniform_below(hash, static_cast<uint64_t>(total)));
+  for (size_t t = 0;; ++t) {
+    if (drawn < fitting[t]) return text_begin_[t] + drawn;
+    drawn -= fitting[t];
+  }
+}
+
+}  // namespace lococo

@@ -1,0 +1,146 @@
+#include "questions/question_generator.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace lococo {
+namespace {
+
+// Streams of draws that do not disturb each other.
+enum Stream : uint64_t { kFacts, kPlaces, kHay };
+
+constexpr size_t kFewestNames = 8;
+constexpr int64_t kNamesWithin = 2048;  // tokens: all lengths above see the same names
+
+void check(const QuestionOptions& options) {
+  if (options.asked < 1 || options.asked > options.facts || options.min_distance < 0 ||
+      options.distractors < 0 || options.digits < 1) {
+    throw std::logic_error("a question needs facts, and no negative number");
+  }
+  if (options.contradicted && options.emphasis == Emphasis::kNone) {
+    throw std::logic_error("of two facts that contradict each other one has to be emphasised");
+  }
+}
+
+std::string emphasised(const std::string& statement, const QuestionOptions& options, Draws* draws) {
+  if (options.emphasis == Emphasis::kNone) return statement;
+  const auto& forms = options.emphasis == Emphasis::kImportant ? important_forms(options.split)
+                                                               : repeated_forms(options.split);
+  return filled(draws->pick(forms), "{s}", statement);
+}
+
+// What the question adds where the text contradicts itself.
+std::string which_is_meant(const QuestionOptions& options) {
+  if (!options.contradicted) return "";
+  return options.emphasis == Emphasis::kImportant
+             ? " The answer is what was said to be remembered, not what was said in passing."
+             : " The answer is what was said twice, not what was said in passing.";
+}
+
+// Everything that is put into the hay; the facts come first, those asked before the others.
+struct Material {
+  std::vector<Fact> facts;
+  std::vector<Insert> inserts;
+};
+
+Material make_material(const QuestionOptions& options, std::vector<std::string> names,
+                       bool names_are_in_hay, uint64_t seed) {
+  Draws draws(hash_u64(seed, kFacts));
+  Draws places(hash_u64(seed, kPlaces));
+  FactMaker maker(options.kind, options.split, options.digits, std::move(names), &draws);
+  Material material;
+  const auto elsewhere = [&](const std::string& text) {
+    material.inserts.push_back({text, places.uniform(), false});
+  };
+  for (int64_t f = 0; f < options.facts; ++f) {
+    material.facts.push_back(maker.fact());
+    const Fact& fact = material.facts.back();
+    const double drawn = places.uniform();
+    const auto given = static_cast<size_t>(f) < options.depths.size();
+    material.inserts.push_back(
+        {f < options.asked ? emphasised(fact.statement, options, &draws) : fact.statement,
+         given ? options.depths[static_cast<size_t>(f)] : drawn, true});
+  }
+  for (int64_t f = 0; f < options.asked; ++f) {
+    const Fact& fact = material.facts[static_cast<size_t>(f)];
+    if (options.contradicted) {
+      const std::string form = draws.pick(passing_forms(options.split));
+      elsewhere(filled(form, "{s}", maker.rival(fact).statement));
+    }
+    if (fact.answer_kind == AnswerKind::kNameInText && !names_are_in_hay) {
+      elsewhere(filled(draws.pick(mention_sentences(options.split)), "{a}", fact.answer));
+    }
+  }
+  for (int64_t d = 0; d < options.distractors; ++d) {
+    elsewhere(options.kind == FactKind::kDigits ? maker.number_sentence() : maker.fact().statement);
+  }
+  return material;
+}
+
+// The tokens that all begin with: where questions are cut off differently, the cut is the earliest.
+void share_context(LongQuestion* question, const std::vector<PromptIds>& prompts) {
+  size_t cut = prompts[0].context.size();
+  for (const PromptIds& ids : prompts) cut = std::min(cut, ids.context.size());
+  question->context_ids.assign(prompts[0].context.begin(),
+                               prompts[0].context.begin() + static_cast<std::ptrdiff_t>(cut));
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    auto& ids = question->asked[i].question_ids;
+    ids.assign(prompts[i].context.begin() + static_cast<std::ptrdiff_t>(cut),
+               prompts[i].context.end());
+    ids.insert(ids.end(), prompts[i].question.begin(), prompts[i].question.end());
+  }
+}
+
+}  // namespace
+
+LongQuestion make_question(const QuestionOptions& options, int64_t length, uint64_t seed,
+                           int64_t trial, PromptFitter* fitter) {
+  check(options);
+  const PromptForm& form = fitter->form();
+  const uint64_t drawn =
+      hash_u64(seed, static_cast<uint64_t>(trial), static_cast<uint64_t>(options.kind));
+  const uint64_t place = hash_u64(drawn, kHay);
+  std::vector<std::string> names;
+  if (options.kind == FactKind::kNames) {
+    names = fitter->names_near(std::min(length, kNamesWithin), place);
+  }
+  const bool names_are_in_hay = names.size() >= kFewestNames;
+  if (!names_are_in_hay) names = words_of(WordList::kFirstNames, options.split);
+  const Material material = make_material(options, std::move(names), names_are_in_hay, drawn);
+
+  PromptText text;
+  text.inserts = material.inserts;
+  text.min_distance = options.min_distance;
+  const std::string addition = which_is_meant(options);
+  int64_t longest = -1;
+  for (int64_t f = 0; f < options.asked; ++f) {
+    const Fact& fact = material.facts[static_cast<size_t>(f)];
+    const int64_t size = form.ids("\n", fact.question + addition, fact.answer_prefix).size();
+    if (size <= longest) continue;
+    longest = size;
+    text.question = fact.question + addition;
+    text.answer_prefix = fact.answer_prefix;
+  }
+  const FittedPrompt fitted = fitter->fit(text, length, place);
+
+  LongQuestion question;
+  question.context = fitted.context;
+  std::vector<PromptIds> prompts;
+  for (size_t f = 0; f < static_cast<size_t>(options.asked); ++f) {
+    const Fact& fact = material.facts[f];
+    prompts.push_back(options.asked == 1
+                          ? fitted.ids
+                          : form.ids(fitted.context, fact.question + addition, fact.answer_prefix));
+    AskedFact asked;
+    asked.fact = fact;
+    asked.answer_ids = form.answer_ids(fact.answer_prefix, fact.answer);
+    asked.guess_ids = form.answer_ids(fact.answer_prefix, fact.guess);
+    asked.end = fitted.fact_ends[f];
+    asked.depth = material.inserts[f].depth;
+    question.asked.push_back(std::move(asked));
+  }
+  share_context(&question, prompts);
+  return question;
+}
+
+}  // namespace lococo

@@ -1,0 +1,58 @@
+#include "tasks/passkey.h"
+
+#include "questions/facts.h"
+
+namespace lococo {
+namespace {
+
+constexpr int64_t kDigits = 5;
+constexpr double kChance = 1.0 / 90000;
+constexpr const char* kBefore =
+    "There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. "
+    "I will quiz you about the important information there.\n";
+constexpr const char* kFact = "The pass key is {a}. Remember it. {a} is the pass key.";
+constexpr const char* kQuestion = "What is the pass key?";
+constexpr const char* kPrefix = "The pass key is";
+
+}  // namespace
+
+PasskeySource::PasskeySource(const EvalTaskConfig& task, const std::vector<int64_t>& lengths,
+                             const Hay* texts, const PromptForm& form)
+    : seed_(task.seed),
+      min_distance_(task.distance),
+      grid_(task, lengths, {}, /*with_depths=*/true),
+      filler_(Hay::filler()),
+      fitter_(task.hay == HayKind::kTexts ? *texts : filler_, form) {}
+
+TaskSample PasskeySource::sample(int64_t index) {
+  TaskSample sample = grid_.sample(index);
+  sample.task = "passkey";
+  const PromptForm& form = fitter_.form();
+  Draws draws(hash_u64(seed_, static_cast<uint64_t>(sample.trial), hash_of_text(sample.task)));
+  const std::string key = draw_number(kDigits, &draws);
+  const double drawn_depth = draws.uniform();
+  const uint64_t place = draws.next();
+  sample.guess = draw_number(kDigits, &draws);
+
+  PromptText text;
+  text.before = kBefore;
+  text.inserts = {
+      {filled(kFact, "{a}", key), sample.depth == kNoDepth ? drawn_depth : sample.depth / 100.0}};
+  text.question = kQuestion;
+  text.answer_prefix = kPrefix;
+  text.min_distance = min_distance_;
+  FittedPrompt fitted = fitter_.fit(text, sample.length, place);
+
+  sample.context_ids = std::move(fitted.ids.context);
+  sample.question_ids = std::move(fitted.ids.question);
+  sample.fact_end = fitted.fact_ends[0];
+  sample.answers = {key};
+  sample.answer_ids = form.answer_ids(kPrefix, key);
+  sample.guess_ids = form.answer_ids(kPrefix, sample.guess);
+  sample.chance = kChance;
+  sample.scoring = Scoring::kPrefix;
+  sample.max_new_tokens = static_cast<int64_t>(sample.answer_ids.size());
+  return sample;
+}
+
+}  // namespace lococo
