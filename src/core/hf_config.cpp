@@ -19,6 +19,9 @@ using OrderedJson = nlohmann::ordered_json;
 constexpr RopeType kRopeTypes[] = {RopeType::kDefault, RopeType::kLinear, RopeType::kDynamic,
                                    RopeType::kYarn, RopeType::kLlama3};
 
+/// Where scripts/get_smollm2.sh puts its model unless told otherwise.
+constexpr const char* kSmolLm2 = "models/smollm2-135m";
+
 /// Typed access to one JSON object; absent and null are the same, as in transformers.
 class Reader {
  public:
@@ -290,12 +293,14 @@ std::string hf_config_to_json(const ModelShape& given, const std::string& dtype)
 void check_model_folder(const std::string& dir) {
   if (is_folder(dir)) return;
   if (dir.ends_with(".gguf")) {
-    throw UserError(dir +
-                    ": GGUF files cannot be read; convert it to a Hugging Face folder (config.json "
-                    "and safetensors), or download the model in that form, and name the folder");
+    throw UserError(dir + ": GGUF files are not read as they are; run: scripts/gguf_to_hf.py " +
+                    dir + " FOLDER, and name that folder");
   }
   if (path_exists(dir)) {
     throw UserError(dir + ": is a file; name the folder that holds config.json and safetensors");
+  }
+  if (dir.ends_with(kSmolLm2)) {
+    throw UserError(dir + ": there is no such folder; run: scripts/get_smollm2.sh " + dir);
   }
   // "org/name" and nothing else is what the Hugging Face hub calls a model.
   const size_t slash = dir.find('/');

@@ -8,8 +8,8 @@
 
 namespace lococo {
 
-/// Throws UserError, with what to do, when `dir` is not a folder: a name of the Hugging Face hub, a
-/// GGUF file, nothing.
+/// Throws UserError, with the command to run, when `dir` is not a folder: a name of the Hugging
+/// Face hub, a GGUF file, what scripts/get_smollm2.sh would make, nothing.
 void check_model_folder(const std::string& dir);
 
 /// Reads DIR/config.json. Throws UserError for a missing file, another architecture, a biased

@@ -259,8 +259,12 @@ TEST_CASE("a model that is not there says how to get it", "[core][hf_config]") {
                  "huggingface-cli download HuggingFaceTB/SmolLM2-135M --local-dir DIR");
   const TemporaryFolder folder;
   lococo::write_text_file(folder / "model.gguf", "GGUF");
-  CHECK_CONTAINS(error(folder / "model.gguf"), "GGUF files cannot be read; convert it");
-  CHECK_CONTAINS(error("nowhere.gguf"), "GGUF files cannot be read");
+  CHECK_CONTAINS(error(folder / "model.gguf"),
+                 "run: scripts/gguf_to_hf.py " + folder / "model.gguf" + " FOLDER");
+  CHECK_CONTAINS(error("nowhere.gguf"), "run: scripts/gguf_to_hf.py nowhere.gguf FOLDER");
+  const std::string smollm2 = folder / "models/smollm2-135m";
+  CHECK_CONTAINS(error(smollm2), "no such folder; run: scripts/get_smollm2.sh " + smollm2);
+  CHECK_CONTAINS(error("models/smollm3"), "huggingface-cli download models/smollm3");
   lococo::write_text_file(folder / "model.safetensors", "");
   CHECK_CONTAINS(error(folder / "model.safetensors"), "is a file; name the folder");
   const std::string gone = error(folder / "gone");
