@@ -7,6 +7,7 @@ find_package(nlohmann_json REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(utf8cpp REQUIRED)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8>=10.40)  # \p{White_Space}
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 
@@ -27,6 +28,7 @@ add_library(lc::utfcpp ALIAS lc_utfcpp)
 add_library(lc::json ALIAS nlohmann_json::nlohmann_json)
 add_library(lc::spdlog ALIAS spdlog::spdlog)
 add_library(lc::sentencepiece ALIAS PkgConfig::SENTENCEPIECE)
+add_library(lc::pcre2 ALIAS PkgConfig::PCRE2)
 add_library(lc::zstd ALIAS PkgConfig::ZSTD)
 add_library(lc::xxhash ALIAS PkgConfig::XXHASH)
 

@@ -43,6 +43,7 @@ packages=(
   libopenmpi-dev openmpi-bin
   libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
   libsentencepiece-dev sentencepiece catch2 libzstd-dev libxxhash-dev libutfcpp-dev
+  libpcre2-dev
   libprotobuf-dev  # Ubuntu's sentencepiece asks for it, and its package does not
 )
 

@@ -55,6 +55,7 @@ CONTAINED = {
              ["src/dist/communicator_*.cpp"]),
     "yaml-cpp": (r"yaml-cpp/.*", ["src/config/config_yaml.cpp"]),
     "SentencePiece": (r"sentencepiece.*", ["src/tokenizer/sentencepiece_tokenizer.cpp"]),
+    "PCRE2": (r"pcre2.*", ["src/tokenizer/pattern.cpp"]),
     "spdlog": (r"(spdlog|fmt)/.*", ["src/core/log.cpp"]),
     "CLI11": (r"CLI/.*", ["tools/*"]),
     # Slow to compile in every file; what the project needs of it is in tensor/kit/torch.h.

@@ -23,6 +23,8 @@ lococo::Tool tool() {
       "made.",
       "  lococo-generate config.yaml --prompt \"Once upon a time\" generate.max_new_tokens=100\n"
       "  lococo-generate config.yaml - < book.txt > continuation.txt\n"
+      "  lococo-generate config.yaml --document book.txt --question \"Who lives in Lisbon?\"\n"
+      "  lococo-generate config.yaml --chat\n"
       "  lococo-generate config.yaml --prompt-ids \"1 450 2446\" --ids\n",
       run,
       lococo::complete_config,
@@ -32,6 +34,12 @@ lococo::Tool tool() {
       {"--prompt", "TEXT", "The text to continue, as it is", "generate.prompt="},
       {"--prompt-file", "FILE", "A file that holds it; -: standard input", "generate.prompt_file="},
       {"--prompt-ids", "IDS", "Token ids \"1 2 3\", or a file of them", "generate.prompt_ids="},
+      {"--chat", "", "Talk: a turn a line, the history stays in the cache; /reset, /exit",
+       "generate.chat=true"},
+      {"--document", "FILE", "Read this text first, then answer questions about it",
+       "generate.document="},
+      {"--question", "TEXT", "A question, in the form that the model was tuned on",
+       "generate.question="},
       {"--ids", "", "Print token ids, not text", "generate.output=ids"}};
   tool.dash = "generate.prompt_file=-";
   return tool;

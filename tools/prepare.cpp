@@ -84,7 +84,7 @@ void leave_to_adapter(Config* config, ConfigOrigins*) {
 int main(int argc, char** argv) {
   return lococo::run_tool(
       {"lococo-prepare", "Turns the texts of data.train and data.validation into token files.",
-       "  lococo-prepare data.tokenizer=tokenizer.model data.train=[books,more.jsonl.zst]\n"
+       "  lococo-prepare data.tokenizer=tokenizer.json data.train=[books,more.jsonl.zst]\n"
        "  lococo-prepare config.yaml data.cache_dir=tokens --dry-run\n",
        lococo::run, lococo::leave_to_adapter},
       argc, argv);

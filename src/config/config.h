@@ -45,7 +45,7 @@ struct DataSource {
 enum class RawTokenType { kNone, kUint16, kUint32 };
 
 struct DataConfig {
-  std::string tokenizer;  ///< SentencePiece model; empty: tokenizer.model of `model.path`
+  std::string tokenizer;  ///< SentencePiece or .json; empty: that of `model.path`
   std::vector<DataSource> train;
   std::vector<DataSource> validation;
   std::string cache_dir;  ///< where lococo-prepare puts token files; empty: beside the source

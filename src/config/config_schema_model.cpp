@@ -56,7 +56,7 @@ void add_init(SchemaBuilder& add, ModelShape& shape) {
 void add_data(SchemaBuilder& add, DataConfig& data) {
   add.section("data");
   add.add("tokenizer", TextField{&data.tokenizer},
-          "SentencePiece model; empty: tokenizer.model in model.path");
+          "SentencePiece model or tokenizer.json; empty: that in model.path");
   add.add(
       "train", SourcesField{&data.train},
       "path, list of paths, or list of {path, weight}: text, JSONL (also .zst), folders of them, "

@@ -144,9 +144,12 @@ void tokenise(const SourcePlan& plan, const DataConfig& config, const Tokenizer&
 
 std::unique_ptr<Tokenizer> open_tokenizer(const DataConfig& config, const std::string& model_path) {
   if (!config.tokenizer.empty()) return load_tokenizer(config.tokenizer);
-  const std::string of_model = model_path + "/tokenizer.model";
-  if (model_path.empty() || !path_exists(of_model)) return nullptr;
-  return load_tokenizer(of_model);
+  if (model_path.empty()) return nullptr;
+  // Where a folder has both they say the same; SentencePiece's own file is the older habit.
+  for (const char* const name : {"/tokenizer.model", "/tokenizer.json"}) {
+    if (path_exists(model_path + name)) return load_tokenizer(model_path + name);
+  }
+  return nullptr;
 }
 
 SourcePlan plan_source(const DataSource& source, const DataConfig& config,

@@ -15,8 +15,8 @@
 
 namespace lococo {
 
-/// The tokenizer of data.tokenizer, else tokenizer.model of the model's folder; null when neither
-/// is there (token files need none). Throws UserError when data.tokenizer cannot be read.
+/// The tokenizer of data.tokenizer, else tokenizer.model or tokenizer.json of the model's folder;
+/// null when there is none (token files need none). Throws UserError when it cannot be read.
 std::unique_ptr<Tokenizer> open_tokenizer(const DataConfig& config, const std::string& model_path);
 
 /// What preparing a source means, found out without doing it.

@@ -3,7 +3,18 @@
 #include <algorithm>
 #include <utility>
 
+#include "chat/blanks.h"
+
 namespace lococo {
+
+std::function<void(const std::string&)> without_leading_blanks(
+    std::function<void(const std::string&)> write) {
+  return [write = std::move(write), shown = false](const std::string& piece) mutable {
+    const std::string rest = shown ? piece : strip_left(piece);
+    shown = shown || !rest.empty();
+    if (!rest.empty()) write(rest);
+  };
+}
 
 AnswerStream::AnswerStream(const Tokenizer* tokenizer, const Ids& before,
                            std::vector<int64_t> end_tokens,

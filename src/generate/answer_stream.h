@@ -15,6 +15,10 @@
 
 namespace lococo {
 
+/// Passes the pieces of one text on to `write`, without the blanks at its beginning.
+std::function<void(const std::string&)> without_leading_blanks(
+    std::function<void(const std::string&)> write);
+
 /// Takes tokens of one row as they are made and writes what is certain of them. An answer is what
 /// comes before the first of the end tokens and before a stop text.
 class AnswerStream {

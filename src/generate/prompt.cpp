@@ -16,40 +16,15 @@ namespace lococo {
 namespace {
 
 std::string read_standard_input() {
-  log_info("reading the prompt from standard input");
+  log_info("reading standard input");
   std::string text(std::istreambuf_iterator<char>(std::cin), {});
   if (std::cin.bad()) throw UserError("standard input: cannot be read to its end");
   return text;
 }
 
-std::string read_text(const std::string& path) {
-  return path == "-" ? read_standard_input() : read_text_file(path);
-}
-
-void check_single(const GenerateConfig& config) {
-  std::string first;
-  for (const auto& [key, value] : {std::pair{"generate.prompt", &config.prompt},
-                                   std::pair{"generate.prompt_file", &config.prompt_file},
-                                   std::pair{"generate.prompt_ids", &config.prompt_ids}}) {
-    if (value->empty()) continue;
-    if (!first.empty())
-      throw UserError(std::string(key) + ": " + first + " is given too; remove one (" + first +
-                      "= empties it)");
-    first = key;
-  }
-}
-
 std::string prompt_text(const GenerateConfig& config) {
-  if (!config.prompt_file.empty()) return read_text(config.prompt_file);
+  if (!config.prompt_file.empty()) return read_text_or_standard_input(config.prompt_file);
   return config.prompt;
-}
-
-void check_utf8(const std::string& text) {
-  const auto invalid = utf8::find_invalid(text.begin(), text.end());
-  if (invalid == text.end()) return;
-  throw UserError("generate.prompt: is not UTF-8 from byte " +
-                  std::to_string(invalid - text.begin() + 1) +
-                  " on; convert it, for example with iconv");
 }
 
 /// Only what a list of numbers is written with, and a digit among it.
@@ -60,15 +35,46 @@ bool is_list_of_ids(const std::string& text) {
 
 }  // namespace
 
+std::string read_text_or_standard_input(const std::string& path) {
+  return path == "-" ? read_standard_input() : read_text_file(path);
+}
+
+void check_utf8(const std::string& text, const std::string& what) {
+  const auto invalid = utf8::find_invalid(text.begin(), text.end());
+  if (invalid == text.end()) return;
+  throw UserError(what + ": is not UTF-8 from byte " + std::to_string(invalid - text.begin() + 1) +
+                  " on; convert it, for example with iconv");
+}
+
+void check_single_prompt(const GenerateConfig& config) {
+  const std::string talks = config.chat                ? "generate.chat"
+                            : !config.document.empty() ? "generate.document"
+                            : !config.question.empty() ? "generate.question"
+                                                       : "";
+  std::string first;
+  for (const auto& [key, is_given] :
+       {std::pair{"generate.prompt", !config.prompt.empty()},
+        std::pair{"generate.prompt_file", !config.prompt_file.empty()},
+        std::pair{"generate.prompt_ids", !config.prompt_ids.empty()},
+        std::pair{talks.c_str(), !talks.empty()}}) {
+    if (!is_given) continue;
+    if (!first.empty())
+      throw UserError(std::string(key) + ": " + first + " is given too; remove one (" + first +
+                      "= empties it)");
+    first = key;
+  }
+}
+
 GenerateConfig with_standard_input(GenerateConfig config) {
-  const bool given =
+  const bool has_prompt =
       !config.prompt.empty() || !config.prompt_file.empty() || !config.prompt_ids.empty();
-  if (!given && isatty(STDIN_FILENO) == 0) config.prompt_file = "-";
+  const bool talks = config.chat || !config.question.empty() || !config.document.empty();
+  if (!has_prompt && !talks && isatty(STDIN_FILENO) == 0) config.prompt_file = "-";
   return config;
 }
 
 std::vector<int32_t> parse_token_ids(const std::string& given, int64_t vocab_size) {
-  const std::string text = is_list_of_ids(given) ? given : read_text(given);
+  const std::string text = is_list_of_ids(given) ? given : read_text_or_standard_input(given);
   const char* const separators = ",[] \t\r\n";
   std::vector<int32_t> ids;
   for (size_t begin = text.find_first_not_of(separators); begin != std::string::npos;) {
@@ -92,7 +98,7 @@ std::vector<int32_t> parse_token_ids(const std::string& given, int64_t vocab_siz
 
 std::vector<int32_t> prompt_tokens(const Config& config, const Tokenizer* tokenizer,
                                    int64_t vocab_size) {
-  check_single(config.generate);
+  check_single_prompt(config.generate);
   if (!config.generate.prompt_ids.empty())
     return parse_token_ids(config.generate.prompt_ids, vocab_size);
   if (tokenizer == nullptr) {
@@ -100,7 +106,7 @@ std::vector<int32_t> prompt_tokens(const Config& config, const Tokenizer* tokeni
                     std::string(kWithoutTokenizer));
   }
   const std::string text = prompt_text(config.generate);
-  check_utf8(text);
+  check_utf8(text, "generate.prompt");
   auto ids = tokenizer->encode(text);
   if (config.data.add_bos && tokenizer->bos_id() >= 0) ids.insert(ids.begin(), tokenizer->bos_id());
   if (ids.empty())

@@ -10,7 +10,16 @@
 
 namespace lococo {
 
-/// A config without a prompt takes it from standard input, where that is no terminal.
+/// The whole file, or of "-" standard input. Throws UserError.
+std::string read_text_or_standard_input(const std::string& path);
+
+/// Throws UserError, with the byte, for text that is not UTF-8; `what` begins the line.
+void check_utf8(const std::string& text, const std::string& what);
+
+/// Throws UserError for two prompts, or one beside a question or a conversation.
+void check_single_prompt(const GenerateConfig& config);
+
+/// A config without a prompt or a question takes it from standard input, where that is no terminal.
 GenerateConfig with_standard_input(GenerateConfig config);
 
 /// Token ids of the one prompt that `config.generate` gives: of a text (prompt, or prompt_file, "-"

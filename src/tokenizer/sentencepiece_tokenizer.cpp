@@ -41,11 +41,7 @@ std::vector<int32_t> SentencePieceTokenizer::encode_ordinary(const std::string& 
 
 std::string SentencePieceTokenizer::decode(const std::vector<int32_t>& ids) const {
   for (const int32_t id : ids) {
-    if (id < 0 || id >= vocab_size()) {
-      throw UserError("token id " + std::to_string(id) +
-                      " is outside the tokenizer's vocabulary of " + std::to_string(vocab_size()) +
-                      "; is data.tokenizer the model's own?");
-    }
+    if (id < 0 || id >= vocab_size()) throw UserError(foreign_id_message(id, vocab_size()));
   }
   std::string text;
   const auto status = impl_->processor.Decode(std::vector<int>(ids.begin(), ids.end()), &text);

@@ -3,17 +3,36 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "tokenizer/bpe_tokenizer.h"
 #include "tokenizer/sentencepiece_tokenizer.h"
 
 namespace lococo {
+namespace {
+
+/// A SentencePiece model never does.
+bool begins_with_brace(const std::string& path) {
+  char first = 0;
+  return InputFile(path).read(&first, 1) == 1 && first == '{';
+}
+
+}  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   if (is_folder(path))
     throw UserError(path + ": is a folder; data.tokenizer names a file: " + kWithoutTokenizer);
   if (!path_exists(path)) {
-    throw UserError(path + ": no such tokenizer; set data.tokenizer to a SentencePiece model file");
+    throw UserError(path +
+                    ": no such tokenizer; set data.tokenizer to a tokenizer.model or "
+                    "tokenizer.json file");
   }
+  if (path.ends_with(".json") || begins_with_brace(path))
+    return std::make_unique<BpeTokenizer>(path);
   return std::make_unique<SentencePieceTokenizer>(path);
+}
+
+std::string foreign_id_message(int32_t id, int64_t vocab_size) {
+  return "token id " + std::to_string(id) + " is outside the tokenizer's vocabulary of " +
+         std::to_string(vocab_size) + "; is data.tokenizer the model's own?";
 }
 
 void check_vocabulary(const Tokenizer& tokenizer, int64_t model_vocab_size) {

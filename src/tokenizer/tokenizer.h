@@ -11,8 +11,10 @@ namespace lococo {
 
 /// What to do without a tokenizer that can be read, for the end of a message.
 inline constexpr const char* kWithoutTokenizer =
-    "this version reads SentencePiece models (tokenizer.model); for another tokenizer give raw "
-    "token ids: data.raw_dtype with .bin files, lococo-generate --prompt-ids";
+    "this version reads SentencePiece models (tokenizer.model) and byte-level BPE "
+    "(tokenizer.json); "
+    "for another tokenizer give raw token ids: data.raw_dtype with .bin files, lococo-generate "
+    "--prompt-ids";
 
 /// All methods may be called from several threads at once.
 class Tokenizer {
@@ -42,8 +44,12 @@ class Tokenizer {
   virtual uint64_t fingerprint() const = 0;
 };
 
-/// The tokenizer of a file. Throws UserError when it is missing or no tokenizer that can be read.
+/// The tokenizer of a file: tokenizer.json when it is named .json or begins with a brace, else a
+/// SentencePiece model. Throws UserError when it is missing or no tokenizer that can be read.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
+
+/// What to tell somebody who decodes an id outside a vocabulary.
+std::string foreign_id_message(int32_t id, int64_t vocab_size);
 
 /// Throws UserError for a tokenizer with ids that the model has no row for, and warns of one that
 /// lacks more of the model's tokens than padding explains: it is another model's.

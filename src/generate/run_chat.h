@@ -1,0 +1,26 @@
+// lococo-generate --chat: turns come in, answers go out.
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+#include <istream>
+#include <string>
+
+#include "config/config.h"
+
+namespace lococo {
+
+struct ChatInput {
+  std::istream& lines;       ///< a turn each; /reset and /exit are commands, empty lines nothing
+  bool interactive = false;  ///< a person types: "> " on stderr, Ctrl-C ends an answer alone
+};
+
+/// Reads config.generate.document, where given, asks config.generate.question, where given, and
+/// then what `input` says, up to its end or /exit. `write` gets the answers, each with a newline
+/// behind it; a line about each is logged. Throws UserError; to a person who has no room left in
+/// the cache it says so, and goes on.
+void chat(const Config& config, torch::Device device, const ChatInput& input,
+          const std::function<void(const std::string&)>& write);
+
+}  // namespace lococo

@@ -1,0 +1,143 @@
+#include "generate/run_chat.h"
+
+#include <sstream>
+
+#include "core/files.h"
+#include "core/log.h"
+#include "generate/run_generation.h"
+#include "tensor/kit/torch.h"
+#include "tests/support/catch.h"
+#include "tests/support/stderr_of.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_llama.h"
+#include "tests/support/tiny_tokenizer.h"
+#include "tests/support/user_error.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+
+namespace {
+
+/// A random model with SentencePiece and llama-2's template by name.
+Config chat_config(const TemporaryFolder& folder) {
+  configure_log(LogLevel::kError, /*is_main_rank=*/true);
+  Config config;
+  config.model.init = tiny_shape();
+  config.model.init.vocab_size = kByteVocabulary;
+  config.model.init_std = 0.1;
+  config.cache = tiny_cache();
+  config.data.tokenizer = folder / "tokenizer.model";
+  write_byte_tokenizer(config.data.tokenizer);
+  config.distributed.device = "cpu";
+  config.generate.chat = true;
+  config.generate.chat_template = "llama-2";
+  config.generate.max_new_tokens = 8;
+  config.generate.stop_at_eos = false;
+  return config;
+}
+
+/// What is printed for these lines of standard input.
+std::string printed(const Config& config, const std::string& lines) {
+  std::istringstream input(lines);
+  std::string text;
+  chat(config, torch::kCPU, {input}, [&](const std::string& piece) { text += piece; });
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("a conversation has an answer for each line, up to its end or /exit", "[generate]") {
+  const TemporaryFolder folder;
+  const auto config = chat_config(folder);
+  const auto two = printed(config, "hello\nand then\n");
+  const auto one = printed(config, "hello\n");
+  CHECK(one.ends_with('\n'));
+  CHECK(one.size() > 1);
+  CHECK(two.starts_with(one));
+  CHECK(two.size() > one.size());
+  CHECK(printed(config, "hello\r\n\n\nand then") == two);
+  CHECK(printed(config, "hello\n/exit\nand then\n") == one);
+  CHECK(printed(config, "").empty());
+  CHECK(printed(config, "hello\n/reset\nhello\n") == one + one);
+}
+
+TEST_CASE("a question of the config is asked first, about the document", "[generate]") {
+  const TemporaryFolder folder;
+  auto config = chat_config(folder);
+  const auto want = printed(config, "who\nand then\n");
+  config.generate.question = "who";
+  CHECK(printed(config, "and then\n") == want);
+  config.generate.document = folder / "book.txt";
+  write_text_file(config.generate.document, "a long story of nothing");
+  const auto about = printed(config, "");
+  CHECK(about != printed(
+                     [&] {
+                       auto other = config;
+                       other.generate.document.clear();
+                       return other;
+                     }(),
+                     ""));
+  // Without a conversation the same answer, once.
+  config.generate.chat = false;
+  std::string once;
+  generate_text(config, torch::kCPU, [&](const std::string& piece) { once += piece; });
+  CHECK(once + "\n" == about);
+}
+
+TEST_CASE("a model without a template has a plain form for documents alone", "[generate]") {
+  const TemporaryFolder folder;
+  auto config = chat_config(folder);
+  config.generate.chat_template = "auto";
+  CHECK_CONTAINS(user_error_of([&] { printed(config, "hello\n"); }), "generate.chat_template");
+  config.generate.document = folder / "book.txt";
+  write_text_file(config.generate.document, "a long story of nothing");
+  CHECK(printed(config, "who\n").size() > 1);
+}
+
+TEST_CASE("what is no conversation is the user's line", "[generate]") {
+  const TemporaryFolder folder;
+  const auto line_of = [&](const std::function<void(Config&)>& change) {
+    auto config = chat_config(folder);
+    change(config);
+    return user_error_of([&] { printed(config, "hello\n"); });
+  };
+  CHECK_CONTAINS(line_of([](Config& c) { c.data.tokenizer.clear(); }), "data.tokenizer");
+  CHECK_CONTAINS(line_of([](Config& c) { c.generate.chat_template = "chatml"; }),
+                 "chatml needs <|im_start|>");
+  CHECK_CONTAINS(line_of([](Config& c) { c.generate.prompt = "a"; }),
+                 "generate.chat: generate.prompt is given too");
+  CHECK_CONTAINS(line_of([](Config& c) { c.generate.output = GenerateOutput::kIds; }),
+                 "generate.output");
+  CHECK_CONTAINS(line_of([](Config& c) { c.generate.document = "-"; }), "generate.document");
+  CHECK_CONTAINS(line_of([](Config& c) { c.generate.document = "/none/a.txt"; }), "/none/a.txt");
+  CHECK_CONTAINS(line_of([](Config& c) { c.generate.stop = {""}; }), "generate.stop");
+  auto config = chat_config(folder);
+  CHECK_CONTAINS(user_error_of([&] { printed(config, "a\xff\n"); }), "UTF-8");
+  config.generate.chat = false;
+  config.generate.document = folder / "empty.txt";
+  write_text_file(config.generate.document, "");
+  const auto ignore = [](const std::string&) {};
+  CHECK_CONTAINS(user_error_of([&] { generate_text(config, torch::kCPU, ignore); }),
+                 "generate.question: is empty");
+  config.generate.question = "who";
+  CHECK_CONTAINS(user_error_of([&] { generate_text(config, torch::kCPU, ignore); }),
+                 "empty.txt is empty");
+}
+
+TEST_CASE("a person with a full cache is told and goes on", "[generate]") {
+  const TemporaryFolder folder;
+  auto config = chat_config(folder);
+  config.cache = CacheConfig();
+  config.model.init.max_position_embeddings = 60;
+  config.generate.document.clear();
+  std::string text, long_line(5000, 'a');
+  long_line += '\n';
+  const auto told = stderr_of([&] {
+    std::istringstream input(long_line + "hello\n");
+    chat(config, torch::kCPU, {input, /*interactive=*/true},
+         [&](const std::string& piece) { text += piece; });
+  });
+  CHECK_CONTAINS(told, "there is room for");
+  CHECK(text.size() > 1);
+  CHECK_CONTAINS(user_error_of([&] { printed(config, long_line); }), "there is room for");
+}
