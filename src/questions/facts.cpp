@@ -66,6 +66,12 @@ std::string filled(const std::string& form, const std::string& slot, const std::
   return out.append(form, at);
 }
 
+std::string joined(const std::vector<std::string>& texts, const std::string& between) {
+  std::string out;
+  for (size_t i = 0; i < texts.size(); ++i) out += (i == 0 ? "" : between) + texts[i];
+  return out;
+}
+
 FactMaker::FactMaker(FactKind kind, Split split, int64_t digits, std::vector<std::string> names,
                      Draws* draws)
     : kind_(kind), split_(split), digits_(digits), names_(std::move(names)), draws_(draws) {}

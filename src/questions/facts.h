@@ -28,6 +28,9 @@ std::string draw_number(int64_t count, Draws* draws);
 /// `form` with each {x} replaced by the value of x; {s} may stand there twice.
 std::string filled(const std::string& form, const std::string& slot, const std::string& value);
 
+/// Texts one after another with `between` between them.
+std::string joined(const std::vector<std::string>& texts, const std::string& between);
+
 /// Makes the facts of one text: no two of them, and no distractor, share an answer, and none can be
 /// asked for with the question of another.
 class FactMaker {

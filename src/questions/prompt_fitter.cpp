@@ -13,7 +13,7 @@ namespace lococo {
 namespace {
 
 // Sentences that the hay may end later than it has to, in search of a length that fits exactly.
-constexpr int kEndsTried = 8;
+constexpr int kEndsTried = 24;
 constexpr int kRounds = 8;
 
 size_t as_index(int64_t i) { return static_cast<size_t>(i); }
@@ -216,10 +216,9 @@ std::vector<std::string> PromptFitter::names_near(int64_t length, uint64_t place
   stretch.first_unit = hay_.draw_start(place, length);
   extend(&stretch, length / 2);
   std::string text;
-  for (int64_t u = kEndsTried; u < stretch.num_units(); ++u) {
+  for (int64_t u = 0; u < stretch.num_units() && stretch.tokens_to(u) < length / 2; ++u) {
     const Hay::Unit& unit = hay_.unit(stretch.first_unit + u);
-    text.append(unit.text).append(unit.separator.empty() ? " " : unit.separator);
-    if (stretch.tokens_to(u + 1) >= length / 2) break;
+    text.append(unit.text).append(unit.separator);
   }
   return names_in(text);
 }

@@ -43,8 +43,9 @@ struct Material {
   std::vector<Insert> inserts;
 };
 
+// `mentions`: names that are answers get a sentence elsewhere.
 Material make_material(const QuestionOptions& options, std::vector<std::string> names,
-                       bool names_are_in_hay, uint64_t seed) {
+                       bool mentions, uint64_t seed) {
   Draws draws(hash_u64(seed, kFacts));
   Draws places(hash_u64(seed, kPlaces));
   FactMaker maker(options.kind, options.split, options.digits, std::move(names), &draws);
@@ -67,7 +68,7 @@ Material make_material(const QuestionOptions& options, std::vector<std::string> 
       const std::string form = draws.pick(passing_forms(options.split));
       elsewhere(filled(form, "{s}", maker.rival(fact).statement));
     }
-    if (fact.answer_kind == AnswerKind::kNameInText && !names_are_in_hay) {
+    if (fact.answer_kind == AnswerKind::kNameInText && mentions) {
       elsewhere(filled(draws.pick(mention_sentences(options.split)), "{a}", fact.answer));
     }
   }
@@ -91,38 +92,23 @@ void share_context(LongQuestion* question, const std::vector<PromptIds>& prompts
   }
 }
 
-}  // namespace
-
-LongQuestion make_question(const QuestionOptions& options, int64_t length, uint64_t seed,
-                           int64_t trial, PromptFitter* fitter) {
-  check(options);
-  const PromptForm& form = fitter->form();
-  const uint64_t drawn =
-      hash_u64(seed, static_cast<uint64_t>(trial), static_cast<uint64_t>(options.kind));
-  const uint64_t place = hash_u64(drawn, kHay);
-  std::vector<std::string> names;
-  if (options.kind == FactKind::kNames) {
-    names = fitter->names_near(std::min(length, kNamesWithin), place);
-  }
-  const bool names_are_in_hay = names.size() >= kFewestNames;
-  if (!names_are_in_hay) names = words_of(WordList::kFirstNames, options.split);
-  const Material material = make_material(options, std::move(names), names_are_in_hay, drawn);
-
-  PromptText text;
-  text.inserts = material.inserts;
-  text.min_distance = options.min_distance;
-  const std::string addition = which_is_meant(options);
+// The longest question, which decides how much hay there is room for.
+void set_question(const QuestionOptions& options, const Material& material, const PromptForm& form,
+                  PromptText* text) {
   int64_t longest = -1;
-  for (int64_t f = 0; f < options.asked; ++f) {
-    const Fact& fact = material.facts[static_cast<size_t>(f)];
-    const int64_t size = form.ids("\n", fact.question + addition, fact.answer_prefix).size();
+  for (size_t f = 0; f < static_cast<size_t>(options.asked); ++f) {
+    const Fact& fact = material.facts[f];
+    const std::string question = fact.question + which_is_meant(options);
+    const int64_t size = form.ids("\n", question, fact.answer_prefix).size();
     if (size <= longest) continue;
     longest = size;
-    text.question = fact.question + addition;
-    text.answer_prefix = fact.answer_prefix;
+    text->question = question;
+    text->answer_prefix = fact.answer_prefix;
   }
-  const FittedPrompt fitted = fitter->fit(text, length, place);
+}
 
+LongQuestion asked_of(const QuestionOptions& options, const Material& material,
+                      const FittedPrompt& fitted, const PromptForm& form) {
   LongQuestion question;
   question.context = fitted.context;
   std::vector<PromptIds> prompts;
@@ -130,7 +116,8 @@ LongQuestion make_question(const QuestionOptions& options, int64_t length, uint6
     const Fact& fact = material.facts[f];
     prompts.push_back(options.asked == 1
                           ? fitted.ids
-                          : form.ids(fitted.context, fact.question + addition, fact.answer_prefix));
+                          : form.ids(fitted.context, fact.question + which_is_meant(options),
+                                     fact.answer_prefix));
     AskedFact asked;
     asked.fact = fact;
     asked.answer_ids = form.answer_ids(fact.answer_prefix, fact.answer);
@@ -141,6 +128,40 @@ LongQuestion make_question(const QuestionOptions& options, int64_t length, uint6
   }
   share_context(&question, prompts);
   return question;
+}
+
+// Whether each name that is asked for stands in the text outside of its fact too.
+bool names_occur(const LongQuestion& question) {
+  return std::all_of(question.asked.begin(), question.asked.end(), [&](const AskedFact& asked) {
+    const size_t first = question.context.find(asked.fact.answer);
+    return question.context.find(asked.fact.answer, first + 1) != std::string::npos;
+  });
+}
+
+}  // namespace
+
+LongQuestion make_question(const QuestionOptions& options, int64_t length, uint64_t seed,
+                           int64_t trial, PromptFitter* fitter) {
+  check(options);
+  const bool of_names = options.kind == FactKind::kNames;
+  const uint64_t drawn =
+      hash_u64(seed, static_cast<uint64_t>(trial), static_cast<uint64_t>(options.kind));
+  const uint64_t place = hash_u64(drawn, kHay);
+  std::vector<std::string> names;
+  if (of_names) names = fitter->names_near(std::min(length, kNamesWithin), place);
+  bool mentions = names.size() < kFewestNames + static_cast<size_t>(options.facts);
+  if (mentions) names = words_of(WordList::kFirstNames, options.split);
+  while (true) {
+    const Material material = make_material(options, names, mentions, drawn);
+    PromptText text;
+    text.inserts = material.inserts;
+    text.min_distance = options.min_distance;
+    set_question(options, material, fitter->form(), &text);
+    const FittedPrompt fitted = fitter->fit(text, length, place);
+    LongQuestion question = asked_of(options, material, fitted, fitter->form());
+    if (!of_names || mentions || names_occur(question)) return question;
+    mentions = true;
+  }
 }
 
 }  // namespace lococo

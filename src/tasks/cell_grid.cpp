@@ -4,21 +4,16 @@
 #include <stdexcept>
 
 #include "core/error.h"
+#include "questions/facts.h"
 
 namespace lococo {
 namespace {
-
-std::string listed(const std::vector<std::string>& names) {
-  std::string list;
-  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
-  return list;
-}
 
 std::vector<std::string> chosen(const std::vector<std::string>& asked,
                                 const std::vector<std::string>& known) {
   for (const std::string& kind : asked) {
     if (std::find(known.begin(), known.end(), kind) == known.end()) {
-      throw UserError("eval.kinds: this task has no '" + kind + "'; it has " + listed(known));
+      throw UserError("eval.kinds: this task has no '" + kind + "'; it has " + joined(known, ", "));
     }
     if (std::count(asked.begin(), asked.end(), kind) > 1) {
       throw UserError("eval.kinds: '" + kind + "' stands there twice; name it once");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "questions/facts.h"
 #include "tasks/text_metrics.h"
 
 namespace lococo {
@@ -95,9 +96,7 @@ TaskAnswer oracle_answer(const TaskSample& sample) {
     answer.text = sample.answers.at(0);
     return answer;
   }
-  for (const std::string& gold : sample.answers) {
-    answer.text += (answer.text.empty() ? "" : ", ") + gold;
-  }
+  answer.text = joined(sample.answers, ", ");
   return answer;
 }
 

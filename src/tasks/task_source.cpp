@@ -2,8 +2,11 @@
 
 #include <stdexcept>
 
+#include "tasks/many_shot.h"
 #include "tasks/needle.h"
 #include "tasks/passkey.h"
+#include "tasks/question_file.h"
+#include "tasks/ruler.h"
 
 namespace lococo {
 
@@ -13,6 +16,8 @@ bool needs_texts(const EvalTaskConfig& task) {
       return task.hay == HayKind::kTexts;
     case EvalTask::kNeedle:
       return true;
+    case EvalTask::kRuler:
+      return RulerSource::needs_texts(task);
     default:
       return false;
   }
@@ -27,9 +32,18 @@ std::unique_ptr<TaskSource> make_task_source(const EvalTaskConfig& task,
       return std::make_unique<PasskeySource>(task, lengths, texts, form);
     case EvalTask::kNeedle:
       return std::make_unique<NeedleSource>(task, lengths, *texts, form);
-    default:
-      throw std::logic_error("this task asks no questions");
+    case EvalTask::kRuler:
+      return std::make_unique<RulerSource>(task, lengths, texts, form);
+    case EvalTask::kChoice:
+      return std::make_unique<ChoiceSource>(task, form);
+    case EvalTask::kQa:
+      return std::make_unique<QaSource>(task, form);
+    case EvalTask::kManyShot:
+      return std::make_unique<ManyShotSource>(task, lengths, form);
+    case EvalTask::kPerplexity:
+      break;
   }
+  throw std::logic_error("perplexity asks no questions");
 }
 
 }  // namespace lococo

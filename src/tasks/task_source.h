@@ -34,8 +34,7 @@ bool needs_texts(const EvalTaskConfig& task);
 ///
 ///   passkey     LongLoRA's protocol (passkey.h)
 ///   needle      one fact in a text: lengths x depths x kinds (needle.h)
-///   ruler       RULER's tasks that need no download (ruler_niah.h, ruler_tracking.h,
-///               ruler_words.h)
+///   ruler       RULER's tasks that need no download (ruler.h)
 ///   choice, qa  all questions of eval.questions (question_file.h), as long as they are
 ///   many_shot   labelled examples (many_shot.h)
 std::unique_ptr<TaskSource> make_task_source(const EvalTaskConfig& task,

@@ -91,8 +91,10 @@ TEST_CASE("Prompts have exactly the tokens asked for, nearly always, and never m
           exact += size == length ? 1 : 0;
         }
       }
-      INFO((tokenizer == bytes.get() ? "bytes" : "chunks") << (hay->repeats() ? " filler" : " novel"));
-      CHECK(exact * 100 >= trials * 97);
+      INFO((tokenizer == bytes.get() ? "bytes" : "chunks")
+           << (hay->repeats() ? " filler" : " novel"));
+      // Where each letter is a token, a word that fills the gap is rarer.
+      CHECK(exact * 100 >= trials * (tokenizer == bytes.get() ? 90 : 97));
     }
   }
 }
