@@ -30,7 +30,7 @@ ROOMS = {
     "chat": "tokenizer",
     "data": "tokenizer",
     "questions": "tokenizer data",
-    "tasks": "tokenizer data questions",
+    "tasks": "tokenizer chat data questions",
     "tensor/kit": "",
     "tensor/layers": "tensor/kit",
     "tensor/conv": "tensor/kit",

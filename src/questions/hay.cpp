@@ -61,12 +61,9 @@ Hay Hay::filler() {
 }
 
 Hay Hay::filler_lines() {
-  Hay hay;
-  constexpr int64_t kWords = 19;
-  hay.units_ = {{kFiller, "\n", kWords}};
-  hay.words_left_ = {kWords};
+  Hay hay = filler();
+  hay.units_.back().separator = "\n";
   hay.insert_separator_ = "\n";
-  hay.repeats_ = true;
   return hay;
 }
 

@@ -38,8 +38,12 @@ class Hay {
   int64_t draw_start(uint64_t hash, int64_t num_words) const;
   /// Filler may go round, a text that comes twice would tell twice what was asked.
   bool repeats() const { return repeats_; }
-  /// What stands between a unit and a sentence that is put behind or before it.
+  /// What stands behind a sentence that is put between two units.
   std::string_view insert_separator() const { return insert_separator_; }
+  /// Whether one may stand behind a unit: in filler lines, behind whole lines.
+  bool may_insert_behind(int64_t index) const {
+    return insert_separator_ == " " || unit(index).separator == insert_separator_;
+  }
 
  private:
   Hay() = default;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 
@@ -113,13 +114,16 @@ PromptFitter::Assembled PromptFitter::assemble(const PromptText& text, const Str
     const auto most = insert.is_fact ? last_with_distance : trim.tokens;
     const auto target =
         static_cast<int64_t>(std::llround(insert.depth * static_cast<double>(most)));
-    int64_t unit = first_unit;
-    while (unit < trim.end_unit && tokens_before(unit + 1) <= target) ++unit;
-    if (unit < trim.end_unit && tokens_before(unit + 1) <= most &&
-        tokens_before(unit + 1) - target < target - tokens_before(unit)) {
-      ++unit;
+    int64_t best = first_unit;
+    for (int64_t unit = first_unit + 1; unit <= trim.end_unit; ++unit) {
+      const bool may =
+          unit == trim.end_unit || hay_.may_insert_behind(stretch.first_unit + unit - 1);
+      if (tokens_before(unit) > most) break;
+      if (may && std::abs(tokens_before(unit) - target) < std::abs(tokens_before(best) - target)) {
+        best = unit;
+      }
     }
-    places.emplace_back(unit, i);
+    places.emplace_back(best, i);
   }
   std::stable_sort(places.begin(), places.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });

@@ -106,21 +106,26 @@ class ShotPrompt {
     return static_cast<int64_t>(form_.tokenizer().encode_ordinary(question_of(text)).size());
   }
 
-  // Exchanges the text of one example for another of its class, so that the prompt is full.
+  // Exchanges texts of examples, the furthest first, for longer ones of their class until the
+  // prompt is full.
   PromptIds exchanged(size_t count, int64_t length) {
     PromptIds best = ids(count);
-    for (size_t s = count; s > 0 && best.size() < length; --s) {
-      const std::string before = shots_[s - 1].text;
-      const int64_t wanted = cost(before) + length - best.size();
-      for (const std::string& other : decks_[shots_[s - 1].of_class].texts()) {
-        if (cost(other) != wanted) continue;
-        shots_[s - 1].text = other;
-        PromptIds exact = ids(count);
-        if (exact.size() == length) return exact;
-        shots_[s - 1].text = before;
+    const std::vector<Shot> as_drawn = shots_;
+    int64_t gap = length - best.size();
+    for (size_t s = count; s > 0 && gap > 0; --s) {
+      Shot& shot = shots_[s - 1];
+      const int64_t before = cost(shot.text);
+      for (const std::string& other : decks_[shot.of_class].texts()) {
+        const int64_t gain = cost(other) - before;
+        if (gain <= 0 || gain > gap) continue;
+        shot.text = other;
+        gap -= gain;
         break;
       }
     }
+    PromptIds fuller = ids(count);
+    if (fuller.size() <= length && fuller.size() >= best.size()) return fuller;
+    shots_ = as_drawn;
     return best;
   }
 

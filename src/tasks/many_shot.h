@@ -28,7 +28,7 @@ std::vector<LabelledClass> read_labelled_file(const std::string& path);
 /// some. The text that is asked for is none of the examples, and each label is right equally often
 /// over the trials of a cell, as far as their number allows. Texts of a class come again, in
 /// another order, where there are too few. The prompt has at most `length` tokens and nearly always
-/// exactly as many: one of the examples is exchanged for one that makes it so.
+/// exactly as many: some of the first examples are exchanged for longer ones.
 ///
 /// The examples are those of eval.questions or, without a file, nouns of eight categories, each of
 /// which gets one of eight labels that mean nothing; which one is drawn for each prompt, so that

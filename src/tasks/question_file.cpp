@@ -65,8 +65,9 @@ TaskSample ChoiceSource::sample(int64_t index) {
   std::string before = kAnswerPrefix;
   if (item.question.empty()) {
     ids = form_.ids(without_end_blanks(item.context), "", "");
+    // In a conversation the option is an answer, in plain text it goes on from the context.
+    before = ids.question.empty() ? last_word(item.context) : "";
     keep_one_for_the_question(&ids);
-    before = last_word(item.context);
   } else {
     ids = form_.ids(item.context + "\n", "Question: " + item.question, kAnswerPrefix);
   }

@@ -107,9 +107,10 @@ class CommonWords {
     const size_t entries = size - kCommon * repeats_.common;
     return (entries + repeats_.others - 1) / repeats_.others;
   }
-  // Entries of the last word of a list.
-  size_t last_times(size_t size) const {
-    return size - kCommon * repeats_.common - (num_others(size) - 1) * repeats_.others;
+  // How often the o-th of the others stands in a list.
+  int64_t times_of(size_t o, size_t size) const {
+    const size_t before = kCommon * repeats_.common + o * repeats_.others;
+    return static_cast<int64_t>(std::min(repeats_.others, size - before));
   }
   Words& others() { return others_; }
   const Words& common() const { return common_; }
@@ -133,23 +134,27 @@ size_t most_entries(const CommonWords& list, int64_t length) {
   return fits;
 }
 
-// Exchanges the last word for one that fills the prompt, where there is one.
+// Exchanges words of the list, the last first, for longer ones that are not in it until the prompt
+// is full.
 PromptIds filled_up(CommonWords* list, size_t size, int64_t length, TokenCosts* costs) {
   PromptIds best = list->ids(size);
-  const size_t last = list->num_others(size) - 1;
-  const auto times = static_cast<int64_t>(list->last_times(size));
+  int64_t gap = length - best.size();
   Words& others = list->others();
-  for (size_t o = last + 1; o < others.size() && best.size() < length; ++o) {
-    const int64_t more = (costs->word(others[o]) - costs->word(others[last])) * times;
-    if (more != length - best.size()) continue;
-    std::swap(others[last], others[o]);
-    PromptIds ids = list->ids(size);
-    if (ids.size() > length || ids.size() <= best.size()) {
-      std::swap(others[last], others[o]);
-    } else {
-      best = std::move(ids);
+  const Words as_drawn = others;
+  const size_t used = list->num_others(size);
+  for (size_t p = used; p > 0 && gap > 0; --p) {
+    for (size_t o = used; o < others.size(); ++o) {
+      const int64_t gain =
+          (costs->word(others[o]) - costs->word(others[p - 1])) * list->times_of(p - 1, size);
+      if (gain <= 0 || gain > gap) continue;
+      std::swap(others[p - 1], others[o]);
+      gap -= gain;
+      break;
     }
   }
+  PromptIds fuller = list->ids(size);
+  if (fuller.size() <= length && fuller.size() >= best.size()) return fuller;
+  others = as_drawn;
   return best;
 }
 
@@ -176,13 +181,17 @@ void make_common_words(Split split, const PromptForm& form, TokenCosts* costs, D
     Draws pair_draws(pair_seed);
     list = list_of(draw_words(split, words.size() + 1, &pair_draws));
   }
-  const size_t size = most_entries(list, sample->length);
+  size_t size = most_entries(list, sample->length);
   if (size == 0) refuse_length(*sample);
   if (size == list.largest()) {
     throw UserError("cwe has too few different words for a prompt of " +
                     std::to_string(sample->length) + " tokens; give shorter eval.lengths");
   }
   PromptIds ids = filled_up(&list, size, sample->length, costs);
+  // A shorter list leaves more to fill, and ends with a word that stands less often.
+  for (int less = 1; less <= 2 && ids.size() < sample->length && size > list.smallest(); ++less) {
+    ids = filled_up(&list, --size, sample->length, costs);
+  }
   sample->context_ids = std::move(ids.context);
   sample->question_ids = std::move(ids.question);
   sample->answers = list.common();

@@ -72,12 +72,12 @@ TEST_CASE("Filler is LongLoRA's five sentences, in one line or a line for all fi
   CHECK(line.repeats());
   CHECK(line.draw_start(12345, 100) == 0);
   const Hay lines = Hay::filler_lines();
-  CHECK(lines.num_units() == 1);
-  CHECK(lines.unit(0).text ==
-        "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back "
-        "again.");
-  CHECK(lines.unit(7).separator == "\n");
+  CHECK(lines.unit(3).separator == " ");
+  CHECK(lines.unit(9).separator == "\n");
   CHECK(lines.insert_separator() == "\n");
+  CHECK(lines.may_insert_behind(4));
+  CHECK_FALSE(lines.may_insert_behind(3));
+  CHECK(line.may_insert_behind(3));
 }
 
 TEST_CASE("Hay is read from files, folders and JSONL", "[questions]") {
