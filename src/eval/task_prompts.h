@@ -8,9 +8,9 @@
 
 #include "chat/chat_prompt.h"
 #include "config/config.h"
-#include "eval/chat_form.h"
 #include "questions/hay.h"
 #include "questions/prompt_form.h"
+#include "tasks/chat_form.h"
 #include "tasks/task_source.h"
 #include "tokenizer/tokenizer.h"
 

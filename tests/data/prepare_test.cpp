@@ -13,6 +13,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/child_process.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_bpe.h"
 #include "tests/support/tiny_tokenizer.h"
 #include "tests/support/user_error.h"
 #include "tokenizer/sentencepiece_tokenizer.h"
@@ -318,4 +319,36 @@ TEST_CASE("An exception of the sink leaves the parallel tokenizer without hangin
     parallel.finish();
   };
   CHECK_THROWS_WITH(add_all(), "full");
+}
+
+TEST_CASE("Ids of a vocabulary above 65,536 are kept whole", "[data]") {
+  constexpr int32_t kTokens = 128'256;  // Llama-3's
+  Workplace place;
+  nlohmann::json json = tiny_bpe();
+  for (int32_t id = kEndOfText; id < kTokens - 1; ++id)
+    json["model"]["vocab"]["t" + std::to_string(id)] = id;
+  json["added_tokens"].erase(1);
+  json["added_tokens"][0]["id"] = kTokens - 1;
+  write_json(place.folder / "tokenizer.json", json);
+  const auto tokenizer = load_tokenizer(place.folder / "tokenizer.json");
+  CHECK(tokenizer->vocab_size() == kTokens);
+  place.config.add_bos = false;
+  const TokenFile file(prepare_source(place.source, place.config, *tokenizer));
+  CHECK(document(file, 0) == std::vector<int32_t>{'a', 'b', 'c', kTokens - 1});
+  CHECK(document(file, 1) == std::vector<int32_t>{kHello, kSpaceWor, 'l', 'd', kTokens - 1});
+  CHECK(file.tokenizer_fingerprint() == tokenizer->fingerprint());
+  CHECK(file.vocab_size() == kTokens);
+}
+
+TEST_CASE("A model's tokenizer is tokenizer.model, else tokenizer.json", "[data]") {
+  const TemporaryFolder folder;
+  CHECK(open_tokenizer(DataConfig(), "") == nullptr);
+  CHECK(open_tokenizer(DataConfig(), folder.path()) == nullptr);
+  write_json(folder / "tokenizer.json", tiny_bpe());
+  CHECK(open_tokenizer(DataConfig(), folder.path())->vocab_size() == kBpeVocabulary);
+  write_tiny_tokenizer(folder / "tokenizer.model");
+  CHECK(open_tokenizer(DataConfig(), folder.path())->vocab_size() == 30);
+  DataConfig config;
+  config.tokenizer = folder / "tokenizer.json";
+  CHECK(open_tokenizer(config, folder.path())->vocab_size() == kBpeVocabulary);
 }

@@ -7,7 +7,9 @@
 
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_bpe.h"
 #include "tests/support/tiny_tokenizer.h"
+#include "tokenizer/bpe_tokenizer.h"
 #include "tokenizer/sentencepiece_tokenizer.h"
 
 using namespace lococo;
@@ -72,6 +74,29 @@ TEST_CASE("the pieces of a stream are what one decode of all tokens gives", "[ge
     };
     const auto prompt = joined(joined({tokenizer.bos_id()}, some(random() % 90)), {kA});
     const auto ids = some(random() % 200);
+    const auto want = tokenizer.decode(joined(prompt, ids)).substr(tokenizer.decode(prompt).size());
+    CHECK(streamed(tokenizer, prompt, ids, 1 + random() % 9) == want);
+  }
+}
+
+TEST_CASE("the pieces of a stream of byte-level BPE are its decoded text", "[generate]") {
+  const TemporaryFolder folder;
+  write_json(folder / "tokenizer.json", tiny_bpe());
+  const BpeTokenizer tokenizer(folder / "tokenizer.json");
+  std::mt19937 random(2);
+  for (int round = 0; round < 300; ++round) {
+    // Any bytes, the bytes of characters, and words; the prompt ends with a whole character.
+    const auto some = [&](size_t pieces) {
+      Ids ids;
+      for (size_t i = 0; i < pieces; ++i) {
+        const auto part = tokenizer.encode(random() % 2 == 0 ? "\U0001F600" : "\u20AC\uFFFD");
+        if (random() % 3 == 0) ids.insert(ids.end(), part.begin(), part.end());
+        ids.push_back(static_cast<int32_t>(random() % (round % 2 == 0 ? 256 : kBpeVocabulary)));
+      }
+      return ids;
+    };
+    const auto prompt = joined(some(random() % 60), {'a'});
+    const auto ids = some(random() % 90);
     const auto want = tokenizer.decode(joined(prompt, ids)).substr(tokenizer.decode(prompt).size());
     CHECK(streamed(tokenizer, prompt, ids, 1 + random() % 9) == want);
   }
