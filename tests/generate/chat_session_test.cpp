@@ -224,6 +224,7 @@ TEST_CASE("a full cache without a policy is the user's to empty", "[generate]") 
   talk.ask(kTurns[0]);
   const auto position = talk.session().position();
   const auto line = user_error_of([&] { talk.ask(std::string(100, 'a')); });
+  CHECK(user_error_of([&] { talk.session().check_room_for(std::string(100, 'a')); }) == line);
   CHECK_CONTAINS(line, "exceeds the 60 that there is room for");
   CHECK(talk.session().position() == position);
   talk.session().reset();
