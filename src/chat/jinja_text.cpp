@@ -1,5 +1,6 @@
 #include "chat/jinja_text.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace lococo {

@@ -38,9 +38,7 @@ void ChatSession::read_document(const Ids& context, const Decoder::OnBlock& on_b
 ChatAnswer ChatSession::ask(const std::string& user,
                             const std::function<void(const std::string&)>& write,
                             const std::function<bool()>& is_over) {
-  Ids ids = pending_;
-  const Ids added = turn(user);
-  ids.insert(ids.end(), added.begin(), added.end());
+  const Ids ids = turn(user);
   check_room(static_cast<int64_t>(ids.size()));
   const auto begin = Clock::now();
   auto answer_begin = begin;
@@ -75,10 +73,19 @@ void ChatSession::reset() {
   sampler_->see(/*row=*/0, on_device(document_));
 }
 
+void ChatSession::check_room_for(const std::string& user) const {
+  check_room(static_cast<int64_t>(turn(user).size()));
+}
+
 ChatSession::Ids ChatSession::turn(const std::string& user) const {
-  if (has_turns_) return form_.next_turn(user, /*is_closed=*/false);
-  if (after_document_) return form_.question_about_document(user);
-  return form_.first_turn(options_.system, user);
+  if (!has_turns_) {
+    return after_document_ ? form_.question_about_document(user)
+                           : form_.first_turn(options_.system, user);
+  }
+  Ids ids = pending_;
+  const Ids added = form_.next_turn(user, /*is_closed=*/false);
+  ids.insert(ids.end(), added.begin(), added.end());
+  return ids;
 }
 
 void ChatSession::check_room(int64_t tokens) const {

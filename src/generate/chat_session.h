@@ -49,9 +49,12 @@ class ChatSession {
 
   /// The next turn. `write` gets the answer as it is made, without blanks before it; `is_over`,
   /// asked after each token, ends it. The conversation goes on after an answer that was cut, too.
-  /// Throws UserError when there is no room for the turn, which is then as if it had not been.
+  /// Throws what check_room_for() does.
   ChatAnswer ask(const std::string& user, const std::function<void(const std::string&)>& write,
                  const std::function<bool()>& is_over = {});
+
+  /// Throws UserError when there is no room for this turn and some of an answer.
+  void check_room_for(const std::string& user) const;
 
   /// Back to the beginning, or to the end of the document.
   void reset();
@@ -60,6 +63,7 @@ class ChatSession {
   int64_t slots() const { return decoder_.row(0).size; }         ///< in use, of a layer
 
  private:
+  /// All that this turn adds to the caches before its answer.
   Ids turn(const std::string& user) const;
   /// Throws UserError without room for `tokens` and one of an answer.
   void check_room(int64_t tokens) const;

@@ -98,11 +98,12 @@ class Talk {
   void turn(const std::string& user) {
     try {
       check_utf8(user, "a turn of the conversation");
-      answer(user);
+      session_.check_room_for(user);
     } catch (const UserError& error) {
       if (!input_.interactive) throw;
-      log_error(error.what());
+      return log_error(error.what());
     }
+    answer(user);
   }
 
   void answer(const std::string& user) {

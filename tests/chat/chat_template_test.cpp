@@ -1,6 +1,8 @@
 #include "chat/chat_template.h"
 
+#include <random>
 #include <string>
+#include <utility>
 
 #include "chat/jinja_text.h"
 #include "chat/model_template.h"
@@ -80,6 +82,25 @@ TEST_CASE("a template that is or may be another one is not recognised", "[chat]"
       replaced(template_text("llama-2"), "system_message = false", "system_message = 'Be kind'")));
   CHECK_FALSE(is_known(replaced(template_text("llama-3.1"), "\"Today Date: \"", "\"Date: \"")));
   CHECK_FALSE(is_known(replaced(template_text("llama-3.1"), "\"26 Jul 2024\"", "other")));
+}
+
+TEST_CASE("whatever a template's text is, it is recognised or not", "[chat]") {
+  std::mt19937 random(1);
+  int known = 0, rounds = 0;
+  for (const std::string name : {"llama-2", "llama-3", "llama-3.2", "smollm2", "zephyr"}) {
+    const auto whole = template_text(name);
+    for (int round = 0; round < 400; ++round, ++rounds) {
+      auto text = whole;
+      const auto place = [&] { return random() % text.size(); };
+      if (round % 4 == 0) text.resize(place() + 1);
+      if (round % 4 == 1) text.erase(place(), 1 + random() % 3);
+      if (round % 4 == 2) text.insert(place(), 1, "{}%#-'\"\\\n +"[random() % 11]);
+      if (round % 4 == 3) std::swap(text[place()], text[place()]);
+      known += recognise_template(text, kValues) ? 1 : 0;
+    }
+  }
+  CHECK(known > 0);
+  CHECK(known < rounds);
 }
 
 TEST_CASE("a model's template comes from its own files", "[chat]") {

@@ -189,7 +189,7 @@ TEST_CASE("a new beginning forgets everything but the document", "[generate]") {
     options.generation.sampling.repetition_penalty = 1.5;  // remembers what was seen
     Talk talk(tiny_cache(), options);
     if (has_document)
-      talk.session().read_document(talk.form().context("", std::string(100, 'x') + "y"), {});
+      talk.session().read_document(talk.form().context("", std::string(100, 'x')), {});
     const auto start = talk.session().position();
     const auto first = talk.ask(kTurns[0]);
     const auto second = talk.ask(kTurns[1]);
@@ -224,6 +224,7 @@ TEST_CASE("a full cache without a policy is the user's to empty", "[generate]") 
   talk.ask(kTurns[0]);
   const auto position = talk.session().position();
   const auto line = user_error_of([&] { talk.ask(std::string(100, 'a')); });
+  CHECK(user_error_of([&] { talk.session().check_room_for(std::string(100, 'a')); }) == line);
   CHECK_CONTAINS(line, "exceeds the 60 that there is room for");
   CHECK(talk.session().position() == position);
   talk.session().reset();
