@@ -22,7 +22,7 @@ void check_kind(const JsonPlace& file) {
   if (!normalizer.is_null())
     normalizer.refuse("the normalizer " + normalizer.type() + " is not supported");
   const JsonPlace decoder = file["decoder"];
-  if (decoder.is_null()) file.refuse("without a decoder ByteLevel text cannot be made of ids");
+  if (decoder.is_null()) file.refuse("without a decoder ByteLevel, text cannot be made of ids");
   if (decoder.type() != "ByteLevel")
     decoder.refuse("the decoder " + decoder.type() + " is not supported");
 }

@@ -4,13 +4,13 @@
 #include <unordered_set>
 #include <utility>
 
-#include "core/model_limits.h"
 #include "tokenizer/byte_alphabet.h"
 
 namespace lococo {
 namespace {
 
-constexpr int64_t kLargestId = kMostVocab - 1;
+/// Far above any vocabulary; tables have an entry for every id.
+constexpr int64_t kLargestId = (int64_t{1} << 22) - 1;
 
 using Pair = std::pair<std::string, std::string>;
 

@@ -22,7 +22,11 @@ using Ids = std::vector<int32_t>;
 
 bool read_exactly(void* out, size_t size) { return std::fread(out, 1, size, stdin) == size; }
 
-void write_number(uint32_t number) { std::fwrite(&number, sizeof(number), 1, stdout); }
+void write_list(const void* elements, size_t count, size_t size_of_each) {
+  const auto number = static_cast<uint32_t>(count);
+  std::fwrite(&number, sizeof(number), 1, stdout);
+  if (count > 0) std::fwrite(elements, size_of_each, count, stdout);
+}
 
 Ids answer_ids(const lococo::Tokenizer& tokenizer, char kind, const std::string& payload) {
   if (kind == 'e') return tokenizer.encode(payload);
@@ -30,7 +34,7 @@ Ids answer_ids(const lococo::Tokenizer& tokenizer, char kind, const std::string&
   if (kind == 'i')
     return {tokenizer.bos_id(), tokenizer.eos_id(), static_cast<int32_t>(tokenizer.vocab_size())};
   Ids ids(payload.size() / sizeof(int32_t));
-  std::memcpy(ids.data(), payload.data(), ids.size() * sizeof(int32_t));
+  if (!ids.empty()) std::memcpy(ids.data(), payload.data(), ids.size() * sizeof(int32_t));
   return ids;
 }
 
@@ -42,10 +46,8 @@ void serve(const lococo::Tokenizer& tokenizer) {
     if (!read_exactly(payload.data(), size)) return;
     const Ids ids = answer_ids(tokenizer, kind, payload);
     const std::string text = kind == 'i' ? "" : tokenizer.decode(ids);
-    write_number(static_cast<uint32_t>(ids.size()));
-    std::fwrite(ids.data(), sizeof(int32_t), ids.size(), stdout);
-    write_number(static_cast<uint32_t>(text.size()));
-    std::fwrite(text.data(), 1, text.size(), stdout);
+    write_list(ids.data(), ids.size(), sizeof(int32_t));
+    write_list(text.data(), text.size(), 1);
   }
 }
 

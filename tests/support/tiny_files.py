@@ -161,6 +161,33 @@ def make_tokenizer(folder):
     return prefix + ".model"
 
 
+def bpe_tokenizer():
+    """A tokenizer.json (as a value) of byte-level BPE: the bytes, some words, a special token."""
+    printable = [byte for byte in range(256) if chr(byte).isprintable() and byte not in (0x20, 0xA0, 0xAD)]
+    others = (byte for byte in range(256) if byte not in printable)
+    letters = {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(others)}
+    merges = [("t", "h"), ("th", "e"), (letters[32], "the"), ("a", "n"), ("an", "d")]
+    vocab = {letters[byte]: byte for byte in range(256)}
+    vocab |= {left + right: 256 + i for i, (left, right) in enumerate(merges)}
+    return {"version": "1.0", "truncation": None, "padding": None,
+            "added_tokens": [{"id": len(vocab), "content": "<|endoftext|>", "single_word": False, "lstrip": False,
+                              "rstrip": False, "normalized": False, "special": True}],
+            "normalizer": None,
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": r"\p{L}+|\s+|[^\s\p{L}]+"}, "behavior": "Isolated",
+                 "invert": False},
+                {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]},
+            "post_processor": {"type": "TemplateProcessing",
+                               "single": [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}},
+                                          {"Sequence": {"id": "A", "type_id": 0}}],
+                               "pair": [], "special_tokens": {"<|endoftext|>": {
+                                   "id": "<|endoftext|>", "ids": [len(vocab)], "tokens": ["<|endoftext|>"]}}},
+            "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+            "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                      "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
+                      "ignore_merges": False, "vocab": vocab, "merges": merges}}
+
+
 class Tiny:
     """A model, tokens and a config in one folder, and the arguments of the tools for them."""
 

@@ -122,7 +122,7 @@ TEST_CASE("A vocabulary that contradicts itself is refused", "[tokenizer]") {
   CHECK_CONTAINS(refusal("/model/vocab/he", 255), "gives the id 255 to");
   CHECK_CONTAINS(refusal("/model/vocab/he", -1), "model.vocab.he is no whole number");
   CHECK_CONTAINS(refusal("/model/vocab/he", 1.5), "no whole number");
-  CHECK_CONTAINS(refusal("/model/vocab/he", 4'000'000'000), "no whole number from 0 to 16777215");
+  CHECK_CONTAINS(refusal("/model/vocab/he", 4'000'000'000), "no whole number from 0 to 4194303");
   CHECK_CONTAINS(refusal("/model/vocab", json::object()), "needs the token");
   CHECK_CONTAINS(refusal("/model/merges/0", {"h", "z"}), "needs the token \"hz\"");
   CHECK_CONTAINS(refusal("/model/merges/0", "h e y"), "model.merges[0] is no pair");
