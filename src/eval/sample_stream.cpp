@@ -12,7 +12,9 @@ SampleStream::SampleStream(const std::function<std::unique_ptr<TaskSource>()>& m
 }
 
 SampleStream::~SampleStream() {
-  for (auto& thread : threads_) thread.wait();
+  for (auto& thread : threads_) {
+    if (thread.valid()) thread.wait();  // not where next() has thrown what it threw
+  }
 }
 
 /// Thread i makes samples i, i + threads, ... of the window.

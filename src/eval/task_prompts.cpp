@@ -1,6 +1,7 @@
 #include "eval/task_prompts.h"
 
 #include "core/error.h"
+#include "core/files.h"
 #include "data/token_file.h"
 #include "generate/conversation.h"
 
@@ -17,7 +18,8 @@ Hay read_texts(const Config& config) {
     throw UserError(key + ": is empty; give the texts that surround what is asked");
   std::vector<std::string> paths;
   for (const auto& source : config.data.validation) {
-    if (source.path.ends_with(".bin") || TokenFile::has_magic(source.path))
+    const bool is_file = path_exists(source.path) && !is_folder(source.path);
+    if (is_file && (source.path.ends_with(".bin") || TokenFile::has_magic(source.path)))
       throw UserError(key + ": " + source.path + " holds tokens; a task needs texts");
     paths.push_back(source.path);
   }
