@@ -7,7 +7,6 @@
 #include <stdexcept>
 
 #include "core/error.h"
-#include "questions/names.h"
 #include "questions/sentences.h"
 
 namespace lococo {
@@ -27,9 +26,14 @@ struct PromptFitter::Stretch {
   std::vector<int64_t> tokens = {0};      // of the words before a word: one entry more than words
   std::vector<int64_t> unit_begin = {0};  // first word of each unit, and the number of words
   std::vector<size_t> offset;             // of a word in its unit's text
+  std::vector<int64_t> separator;         // what the blanks behind a unit add to a plain one
 
   int64_t num_units() const { return static_cast<int64_t>(unit_begin.size()) - 1; }
   int64_t tokens_to(int64_t unit) const { return tokens[as_index(unit_begin[as_index(unit)])]; }
+  // The same without what stands behind the last unit.
+  int64_t tokens_to_end(int64_t unit) const {
+    return tokens_to(unit) - (unit == 0 ? 0 : separator[as_index(unit - 1)]);
+  }
 };
 
 // The hay of a prompt: words [first_word, first word of end_unit).
@@ -68,6 +72,7 @@ void PromptFitter::extend(Stretch* stretch, int64_t budget) {
       begin = next;
     }
     stretch->unit_begin.push_back(static_cast<int64_t>(stretch->offset.size()));
+    stretch->separator.push_back(costs_.separator(unit.separator));
   }
 }
 
@@ -75,20 +80,20 @@ void PromptFitter::extend(Stretch* stretch, int64_t budget) {
 // sentences after the first possible one, where there are as many.
 PromptFitter::Trim PromptFitter::choose_trim(Stretch* stretch, int64_t budget, int64_t later) {
   extend(stretch, budget);
-  if (stretch->tokens.back() < budget) {
+  if (stretch->tokens_to_end(stretch->num_units()) < budget) {
     throw UserError("the texts are too short for a prompt with " + std::to_string(budget) +
                     " tokens of them: all together have about " +
                     std::to_string(stretch->tokens.back()) +
                     "; give more text (data.validation) or shorter eval.lengths");
   }
   int64_t end = 0;
-  while (stretch->tokens_to(end) < budget) ++end;
+  while (stretch->tokens_to_end(end) < budget) ++end;
   end = std::min(end + later, stretch->num_units());
   Trim best;
   for (int tried = 0; tried < kEndsTried && end <= stretch->num_units(); ++tried, ++end) {
-    const int64_t drop = stretch->tokens_to(end) - budget;
+    const int64_t drop = stretch->tokens_to_end(end) - budget;
     const auto first = std::lower_bound(stretch->tokens.begin(), stretch->tokens.end(), drop);
-    const int64_t tokens = stretch->tokens_to(end) - *first;
+    const int64_t tokens = stretch->tokens_to_end(end) - *first;
     if (tried == 0 || tokens > best.tokens) {
       best = {first - stretch->tokens.begin(), end, tokens};
     }
@@ -213,18 +218,6 @@ FittedPrompt PromptFitter::fit(const PromptText& text, int64_t length, uint64_t 
     if (lacking <= 0) return fitted;
     distance += lacking;
   }
-}
-
-std::vector<std::string> PromptFitter::names_near(int64_t length, uint64_t place) {
-  Stretch stretch;
-  stretch.first_unit = hay_.draw_start(place, length);
-  extend(&stretch, length / 2);
-  std::string text;
-  for (int64_t u = 0; u < stretch.num_units() && stretch.tokens_to(u) < length / 2; ++u) {
-    const Hay::Unit& unit = hay_.unit(stretch.first_unit + u);
-    text.append(unit.text).append(unit.separator);
-  }
-  return names_in(text);
 }
 
 }  // namespace lococo

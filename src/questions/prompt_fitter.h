@@ -46,10 +46,6 @@ class PromptFitter {
   /// question and the distance, or the texts are shorter than it asks for.
   FittedPrompt fit(const PromptText& text, int64_t length, uint64_t place);
 
-  /// Names (names.h) of the first half of the hay of such a prompt; near its beginning the prompt
-  /// may lack some of it.
-  std::vector<std::string> names_near(int64_t length, uint64_t place);
-
   const Hay& hay() const { return hay_; }
   const PromptForm& form() const { return form_; }
 
