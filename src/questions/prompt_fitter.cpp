@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <optional>
-#include <stdexcept>
 
 #include "core/error.h"
 #include "questions/sentences.h"
@@ -30,7 +29,10 @@ struct PromptFitter::Stretch {
 
   int64_t num_units() const { return static_cast<int64_t>(unit_begin.size()) - 1; }
   int64_t tokens_to(int64_t unit) const { return tokens[as_index(unit_begin[as_index(unit)])]; }
-  // The same without what stands behind the last unit.
+  int64_t unit_of(int64_t word) const {
+    return std::upper_bound(unit_begin.begin(), unit_begin.end(), word) - unit_begin.begin() - 1;
+  }
+  // tokens_to() without what stands behind the last unit.
   int64_t tokens_to_end(int64_t unit) const {
     return tokens_to(unit) - (unit == 0 ? 0 : separator[as_index(unit - 1)]);
   }
@@ -102,33 +104,32 @@ PromptFitter::Trim PromptFitter::choose_trim(Stretch* stretch, int64_t budget, i
   return best;
 }
 
-PromptFitter::Assembled PromptFitter::assemble(const PromptText& text, const Stretch& stretch,
-                                               const Trim& trim, int64_t distance) const {
-  // Units that are there, and before which of them an insert stands.
-  const auto& begins = stretch.unit_begin;
-  const int64_t first_unit =
-      std::upper_bound(begins.begin(), begins.end(), trim.first_word) - begins.begin() - 1;
+int64_t PromptFitter::place_of(const Insert& insert, const Stretch& stretch, const Trim& trim,
+                               int64_t distance) const {
+  const int64_t first_unit = stretch.unit_of(trim.first_word);
   const int64_t start_tokens = stretch.tokens[as_index(trim.first_word)];
   const auto tokens_before = [&](int64_t unit) {
+    if (unit == trim.end_unit) return trim.tokens;
     return unit == first_unit ? 0 : stretch.tokens_to(unit) - start_tokens;
   };
-  const int64_t last_with_distance = std::max<int64_t>(trim.tokens - distance, 0);
-  std::vector<std::pair<int64_t, size_t>> places;  // (unit, insert)
-  for (size_t i = 0; i < text.inserts.size(); ++i) {
-    const Insert& insert = text.inserts[i];
-    const auto most = insert.is_fact ? last_with_distance : trim.tokens;
-    const auto target =
-        static_cast<int64_t>(std::llround(insert.depth * static_cast<double>(most)));
-    int64_t best = first_unit;
-    for (int64_t unit = first_unit + 1; unit <= trim.end_unit; ++unit) {
-      const bool may =
-          unit == trim.end_unit || hay_.may_insert_behind(stretch.first_unit + unit - 1);
-      if (tokens_before(unit) > most) break;
-      if (may && std::abs(tokens_before(unit) - target) < std::abs(tokens_before(best) - target)) {
-        best = unit;
-      }
+  const int64_t most = insert.is_fact ? std::max<int64_t>(trim.tokens - distance, 0) : trim.tokens;
+  const auto target = static_cast<int64_t>(std::llround(insert.depth * static_cast<double>(most)));
+  int64_t best = first_unit;
+  for (int64_t unit = first_unit + 1; unit <= trim.end_unit && tokens_before(unit) <= most;
+       ++unit) {
+    if (unit < trim.end_unit && !hay_.may_insert_behind(stretch.first_unit + unit - 1)) continue;
+    if (std::abs(tokens_before(unit) - target) < std::abs(tokens_before(best) - target)) {
+      best = unit;
     }
-    places.emplace_back(best, i);
+  }
+  return best;
+}
+
+PromptFitter::Assembled PromptFitter::assemble(const PromptText& text, const Stretch& stretch,
+                                               const Trim& trim, int64_t distance) const {
+  std::vector<std::pair<int64_t, size_t>> places;  // (unit before which it stands, insert)
+  for (size_t i = 0; i < text.inserts.size(); ++i) {
+    places.emplace_back(place_of(text.inserts[i], stretch, trim, distance), i);
   }
   std::stable_sort(places.begin(), places.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -143,14 +144,13 @@ PromptFitter::Assembled PromptFitter::assemble(const PromptText& text, const Str
       if (unit < trim.end_unit || place + 1 != places.end()) out.context += between;
     }
   };
-  for (int64_t unit = first_unit; unit < trim.end_unit; ++unit) {
+  const auto words_there = static_cast<int64_t>(stretch.offset.size());
+  size_t cut = trim.first_word < words_there ? stretch.offset[as_index(trim.first_word)] : 0;
+  for (int64_t unit = stretch.unit_of(trim.first_word); unit < trim.end_unit; ++unit) {
     put_inserts(unit);
     const Hay::Unit& words = hay_.unit(stretch.first_unit + unit);
-    const size_t cut =
-        unit == first_unit && trim.first_word < static_cast<int64_t>(stretch.offset.size())
-            ? stretch.offset[as_index(trim.first_word)]
-            : 0;
     out.context += words.text.substr(cut);
+    cut = 0;
     if (unit + 1 < trim.end_unit) {
       out.context += words.separator;
     } else if (place != places.end()) {
@@ -199,8 +199,7 @@ FittedPrompt PromptFitter::fit_once(const PromptText& text, int64_t length, int6
     if (off == 0) break;
     // The estimate was wrong by `off`, mostly for the first word, which the next round changes.
     // After some rounds only less hay is sure to end.
-    budget = round < kRounds ? budget + off : budget + off - 1;
-    if (budget < 0) throw std::logic_error("no prompt of this length");
+    budget = std::max<int64_t>(round < kRounds ? budget + off : budget + off - 1, 0);
   }
   FittedPrompt fitted{std::move(*best), best_text.context, {}};
   fitted.fact_ends = fact_ends(text, best_text);

@@ -55,6 +55,8 @@ class PromptFitter {
   struct Assembled;
   void extend(Stretch* stretch, int64_t budget);
   Trim choose_trim(Stretch* stretch, int64_t budget, int64_t later);
+  int64_t place_of(const Insert& insert, const Stretch& stretch, const Trim& trim,
+                   int64_t distance) const;
   Assembled assemble(const PromptText& text, const Stretch& stretch, const Trim& trim,
                      int64_t distance) const;
   FittedPrompt fit_once(const PromptText& text, int64_t length, int64_t distance, Stretch* stretch);
