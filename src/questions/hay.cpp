@@ -69,23 +69,33 @@ Hay Hay::filler_lines() {
 
 int64_t Hay::draw_start(uint64_t hash, int64_t num_words) const {
   if (repeats_) return 0;
-  // Words left fall within a text, so the units that will do are the first ones of each text.
-  std::vector<int64_t> fitting;  // of each text
-  int64_t total = 0;
-  for (size_t t = 0; t < text_begin_.size(); ++t) {
+  const auto drawn = static_cast<int64_t>(uniform_below(hash, units_.size()));
+  const auto past = std::upper_bound(text_begin_.begin(), text_begin_.end(), drawn);
+  const auto text = static_cast<size_t>(past - text_begin_.begin()) - 1;
+  for (size_t i = 0; i < text_begin_.size(); ++i) {
+    const size_t t = (text + i) % text_begin_.size();
+    // Words left fall within a text, so the units that will do are its first ones.
     const auto begin = words_left_.begin() + text_begin_[t];
     const auto end =
         t + 1 < text_begin_.size() ? words_left_.begin() + text_begin_[t + 1] : words_left_.end();
-    const auto past = std::partition_point(begin, end, [&](int64_t w) { return w >= num_words; });
-    fitting.push_back(past - begin);
-    total += fitting.back();
+    const auto fitting =
+        std::partition_point(begin, end, [&](int64_t w) { return w >= num_words; }) - begin;
+    const double share = uniform01(nth_of_stream(hash, 0));
+    if (fitting > 0) {
+      return text_begin_[t] + static_cast<int64_t>(share * static_cast<double>(fitting));
+    }
   }
-  if (total == 0) return static_cast<int64_t>(uniform_below(hash, units_.size()));
-  auto drawn = static_cast<int64_t>(uniform_below(hash, static_cast<uint64_t>(total)));
-  for (size_t t = 0;; ++t) {
-    if (drawn < fitting[t]) return text_begin_[t] + drawn;
-    drawn -= fitting[t];
+  return drawn;
+}
+
+std::string Hay::text_from(int64_t index, int64_t num_words) const {
+  std::string text;
+  for (int64_t u = 0; u < num_units() && num_words > 0; ++u) {
+    const Unit& next = unit(index + u);
+    text.append(next.text).append(next.separator);
+    num_words -= next.num_words;
   }
+  return text;
 }
 
 }  // namespace lococo

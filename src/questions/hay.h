@@ -33,9 +33,13 @@ class Hay {
   int64_t num_units() const { return static_cast<int64_t>(units_.size()); }
   /// `index` may be past the end: units go round.
   const Unit& unit(int64_t index) const { return units_[static_cast<size_t>(index % num_units())]; }
-  /// The unit where a stretch begins, drawn by `hash` among those behind which one text has
-  /// `num_words` more words; where no text is as long, among all. Filler begins at 0.
+  /// The unit where a stretch begins, drawn by `hash`: a text, in proportion to its units, and a
+  /// place in it that leaves `num_words` words to its end. A text that is too short gives way to
+  /// the next one; where all are, any unit is drawn. So the text is the same for most lengths, and
+  /// the place moves a little. Filler begins at 0.
   int64_t draw_start(uint64_t hash, int64_t num_words) const;
+  /// About `num_words` words from a unit on; at most all units once.
+  std::string text_from(int64_t index, int64_t num_words) const;
   /// Filler may go round, a text that comes twice would tell twice what was asked.
   bool repeats() const { return repeats_; }
   /// What stands behind a sentence that is put between two units.

@@ -4,10 +4,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <optional>
-#include <stdexcept>
 
 #include "core/error.h"
-#include "questions/names.h"
 #include "questions/sentences.h"
 
 namespace lococo {
@@ -27,9 +25,17 @@ struct PromptFitter::Stretch {
   std::vector<int64_t> tokens = {0};      // of the words before a word: one entry more than words
   std::vector<int64_t> unit_begin = {0};  // first word of each unit, and the number of words
   std::vector<size_t> offset;             // of a word in its unit's text
+  std::vector<int64_t> separator;         // what the blanks behind a unit add to a plain one
 
   int64_t num_units() const { return static_cast<int64_t>(unit_begin.size()) - 1; }
   int64_t tokens_to(int64_t unit) const { return tokens[as_index(unit_begin[as_index(unit)])]; }
+  int64_t unit_of(int64_t word) const {
+    return std::upper_bound(unit_begin.begin(), unit_begin.end(), word) - unit_begin.begin() - 1;
+  }
+  // tokens_to() without what stands behind the last unit.
+  int64_t tokens_to_end(int64_t unit) const {
+    return tokens_to(unit) - (unit == 0 ? 0 : separator[as_index(unit - 1)]);
+  }
 };
 
 // The hay of a prompt: words [first_word, first word of end_unit).
@@ -68,6 +74,7 @@ void PromptFitter::extend(Stretch* stretch, int64_t budget) {
       begin = next;
     }
     stretch->unit_begin.push_back(static_cast<int64_t>(stretch->offset.size()));
+    stretch->separator.push_back(costs_.separator(unit.separator));
   }
 }
 
@@ -75,20 +82,20 @@ void PromptFitter::extend(Stretch* stretch, int64_t budget) {
 // sentences after the first possible one, where there are as many.
 PromptFitter::Trim PromptFitter::choose_trim(Stretch* stretch, int64_t budget, int64_t later) {
   extend(stretch, budget);
-  if (stretch->tokens.back() < budget) {
+  if (stretch->tokens_to_end(stretch->num_units()) < budget) {
     throw UserError("the texts are too short for a prompt with " + std::to_string(budget) +
                     " tokens of them: all together have about " +
                     std::to_string(stretch->tokens.back()) +
                     "; give more text (data.validation) or shorter eval.lengths");
   }
   int64_t end = 0;
-  while (stretch->tokens_to(end) < budget) ++end;
+  while (stretch->tokens_to_end(end) < budget) ++end;
   end = std::min(end + later, stretch->num_units());
   Trim best;
   for (int tried = 0; tried < kEndsTried && end <= stretch->num_units(); ++tried, ++end) {
-    const int64_t drop = stretch->tokens_to(end) - budget;
+    const int64_t drop = stretch->tokens_to_end(end) - budget;
     const auto first = std::lower_bound(stretch->tokens.begin(), stretch->tokens.end(), drop);
-    const int64_t tokens = stretch->tokens_to(end) - *first;
+    const int64_t tokens = stretch->tokens_to_end(end) - *first;
     if (tried == 0 || tokens > best.tokens) {
       best = {first - stretch->tokens.begin(), end, tokens};
     }
@@ -97,33 +104,32 @@ PromptFitter::Trim PromptFitter::choose_trim(Stretch* stretch, int64_t budget, i
   return best;
 }
 
-PromptFitter::Assembled PromptFitter::assemble(const PromptText& text, const Stretch& stretch,
-                                               const Trim& trim, int64_t distance) const {
-  // Units that are there, and before which of them an insert stands.
-  const auto& begins = stretch.unit_begin;
-  const int64_t first_unit =
-      std::upper_bound(begins.begin(), begins.end(), trim.first_word) - begins.begin() - 1;
+int64_t PromptFitter::place_of(const Insert& insert, const Stretch& stretch, const Trim& trim,
+                               int64_t distance) const {
+  const int64_t first_unit = stretch.unit_of(trim.first_word);
   const int64_t start_tokens = stretch.tokens[as_index(trim.first_word)];
   const auto tokens_before = [&](int64_t unit) {
+    if (unit == trim.end_unit) return trim.tokens;
     return unit == first_unit ? 0 : stretch.tokens_to(unit) - start_tokens;
   };
-  const int64_t last_with_distance = std::max<int64_t>(trim.tokens - distance, 0);
-  std::vector<std::pair<int64_t, size_t>> places;  // (unit, insert)
-  for (size_t i = 0; i < text.inserts.size(); ++i) {
-    const Insert& insert = text.inserts[i];
-    const auto most = insert.is_fact ? last_with_distance : trim.tokens;
-    const auto target =
-        static_cast<int64_t>(std::llround(insert.depth * static_cast<double>(most)));
-    int64_t best = first_unit;
-    for (int64_t unit = first_unit + 1; unit <= trim.end_unit; ++unit) {
-      const bool may =
-          unit == trim.end_unit || hay_.may_insert_behind(stretch.first_unit + unit - 1);
-      if (tokens_before(unit) > most) break;
-      if (may && std::abs(tokens_before(unit) - target) < std::abs(tokens_before(best) - target)) {
-        best = unit;
-      }
+  const int64_t most = insert.is_fact ? std::max<int64_t>(trim.tokens - distance, 0) : trim.tokens;
+  const auto target = static_cast<int64_t>(std::llround(insert.depth * static_cast<double>(most)));
+  int64_t best = first_unit;
+  for (int64_t unit = first_unit + 1; unit <= trim.end_unit && tokens_before(unit) <= most;
+       ++unit) {
+    if (unit < trim.end_unit && !hay_.may_insert_behind(stretch.first_unit + unit - 1)) continue;
+    if (std::abs(tokens_before(unit) - target) < std::abs(tokens_before(best) - target)) {
+      best = unit;
     }
-    places.emplace_back(best, i);
+  }
+  return best;
+}
+
+PromptFitter::Assembled PromptFitter::assemble(const PromptText& text, const Stretch& stretch,
+                                               const Trim& trim, int64_t distance) const {
+  std::vector<std::pair<int64_t, size_t>> places;  // (unit before which it stands, insert)
+  for (size_t i = 0; i < text.inserts.size(); ++i) {
+    places.emplace_back(place_of(text.inserts[i], stretch, trim, distance), i);
   }
   std::stable_sort(places.begin(), places.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -138,14 +144,13 @@ PromptFitter::Assembled PromptFitter::assemble(const PromptText& text, const Str
       if (unit < trim.end_unit || place + 1 != places.end()) out.context += between;
     }
   };
-  for (int64_t unit = first_unit; unit < trim.end_unit; ++unit) {
+  const auto words_there = static_cast<int64_t>(stretch.offset.size());
+  size_t cut = trim.first_word < words_there ? stretch.offset[as_index(trim.first_word)] : 0;
+  for (int64_t unit = stretch.unit_of(trim.first_word); unit < trim.end_unit; ++unit) {
     put_inserts(unit);
     const Hay::Unit& words = hay_.unit(stretch.first_unit + unit);
-    const size_t cut =
-        unit == first_unit && trim.first_word < static_cast<int64_t>(stretch.offset.size())
-            ? stretch.offset[as_index(trim.first_word)]
-            : 0;
     out.context += words.text.substr(cut);
+    cut = 0;
     if (unit + 1 < trim.end_unit) {
       out.context += words.separator;
     } else if (place != places.end()) {
@@ -194,8 +199,7 @@ FittedPrompt PromptFitter::fit_once(const PromptText& text, int64_t length, int6
     if (off == 0) break;
     // The estimate was wrong by `off`, mostly for the first word, which the next round changes.
     // After some rounds only less hay is sure to end.
-    budget = round < kRounds ? budget + off : budget + off - 1;
-    if (budget < 0) throw std::logic_error("no prompt of this length");
+    budget = std::max<int64_t>(round < kRounds ? budget + off : budget + off - 1, 0);
   }
   FittedPrompt fitted{std::move(*best), best_text.context, {}};
   fitted.fact_ends = fact_ends(text, best_text);
@@ -213,18 +217,6 @@ FittedPrompt PromptFitter::fit(const PromptText& text, int64_t length, uint64_t 
     if (lacking <= 0) return fitted;
     distance += lacking;
   }
-}
-
-std::vector<std::string> PromptFitter::names_near(int64_t length, uint64_t place) {
-  Stretch stretch;
-  stretch.first_unit = hay_.draw_start(place, length);
-  extend(&stretch, length / 2);
-  std::string text;
-  for (int64_t u = 0; u < stretch.num_units() && stretch.tokens_to(u) < length / 2; ++u) {
-    const Hay::Unit& unit = hay_.unit(stretch.first_unit + u);
-    text.append(unit.text).append(unit.separator);
-  }
-  return names_in(text);
 }
 
 }  // namespace lococo

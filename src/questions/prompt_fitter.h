@@ -46,10 +46,6 @@ class PromptFitter {
   /// question and the distance, or the texts are shorter than it asks for.
   FittedPrompt fit(const PromptText& text, int64_t length, uint64_t place);
 
-  /// Names (names.h) of the first half of the hay of such a prompt; near its beginning the prompt
-  /// may lack some of it.
-  std::vector<std::string> names_near(int64_t length, uint64_t place);
-
   const Hay& hay() const { return hay_; }
   const PromptForm& form() const { return form_; }
 
@@ -59,6 +55,8 @@ class PromptFitter {
   struct Assembled;
   void extend(Stretch* stretch, int64_t budget);
   Trim choose_trim(Stretch* stretch, int64_t budget, int64_t later);
+  int64_t place_of(const Insert& insert, const Stretch& stretch, const Trim& trim,
+                   int64_t distance) const;
   Assembled assemble(const PromptText& text, const Stretch& stretch, const Trim& trim,
                      int64_t distance) const;
   FittedPrompt fit_once(const PromptText& text, int64_t length, int64_t distance, Stretch* stretch);

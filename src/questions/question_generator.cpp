@@ -3,14 +3,16 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "questions/names.h"
+
 namespace lococo {
 namespace {
 
 // Streams of draws that do not disturb each other.
 enum Stream : uint64_t { kFacts, kPlaces, kHay };
 
-constexpr size_t kFewestNames = 8;
-constexpr int64_t kNamesWithin = 2048;  // tokens: all lengths above see the same names
+constexpr size_t kFewestNames = 16;
+constexpr int64_t kWordsForNames = 20000;
 
 void check(const QuestionOptions& options) {
   if (options.asked < 1 || options.asked > options.facts || options.min_distance < 0 ||
@@ -42,6 +44,16 @@ struct Material {
   std::vector<Fact> facts;
   std::vector<Insert> inserts;
 };
+
+// Names of the text around the place where the hay begins, whatever the prompt's length; those of
+// the split where the text has too few.
+std::vector<std::string> names_around(const QuestionOptions& options, const Hay& hay,
+                                      uint64_t place) {
+  auto names = names_in(hay.text_from(hay.draw_start(place, 0), kWordsForNames));
+  const auto drawn = static_cast<size_t>(options.facts * 2 + options.distractors);
+  if (names.size() >= kFewestNames + drawn) return names;
+  return words_of(WordList::kFirstNames, options.split);
+}
 
 // `mentions`: names that are answers get a sentence elsewhere.
 Material make_material(const QuestionOptions& options, std::vector<std::string> names,
@@ -148,9 +160,8 @@ LongQuestion make_question(const QuestionOptions& options, int64_t length, uint6
       hash_u64(seed, static_cast<uint64_t>(trial), static_cast<uint64_t>(options.kind));
   const uint64_t place = hash_u64(drawn, kHay);
   std::vector<std::string> names;
-  if (of_names) names = fitter->names_near(std::min(length, kNamesWithin), place);
-  bool mentions = names.size() < kFewestNames + static_cast<size_t>(options.facts);
-  if (mentions) names = words_of(WordList::kFirstNames, options.split);
+  if (of_names) names = names_around(options, fitter->hay(), place);
+  bool mentions = false;
   while (true) {
     const Material material = make_material(options, names, mentions, drawn);
     PromptText text;

@@ -46,9 +46,9 @@ struct LongQuestion {
 };
 
 /// The same for the same options, seed and trial on every machine and in any order. Neither length
-/// nor depths change which facts are drawn, nor where the hay begins: lengths and depths compare
-/// the same questions. context and the longest question have at most `length` tokens, and nearly
-/// always exactly as many. Throws UserError as PromptFitter does and when facts run out.
+/// nor depths change which facts are drawn: lengths and depths compare the same questions. context
+/// and the longest question have at most `length` tokens, and nearly always exactly as many. Throws
+/// UserError as PromptFitter does and when facts run out.
 LongQuestion make_question(const QuestionOptions& options, int64_t length, uint64_t seed,
                            int64_t trial, PromptFitter* fitter);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <numbers>
 
 #include "core/error.h"
@@ -14,6 +15,8 @@ using Words = std::vector<std::string>;
 
 constexpr int64_t kFullCounts = 4096;  // tokens from which RULER's counts hold
 constexpr size_t kCommon = 10;
+// Other words that the full counts need; RULER's own prompts of 4,096 tokens have twice as many.
+constexpr size_t kFewestOthers = 100;
 constexpr int64_t kCommonNewTokens = 120, kFrequentNewTokens = 50;
 constexpr size_t kAsked = 3;
 constexpr size_t kCodedLetters = 6;
@@ -112,6 +115,12 @@ class CommonWords {
     const size_t before = kCommon * repeats_.common + o * repeats_.others;
     return static_cast<int64_t>(std::min(repeats_.others, size - before));
   }
+  Words distinct(size_t size) const {
+    Words words = common_;
+    const auto used = static_cast<std::ptrdiff_t>(num_others(size));
+    words.insert(words.end(), others_.begin(), others_.begin() + used);
+    return words;
+  }
   Words& others() { return others_; }
   const Words& common() const { return common_; }
 
@@ -122,6 +131,22 @@ class CommonWords {
   uint64_t seed_;
   const PromptForm* form_;
 };
+
+// Nouns where they are enough for the prompt, else pairs.
+CommonWords longest_list(Split split, bool full, int64_t length, uint64_t seed,
+                         const PromptForm& form) {
+  const size_t example_words = full ? 40 : 20;
+  const auto list_of = [&](const Words& words) {
+    const Words rest(words.begin() + static_cast<std::ptrdiff_t>(example_words), words.end());
+    const std::string before = example_of(words, full, hash_u64(seed, 0)) + kBefore;
+    return CommonWords(rest, before, full, hash_u64(seed, 1), form);
+  };
+  Draws draws(hash_u64(seed, 2));
+  const Words nouns = draw_words(split, example_words + kCommon + 1, &draws);
+  CommonWords list = list_of(nouns);
+  if (list.ids(list.largest()).size() > length) return list;
+  return list_of(draw_words(split, nouns.size() + 1, &draws));
+}
 
 // The most entries with which the prompt has at most `length` tokens; 0: none has.
 size_t most_entries(const CommonWords& list, int64_t length) {
@@ -168,38 +193,37 @@ std::string coded_word(Draws* draws) {
 
 void make_common_words(Split split, const PromptForm& form, TokenCosts* costs, Draws* draws,
                        TaskSample* sample) {
-  const bool full = sample->length >= kFullCounts;
-  const uint64_t example_seed = draws->next(), list_seed = draws->next(), pair_seed = draws->next();
-  const size_t example_words = full ? 40 : 20;
-  Words words = draw_words(split, example_words + kCommon, draws);
-  const auto list_of = [&](const Words& all) {
-    const Words rest(all.begin() + static_cast<std::ptrdiff_t>(example_words), all.end());
-    return CommonWords(rest, example_of(all, full, example_seed) + kBefore, full, list_seed, form);
-  };
-  CommonWords list = list_of(words);
-  if (list.ids(list.largest()).size() < sample->length) {
-    Draws pair_draws(pair_seed);
-    list = list_of(draw_words(split, words.size() + 1, &pair_draws));
+  const uint64_t seed = draws->next();
+  const int64_t length = sample->length;
+  bool full = length >= kFullCounts;
+  CommonWords list = longest_list(split, full, length, seed, form);
+  size_t size = most_entries(list, length);
+  if (full && (size == 0 || list.num_others(size) < kFewestOthers)) {
+    full = false;
+    list = longest_list(split, full, length, seed, form);
+    size = most_entries(list, length);
   }
-  size_t size = most_entries(list, sample->length);
   if (size == 0) refuse_length(*sample);
   if (size == list.largest()) {
-    throw UserError("cwe has too few different words for a prompt of " +
-                    std::to_string(sample->length) + " tokens; give shorter eval.lengths");
+    throw UserError("cwe has too few different words for a prompt of " + std::to_string(length) +
+                    " tokens; give shorter eval.lengths");
   }
-  PromptIds ids = filled_up(&list, size, sample->length, costs);
-  // A shorter list leaves more to fill, and ends with a word that stands less often.
-  for (int less = 1; less <= 2 && ids.size() < sample->length && size > list.smallest(); ++less) {
-    ids = filled_up(&list, --size, sample->length, costs);
+  PromptIds ids = filled_up(&list, size, length, costs);
+  // A shorter list leaves more to fill, and may end with a word that stands less often.
+  for (size_t less = 1; less <= 2 && ids.size() < length && size - less >= list.smallest();
+       ++less) {
+    CommonWords shorter = list;
+    PromptIds fuller = filled_up(&shorter, size - less, length, costs);
+    if (fuller.size() <= ids.size()) continue;
+    ids = std::move(fuller);
+    list = std::move(shorter);
+    size -= less;
   }
   sample->context_ids = std::move(ids.context);
   sample->question_ids = std::move(ids.question);
   sample->answers = list.common();
   sample->max_new_tokens = kCommonNewTokens;
-  Words there = list.common();
-  const size_t others = list.num_others(size);
-  there.insert(there.end(), list.others().begin(),
-               list.others().begin() + static_cast<std::ptrdiff_t>(others));
+  const Words there = list.distinct(size);
   sample->guess = numbered(draws->sample(there, kCommon));
   sample->chance = static_cast<double>(kCommon) / static_cast<double>(there.size());
 }

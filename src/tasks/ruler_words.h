@@ -9,11 +9,13 @@
 
 namespace lococo {
 
-/// cwe: a numbered list in which ten words stand 30 times each and the others 3 times each (below
-/// 4,096 tokens 6 and 1), after an example of 40 words with its answer (10 and 3 times; below
-/// 4,096: 20 words, 3 and 1). Asked are the ten. Nouns of the split, or an adjective and a noun
-/// where those do not suffice. The list is as long as the prompt allows, one of its words stands
-/// less often where that fits better. 120 tokens are generated. Chance: ten of the list's words.
+/// cwe: a numbered list in which ten words stand 30 times each and the others 3 times each, after
+/// an example of 40 words with its answer (10 and 3 times); below 4,096 tokens 6 and 1, after 20
+/// words (3 and 1). So too where a longer prompt has room for fewer than 100 others, which happens
+/// with a token for each digit. Asked are the ten. Nouns of the split, or an adjective and a noun
+/// where those do not suffice. The list is as long as the prompt allows; one of the others may
+/// stand less often, and some are longer than others, so that the prompt is full. 120 tokens are
+/// generated. Chance: ten of the list's words.
 void make_common_words(Split split, const PromptForm& form, TokenCosts* costs, Draws* draws,
                        TaskSample* sample);
 

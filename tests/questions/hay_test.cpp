@@ -55,13 +55,16 @@ TEST_CASE("Hay keeps the texts as they are and goes round", "[questions]") {
 }
 
 TEST_CASE("A stretch of hay begins where its text has enough words left", "[questions]") {
-  const Hay hay = Hay::of_texts({"A b c d. E f. G.", "H i j k. L m. N."});
-  std::set<int64_t> starts;
-  for (uint64_t i = 0; i < 200; ++i) starts.insert(hay.draw_start(hash_u64(1, i), 3));
-  CHECK(starts == std::set<int64_t>{0, 1, 3, 4});
-  starts.clear();
-  for (uint64_t i = 0; i < 200; ++i) starts.insert(hay.draw_start(hash_u64(1, i), 8));
-  CHECK(starts.size() == 6);  // no text is as long: they follow one another
+  const Hay hay = Hay::of_texts({"A b c d. E f. G.", "H i j k. L m. N.", "O p."});
+  const auto starts = [&](int64_t num_words) {
+    std::set<int64_t> all;
+    for (uint64_t i = 0; i < 300; ++i) all.insert(hay.draw_start(hash_u64(1, i), num_words));
+    return all;
+  };
+  CHECK(starts(3) == std::set<int64_t>{0, 1, 3, 4});
+  CHECK(starts(2) == std::set<int64_t>{0, 1, 3, 4, 6});
+  CHECK(starts(8).size() == 7);  // no text is as long: they follow one another
+  CHECK(hay.text_from(5, 4) == "N.\nO p.\nA b c d. ");
 }
 
 TEST_CASE("Filler is LongLoRA's five sentences, in one line or a line for all five",

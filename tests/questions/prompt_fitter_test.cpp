@@ -67,6 +67,19 @@ TEST_CASE("Inserts stand between sentences, at both ends and anywhere within", "
   CHECK(fitted.fact_ends.size() == 3);
 }
 
+TEST_CASE("The end of the hay is a place for an insert, whatever stands behind its sentence",
+          "[questions]") {
+  const ChunkTokenizer tokenizer(false);
+  const PlainForm form(tokenizer);
+  const Hay hay = Hay::of_texts({"Aa aa.\n\nBb bb.\n\nCc cc.\n\nDd dd.\n\nEe ee.\n\nFf ff."});
+  PromptFitter fitter(hay, form);
+  PromptText text;
+  text.inserts = {{"Z.", 1.0}};
+  text.question = "Q?";
+  const FittedPrompt fitted = fitter.fit(text, 20, 0);
+  CHECK(fitted.context == "Bb bb.\n\nCc cc.\n\nDd dd. Z.\n");
+}
+
 TEST_CASE("Prompts have exactly the tokens asked for, nearly always, and never more",
           "[questions]") {
   const TemporaryFolder folder;
