@@ -54,7 +54,7 @@ struct DataConfig {
   int64_t context_length = 4096;                 ///< tokens of a training sequence
   Sampling sampling = Sampling::kRandomWindow;
   int64_t min_document_tokens = 0;  ///< shorter documents are left out (their number is printed)
-  bool add_bos = true;              ///< a document is [BOS] + ids + [EOS]
+  bool add_bos = true;              ///< a document is [BOS] + ids + [EOS]; BOS if there is one
   bool add_eos = true;
 };
 

@@ -67,13 +67,15 @@ void add_data(SchemaBuilder& add, DataConfig& data) {
   add.choice("raw_dtype", &data.raw_dtype, {"none", "uint16", "uint32"},
              "element type of raw token files (.bin)");
   add.add("text_field", TextField{&data.text_field}, "key of a JSONL record that holds the text");
-  add.add("context_length", count(&data.context_length, 2, kMostContext), "tokens of a training sequence");
+  add.add("context_length", count(&data.context_length, 2, kMostContext),
+          "tokens of a training sequence");
   add.choice("sampling", &data.sampling, {"random_window", "packed"},
              "random_window: windows at random places of the joined documents; packed: every "
              "document once an epoch, joined and cut without a gap");
   add.add("min_document_tokens", count(&data.min_document_tokens, 0, kManyTokens),
           "shorter documents are left out, and their number is printed");
-  add.add("add_bos", BoolField{&data.add_bos}, "begin every document with the BOS token");
+  add.add("add_bos", BoolField{&data.add_bos},
+          "begin every document with the BOS token, where the tokenizer has one");
   add.add("add_eos", BoolField{&data.add_eos}, "end every document with the EOS token");
 }
 

@@ -117,13 +117,11 @@ struct ParallelTokenizer::Impl {
 
 ParallelTokenizer::ParallelTokenizer(const Tokenizer& tokenizer, bool add_bos, bool add_eos,
                                      Sink sink, int64_t threads) {
-  if (add_bos && tokenizer.bos_id() < 0) {
-    throw UserError("data.add_bos: the tokenizer has no BOS token; set it to false");
-  }
   if (add_eos && tokenizer.eos_id() < 0) {
     throw UserError("data.add_eos: the tokenizer has no EOS token; set it to false");
   }
-  impl_ = std::make_unique<Impl>(tokenizer, add_bos, add_eos, std::move(sink));
+  const bool has_bos = tokenizer.bos_id() >= 0;
+  impl_ = std::make_unique<Impl>(tokenizer, add_bos && has_bos, add_eos, std::move(sink));
   if (threads <= 0) threads = std::max(1u, std::thread::hardware_concurrency());
   impl_->most_bytes = static_cast<size_t>(threads) * kBytesPerThread;
   for (int64_t i = 0; i < threads; ++i) {

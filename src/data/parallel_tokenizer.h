@@ -18,7 +18,8 @@ class ParallelTokenizer {
   using Sink = std::function<void(const std::string& name, const std::vector<int32_t>& ids)>;
 
   /// A document becomes [BOS] + ids + [EOS] where asked; `threads` 0: all cores. The sink runs in
-  /// the caller's thread. Throws UserError when the tokenizer lacks a token that is asked for.
+  /// the caller's thread. No BOS where the tokenizer has none: the model's texts begin without one
+  /// then. Throws UserError when it lacks the EOS that is asked for.
   ParallelTokenizer(const Tokenizer& tokenizer, bool add_bos, bool add_eos, Sink sink,
                     int64_t threads = 0);
   ~ParallelTokenizer();
