@@ -3,11 +3,12 @@
 
     peer_kvpress.py --install build/kvpress      # a virtual environment of its own; then run by
                                                  # build/kvpress/bin/python
-    lococo-eval configs/smollm2.yaml eval.task=passkey eval.answerer=oracle eval.samples=passkey.jsonl
+    lococo-eval configs/smollm2.yaml data.validation=novels eval.task=passkey \\
+                eval.answerer=oracle eval.samples=passkey.jsonl
     peer_kvpress.py --model models/smollm2-135m --samples passkey.jsonl --dry-run
     peer_kvpress.py --model models/smollm2-135m --samples passkey.jsonl --kept 256 512 \\
                     --output peer.json
-    peer_kvpress.py --merge peer.json other.json # one table of several outputs
+    peer_kvpress.py --merge peer.json ours.json  # one table, also of lococo-eval's eval.output
 
 A press reads a prompt's context with full attention, keeps KEPT keys of each head, and then the
 question is read and answered greedily; the question is not in view when it compresses. Keys keep
@@ -41,14 +42,16 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--install", metavar="FOLDER", help="make the virtual environment, and end")
-    parser.add_argument("--merge", nargs="+", metavar="JSON", help="print a table of outputs")
+    parser.add_argument("--merge", nargs="+", metavar="JSON",
+                        help="one table of outputs of this script and of lococo-eval's tasks")
     parser.add_argument("--model", help="Hugging Face folder")
     parser.add_argument("--samples", nargs="*", default=[], metavar="JSONL")
     parser.add_argument("--segments", metavar="JSONL")
     parser.add_argument("--presses", nargs="+", default=DEFAULT, metavar="PRESS",
                         help="default: " + " ".join(DEFAULT))
     parser.add_argument("--kept", nargs="+", type=int, default=[256, 512])
-    parser.add_argument("--limit", type=int, default=0, help="samples of each task, kind and length")
+    parser.add_argument("--limit", type=int, default=0,
+                        help="samples of each task, kind, length and depth; 0: all")
     parser.add_argument("--minutes", type=float, default=0.0, help="0: no limit")
     parser.add_argument("--wave", type=int, default=64, help="prompts that are answered together")
     parser.add_argument("--prefill-tokens", type=int, default=32768,
@@ -133,8 +136,8 @@ class Run:
             if segments:
                 total += len(segments) * self.timed(self.peer.segment_nlls, name, kept,
                                                     [max(segments, key=len)])
-        print(f"{len(samples)} prompts and {len(segments)} segments, {len(self.policies)} policies: "
-              f"at most {total / 60:.1f} minutes (prompts read and answered together take less)")
+        print(f"{len(samples)} prompts and {len(segments)} segments, {len(self.policies)} policies:"
+              f" at most {total / 60:.1f} minutes (prompts read and answered together take less)")
 
     @staticmethod
     def timed(body, *arguments):
@@ -199,8 +202,7 @@ def main():
         if arguments.install:
             install(arguments.install)
         elif arguments.merge:
-            print_table(scoring.merged([json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-                                        for path in arguments.merge]))
+            print_table(scoring.merged(arguments.merge))
         else:
             run(arguments)
     except (BadInput, OSError, ValueError) as error:

@@ -93,8 +93,8 @@ class Peer:
         self.prefill_tokens = arguments.prefill_tokens
         self.about = {"peer": "kvpress " + importlib.metadata.version("kvpress"),
                       "transformers": transformers.__version__, "torch": torch.__version__,
-                      "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
-                      "dtype": dtype, "model": arguments.model}
+                      "device": (torch.cuda.get_device_name() if device.startswith("cuda")
+                                 else device), "dtype": dtype, "model": arguments.model}
 
     # --- reading and compressing
 
@@ -167,7 +167,7 @@ class Peer:
         cache, mask = memory.cache_of(rows)
         longest = max(len(ids) for ids in inputs)
         pads = torch.tensor([longest - len(ids) for ids in inputs], device=device)
-        ids = torch.tensor([[0] * (longest - len(ids)) + list(ids) for ids in inputs], device=device)
+        ids = torch.tensor([[0] * (longest - len(row)) + row for row in inputs], device=device)
         place = torch.arange(longest, device=device)[None] - pads[:, None]
         positions = torch.tensor(starts, device=device)[:, None] + place.clamp(min=0)
         mask = torch.cat([mask, (place >= 0).long()], dim=1)
@@ -252,5 +252,5 @@ class Peer:
         """A segment is a question of its last token but 128, whose only option is the rest."""
         samples = [{"scoring": "choice", "context_ids": ids[:-TARGETS - 1],
                     "question_ids": [ids[-TARGETS - 1]], "option_ids": [ids[-TARGETS:]],
-                    "correct": 0} for ids in segments]
+                    "options": [""], "correct": 0} for ids in segments]
         return [-sums[0] / TARGETS for _, sums in self.answer(name, kept, samples)]

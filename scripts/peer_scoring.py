@@ -50,6 +50,8 @@ def read_samples(path):
             options = sample.get("option_ids")
             if not isinstance(options, list) or len(options) < 2:
                 raise BadInput(f"{place}: option_ids is not a list of two options or more")
+            if len(sample.get("options") or []) != len(options):
+                raise BadInput(f"{place}: options has not one text for each of option_ids")
             for option in options:
                 check_ids(place, "option_ids", option)
             if sample.get("correct") not in range(len(options)):
@@ -73,7 +75,8 @@ def read_segments(path, targets):
 
 
 def cell_of(sample):
-    return (sample["task"], sample.get("kind") or "", sample.get("length") or 0)
+    return (sample["task"], sample.get("kind") or "", sample.get("length") or 0,
+            sample.get("depth"))
 
 
 def interleaved(samples):
@@ -82,9 +85,9 @@ def interleaved(samples):
     ranked = []
     for sample in samples:
         cell = cell_of(sample)
-        ranked.append((seen[cell], cell, len(ranked), sample))
+        ranked.append((seen[cell], sample))
         seen[cell] += 1
-    return [sample for *_, sample in sorted(ranked, key=lambda entry: entry[:3])]
+    return [sample for _, sample in sorted(ranked, key=lambda entry: entry[0])]
 
 
 def compression_ratio(length, kept):
@@ -112,29 +115,27 @@ def token_f1(text, gold):
 
 
 def choice_scores(sample, log_likelihoods):
-    """By the sum, and by the sum per byte of the option (per token where texts are missing)."""
-    texts = sample.get("options")
-    sizes = [max(1, len(text.encode())) for text in texts] if texts else [
-        len(ids) for ids in sample["option_ids"]]
-    per_byte = [value / size for value, size in zip(log_likelihoods, sizes)]
+    """By the sum, and by the sum per byte of the option."""
+    per_byte = [value / max(1, len(text.encode()))
+                for value, text in zip(log_likelihoods, sample["options"])]
 
     def right(values):
         return float(values.index(max(values)) == sample["correct"])
-    return {"score": right(log_likelihoods), "score_norm": right(per_byte)}
+    return {"accuracy": right(log_likelihoods), "accuracy_norm": right(per_byte)}
 
 
 def scores_of(sample, ids=(), text="", log_likelihoods=()):
-    """{"score": the task's main figure in [0, 1]} of an answer."""
+    """{figure: value in [0, 1]} of an answer, the main one first."""
     kind = sample["scoring"]
     if kind == "choice":
         return choice_scores(sample, list(log_likelihoods))
     if kind == "prefix":
         wanted = sample["answer_ids"]
-        return {"score": float(list(ids[:len(wanted)]) == wanted)}
+        return {"accuracy": float(list(ids[:len(wanted)]) == wanted)}
     if kind == "qa":
-        return {"score": max(token_f1(text, gold) for gold in sample["answers"])}
+        return {"f1": max(token_f1(text, gold) for gold in sample["answers"])}
     hits = contained(sample["answers"], text)
-    return {"score": float(any(hits)) if kind == "contains_any" else sum(hits) / len(hits)}
+    return {"match": float(any(hits)) if kind == "contains_any" else sum(hits) / len(hits)}
 
 
 # --- figures
@@ -158,23 +159,21 @@ def mean_interval(values, z=1.96):
 
 
 def summarize(results):
-    """`results`: (policy, kept, sample, scores) -> one row for each policy, number of keys and cell.
-    Fractional scores (RULER's mean share of answers, F1) get the normal interval of their mean."""
+    """`results`: (policy, kept, sample, scores) -> the cells of lococo-eval's eval.output, with the
+    policy, its number of keys and the task in each. Fractional scores (RULER's mean share of
+    answers, F1) get the normal interval of their mean."""
     groups = collections.defaultdict(list)
     for policy, kept, sample, scores in results:
-        groups[(policy, kept, *cell_of(sample))].append(scores)
+        for metric, value in scores.items():
+            groups[(policy, kept, *cell_of(sample), metric)].append(value)
     rows = []
-    for (policy, kept, task, kind, length), scores in groups.items():
-        values = [score["score"] for score in scores]
+    for (policy, kept, task, kind, length, depth, metric), values in groups.items():
         mean, low, high = mean_interval(values)
         if all(value in (0.0, 1.0) for value in values):
             low, high = wilson(mean, len(values))
-        row = {"policy": policy, "kept": kept, "task": task, "kind": kind, "length": length,
-               "trials": len(values), "correct": sum(values), "score": mean, "low": low,
-               "high": high}
-        if "score_norm" in scores[0]:
-            row["score_norm"] = sum(score["score_norm"] for score in scores) / len(scores)
-        rows.append(row)
+        rows.append({"policy": policy, "kept": kept, "task": task, "kind": kind, "length": length,
+                     "depth": depth, "metric": metric, "trials": len(values),
+                     "correct": sum(values), "mean": mean, "low": low, "high": high})
     return rows
 
 
@@ -196,29 +195,63 @@ def column_of(row):
     return f"{name} {row['length']}" if row["length"] else name
 
 
+def pooled(rows):
+    """Mean, half of the interval's width and trials of cells that differ in their depth."""
+    trials = sum(row["trials"] for row in rows)
+    halves = [row["trials"] * (row["high"] - row["low"]) / 2 for row in rows]
+    return (sum(row["correct"] for row in rows) / trials,
+            math.sqrt(sum(half * half for half in halves)) / trials, trials)
+
+
 def table(report):
-    """Markdown: a line for each policy and number of keys, a column for each cell, in percent with
-    the half width of the interval; NLL in nats."""
-    columns = list(dict.fromkeys(column_of(row) for row in report["cells"]))
-    lines = {}
+    """Markdown: a line for each policy and number of keys, a column for each task, kind and length
+    (its main figure, all depths together) in percent; NLL in nats."""
+    main, lines = {}, collections.defaultdict(lambda: collections.defaultdict(list))
     for row in report["cells"]:
-        half = 50 * (row["high"] - row["low"])
-        line = lines.setdefault((row["policy"], row["kept"]), {})
-        line[column_of(row)] = f"{100 * row['score']:.0f} ± {half:.0f} ({row['trials']})"
+        column = column_of(row)
+        if main.setdefault(column, row["metric"]) == row["metric"]:
+            lines[(row["policy"], row["kept"])][column].append(row)
     for row in report["nll"]:
-        line = lines.setdefault((row["policy"], row["kept"]), {})
-        line["NLL"] = f"{row['nll']:.3f} ± {(row['high'] - row['low']) / 2:.3f}"
-    if report["nll"]:
-        columns.append("NLL")
+        lines[(row["policy"], row["kept"])]["NLL"].append(row)
+    columns = [*main, *(["NLL"] if report["nll"] else [])]
+
+    def cell(column, rows):
+        if not rows:
+            return ""
+        if column == "NLL":
+            return f"{rows[0]['nll']:.3f} ± {(rows[0]['high'] - rows[0]['low']) / 2:.3f}"
+        mean, half, trials = pooled(rows)
+        return f"{100 * mean:.0f} ± {100 * half:.0f} ({trials})"
     text = ["| policy | keys | " + " | ".join(columns) + " |", "|---" * (len(columns) + 2) + "|"]
     for (policy, kept), line in lines.items():
-        cells = " | ".join(line.get(column, "") for column in columns)
+        cells = " | ".join(cell(column, line.get(column)) for column in columns)
         text.append(f"| {policy} | {kept or 'all'} | {cells} |")
     return "\n".join(text)
 
 
-def merged(reports):
-    """The figures of several runs, in the order of the policies' first appearance."""
-    rows = {key: [row for report in reports for row in report.get(key, [])]
-            for key in ("cells", "nll")}
-    return {"notes": list(dict.fromkeys(n for r in reports for n in r.get("notes", []))), **rows}
+def with_policy(report):
+    """A report's cells; those of lococo-eval name policy, slots and task once for all."""
+    if "policy" not in report:
+        return report["cells"]
+    is_full = report["policy"] == "none"
+    shared = {"policy": "full, ours" if is_full else report["policy"] + ", ours",
+              "kept": None if is_full else report["slots"], "task": report["task"]}
+    return [shared | cell for cell in report["cells"]]
+
+
+def merged(paths):
+    """The figures of several outputs, of peer_kvpress.py and of lococo-eval, in their order."""
+    whole = {"cells": [], "nll": [], "notes": []}
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8") as file:
+                report = json.load(file)
+            whole["cells"] += with_policy(report)
+            whole["nll"] += report.get("nll", [])
+            whole["notes"] += [n for n in report.get("notes", []) if n not in whole["notes"]]
+        except OSError as error:
+            raise BadInput(f"{path}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadInput(f"{path}: is no output of peer_kvpress.py or of lococo-eval's tasks "
+                           f"({type(error).__name__}: {error})") from error
+    return whole

@@ -1,5 +1,5 @@
-"""scripts/peer_kvpress.py: its reading, scoring and tables; and, where kvpress is installed, answers
-of prompts that are read and answered together against those of one prompt at a time."""
+"""scripts/peer_kvpress.py: its reading, scoring and tables; and, where kvpress is installed, the
+answers of prompts that are read and answered together against those of one prompt at a time."""
 
 import contextlib
 import importlib.util
@@ -44,32 +44,29 @@ class Scoring(unittest.TestCase):
     def test_prefix_compares_the_first_ids(self):
         case = sample("prefix", answer_ids=[7, 8])
         for ids, score in (([7, 8, 9], 1.0), ([7, 8], 1.0), ([7], 0.0), ([8, 7], 0.0), ([], 0.0)):
-            self.assertEqual(scoring.scores_of(case, ids)["score"], score)
+            self.assertEqual(scoring.scores_of(case, ids)["accuracy"], score)
 
     def test_contained_answers_are_counted_without_case(self):
         answers = ["Lisbon", "Porto", "Faro", "Braga"]
         text = "lisbon, and PORTO of course"
         self.assertEqual(scoring.scores_of(sample("contains_all", answers=answers), [], text),
-                         {"score": 0.5})
+                         {"match": 0.5})
         self.assertEqual(scoring.scores_of(sample("contains_any", answers=answers), [], text),
-                         {"score": 1.0})
+                         {"match": 1.0})
         self.assertEqual(scoring.scores_of(sample("contains_any", answers=answers), [], "Rome"),
-                         {"score": 0.0})
+                         {"match": 0.0})
 
     def test_choice_takes_the_likeliest_option_by_sum_and_by_byte(self):
         case = sample("choice", options=["no", "a longer text"], correct=1,
                       option_ids=[[4], [5, 6, 7]])
         self.assertEqual(scoring.scores_of(case, log_likelihoods=[-2.0, -5.0]),
-                         {"score": 0.0, "score_norm": 1.0})
-        del case["options"]  # then by token: -2 against -5/3
-        self.assertEqual(scoring.scores_of(case, log_likelihoods=[-1.0, -5.0]),
-                         {"score": 0.0, "score_norm": 0.0})
+                         {"accuracy": 0.0, "accuracy_norm": 1.0})
 
     def test_qa_is_the_best_f1_of_squad(self):
         case = sample("qa", answers=["the old harbour", "a ship"])
-        self.assertEqual(scoring.scores_of(case, [], "The ship!")["score"], 1.0)
-        self.assertAlmostEqual(scoring.scores_of(case, [], "old town")["score"], 0.5)
-        self.assertEqual(scoring.scores_of(case, [], "")["score"], 0.0)
+        self.assertEqual(scoring.scores_of(case, [], "The ship!")["f1"], 1.0)
+        self.assertAlmostEqual(scoring.scores_of(case, [], "old town")["f1"], 0.5)
+        self.assertEqual(scoring.scores_of(case, [], "")["f1"], 0.0)
 
     def test_the_ratio_keeps_exactly_what_is_asked_for(self):
         for length in (100, 511, 2047, 3968, 4096, 8191, 65536):
@@ -91,26 +88,45 @@ class Scoring(unittest.TestCase):
 class Tables(Folder):
     def test_cells_are_summed_for_each_policy_and_number_of_keys(self):
         first, other = sample("prefix"), sample("contains_all", task="ruler", kind="vt")
-        results = [("snapkv", 256, first, {"score": 1.0}), ("snapkv", 256, first, {"score": 0.0}),
-                   ("snapkv", 512, first, {"score": 1.0}),
-                   ("snapkv", 256, other, {"score": 0.25}), ("snapkv", 256, other, {"score": 0.75})]
+        results = [("snapkv", 256, first, {"accuracy": 1.0}),
+                   ("snapkv", 256, first, {"accuracy": 0.0}),
+                   ("snapkv", 256, first | {"depth": 0.0}, {"accuracy": 1.0}),
+                   ("snapkv", 512, first, {"accuracy": 1.0, "other": 0.0}),
+                   ("snapkv", 256, other, {"match": 0.25}), ("snapkv", 256, other, {"match": 0.75})]
         rows = scoring.summarize(results)
-        self.assertEqual([(r["kept"], r["task"], r["trials"], r["correct"]) for r in rows],
-                         [(256, "needle", 2, 1.0), (512, "needle", 1, 1.0), (256, "ruler", 2, 1.0)])
+        self.assertEqual(
+            [(r["kept"], r["task"], r["depth"], r["metric"], r["trials"], r["correct"])
+             for r in rows],
+            [(256, "needle", 50.0, "accuracy", 2, 1.0), (256, "needle", 0.0, "accuracy", 1, 1.0),
+             (512, "needle", 50.0, "accuracy", 1, 1.0), (512, "needle", 50.0, "other", 1, 0.0),
+             (256, "ruler", 50.0, "match", 2, 1.0)])
         self.assertEqual((rows[0]["low"], rows[0]["high"]), scoring.wilson(0.5, 2))
-        self.assertAlmostEqual(rows[2]["high"] - rows[2]["low"], 2 * 1.96 * 0.25)
+        self.assertAlmostEqual(rows[4]["high"] - rows[4]["low"], 2 * 1.96 * 0.25)
 
         report = {"cells": rows, "nll": scoring.summarize_nll([("full", None, 3.0),
                                                                ("full", None, 4.0)]), "notes": []}
         lines = scoring.table(report).splitlines()
         self.assertEqual(lines[0], "| policy | keys | needle digits 64 | ruler vt 64 | NLL |")
-        self.assertEqual(lines[2], "| snapkv | 256 | 50 ± 41 (2) | 50 ± 49 (2) |  |")
+        self.assertEqual(lines[2], "| snapkv | 256 | 67 ± 30 (3) | 50 ± 49 (2) |  |")
+        self.assertEqual(lines[3], "| snapkv | 512 | 100 ± 40 (1) |  |  |")
         self.assertEqual(lines[4], "| full | all |  |  | 3.500 ± 0.980 |")
 
-        path = self.write("a.json", report)
-        done = subprocess.run([sys.executable, SCRIPTS / "peer_kvpress.py", "--merge", path, path],
+        ours = {"task": "needle", "policy": "h2o", "slots": 256, "cells": [
+            {"kind": "digits", "length": 64, "depth": 50.0, "metric": "accuracy", "trials": 100,
+             "correct": 50.0, "mean": 0.5, "low": 0.4, "high": 0.6}]}
+        done = self.merge(self.write("peer.json", report), self.write("ours.json", ours))
+        lines.insert(4, "| h2o, ours | 256 | 50 ± 10 (100) |  |  |")
+        self.assertEqual((done.returncode, done.stdout.splitlines()[:6]), (0, lines), done.stderr)
+
+    def merge(self, *paths):
+        return subprocess.run([sys.executable, SCRIPTS / "peer_kvpress.py", "--merge", *paths],
                               capture_output=True, text=True, check=False)
-        self.assertEqual((done.returncode, done.stdout.splitlines()[:5]), (0, lines), done.stderr)
+
+    def test_what_is_no_output_is_named(self):
+        for content in ("{", "[]", {"results": []}, {"policy": "h2o", "cells": []}):
+            done = self.merge(self.write("x.json", content))
+            self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
+            self.assertIn("x.json: is no output of peer_kvpress.py", done.stderr)
 
     def test_a_run_cut_short_has_all_cells(self):
         samples = [sample("prefix", kind=kind, trial=i) for kind in "ab" for i in range(3)]
@@ -123,7 +139,7 @@ class Tables(Folder):
 class BadFiles(Folder):
     def test_a_bad_line_is_named(self):
         good = sample("prefix", answer_ids=[5])
-        choice = sample("choice", option_ids=[[1], [2]], correct=1)
+        choice = sample("choice", options=["a", "b"], option_ids=[[1], [2]], correct=1)
         for bad, *says in (("{", ":2: is not JSON"), ("[]", ":2: is not a JSON object"),
                            (good | {"scoring": "luck"}, ":2: task or scoring"),
                            (good | {"context_ids": []}, ":2: context_ids"),
@@ -131,6 +147,7 @@ class BadFiles(Folder):
                            (good | {"answer_ids": None}, ":2: answer_ids"),
                            (choice | {"option_ids": [[1]]}, ":2: option_ids"),
                            (choice | {"option_ids": [[1], []]}, ":2: option_ids"),
+                           (choice | {"options": ["a"]}, ":2: options has not one text"),
                            (choice | {"correct": 2}, ":2: correct is none of the 2"),
                            (sample("qa"), ":2: answers is missing")):
             path = self.write("s.jsonl", good, bad)
@@ -147,7 +164,7 @@ class BadFiles(Folder):
 
     def test_unknown_presses_are_refused(self):
         for name in ("h2o", "snapkv-x", "tova-32", ""):
-            with self.assertRaisesRegex(scoring.BadInput, "is not known; there are full, streaming"):
+            with self.assertRaisesRegex(scoring.BadInput, "is not known; there are full"):
                 peer_model.make_press(None, name)
 
 
@@ -160,7 +177,7 @@ class Waves(unittest.TestCase):
         def answer(self, name, kept, samples):
             if name == "kvzip":
                 raise ValueError("no hyperplane\nmore")
-            return [({"score": float(kept == 512)}, "text") for _ in samples]
+            return [({"accuracy": float(kept == 512)}, "text") for _ in samples]
 
     def run_over(self, samples, **options):
         arguments = types.SimpleNamespace(presses=["full", "kvzip", "snapkv"], kept=[256, 512],
@@ -173,7 +190,7 @@ class Waves(unittest.TestCase):
 
     def test_every_policy_answers_every_prompt_and_failures_are_noted(self):
         report = self.run_over([sample("prefix", trial=i) for i in range(5)])
-        self.assertEqual([(r["policy"], r["kept"], r["trials"], r["score"])
+        self.assertEqual([(r["policy"], r["kept"], r["trials"], r["mean"])
                           for r in report["cells"]],
                          [("full", None, 5, 0.0), ("snapkv", 256, 5, 0.0), ("snapkv", 512, 5, 1.0)])
         self.assertIn("full attention", report["notes"][0])
@@ -206,7 +223,8 @@ class Presses(Folder):
         vocabulary = {token: i for i, token in enumerate(sorted(level.alphabet()))}
         tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[]))
         tokenizer.pre_tokenizer = level(add_prefix_space=False)
-        transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(self.folder)
+        transformers.PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer).save_pretrained(self.folder)
 
     def peer(self, *presses):
         return peer_model.Peer(types.SimpleNamespace(
@@ -234,7 +252,8 @@ class Presses(Folder):
                           past_key_values=cache).logits[0]
 
     def test_prompts_answered_together_get_the_answers_of_each_alone(self):
-        peer, kept = self.peer("full", "streaming", "snapkv-16", "observed", "tova", "merging-16"), 32
+        peer = self.peer("full", "streaming", "snapkv-16", "observed", "tova", "merging-16")
+        kept = 32
         cases, answers = self.prompts(), {}
         with self.torch.inference_mode():
             for name, press in peer.presses.items():
@@ -252,7 +271,8 @@ class Presses(Folder):
         peer, kept = self.peer("full", "snapkv-16", "kvzip"), 32
         cases = self.prompts()[:3]
         for case in cases:
-            case |= {"scoring": "choice", "correct": 0, "option_ids": [[7, 8, 9], [10], [11, 12]]}
+            case |= {"scoring": "choice", "correct": 0, "options": ["a", "b", "c"],
+                     "option_ids": [[7, 8, 9], [10], [11, 12]]}
         with self.torch.inference_mode():
             for name, press in peer.presses.items():
                 found = [answer for _, answer in peer.answer(name, kept, cases)]
