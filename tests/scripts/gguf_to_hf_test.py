@@ -28,7 +28,8 @@ except ImportError as error:
     sys.exit(4)
 
 SCRIPT = pathlib.Path(os.environ["LOCOCO_SOURCE"]) / "scripts" / "gguf_to_hf.py"
-TEXTS = ["It's 1234567 o'clock, isn't it?  Two  spaces\n\n\ttab\r\nend ", "naïve Ünïcode — 東京 🙂👩‍👩‍👧 ١٢٣",
+TEXTS = ["It's 1234567 o'clock, isn't it?  Two  spaces\n\n\ttab\r\nend ",
+         "naïve Ünïcode — 東京 🙂👩‍👩‍👧 ١٢٣",
          "THEY'LL say: <|im_end|>x<|im_start|> <tool> end", "", " ", "a", "\n \n", "ab" * 40]
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
           r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -138,7 +139,8 @@ def gguf_tensors(model):
                                       else config.num_key_value_heads)
             short = f"blk.{layer}.{NAMES[inner]}"
         else:
-            short = {"embed_tokens": "token_embd", "norm": "output_norm", "lm_head": "output"}[short]
+            short = {"embed_tokens": "token_embd", "norm": "output_norm",
+                     "lm_head": "output"}[short]
         tensors[short + ".weight"] = weight
     return tensors
 
