@@ -30,10 +30,11 @@ TRIALS = {"passkey": 100, "needle": 50, "ruler": 50, "many_shot": 50}
 KINDS = {"passkey": 1, "needle": 5, "ruler": 8, "many_shot": 1}
 MANY_SHOT = [1500, 2500, 3500]
 SEGMENTS = 48
-# Thousand tokens a second of one H200 with several evaluations at a time, for the estimate alone:
-# measured with SmolLM2-135M, loading and questions included.
-RATE = {"eval": 100.0, "train": 250.0}
-TRAIN_TOKENS = 200 * 16 * 4096
+LAST = 128  # targets
+# Thousand tokens a second of one H200 that five runs share, for the estimate alone: measured with
+# SmolLM2-135M, loading included.
+RATE = {"eval": 330.0, "train": 250.0}
+TRAIN_TOKENS = 100 * 16 * 4096
 
 
 class Fault(Exception):
@@ -110,7 +111,8 @@ class Runner:
                         "tune.normalizer=null", "cache.distill=0"]
         if task == "perplexity":
             return command + [f"eval.max_tokens={SEGMENTS * length}", "eval.per_segment=true",
-                              f"eval.segments_per_document={math.ceil(SEGMENTS / 6)}"]
+                              f"eval.segments_per_document={math.ceil(SEGMENTS / 6)}",
+                              f"eval.per_token={self.nll_file(policy, slots, length)}"]
         return command + [f"eval.trials={self.arguments.trials or TRIALS[task]}"]
 
     def batch(self, length):
@@ -118,6 +120,9 @@ class Runner:
 
     def result(self, policy, slots, length, task):
         return self.output / (name_of(policy, slots, length, task) + ".json")
+
+    def nll_file(self, policy, slots, length):
+        return self.output / (name_of(policy, slots, length, "nll") + ".jsonl")
 
     def run(self, name, command):
         """Output goes to a log; the last lines of it are shown when the command fails."""
@@ -181,6 +186,15 @@ def percent(cells, metric=None, kind=None):
     return f"{100 * mean:.0f} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
+def last_nll(path):
+    """Mean NLL of each segment's last targets, which peer_kvpress.py measures too."""
+    if not path.exists():
+        return "-"
+    with open(path, encoding="utf-8") as file:
+        tails = [json.loads(line)["nll"][-LAST:] for line in file]
+    return f"{sum(map(sum, tails)) / (LAST * len(tails)):.3f}"
+
+
 def ruler_mean(cells):
     kinds = sorted({c["kind"] for c in cells})
     means = [sum(c["correct"] for c in cells if c["kind"] == k) /
@@ -190,8 +204,8 @@ def ruler_mean(cells):
 
 def table(runner):
     kinds = ["digits", "multikey", "words", "names", "paraphrase"]
-    lines = ["| tokens | slots | policy | all | far | near | new | passkey | " + " | ".join(kinds) +
-             " | RULER | many-shot |", "|" + "---|" * (10 + len(kinds))]
+    lines = ["| tokens | slots | policy | all | far | near | new | last 128 | passkey | " +
+             " | ".join(kinds) + " | RULER | many-shot |", "|" + "---|" * (11 + len(kinds))]
     for policy, slots, length in conditions():
         read = {}
         for task in tasks_of(length):
@@ -201,7 +215,7 @@ def table(runner):
         cells = {task: (read[task] or {}).get("cells", []) for task in read if task != "perplexity"}
         figures = [f"{nll[key]:.3f}" if key in nll else "-"
                    for key in ("nll", "far_nll", "near_nll", "new_nll")]
-        figures += [percent(cells["passkey"])]
+        figures += [last_nll(runner.nll_file(policy, slots, length)), percent(cells["passkey"])]
         figures += [percent(cells["needle"], kind=kind) for kind in kinds]
         figures += [ruler_mean(cells["ruler"]),
                     percent(cells.get("many_shot", []), metric="accuracy")]
