@@ -8,8 +8,9 @@
 namespace lococo {
 namespace {
 
-bool weighs_options(EvalTask task) {
-  return task == EvalTask::kChoice || task == EvalTask::kManyShot;
+/// Whose protocol is text that goes on.
+bool is_plain_by_protocol(EvalTask task) {
+  return task == EvalTask::kPasskey || task == EvalTask::kChoice || task == EvalTask::kManyShot;
 }
 
 Hay read_texts(const Config& config) {
@@ -30,7 +31,7 @@ Hay read_texts(const Config& config) {
 
 TaskPrompts::TaskPrompts(const Config& config, const Tokenizer& tokenizer) : config_(config) {
   const bool plain =
-      weighs_options(config.eval.task.task) && config.generate.chat_template == "auto";
+      is_plain_by_protocol(config.eval.task.task) && config.generate.chat_template == "auto";
   if (plain) {
     form_ = std::make_unique<PlainForm>(tokenizer);
   } else {

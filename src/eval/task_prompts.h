@@ -17,8 +17,8 @@
 namespace lococo {
 
 /// The form of prompts and the texts around what is asked. Prompts are turns of a conversation
-/// where the model has a template, but for options to choose from, which are weighed as text goes
-/// on: there only where generate.chat_template names one.
+/// where the model has a template, but for the pass key and for options to choose from, whose
+/// protocols are text that goes on: there only where generate.chat_template names one.
 class TaskPrompts {
  public:
   /// The tokenizer must outlive this. Throws UserError for a template that is not known, for

@@ -12,6 +12,8 @@ constexpr const char* kBefore =
     "I will quiz you about the important information there.\n";
 constexpr const char* kFact = "The pass key is {a}. Remember it. {a} is the pass key.";
 constexpr const char* kQuestion = "What is the pass key?";
+constexpr const char* kQuestionBehindTexts =
+    "Here is the quiz about the important information. What is the pass key?";
 constexpr const char* kPrefix = "The pass key is";
 
 }  // namespace
@@ -20,6 +22,7 @@ PasskeySource::PasskeySource(const EvalTaskConfig& task, const std::vector<int64
                              const Hay* texts, const PromptForm& form)
     : seed_(task.seed),
       min_distance_(task.distance),
+      hay_(task.hay),
       grid_(task, lengths, {}, /*with_depths=*/true),
       filler_(Hay::filler()),
       fitter_(task.hay == HayKind::kTexts ? *texts : filler_, form) {}
@@ -38,7 +41,7 @@ TaskSample PasskeySource::sample(int64_t index) {
   text.before = kBefore;
   text.inserts = {
       {filled(kFact, "{a}", key), sample.depth == kNoDepth ? drawn_depth : sample.depth / 100.0}};
-  text.question = kQuestion;
+  text.question = hay_ == HayKind::kTexts ? kQuestionBehindTexts : kQuestion;
   text.answer_prefix = kPrefix;
   text.min_distance = min_distance_;
   FittedPrompt fitted = fitter_.fit(text, sample.length, place);
