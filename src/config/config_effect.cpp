@@ -18,6 +18,9 @@ const Keys kMixtureKeys = {"cache.keep_fraction",    "cache.kernel_size",
 const Keys kScoreKeys = {"cache.scores", "cache.score_decay", "cache.score_distance"};
 /// cache.block stays: the prompt of a generation is read in blocks whatever the policy.
 const Keys kCompressionKeys = {"cache.slots", "cache.buffer", "cache.sinks", "cache.keys"};
+const Keys kQuestionKeys = {"eval.trials",    "eval.seed",     "eval.kinds",    "eval.depths",
+                            "eval.hay",       "eval.split",    "eval.distance", "eval.distractors",
+                            "eval.questions", "eval.answerer", "eval.samples"};
 const Keys kBlockTrainingKeys = {"cache.boundary_targets", "cache.first_block_gradient"};
 
 bool ends_with_one_of(const std::string& path, const Keys& endings) {
@@ -40,6 +43,7 @@ class Finder {
     check_policy();
     check_training();
     check_data();
+    check_tasks();
     check_other_tools();
     return std::move(found_);
   }
@@ -116,6 +120,15 @@ class Finder {
     }
     if (all_end_with({".txt", ".jsonl", ".jsonl.zst"}))
       add({"data.raw_dtype"}, "no source holds raw tokens");
+  }
+
+  void check_tasks() {
+    if (config_.eval.task.task == EvalTask::kPerplexity) {
+      add(kQuestionKeys, "eval.task perplexity asks nothing");
+    } else {
+      add({"eval.per_token", "eval.position_buckets", "eval.per_segment"},
+          "they belong to eval.task perplexity");
+    }
   }
 
   void check_other_tools() {

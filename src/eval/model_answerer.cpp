@@ -81,10 +81,9 @@ void ModelAnswerer::write_answers(const std::vector<const TaskSample*>& samples,
                                   const torch::Tensor& logits_BV,
                                   std::vector<TaskAnswer>& answers) {
   GenerationOptions options;
+  options.max_new_tokens = 1;
   for (const TaskSample* sample : samples)
-    options.max_new_tokens = sample == samples.front()
-                                 ? sample->max_new_tokens
-                                 : std::max(options.max_new_tokens, sample->max_new_tokens);
+    options.max_new_tokens = std::max(options.max_new_tokens, sample->max_new_tokens);
   options.end_tokens = end_tokens_;
   options.vocab_size = tokenizer_.vocab_size();
   Sampler sampler(options.sampling, decoder_->batch(), options.max_new_tokens, device_);

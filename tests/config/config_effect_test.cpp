@@ -65,3 +65,11 @@ TEST_CASE("no config of the project names an option without effect", "[config]")
     CHECK(effect_warning(load_config(entry.path().string(), {})) == "");
   }
 }
+
+TEST_CASE("options of questions do nothing for NLL, and the other way round", "[config]") {
+  CHECK_CONTAINS(warning_of({"eval.trials=7", "eval.answerer=oracle"}),
+                 "eval.trials, eval.answerer (eval.task perplexity asks nothing)");
+  CHECK_CONTAINS(warning_of({"eval.task=passkey", "eval.per_token=nll.bin"}),
+                 "eval.per_token (they belong to eval.task perplexity)");
+  CHECK(warning_of({"eval.task=passkey", "eval.trials=7", "eval.hay=filler"}).empty());
+}
