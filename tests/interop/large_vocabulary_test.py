@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 from counted import main
 from fuzz_texts import Texts
@@ -95,8 +96,8 @@ def write_model(folder, make_tokenizer, dtype, **config):
 
 
 def run(name, *arguments):
-    return subprocess.run([BIN / f"lococo-{name}", "distributed.device=cpu", *arguments], capture_output=True,
-                          text=True)
+    return subprocess.run([BIN / f"lococo-{name}", "distributed.device=cpu", "distributed.threads=1", *arguments],
+                          capture_output=True, text=True)
 
 
 def tool(name, *arguments):
@@ -127,10 +128,14 @@ class Case:
         self.text = " ".join(source.sentence() for _ in range(40)) + "\n" + source.mixture()
         (folder / "text.txt").write_text(self.text, encoding="utf-8")
         self.tuned = [f"model.path={self.base}", f"model.adapter={folder / 'run'}", "model.dtype=float32"]
+        self.tune_options = tune
+
+    def tune_and_export(self):
+        folder = self.folder
         tool("train", f"model.path={self.base}", f"data.train={folder / 'text.txt'}", f"train.output={folder / 'run'}",
              f"data.context_length={LENGTH}", "train.steps=4", "train.sequences_per_step=1", "train.warmup_steps=0",
              "cache={policy: lococo, slots: 8, block: 8, kernel_size: 3, buffer: 0}", "tune.conv=1e-2",
-             "log.tensorboard=false", *tune)
+             "log.tensorboard=false", *self.tune_options)
         for kind in ("merged", "adapter"):
             tool("export", *self.tuned, f"export.kind={kind}", f"export.output={folder / kind}")
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "merged")
@@ -155,6 +160,8 @@ class LargeVocabulary(unittest.TestCase):
                  tie_word_embeddings=False, rope_theta=500000.0),
             Case(cls.folder / "smollm", smollm_tokenizer, torch.float32, ["tune.lora=3e-2"],
                  tie_word_embeddings=True)]
+        with ThreadPoolExecutor() as pool:  # the tools of one case beside those of the other
+            list(pool.map(Case.tune_and_export, cls.cases))
 
     def assert_close(self, got, want):
         self.assertLess((got - want).abs().max().item(), TOLERANCE)
