@@ -2,25 +2,33 @@
 #include "weights/export.h"
 
 #include <cstdio>
+#include <vector>
 
 #include "config/config_write.h"
 #include "core/log.h"
 #include "setup/check_inputs.h"
+#include "setup/companion_files.h"
 #include "setup/complete_config.h"
 #include "setup/model_setup.h"
 #include "tools/cli.h"
 
 namespace {
 
+std::vector<lococo::CompanionFile> companions_of(const lococo::Config& config) {
+  return lococo::read_companion_files(config, lococo::effective_shape(config).vocab_size);
+}
+
 int run_export(const lococo::Config& given) {
   lococo::check_export_output(given.export_);
+  const auto companions = companions_of(given);  // before a large model is loaded
   lococo::Config config = given;
   config.model.dtype = lococo::DType::kFloat32;  // so that tuned weights are not rounded on the way
   config.tune = lococo::TuneConfig();            // only what the adapter holds is written
   lococo::PreparedModel prepared = lococo::prepare_model(config, torch::kCPU);
-  lococo::export_model(config.export_,
-                       {config.model.path, prepared.base_fingerprint, config.model.adapter},
-                       prepared.model);
+  lococo::export_model(
+      config.export_,
+      {config.model.path, prepared.base_fingerprint, config.model.adapter, companions},
+      prepared.model);
   lococo::log_info("wrote " + config.export_.output);
   return 0;
 }
@@ -29,6 +37,7 @@ int run(const lococo::CommandLine& line, const lococo::Config& config) {
   if (!line.dry_run) return run_export(config);
   lococo::check_export_output(config.export_);
   lococo::check_inputs(config);
+  companions_of(config);
   std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
   return 0;
 }

@@ -15,7 +15,13 @@ bool begins_with_brace(const std::string& path) {
   return InputFile(path).read(&first, 1) == 1 && first == '{';
 }
 
+bool is_json(const std::string& path) { return path.ends_with(".json") || begins_with_brace(path); }
+
 }  // namespace
+
+const char* usual_tokenizer_name(const std::string& path) {
+  return is_json(path) ? "tokenizer.json" : "tokenizer.model";
+}
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   if (is_folder(path))
@@ -25,8 +31,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
                     ": no such tokenizer; set data.tokenizer to a tokenizer.model or "
                     "tokenizer.json file");
   }
-  if (path.ends_with(".json") || begins_with_brace(path))
-    return std::make_unique<BpeTokenizer>(path);
+  if (is_json(path)) return std::make_unique<BpeTokenizer>(path);
   return std::make_unique<SentencePieceTokenizer>(path);
 }
 

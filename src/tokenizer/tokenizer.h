@@ -48,6 +48,10 @@ class Tokenizer {
 /// SentencePiece model. Throws UserError when it is missing or no tokenizer that can be read.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
 
+/// The name that such a file has in a Hugging Face folder, by which every program finds it:
+/// "tokenizer.json" or "tokenizer.model".
+const char* usual_tokenizer_name(const std::string& path);
+
 /// What to tell somebody who decodes an id outside a vocabulary.
 std::string foreign_id_message(int32_t id, int64_t vocab_size);
 

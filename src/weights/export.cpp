@@ -1,10 +1,5 @@
 #include "weights/export.h"
 
-#include <array>
-#include <filesystem>
-#include <optional>
-#include <system_error>
-
 #include "core/error.h"
 #include "core/files.h"
 #include "core/hf_config.h"
@@ -22,35 +17,15 @@
 namespace lococo {
 namespace {
 
-namespace fs = std::filesystem;
-
-/// What belongs to a Hugging Face folder besides config.json and weights.
-constexpr std::array<const char*, 9> kCompanionFiles = {"tokenizer.model",
-                                                        "tokenizer.json",
-                                                        "tokenizer_config.json",
-                                                        "special_tokens_map.json",
-                                                        "vocab.json",
-                                                        "added_tokens.json",
-                                                        "merges.txt",
-                                                        "generation_config.json",
-                                                        "chat_template.jinja"};
-
-/// Copies the tokenizer of the base beside the exported model.
-void copy_companions(const std::string& from, const std::string& to) {
-  if (from.empty()) return;
+void write_companions(const ExportSource& source, const std::string& dir) {
   bool has_tokenizer = false;
-  for (const char* name : kCompanionFiles) {
-    const fs::path source = fs::path(from) / name;
-    if (!path_exists(source)) continue;
-    std::error_code error;
-    fs::copy_file(source, fs::path(to) / name, error);
-    if (error) throw UserError(source.string() + ": cannot copy the file: " + error.message());
-    has_tokenizer = has_tokenizer || std::string(name).rfind("tokenizer.", 0) == 0;
+  for (const CompanionFile& file : source.companions) {
+    write_text_file(dir + "/" + file.name, file.content);
+    has_tokenizer = has_tokenizer || file.name.starts_with("tokenizer.");
   }
-  if (!has_tokenizer) {
-    log_warn(from +
-             ": holds no tokenizer.model; copy the tokenizer into the exported folder yourself");
-  }
+  if (has_tokenizer || source.base_path.empty()) return;
+  log_warn(source.base_path +
+           ": holds no tokenizer; data.tokenizer names one, or copy it into the exported folder");
 }
 
 /// Says what a model of plain full attention loses.
@@ -73,9 +48,10 @@ void warn_about_losses(const CacheConfig& cache, const std::string& output) {
   }
 }
 
-int64_t bytes_of_base(Llama& model, DType dtype) {
+int64_t bytes_of_merged(Llama& model, DType dtype, const ExportSource& source) {
   const int64_t element = dtype == DType::kBFloat16 ? 2 : 4;
-  int64_t bytes = 1 << 20;  // and the small files
+  int64_t bytes = 1 << 20;  // config.json and the headers
+  for (const auto& file : source.companions) bytes += static_cast<int64_t>(file.content.size());
   for (const auto& [name, parameter] : base_parameters(model)) bytes += parameter.numel() * element;
   return bytes;
 }
@@ -103,6 +79,7 @@ void export_adapter(const ExportSource& source, const std::string& dir, Llama& m
   save_adapter(model, dir, saved_whole, {source.base_path, source.base_fingerprint});
   write_hf_config(dir, model->shape(), "float32");
   keep_base_config(source.base_path, dir);
+  write_companions(source, dir);
 }
 
 }  // namespace
@@ -129,10 +106,11 @@ void export_model(const ExportConfig& config, const ExportSource& source, Llama&
       warn_about_losses(model->cache_config(), config.output);
       break;
     case ExportKind::kMerged:
-      require_free_space(folder.path(), bytes_of_base(model, config.dtype), "the merged model");
+      require_free_space(folder.path(), bytes_of_merged(model, config.dtype, source),
+                         "the merged model");
       save_hf_model(model, folder.path(), config.dtype, config.max_shard_bytes);
       keep_base_config(source.base_path, folder.path());
-      copy_companions(source.base_path, folder.path());
+      write_companions(source, folder.path());
       warn_about_losses(model->cache_config(), config.output);
       break;
   }

@@ -100,6 +100,8 @@ class SpecialFiles(HostileTest):
         make_special(os.path.join(folder, "tokenizer.model"), "FIFO")
         cases.append(self.case("tokenizer.model in model.path is a FIFO", "prepare",
                                ["model.path=" + folder, "data.train=" + text], "tokenizer.model"))
+        cases.append(self.case("tokenizer.model to be exported is a FIFO", "export",
+                               self.tiny.export("model.path=" + folder), "tokenizer.model"))
         self.check(cases)
 
     def test_a_folder_as_config_or_prompt(self):

@@ -7,6 +7,7 @@
 #include "core/hf_config.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
+#include "tests/support/stderr_of.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/user_error.h"
@@ -37,7 +38,6 @@ struct Tuned {
       : model(tiny_llama(3, cache)) {
     base = folder.make("base");
     save_hf_model(model, base, DType::kFloat32, int64_t{1} << 30);
-    write_text_file(base + "/tokenizer.model", "tokens");
     TuneConfig tune;
     if (with_lora) {
       model->add_lora(2, 6.0, {"q_proj", "up_proj"}, 5);
@@ -61,7 +61,7 @@ struct Tuned {
     config.kind = kind;
     config.output = output();
     config.dtype = dtype;
-    export_model(config, {base, kBase, checkpoint}, model);
+    export_model(config, {base, kBase, checkpoint, companions}, model);
   }
   std::string output() const { return folder / "made/exported"; }
   std::string error_of(ExportKind kind) {
@@ -72,6 +72,7 @@ struct Tuned {
   }
   TemporaryFolder folder;
   std::string base, checkpoint;
+  std::vector<CompanionFile> companions = {{"tokenizer.json", "tokens"}};
   Llama model;
 };
 
@@ -80,7 +81,6 @@ struct Tuned {
 TEST_CASE("A merged export is a Hugging Face model that computes what was tuned", "[train]") {
   Tuned tuned;
   tuned.run(ExportKind::kMerged);
-  CHECK(read_text_file(tuned.output() + "/tokenizer.model") == "tokens");
   const ModelShape shape = read_hf_config(tuned.output());
   CHECK(shape.rope_scaling.type == RopeType::kLinear);
   CHECK(shape.rope_scaling.factor == 2.0);
@@ -173,7 +173,6 @@ TEST_CASE("A merged export keeps what the base's config.json says besides ours",
   base["torch_dtype"] = "bfloat16";
   base.erase("use_cache");
   write_text_file(tuned.base + "/config.json", base.dump());
-  write_text_file(tuned.base + "/special_tokens_map.json", "{}");
   tuned.run(ExportKind::kMerged);
   const Json merged = Json::parse(read_text_file(tuned.output() + "/config.json"));
   for (const char* key :
@@ -183,7 +182,22 @@ TEST_CASE("A merged export keeps what the base's config.json says besides ours",
   CHECK(merged["dtype"] == "float32");
   CHECK(merged["use_cache"] == true);
   CHECK(merged["rope_scaling"] == Json({{"type", "linear"}, {"factor", 2.0}}));
-  CHECK(fs::exists(tuned.output() + "/special_tokens_map.json"));
+}
+
+TEST_CASE("A tokenizer comes beside a model and an adapter, and its absence is told", "[train]") {
+  const auto kind = GENERATE(ExportKind::kMerged, ExportKind::kAdapter);
+  Tuned tuned;
+  const std::string warning = ": holds no tokenizer";
+  SECTION("one that the base has") {
+    CHECK(stderr_of([&] { tuned.run(kind); }).find(warning) == std::string::npos);
+    CHECK(read_text_file(tuned.output() + "/tokenizer.json") == "tokens");
+  }
+  SECTION("none, but its config") {
+    tuned.companions = {{"tokenizer_config.json", "{}"}};
+    const std::string log = stderr_of([&] { tuned.run(kind); });
+    CHECK_CONTAINS(log, tuned.base + warning);
+    CHECK(read_text_file(tuned.output() + "/tokenizer_config.json") == "{}");
+  }
 }
 
 }  // namespace lococo::testing
