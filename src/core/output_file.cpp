@@ -14,8 +14,6 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Where AtomicFile writes before it renames.
-std::string temporary_name(const std::string& path) { return path + ".tmp"; }
-
 /// Of the name itself, not of what a symlink points to. Throws for names that no file can have.
 fs::file_type type_of(const std::string& path, const std::string& place) {
   std::error_code error;
@@ -50,6 +48,8 @@ void check_kind(fs::file_type type, const std::string& place) {
 }
 
 }  // namespace
+
+std::string temporary_name(const std::string& path) { return path + ".tmp"; }
 
 bool is_own_result(const std::string& path) {
   constexpr uint64_t kLargestResult = uint64_t{1} << 30;

@@ -1,7 +1,9 @@
 #include "eval/model_answerer.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "core/error.h"
 #include "generate/continuation.h"
 
 namespace lococo {
@@ -16,16 +18,32 @@ int64_t tokens_behind_context(const TaskSample& sample) {
   return count(sample.question_ids) + longest;
 }
 
+std::string before_first(const std::string& text, const std::vector<std::string>& stops) {
+  size_t end = text.size();
+  for (const std::string& stop : stops) end = std::min(end, text.find(stop));
+  return text.substr(0, end);
+}
+
+/// Any figure made of these would mean nothing.
+void check_finite(bool finite) {
+  if (finite) return;
+  throw UserError(
+      "the logits behind a question are not finite: the model computes no numbers there; check the "
+      "weights of model.path and model.adapter, or use model.dtype: float32");
+}
+
 int64_t rounded_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
 }  // namespace
 
 ModelAnswerer::ModelAnswerer(Llama model, const Tokenizer& tokenizer, int64_t batch,
-                             std::vector<int64_t> end_tokens, bool cuda_graphs)
+                             std::vector<int64_t> end_tokens, std::vector<std::string> stop_texts,
+                             bool cuda_graphs)
     : model_(std::move(model)),
       tokenizer_(tokenizer),
       batch_(batch),
       end_tokens_(std::move(end_tokens)),
+      stop_texts_(std::move(stop_texts)),
       cuda_graphs_(cuda_graphs),
       device_(model_->head_weight().device()) {}
 
@@ -68,6 +86,7 @@ std::vector<TaskAnswer> ModelAnswerer::answer(const std::vector<const TaskSample
   decoder_->extend(rows_of(samples, &TaskSample::context_ids));
   decoder_->compress();
   const auto logits_BV = decoder_->extend(rows_of(samples, &TaskSample::question_ids));
+  check_finite(torch::isfinite(logits_BV).all().item<bool>());
   std::vector<TaskAnswer> answers(samples.size());
   if (samples.front()->scoring == Scoring::kChoice) {
     weigh_options(samples, answers);
@@ -86,7 +105,7 @@ void ModelAnswerer::write_answers(const std::vector<const TaskSample*>& samples,
     options.max_new_tokens = std::max(options.max_new_tokens, sample->max_new_tokens);
   options.end_tokens = end_tokens_;
   options.vocab_size = tokenizer_.vocab_size();
-  Sampler sampler(options.sampling, decoder_->batch(), options.max_new_tokens, device_);
+  Sampler sampler(options.sampling, decoder_->batch(), logits_BV.size(1), device_);
   const auto made_BT = decode(*decoder_, logits_BV, sampler, options).cpu();
   for (size_t row = 0; row < samples.size(); ++row) {
     const auto ids_T = made_BT[static_cast<int64_t>(row)].contiguous();
@@ -95,7 +114,7 @@ void ModelAnswerer::write_answers(const std::vector<const TaskSample*>& samples,
     const int64_t* end =
         std::find_first_of(ids, ids + most, end_tokens_.begin(), end_tokens_.end());
     answers[row].ids.assign(ids, end);
-    answers[row].text = tokenizer_.decode(answers[row].ids);
+    answers[row].text = before_first(tokenizer_.decode(answers[row].ids), stop_texts_);
   }
 }
 
@@ -113,6 +132,7 @@ void ModelAnswerer::weigh_options(const std::vector<const TaskSample*>& samples,
     if (option > 0) decoder_->restore(asked);
     const auto values = continuation_log_probabilities(*decoder_, asked.logits_BV, ids);
     for (size_t row = 0; row < samples.size(); ++row) {
+      check_finite(std::isfinite(values[row]));
       if (option < samples[row]->option_ids.size())
         answers[row].option_log_likelihoods.push_back(values[row]);
     }

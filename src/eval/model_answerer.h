@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "generate/decoder.h"
@@ -21,13 +22,14 @@ namespace lococo {
 /// when it did not know the question, from the question and from its own answer.
 class ModelAnswerer {
  public:
-  /// Answers up to `batch` samples at a time. `end_tokens` end an answer. References must outlive
-  /// this.
+  /// Answers up to `batch` samples at a time. Each of `end_tokens` ends an answer, and its text
+  /// ends before the first of `stop_texts` too. References must outlive this.
   ModelAnswerer(Llama model, const Tokenizer& tokenizer, int64_t batch,
-                std::vector<int64_t> end_tokens, bool cuda_graphs);
+                std::vector<int64_t> end_tokens, std::vector<std::string> stop_texts,
+                bool cuda_graphs);
 
   /// One answer for each sample, at most `batch` of one scoring; best when their contexts are of
-  /// one length.
+  /// one length. Throws UserError where the model computes no numbers.
   std::vector<TaskAnswer> answer(const std::vector<const TaskSample*>& samples);
 
  private:
@@ -44,6 +46,7 @@ class ModelAnswerer {
   const Tokenizer& tokenizer_;
   int64_t batch_;
   std::vector<int64_t> end_tokens_;
+  std::vector<std::string> stop_texts_;
   bool cuda_graphs_;
   torch::Device device_;
   std::unique_ptr<Decoder> decoder_;

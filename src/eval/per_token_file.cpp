@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/build_info.h"
 #include "core/error.h"
 #include "core/files.h"
 
@@ -10,11 +11,10 @@ namespace {
 
 std::string json_line(const LengthResult& result, size_t segment) {
   const SegmentScore& score = result.segments[segment];
-  const nlohmann::ordered_json json = {{"length", result.length},
-                                       {"source", score.source},
-                                       {"document", score.document},
-                                       {"begin", score.begin},
-                                       {"nll", result.nll[segment]}};
+  const nlohmann::ordered_json json = {
+      {"length", result.length},    {"source", score.source},
+      {"document", score.document}, {"begin", score.begin},
+      {"nll", result.nll[segment]}, {"git_revision", std::string(git_revision())}};
   return json.dump() + "\n";
 }
 

@@ -9,8 +9,8 @@
 namespace lococo {
 
 /// Writes what results hold of LengthResult::nll: to a path ending in .jsonl one object a segment,
-/// {"length", "source", "document", "begin", "nll": [...]}, else float32, little-endian, segment
-/// after segment. Throws UserError when it cannot be written.
+/// {"length", "source", "document", "begin", "nll": [...], "git_revision"}, else float32,
+/// little-endian, segment after segment. Throws UserError when it cannot be written.
 void write_per_token(const std::string& path, const std::vector<LengthResult>& results);
 
 /// Throws UserError for a name that says no format: .jsonl or .bin. An empty path is fine.

@@ -53,7 +53,17 @@ std::vector<TaskAnswer> answer_in_batches(ModelAnswerer& answerer, size_t batch,
   return answers;
 }
 
-int64_t longest_prompt(const Config& config) { return std::ranges::max(config.eval.lengths); }
+/// Files of questions have prompts of any length: the first too long one is told.
+void warn_once_beyond_positions(const Config& config, const ModelShape& shape,
+                                const std::vector<TaskSample>& samples, bool& warned) {
+  const auto known = known_positions(config, shape);
+  for (const TaskSample& sample : samples) {
+    const int64_t tokens = sample.num_tokens() + sample.max_new_tokens;
+    if (warned || !known || tokens <= *known) continue;
+    warn_beyond_positions(config, shape, tokens, "a question");
+    warned = true;
+  }
+}
 
 /// What answers: the model, which is loaded for it, or a test of the task.
 AnswerAll make_answerer(const Config& config, const Session& session, const Tokenizer& tokenizer,
@@ -68,13 +78,15 @@ AnswerAll make_answerer(const Config& config, const Session& session, const Toke
   }
   auto prepared = prepare_model(config, session.device);
   const ModelShape& shape = prepared.model->shape();
-  warn_beyond_positions(config, shape, longest_prompt(config), "eval.lengths");
   log_info(describe_generation(config, prepared.model->cache_config()));
   const auto batch = static_cast<size_t>(config.eval.batch);
-  auto answerer = std::make_shared<ModelAnswerer>(
-      prepared.model, tokenizer, config.eval.batch,
-      end_tokens(config, &tokenizer, shape, prompts.end_tokens()), config.train.cuda_graphs);
-  return [answerer, batch](const std::vector<TaskSample>& samples) {
+  auto answerer =
+      std::make_shared<ModelAnswerer>(prepared.model, tokenizer, config.eval.batch,
+                                      end_tokens(config, &tokenizer, shape, prompts.end_tokens()),
+                                      prompts.stop_texts(), config.train.cuda_graphs);
+  auto warned = std::make_shared<bool>(false);
+  return [answerer, batch, warned, &config, shape](const std::vector<TaskSample>& samples) {
+    warn_once_beyond_positions(config, shape, samples, *warned);
     return answer_in_batches(*answerer, batch, samples);
   };
 }

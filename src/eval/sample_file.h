@@ -12,13 +12,18 @@ namespace lococo {
 
 class SampleFile {
  public:
-  /// An empty path: nothing is written. Throws UserError when it cannot be opened.
+  /// An empty path: nothing is written. Until close() the lines stand in a file beside it. Throws
+  /// UserError when that cannot be opened.
   explicit SampleFile(const std::string& path);
+  /// Removes what has not been closed.
+  ~SampleFile();
+  SampleFile(const SampleFile&) = delete;
+  SampleFile& operator=(const SampleFile&) = delete;
 
-  /// tasks/sample_writer.h: answered_json.
+  /// answered_json (tasks/sample_writer.h) and the revision of this program.
   void write(const TaskSample& sample, const TaskAnswer& answer, const std::vector<Score>& scores);
 
-  /// Throws UserError when something of it has not reached the file.
+  /// Gives the file its name. Throws UserError when something of it has not reached the disk.
   void close();
 
  private:

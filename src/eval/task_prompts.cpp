@@ -50,4 +50,8 @@ std::vector<int32_t> TaskPrompts::end_tokens() const {
   return chat_ ? chat_->end_tokens() : std::vector<int32_t>();
 }
 
+std::vector<std::string> TaskPrompts::stop_texts() const {
+  return chat_ ? chat_->stop_texts() : std::vector<std::string>();
+}
+
 }  // namespace lococo

@@ -31,8 +31,9 @@ class TaskPrompts {
   /// Another source of the same samples; this must outlive it.
   std::unique_ptr<TaskSource> make_source() const;
 
-  /// Tokens of the template that end an answer; may be none.
+  /// Tokens and texts of the template that end an answer; may be none.
   std::vector<int32_t> end_tokens() const;
+  std::vector<std::string> stop_texts() const;
 
  private:
   const Config& config_;

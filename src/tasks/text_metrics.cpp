@@ -10,6 +10,8 @@ using Words = std::vector<std::string>;
 
 bool is_digit_or_lower(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'); }
 
+bool is_beyond_ascii(char c) { return static_cast<unsigned char>(c) >= 0x80; }
+
 bool is_punctuation(char c) {
   return c > ' ' && c < 0x7F && !is_digit_or_lower(c) && !(c >= 'A' && c <= 'Z');
 }
@@ -17,7 +19,7 @@ bool is_punctuation(char c) {
 Words rouge_words(std::string_view text) {
   Words words(1);
   for (const char c : lower_case(text)) {
-    if (is_digit_or_lower(c)) {
+    if (is_digit_or_lower(c) || is_beyond_ascii(c)) {
       words.back() += c;
     } else if (!words.back().empty()) {
       words.emplace_back();

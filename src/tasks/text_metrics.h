@@ -22,8 +22,8 @@ double exact_match(std::string_view answer, std::string_view gold);
 double token_f1(std::string_view answer, std::string_view gold);
 
 /// F-measure (beta 1) of the longest common subsequence of words: runs of ASCII letters and digits
-/// in lower case, as the rouge_score package splits them, without stemming and over the whole text
-/// as one sentence. 0 where one has no words.
+/// in lower case, as the rouge_score package splits them, and of what is not ASCII, which that
+/// drops; without stemming and over the whole text as one sentence. 0 where one has no words.
 double rouge_l(std::string_view answer, std::string_view gold);
 
 }  // namespace lococo

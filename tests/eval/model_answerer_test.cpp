@@ -1,11 +1,15 @@
 #include "eval/model_answerer.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "generate/continuation.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
+#include "tests/support/user_error.h"
 
 using namespace lococo;
 using namespace lococo::testing;
@@ -63,7 +67,7 @@ TEST_CASE("a model answers from the slots that it kept before it knew the questi
     auto model = tiny_llama(3, policy_case.cache);
     const std::vector<TaskSample> samples = {open_sample(40, 1), open_sample(31, 2),
                                              open_sample(3, 3)};
-    ModelAnswerer answerer(model, tokenizer, 3, {}, false);
+    ModelAnswerer answerer(model, tokenizer, 3, {}, {}, false);
     const auto answers = answerer.answer(pointers(samples));
     for (size_t i = 0; i < samples.size(); ++i) {
       DecoderOptions options;
@@ -93,10 +97,11 @@ TEST_CASE("an answer ends before an end token", "[eval]") {
   const IdTokenizer tokenizer;
   auto model = tiny_llama(3, tiny_cache());
   const std::vector<TaskSample> samples = {open_sample(40, 1)};
-  const auto all = ModelAnswerer(model, tokenizer, 1, {}, false).answer(pointers(samples))[0].ids;
+  const auto all =
+      ModelAnswerer(model, tokenizer, 1, {}, {}, false).answer(pointers(samples))[0].ids;
   REQUIRE(all.size() == 5);
   const auto cut =
-      ModelAnswerer(model, tokenizer, 1, {all[2]}, false).answer(pointers(samples))[0].ids;
+      ModelAnswerer(model, tokenizer, 1, {all[2]}, {}, false).answer(pointers(samples))[0].ids;
   const auto end = std::find(all.begin(), all.end(), all[2]);
   CHECK(cut == std::vector<int32_t>(all.begin(), end));
 }
@@ -108,7 +113,7 @@ TEST_CASE("options are weighed by the probability of all of their tokens", "[eva
   for (auto& sample : samples) sample.scoring = Scoring::kChoice;
   samples[0].option_ids = {{5, 6}, {7}, {5, 9, 11}};
   samples[1].option_ids = {{8}, {1, 2}};
-  ModelAnswerer answerer(model, tokenizer, 2, {}, false);
+  ModelAnswerer answerer(model, tokenizer, 2, {}, {}, false);
   const auto answers = answerer.answer(pointers(samples));
   for (size_t i = 0; i < 2; ++i) {
     REQUIRE(answers[i].option_log_likelihoods.size() == samples[i].option_ids.size());
@@ -124,5 +129,27 @@ TEST_CASE("options are weighed by the probability of all of their tokens", "[eva
           continuation_log_probabilities(decoder, logits, {samples[i].option_ids[option]});
       CHECK(std::abs(answers[i].option_log_likelihoods[option] - want[0]) < 1e-4);
     }
+  }
+}
+
+TEST_CASE("a text ends before a stop text, and a model without numbers is no answerer", "[eval]") {
+  const IdTokenizer tokenizer;
+  auto model = tiny_llama(3, tiny_cache());
+  const std::vector<TaskSample> samples = {open_sample(40, 1)};
+  const auto whole = ModelAnswerer(model, tokenizer, 1, {}, {}, false).answer(pointers(samples))[0];
+  const std::string stop = " " + std::to_string(whole.ids[1]) + " ";
+  const auto cut =
+      ModelAnswerer(model, tokenizer, 1, {}, {"nowhere", stop}, false).answer(pointers(samples))[0];
+  CHECK(cut.ids == whole.ids);
+  CHECK(cut.text == whole.text.substr(0, whole.text.find(stop)));
+
+  torch::NoGradGuard no_grad;
+  model->model->norm->weight.fill_(std::nan(""));
+  auto choice = samples;
+  choice[0].scoring = Scoring::kChoice;
+  choice[0].option_ids = {{1}, {2}};
+  for (const auto* asked : {&samples, &choice}) {
+    ModelAnswerer answerer(model, tokenizer, 1, {}, {}, false);
+    CHECK_CONTAINS(user_error_of([&] { answerer.answer(pointers(*asked)); }), "not finite");
   }
 }

@@ -50,6 +50,7 @@ TEST_CASE("Texts are compared as SQuAD and ROUGE-L do", "[tasks]") {
   // Common subsequence "the cat sat", of 5 and 6 words.
   CHECK(rouge_l("The cat quickly sat down", "the cat, it sat on it") == Approx(6.0 / 11));
   CHECK(rouge_l("", "word") == 0.0);
+  CHECK(rouge_l("Москва", "Москва") == 1.0);
   CHECK(rouge_l("b a", "a b") == Approx(0.5));
 }
 

@@ -107,7 +107,7 @@ class EvalTasks(unittest.TestCase):
             with self.subTest(task=task):
                 samples = self.folder / "samples.jsonl"
                 result = self.evaluate(f"eval.task={task}", f"eval.samples={samples}",
-                                       "eval.overwrite=true", *options)
+                                       *options)  # over the one of the task before
                 lines = [json.loads(line) for line in samples.read_text().splitlines()]
                 self.assertEqual(len(lines), result["questions"])
                 for line in lines:
