@@ -85,7 +85,7 @@ std::vector<TaskAnswer> ModelAnswerer::answer(const std::vector<const TaskSample
   decoder_->reset();
   decoder_->extend(rows_of(samples, &TaskSample::context_ids));
   decoder_->compress();
-  const auto logits_BV = decoder_->extend(rows_of(samples, &TaskSample::question_ids));
+  const auto logits_BV = decoder_->append(rows_of(samples, &TaskSample::question_ids));
   check_finite(torch::isfinite(logits_BV).all().item<bool>());
   std::vector<TaskAnswer> answers(samples.size());
   if (samples.front()->scoring == Scoring::kChoice) {

@@ -96,6 +96,15 @@ void Decoder::check_room(const std::vector<torch::Tensor>& tokens_T) const {
 }
 
 torch::Tensor Decoder::extend(const std::vector<torch::Tensor>& tokens_T, const OnBlock& on_block) {
+  return read(tokens_T, /*may_compress=*/true, on_block);
+}
+
+torch::Tensor Decoder::append(const std::vector<torch::Tensor>& tokens_T) {
+  return read(tokens_T, /*may_compress=*/false, /*on_block=*/{});
+}
+
+torch::Tensor Decoder::read(const std::vector<torch::Tensor>& tokens_T, bool may_compress,
+                            const OnBlock& on_block) {
   torch::NoGradGuard no_grad;
   check_room(tokens_T);
   const int64_t B = options_.batch;
@@ -120,13 +129,13 @@ torch::Tensor Decoder::extend(const std::vector<torch::Tensor>& tokens_T, const 
         tokens_L.push_back(tokens_T[i].narrow(/*dim=*/0, done[i], count));
         done[i] += count;
       }
-      run_block(run, torch::stack(tokens_L));
+      run_block(run, torch::stack(tokens_L), may_compress);
     }
     if (!on_block) continue;
     if (device_.is_cuda()) torch::cuda::synchronize(device_.index());
     on_block(*std::max_element(done.begin(), done.end()));
   }
-  compress_rows_above(config_.slots + options_.decode_buffer);
+  if (may_compress) compress_rows_above(config_.slots + options_.decode_buffer);
   // A row without tokens keeps its logits: the last hidden state is of its prompt, not of a step.
   const auto read = [&](int64_t row) { return length[static_cast<size_t>(row)] > 0; };
   for (const RowRun& run : equal_runs(B, read, [](int64_t, int64_t) { return true; })) {
@@ -138,9 +147,12 @@ torch::Tensor Decoder::extend(const std::vector<torch::Tensor>& tokens_T, const 
   return logits_BV_;
 }
 
-void Decoder::run_block(const RowRun& run, const torch::Tensor& tokens_BL) {
+void Decoder::run_block(const RowRun& run, const torch::Tensor& tokens_BL, bool may_compress) {
   const RowState& at = state_of(run.first);
-  const auto step = next_step(config_, at.position, at.size, tokens_BL.size(1));
+  auto step = next_step(config_, at.position, at.size, tokens_BL.size(1));
+  step.compress = step.compress && may_compress;
+  TORCH_CHECK(may_compress || step.attended() <= capacity_, step.attended(),
+              " slots do not fit into C=", capacity_);
   RunWork& work = work_of(run);
   const auto block_BL =
       block_BL_.narrow(/*dim=*/0, run.first, run.count).narrow(/*dim=*/1, 0, step.length());

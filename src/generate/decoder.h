@@ -62,6 +62,10 @@ class Decoder {
   /// by the next call. With `on_block` the host waits for the device after each block.
   torch::Tensor extend(const std::vector<torch::Tensor>& tokens_T, const OnBlock& on_block = {});
 
+  /// The same without any compression, however many blocks there are. There must be room for the
+  /// tokens: with a cache policy slots + decode_buffer + 1 in all.
+  torch::Tensor append(const std::vector<torch::Tensor>& tokens_T);
+
   /// reset() and extend() with prompts of one length: tokens_BT int64, T >= 1.
   torch::Tensor prefill(const torch::Tensor& tokens_BT, const OnBlock& on_block = {});
 
@@ -97,7 +101,9 @@ class Decoder {
   RowState& state_of(int64_t row) { return rows_[static_cast<size_t>(row)]; }
   RunWork& work_of(const RowRun& run);
   void check_room(const std::vector<torch::Tensor>& tokens_T) const;
-  void run_block(const RowRun& run, const torch::Tensor& tokens_BL);
+  torch::Tensor read(const std::vector<torch::Tensor>& tokens_T, bool may_compress,
+                     const OnBlock& on_block);
+  void run_block(const RowRun& run, const torch::Tensor& tokens_BL, bool may_compress);
   void compress_rows_above(int64_t slots);
   void compress_run(const RowRun& run);
   void compress_layer(CacheState& state, size_t n, int64_t size) const;

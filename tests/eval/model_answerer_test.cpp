@@ -79,7 +79,7 @@ TEST_CASE("a model answers from the slots that it kept before it knew the questi
       const int64_t kept = decoder.row(0).size;
       CHECK(kept == std::min<int64_t>(policy_case.cache.slots,
                                       static_cast<int64_t>(samples[i].context_ids.size())));
-      auto logits = decoder.extend({as_row(samples[i].question_ids)});
+      auto logits = decoder.append({as_row(samples[i].question_ids)});
       CHECK(decoder.row(0).size == kept + 6);  // nothing was dropped for the question
       std::vector<int32_t> want;
       for (int t = 0; t < 5; ++t) {
@@ -124,7 +124,7 @@ TEST_CASE("options are weighed by the probability of all of their tokens", "[eva
       decoder.reset();
       decoder.extend({as_row(samples[i].context_ids)});
       decoder.compress();
-      const auto logits = decoder.extend({as_row(samples[i].question_ids)}).clone();
+      const auto logits = decoder.append({as_row(samples[i].question_ids)}).clone();
       const auto want =
           continuation_log_probabilities(decoder, logits, {samples[i].option_ids[option]});
       CHECK(std::abs(answers[i].option_log_likelihoods[option] - want[0]) < 1e-4);
@@ -148,8 +148,8 @@ TEST_CASE("a text ends before a stop text, and a model without numbers is no ans
   auto choice = samples;
   choice[0].scoring = Scoring::kChoice;
   choice[0].option_ids = {{1}, {2}};
-  for (const auto* asked : {&samples, &choice}) {
+  for (const auto& asked : {samples, choice}) {
     ModelAnswerer answerer(model, tokenizer, 1, {}, {}, false);
-    CHECK_CONTAINS(user_error_of([&] { answerer.answer(pointers(*asked)); }), "not finite");
+    CHECK_CONTAINS(user_error_of([&] { answerer.answer(pointers(asked)); }), "not finite");
   }
 }

@@ -146,6 +146,23 @@ TEST_CASE("a decoder compresses when it is told to", "[generate]") {
   }
 }
 
+TEST_CASE("appending drops nothing, however many blocks there are", "[generate]") {
+  const auto tokens = random_tokens(1, 60, 1);
+  for (const auto& policy_case : policies_and_none()) {
+    INFO(policy_case.name);
+    const CacheConfig& cache = policy_case.cache;
+    const int64_t more = 2 * cache.block + 3;
+    auto model = tiny_llama(3, cache);
+    Decoder decoder(model, options(1, more, 80));
+    decoder.prefill(tokens.narrow(1, 0, 20));
+    decoder.compress();
+    const int64_t before = decoder.row(0).size;
+    decoder.append({tokens[0].narrow(0, 20, more)});
+    CHECK((decoder.row(0) == RowState{before + more, 20 + more}));
+    CHECK_THROWS(decoder.append({tokens[0]}));  // 60 more than there is room for
+  }
+}
+
 TEST_CASE("a row without any token is refused", "[generate]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, options(2, 4));

@@ -50,6 +50,7 @@ class EvalTasks(unittest.TestCase):
         cls.arguments = [tiny.config, f"model.path={tiny.model}", f"data.validation={texts}",
                          f"data.tokenizer={cls.tokenizer}", "data.raw_dtype=none",
                          "cache.policy=h2o", "cache.slots=32", "cache.block=32",
+                         "tune.conv=null", "tune.lora=null",
                          "eval.lengths=1500", "eval.max_tokens=6000", "eval.batch=4"]
 
     def run_tool(self, *overrides):
@@ -126,7 +127,8 @@ class EvalTasks(unittest.TestCase):
             samples = self.folder / f"batch{batch}.jsonl"
             self.evaluate("eval.task=qa", self.qa(), f"eval.batch={batch}",
                           f"eval.samples={samples}")
-            answers.append([json.loads(line)["answer"] for line in open(samples)])
+            lines = samples.read_text(encoding="utf-8").splitlines()
+            answers.append([json.loads(line)["answer"] for line in lines])
         self.assertEqual(answers[0], answers[1])
 
     def test_a_seed_asks_the_same_questions_and_another_asks_others(self):
@@ -143,7 +145,7 @@ class EvalTasks(unittest.TestCase):
         self.assert_refused("data.validation", "eval.task=passkey", "data.validation=[]")
         self.assert_refused("eval.questions", "eval.task=choice")
         self.assert_refused("nope", "eval.task=needle", "eval.kinds=[nope]")
-        self.assert_refused("no such", "eval.task=qa", "eval.questions=missing.jsonl")
+        self.assert_refused("missing.jsonl", "eval.task=qa", "eval.questions=missing.jsonl")
         bad = self.folder / "bad.jsonl"
         good = json.dumps({"context": "a", "question": "b", "answers": ["c"]})
         bad.write_text(good + "\n" + '{"context": "x"}\n', encoding="utf-8")
