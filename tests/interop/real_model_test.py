@@ -45,7 +45,7 @@ QUESTION = "Why is the sky blue? Explain it to a child, and then to a physicist.
 
 def tool(name, *arguments):
     command = [os.path.join(os.environ["LOCOCO_BIN"], name), f"model.path={MODEL}",
-               "distributed.device=cpu", *arguments]
+               "distributed.device=cpu", "data.add_bos=false", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1500)
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
