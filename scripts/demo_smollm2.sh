@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A small real model from PyPI to a table, in minutes on a CPU: does SmolLM2-135M find a key in 2,048
-# and 4,096 tokens with full attention, and with caches of 512 slots? Everything lies in
+# and 4,096 tokens with full attention, and with H2O's cache of 512 slots? Everything lies in
 # build/demo_smollm2 afterwards.
 #
 # Usage: scripts/demo.sh --smollm2 [FILE...]
@@ -56,7 +56,7 @@ evaluate() {
   say "$policy, $name: done"
 }
 
-say "passkey, $trials keys each at 2,048 and 4,096 tokens, and NLL; full attention and 512 slots"
+say "passkey, $trials keys each at 2,048 and 4,096 tokens, and NLL; full attention and 512 slots of H2O"
 pids=()
 stop_all() { for pid in "${pids[@]}"; do kill -- "-$pid" 2>/dev/null || true; done; }
 trap stop_all EXIT
@@ -71,14 +71,13 @@ start() {
   running=$((running + 1))
 }
 passkey=(eval.task=passkey "eval.hay=$hay" "eval.trials=$trials" eval.batch=1)
-for policy in none streaming h2o; do  # the longest first
-  start evaluate "$policy" passkey-4096 "${passkey[@]}" eval.lengths=4096
+for length in 4096 2048; do  # the longest first
+  for policy in none h2o; do
+    start evaluate "$policy" "passkey-$length" "${passkey[@]}" "eval.lengths=$length"
+  done
 done
-for policy in none streaming h2o; do
-  start evaluate "$policy" passkey-2048 "${passkey[@]}" eval.lengths=2048
-done
-for policy in none streaming h2o; do
-  start evaluate "$policy" nll eval.lengths=2048 eval.max_tokens=6144
+for policy in none h2o; do
+  start evaluate "$policy" nll eval.lengths=2048 eval.max_tokens=2048
 done
 while [ "$running" -gt 0 ]; do wait -n; running=$((running - 1)); done
 

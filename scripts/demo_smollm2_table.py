@@ -8,8 +8,7 @@ import json
 import pathlib
 import sys
 
-POLICIES = {"none": "full attention", "streaming": "StreamingLLM, 512 slots",
-            "h2o": "H2O, 512 slots"}
+POLICIES = {"none": "full attention", "h2o": "H2O, 512 slots"}
 
 
 def keys_found(folder, policy, length):
