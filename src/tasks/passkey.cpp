@@ -13,7 +13,7 @@ constexpr const char* kBefore =
 constexpr const char* kFact = "The pass key is {a}. Remember it. {a} is the pass key.";
 constexpr const char* kQuestion = "What is the pass key?";
 constexpr const char* kQuestionBehindTexts =
-    "Here is the quiz about the important information. What is the pass key?";
+    "Here is the quiz about the important information. What number is the pass key?";
 constexpr const char* kPrefix = "The pass key is";
 
 }  // namespace
