@@ -108,7 +108,7 @@ class TrainStepBench {
   /// A block in the middle of a long sequence: with a cache policy the first ones compress nothing
   /// and attend to less; without one the middle block attends to as much as the average.
   BlockStep typical_step() const {
-    if (config_.cache.policy == CachePolicyKind::kNone) return plan_[plan_.size() / 2];
+    if (!config_.cache.compresses()) return plan_[plan_.size() / 2];
     const auto rank = [](const BlockStep& step) {
       return std::tuple(step.length(), step.compress, step.attended());
     };

@@ -5,7 +5,7 @@
 namespace lococo {
 
 int64_t CacheConfig::mixed_slots() const {
-  if (policy != CachePolicyKind::kLococo) return 0;
+  if (!has_convs()) return 0;
   // The official code's int(slots * (1 - keep_fraction)), rounding of the double product included.
   return static_cast<int64_t>(static_cast<double>(slots) * (1.0 - keep_fraction));
 }
@@ -17,7 +17,7 @@ double CacheConfig::score_factor(int64_t cached) const {
 
 bool is_blockwise(const Config& config) {
   if (config.train.pass != PassKind::kAuto) return config.train.pass == PassKind::kBlockwise;
-  return config.cache.policy != CachePolicyKind::kNone;
+  return config.cache.compresses();
 }
 
 }  // namespace lococo

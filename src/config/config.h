@@ -103,6 +103,12 @@ struct CacheConfig {
   int64_t bptt_blocks = 1;
   double distill = 0.0;  ///< weight of a loss against full attention
 
+  // What a policy can do, told here alone.
+  bool compresses() const { return policy != CachePolicyKind::kNone; }
+  bool has_convs() const { return policy == CachePolicyKind::kLococo; }
+  /// Whether slots are chosen by scores, and not by their place alone.
+  bool ranks_slots() const { return compresses() && policy != CachePolicyKind::kStreaming; }
+
   /// Slots that hold a mixture of tokens (0 unless policy is lococo).
   int64_t mixed_slots() const;
   /// What a compression of a cache of `cached` slots multiplies scores by: score_decay to the power

@@ -19,7 +19,7 @@ class Checker {
     check_model();
     check_data();
     check_cache();
-    if (config_.cache.policy == CachePolicyKind::kLococo) check_lococo();
+    if (config_.cache.has_convs()) check_lococo();
     check_rope();
     check_tune();
     check_lora_targets();
@@ -71,7 +71,7 @@ class Checker {
                 std::to_string(cache.kernel_size + 1));
     check_bptt();
     check_distill();
-    if (cache.policy == CachePolicyKind::kNone) return;
+    if (!cache.compresses()) return;
     require(cache.block > 1 || cache.boundary_targets || !trains(), "cache.block",
             "1 leaves nothing to train on: without cache.boundary_targets the last query of each "
             "block has no target, and there is no other; use longer blocks or boundary_targets");
@@ -107,7 +107,7 @@ class Checker {
 
   void check_bptt() const {
     if (config_.cache.bptt_blocks == 1) return;
-    require(config_.cache.policy != CachePolicyKind::kNone, "cache.bptt_blocks",
+    require(config_.cache.compresses(), "cache.bptt_blocks",
             "lets gradients cross a cache, and there is none; set cache.policy or use 1");
     require(config_.train.pass != PassKind::kFullSequence, "cache.bptt_blocks",
             "has no effect with train.pass full_sequence, which has no blocks; use 1 or "
@@ -117,7 +117,7 @@ class Checker {
   void check_distill() const {
     if (config_.cache.distill == 0.0) return;
     const TuneConfig& tune = config_.tune;
-    require(config_.cache.policy == CachePolicyKind::kLococo, "cache.distill",
+    require(config_.cache.has_convs(), "cache.distill",
             "teaches the convolutions of cache.policy lococo; set that policy or use 0");
     require(config_.train.pass != PassKind::kFullSequence, "cache.distill",
             "has no effect with train.pass full_sequence, which compresses nothing; use 0");
@@ -141,7 +141,7 @@ class Checker {
   /// Unrotated keys get positions of at most slots + block, which the base model knows anyway. The
   /// scaling that a base was made with (its config.json, model.init) stays: it belongs to it.
   void check_rope() const {
-    const bool compresses = config_.cache.policy != CachePolicyKind::kNone;
+    const bool compresses = config_.cache.compresses();
     if (!compresses || config_.cache.keys != KeyKind::kUnrotated) return;
     const auto scales = [](const RopeScaling& scaling) {
       return scaling.type != RopeType::kDefault && scaling.factor != 1.0;
@@ -163,7 +163,7 @@ class Checker {
 
   void check_tune() const {
     const TuneConfig& tune = config_.tune;
-    if (config_.cache.policy != CachePolicyKind::kLococo) {
+    if (!config_.cache.has_convs()) {
       const std::string what =
           "only cache.policy lococo has these weights; remove it or set the policy";
       require(!trained(tune.conv), "tune.conv", what);
@@ -197,7 +197,7 @@ class Checker {
     require(train.warmup_steps <= train.steps, "train.warmup_steps",
             std::to_string(train.warmup_steps) + " is more than the " +
                 std::to_string(train.steps) + " of train.steps");
-    const bool has_policy = config_.cache.policy != CachePolicyKind::kNone;
+    const bool has_policy = config_.cache.compresses();
     require(train.pass != PassKind::kFullSequence || !has_policy, "train.pass",
             "full_sequence has no cache to compress; use blockwise, or cache.policy none");
   }

@@ -8,7 +8,7 @@ DecodeCursor::DecodeCursor(const ModelShape& shape, const CacheConfig& config, i
                            torch::Device device)
     : rope_(shape),
       dynamic_(shape.rope_scaling.type == RopeType::kDynamic),
-      keeps_all_(config.policy == CachePolicyKind::kNone),
+      keeps_all_(!config.compresses()),
       capacity_(C),
       device_(device),
       table_begin_(static_cast<size_t>(B), 0),

@@ -14,14 +14,14 @@ namespace {
 int64_t capacity_of(const CacheConfig& cache, const DecoderOptions& options) {
   TORCH_CHECK(options.batch > 0 && options.decode_buffer >= 0, "batch=", options.batch,
               " decode_buffer=", options.decode_buffer);
-  if (cache.policy != CachePolicyKind::kNone) return cache.slots + options.decode_buffer + 1;
+  if (cache.compresses()) return cache.slots + options.decode_buffer + 1;
   TORCH_CHECK(options.max_tokens > 0, "without a cache policy max_tokens must be given");
   return options.max_tokens;
 }
 
 /// Slots that blocks of a prompt or decoding need, whichever is more.
 int64_t home_slots_of(const CacheConfig& cache, int64_t capacity) {
-  if (cache.policy == CachePolicyKind::kNone) return capacity;
+  if (!cache.compresses()) return capacity;
   return std::max(capacity, cache.slots + cache.buffer + cache.block);
 }
 
@@ -30,19 +30,6 @@ DecodeCache first_slots(const CacheState& state, int64_t slots) {
     return home.defined() ? home.narrow(/*dim=*/2, 0, slots) : torch::Tensor();
   };
   return {view(state.k_home_BGCD), view(state.v_home_BGCD), view(state.mass_home_BGC)};
-}
-
-/// The same memory, as caches of some rows.
-CacheState rows_of(const CacheState& state, const RowRun& run) {
-  const auto view = [&](const torch::Tensor& home) {
-    return home.defined() ? home.narrow(/*dim=*/0, run.first, run.count) : torch::Tensor();
-  };
-  CacheState rows;
-  rows.k_home_BGCD = view(state.k_home_BGCD);
-  rows.v_home_BGCD = view(state.v_home_BGCD);
-  rows.mass_home_BGC = view(state.mass_home_BGC);
-  rows.prepared_KOC = state.prepared_KOC;
-  return rows;
 }
 
 }  // namespace
@@ -90,7 +77,7 @@ void Decoder::check_room(const std::vector<torch::Tensor>& tokens_T) const {
     CHECK_SHAPE(tokens_T[row], -1);
     const int64_t length = rows_[row].position + tokens_T[row].size(0);
     TORCH_CHECK(length > 0, "row ", row, " has no token yet and gets none");
-    TORCH_CHECK(config_.policy != CachePolicyKind::kNone || length <= capacity_, length,
+    TORCH_CHECK(config_.compresses() || length <= capacity_, length,
                 " tokens do not fit into max_tokens=", capacity_);
   }
 }
@@ -203,15 +190,13 @@ DecoderSnapshot Decoder::save() const {
   torch::NoGradGuard no_grad;
   int64_t slots = 0;
   for (const RowState& row : rows_) slots = std::max(slots, row.size);
-  const auto copy = [&](const torch::Tensor& home) {
-    return home.defined() ? home.narrow(/*dim=*/2, 0, slots).clone() : torch::Tensor();
-  };
   DecoderSnapshot snapshot;
   for (const auto& state : states_) {
     CacheState saved;
-    saved.k_BGSD = copy(state.k_home_BGCD);
-    saved.v_BGSD = copy(state.v_home_BGCD);
-    saved.mass_BGS = copy(state.mass_home_BGC);
+    for (const auto& field : CacheState::fields()) {
+      const auto& home = state.*field.home;
+      if (home.defined()) saved.*field.slots = home.narrow(/*dim=*/2, 0, slots).clone();
+    }
     snapshot.caches.push_back(saved);
   }
   snapshot.rows = rows_;
@@ -223,13 +208,12 @@ void Decoder::restore(const DecoderSnapshot& snapshot) {
   torch::NoGradGuard no_grad;
   TORCH_CHECK(snapshot.rows.size() == rows_.size() && snapshot.caches.size() == states_.size(),
               "the snapshot is of another decoder");
-  const auto put = [](const torch::Tensor& saved, const torch::Tensor& home) {
-    if (home.defined()) home.narrow(/*dim=*/2, 0, saved.size(2)).copy_(saved);
-  };
   for (size_t n = 0; n < states_.size(); ++n) {
-    put(snapshot.caches[n].k_BGSD, states_[n].k_home_BGCD);
-    put(snapshot.caches[n].v_BGSD, states_[n].v_home_BGCD);
-    put(snapshot.caches[n].mass_BGS, states_[n].mass_home_BGC);
+    for (const auto& field : CacheState::fields()) {
+      const auto& saved = snapshot.caches[n].*field.slots;
+      if (saved.defined())
+        (states_[n].*field.home).narrow(/*dim=*/2, 0, saved.size(2)).copy_(saved);
+    }
   }
   rows_ = snapshot.rows;
   logits_BV_.copy_(snapshot.logits_BV);
@@ -239,8 +223,10 @@ void Decoder::restore(const DecoderSnapshot& snapshot) {
 int64_t Decoder::cache_bytes() const {
   int64_t bytes = 0;
   for (const auto& state : states_) {
-    for (const auto& home : {state.k_home_BGCD, state.v_home_BGCD, state.mass_home_BGC})
+    for (const auto& field : CacheState::fields()) {
+      const auto& home = state.*field.home;
       bytes += home.defined() ? static_cast<int64_t>(home.nbytes()) : 0;
+    }
   }
   return bytes;
 }
@@ -252,7 +238,7 @@ bool Decoder::may_record() const {
 Decoder::RunWork& Decoder::work_of(const RowRun& run) {
   RunWork& work = works_[run];
   if (work.states.empty()) {
-    for (const auto& state : states_) work.states.push_back(rows_of(state, run));
+    for (const auto& state : states_) work.states.push_back(state.rows(run.first, run.count));
   }
   return work;
 }
@@ -263,7 +249,7 @@ void Decoder::compress() {
 }
 
 void Decoder::compress_rows_above(int64_t slots) {
-  if (config_.policy == CachePolicyKind::kNone) return;
+  if (!config_.compresses()) return;
   const auto full = [&](int64_t row) { return state_of(row).size > slots; };
   const auto alike = [&](int64_t a, int64_t b) { return state_of(a).size == state_of(b).size; };
   for (const RowRun& run : equal_runs(options_.batch, full, alike)) compress_run(run);
@@ -292,16 +278,14 @@ void Decoder::compress_run(const RowRun& run) {
 void Decoder::compress_layer(CacheState& state, size_t n, int64_t size) const {
   state.use_home(size);
   auto result = model_->model->layers[n]->self_attn->memory_saver->compress(state);
-  const auto store = [](const torch::Tensor& from, const torch::Tensor& home) {
+  // Masses of the last block alone: the count begins anew.
+  if (result.mass_BGS.defined() && config_.scores == ScoreKind::kLastBlock) result.mass_BGS.zero_();
+  for (const auto& field : CacheState::fields()) {
+    const auto &from = result.*field.slots, &home = state.*field.home;
+    if (!from.defined()) continue;
     // A policy may return a view of what it was given, and then source and target overlap.
     home.narrow(/*dim=*/2, 0, from.size(2)).copy_(from.is_alias_of(home) ? from.clone() : from);
-  };
-  store(result.k_BGSD, state.k_home_BGCD);
-  store(result.v_BGSD, state.v_home_BGCD);
-  if (!state.mass_home_BGC.defined()) return;
-  // Scores of the last block alone: the count begins anew.
-  if (config_.scores == ScoreKind::kLastBlock) result.mass_BGS.zero_();
-  store(result.mass_BGS, state.mass_home_BGC);
+  }
 }
 
 }  // namespace lococo

@@ -17,7 +17,7 @@ std::string describe_generation(const Config& config, const CacheConfig& cache) 
       "model " + (config.model.path.empty() ? "with random weights" : config.model.path);
   text += config.model.adapter.empty() ? ", no adapter" : ", adapter " + config.model.adapter;
   text += std::string(", cache policy ") + name_of(cache.policy);
-  if (cache.policy == CachePolicyKind::kNone) return text + ": every token stays";
+  if (!cache.compresses()) return text + ": every token stays";
   return text + ": " + std::to_string(cache.slots) + " slots a layer, and " +
          std::to_string(config.generate.decode_buffer) + " more while decoding";
 }

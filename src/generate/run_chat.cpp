@@ -40,7 +40,7 @@ void check_chat(const Config& config, const Tokenizer* tokenizer) {
 /// a document that fills them some for questions.
 std::optional<int64_t> room(const Config& config, const ModelShape& shape, int64_t document) {
   constexpr int64_t kForQuestions = 4096;
-  if (config.cache.policy != CachePolicyKind::kNone) return std::nullopt;
+  if (config.cache.compresses()) return std::nullopt;
   const int64_t positions = shape.max_position_embeddings;
   return document == 0 ? positions : std::max(positions, document + kForQuestions);
 }

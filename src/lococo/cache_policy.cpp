@@ -6,8 +6,8 @@
 
 namespace lococo {
 
-std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, int64_t kv_heads,
-                                               int64_t head_dim, uint64_t init_seed) {
+std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, const PolicyShape& shape,
+                                               uint64_t init_seed) {
   switch (config.policy) {
     case CachePolicyKind::kNone:
       return nullptr;
@@ -16,7 +16,7 @@ std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, int64_
     case CachePolicyKind::kH2o:
       return std::make_shared<HeavyHitterPolicy>(config);
     case CachePolicyKind::kLococo:
-      return std::make_shared<ConvMemory>(config, kv_heads, head_dim, init_seed);
+      return std::make_shared<ConvMemory>(config, shape.kv_heads, shape.head_dim, init_seed);
   }
   TORCH_CHECK(false, "unknown cache policy");
 }

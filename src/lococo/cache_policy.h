@@ -10,12 +10,23 @@
 
 namespace lococo {
 
+/// What a policy wants to know of each slot, beside its key and value.
+struct PolicyNeeds {
+  bool mass = false;  ///< attention's column sums (CacheState::mass_BGS)
+};
+
+/// What of a layer decides a policy's parameters.
+struct PolicyShape {
+  int64_t hidden_size = 0;  ///< E
+  int64_t kv_heads = 0;     ///< G
+  int64_t head_dim = 0;     ///< D
+};
+
 /// One policy belongs to one layer, because a policy may learn. CONTRIBUTING.md says how to add
 /// one.
 class CachePolicy : public torch::nn::Module {
  public:
-  /// Whether attention must deliver column sums (CacheState::mass_BGS) for this policy.
-  virtual bool needs_mass() const = 0;
+  virtual PolicyNeeds needs() const = 0;
 
   /// Shrinks a cache of more than `slots` slots to exactly `slots`, and the masses that stay by
   /// CacheConfig::score_factor(). Keys and values keep their dtype and device. The result carries
@@ -30,9 +41,8 @@ class CachePolicy : public torch::nn::Module {
   virtual void prepare(CacheState& /*cache*/) {}
 };
 
-/// nullptr for policy none. `kv_heads` is G, `head_dim` D; `init_seed` fixes the random initial
-/// weights of a learning policy.
-std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, int64_t kv_heads,
-                                               int64_t head_dim, uint64_t init_seed);
+/// nullptr for policy none. `init_seed` fixes the random initial weights of a learning policy.
+std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, const PolicyShape& shape,
+                                               uint64_t init_seed);
 
 }  // namespace lococo

@@ -12,14 +12,29 @@
 
 namespace lococo {
 
+const std::array<CacheState::Field, 3>& CacheState::fields() {
+  static const std::array<Field, 3> all = {{{&CacheState::k_BGSD, &CacheState::k_home_BGCD},
+                                            {&CacheState::v_BGSD, &CacheState::v_home_BGCD},
+                                            {&CacheState::mass_BGS, &CacheState::mass_home_BGC}}};
+  return all;
+}
+
 void CacheState::use_home(int64_t slots) {
-  const auto view = [&](const torch::Tensor& home) {
+  for (const auto& field : fields()) {
+    const auto& home = this->*field.home;
     const bool exists = slots > 0 && home.defined();
-    return exists ? home.narrow(/*dim=*/2, 0, slots) : torch::Tensor();
-  };
-  k_BGSD = view(k_home_BGCD);
-  v_BGSD = view(v_home_BGCD);
-  mass_BGS = view(mass_home_BGC);
+    this->*field.slots = exists ? home.narrow(/*dim=*/2, 0, slots) : torch::Tensor();
+  }
+}
+
+CacheState CacheState::rows(int64_t first, int64_t count) const {
+  CacheState rows;
+  for (const auto& field : fields()) {
+    const auto& home = this->*field.home;
+    if (home.defined()) rows.*field.home = home.narrow(/*dim=*/0, first, count);
+  }
+  rows.prepared_KOC = prepared_KOC;
+  return rows;
 }
 
 namespace {

@@ -3,6 +3,8 @@
 
 #include <torch/types.h>
 
+#include <array>
+
 namespace lococo {
 
 /// Slots lie in order of time, except that the official (rotated) LoCoCo puts its mixed slots after
@@ -25,6 +27,17 @@ struct CacheState {
   /// packed as time_conv_pack does. Like a home it stays where it is and belongs to the pass.
   /// Undefined: every compression packs by itself.
   torch::Tensor prepared_KOC = {};
+
+  /// One of the tensors that hold something of each slot along their third axis, and its home.
+  struct Field {
+    torch::Tensor CacheState::* slots;
+    torch::Tensor CacheState::* home;
+  };
+  /// All of them: what moves, saves or counts whole caches goes through this list.
+  static const std::array<Field, 3>& fields();
+
+  /// The same homes, seen as caches of `count` rows from row `first`; empty.
+  CacheState rows(int64_t first, int64_t count) const;
 
   /// Slots in use (S); 0 before the first block.
   int64_t size() const { return k_BGSD.defined() ? k_BGSD.size(2) : 0; }

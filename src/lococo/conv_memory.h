@@ -26,7 +26,7 @@ TORCH_MODULE(TimeConv);
 class ConvMemory : public CachePolicy {
  public:
   ConvMemory(const CacheConfig& config, int64_t kv_heads, int64_t head_dim, uint64_t init_seed);
-  bool needs_mass() const override { return true; }
+  PolicyNeeds needs() const override { return {/*mass=*/true}; }
 
   /// Mixed slot r = (1 - a) * (r-th heaviest of the rest) + a * softmax_time(relu(conv(K ++ V)))_r
   /// over the rest, for keys and values alike; a is `normalizer`. Without mix_keys its key is that

@@ -24,7 +24,7 @@ bool is_ranked_mass(const torch::Tensor& mass_BGS) {
 bool use_fused_compression(const CacheState& cache, const CacheConfig& config) {
   if (cache.k_BGSD.requires_grad() || cache.v_BGSD.requires_grad()) return false;
   if (!are_fused_slots(cache.k_BGSD) || !are_fused_slots(cache.v_BGSD)) return false;
-  if (config.policy == CachePolicyKind::kStreaming) return true;
+  if (!config.ranks_slots()) return true;
   if (config.mass_channel && config.mixed_slots() > 0) return false;
   if (!is_ranked_mass(cache.mass_BGS)) return false;
   return config.mixed_slots() == 0 || (config.conv_layers == 1 && config.mixed_slots() % 8 == 0);
@@ -96,8 +96,7 @@ CacheState keep_slots_fused(const CacheState& cache, const CacheConfig& config) 
   torch::NoGradGuard no_grad;
   TORCH_CHECK(use_fused_compression(cache, config) && config.mixed_slots() == 0,
               "not a cache and a policy of the kernels");
-  const bool ranked = config.policy != CachePolicyKind::kStreaming;
-  const auto plan = ranked ? plan_slots(cache.mass_BGS, config) : SlotPlan{};
+  const auto plan = config.ranks_slots() ? plan_slots(cache.mass_BGS, config) : SlotPlan{};
   return write_slots(cache, plan, compress_shape(cache, config), SlotMixture{}, torch::Tensor());
 }
 

@@ -11,7 +11,7 @@ namespace lococo {
 class HeavyHitterPolicy : public CachePolicy {
  public:
   explicit HeavyHitterPolicy(const CacheConfig& config);
-  bool needs_mass() const override { return true; }
+  PolicyNeeds needs() const override { return {/*mass=*/true}; }
   /// Keeps the first `sinks`, the last `local` and, of those between, the heaviest; bit for bit, in
   /// order of time.
   CacheState compress(const CacheState& cache) override;

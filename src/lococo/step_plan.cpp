@@ -10,7 +10,7 @@ BlockStep next_step(const CacheConfig& config, int64_t begin, int64_t cached, in
   step.end = begin + length;
   step.cached = cached;
   step.slots = config.slots;
-  step.compress = config.policy != CachePolicyKind::kNone && cached > config.slots + config.buffer;
+  step.compress = config.compresses() && cached > config.slots + config.buffer;
   step.detach_keys = begin == 0 && !config.first_block_gradient;
   return step;
 }

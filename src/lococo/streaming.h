@@ -8,7 +8,7 @@ namespace lococo {
 class StreamingPolicy : public CachePolicy {
  public:
   explicit StreamingPolicy(const CacheConfig& config);
-  bool needs_mass() const override { return false; }
+  PolicyNeeds needs() const override { return {}; }
 
   /// Keeps slots [0, sinks) and the newest slots - sinks, bit for bit.
   CacheState compress(const CacheState& cache) override;

@@ -14,7 +14,7 @@ SelfAttentionImpl::SelfAttentionImpl(const ModelShape& shape, const CacheConfig&
   k_proj = register_module("k_proj", Linear(E, shape.num_kv_heads * D));
   v_proj = register_module("v_proj", Linear(E, shape.num_kv_heads * D));
   o_proj = register_module("o_proj", Linear(shape.num_heads * D, E));
-  memory_saver = make_cache_policy(cache, shape.num_kv_heads, D, init_seed);
+  memory_saver = make_cache_policy(cache, {E, shape.num_kv_heads, D}, init_seed);
   if (memory_saver && !memory_saver->parameters().empty())
     register_module("memory_saver", memory_saver);
 }
@@ -72,7 +72,7 @@ torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD,
   const auto attention = causal_attention(q_BHLD, k_rotated_BGSD, v_BGSD, backend_);
 
   torch::Tensor mass_BGS;
-  if (memory_saver && memory_saver->needs_mass()) {
+  if (memory_saver && memory_saver->needs().mass) {
     const bool adds_up = cache_.scores == ScoreKind::kAccumulated && past.size() > 0;
     mass_BGS = column_mass(q_BHLD.detach(), k_rotated_BGSD.detach(), attention.lse_BHL,
                            adds_up ? past.mass_BGS : torch::Tensor(), cache_.score_distance);

@@ -150,7 +150,7 @@ std::vector<CacheState> LlamaImpl::static_caches(int64_t B, int64_t C, torch::De
     caches[n].k_home_BGCD = torch::zeros({B, G, C, D}, slots);
     caches[n].v_home_BGCD = torch::zeros({B, G, C, D}, slots);
     const auto& policy = model->layers[n]->self_attn->memory_saver;
-    if (policy && policy->needs_mass())
+    if (policy && policy->needs().mass)
       caches[n].mass_home_BGC = torch::zeros({B, G, C}, slots.dtype(torch::kFloat32));
   }
   return caches;

@@ -38,7 +38,7 @@ class Lister {
 
   /// Those of ConvMemory; no other policy learns.
   void add_policy(const std::string& path) {
-    if (cache_.policy != CachePolicyKind::kLococo) return;
+    if (!cache_.has_convs()) return;
     const int64_t R = cache_.mixed_slots(), hidden = R * cache_.expand,
                   last = cache_.conv_layers - 1;
     add(path + "normalizer", {cache_.normalizer_per_head ? shape_.num_kv_heads : 1});

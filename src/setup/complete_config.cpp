@@ -63,7 +63,7 @@ std::vector<std::string> take_cache_options(const std::string& dir, ConfigOrigin
       origins->places[text.substr(0, text.find(' '))] = options->path;
   }
   const bool must_be_lococo = has_conv_weights(dir) && !origins->given("cache.policy") &&
-                              cache->policy != CachePolicyKind::kLococo;
+                              !cache->has_convs();
   if (must_be_lococo) {
     cache->policy = CachePolicyKind::kLococo;
     changed.push_back("cache.policy lococo");

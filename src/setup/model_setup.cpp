@@ -28,7 +28,7 @@ bool trains_lora(const Config& config) { return config.tune.lora.value_or(0.0) >
 
 /// Angles follow the slots of a cache, not the text.
 bool has_slot_positions(const Config& config) {
-  return config.cache.policy != CachePolicyKind::kNone && config.cache.keys == KeyKind::kUnrotated;
+  return config.cache.compresses() && config.cache.keys == KeyKind::kUnrotated;
 }
 
 /// The base as its own config.json, or model.init, describes it.
@@ -90,7 +90,7 @@ std::string memory_warning(const MemoryEstimate& estimate, torch::Device device)
 
 /// Random convolutions beside weights that mean something: a mistake, unless they are trained now.
 void warn_about_random_convolutions(const Config& config) {
-  const bool has_convs = config.cache.policy == CachePolicyKind::kLococo;
+  const bool has_convs = config.cache.has_convs();
   const bool trained = config.tune.conv.value_or(0.0) > 0;
   const bool loaded = !config.model.adapter.empty() && has_conv_weights(config.model.adapter);
   if (!has_convs || trained || loaded || config.model.path.empty()) return;

@@ -132,11 +132,11 @@ std::string cache_options_json(const CacheConfig& cache) {
 
 std::string cache_difference(const std::string& options_json, const CacheConfig& cache) {
   std::string difference = first_difference(options_json, cache, {"policy"});
-  if (!difference.empty() || cache.policy == CachePolicyKind::kNone) return difference;
+  if (!difference.empty() || !cache.compresses()) return difference;
   difference = first_difference(
       options_json, cache,
       {"slots", "local", "sinks", "scores", "score_decay", "score_distance", "keys"});
-  if (!difference.empty() || cache.policy != CachePolicyKind::kLococo) return difference;
+  if (!difference.empty() || !cache.has_convs()) return difference;
   return first_difference(options_json, cache,
                           {"keep_fraction", "kernel_size", "conv_layers", "expand",
                            "normalizer_per_head", "mass_channel", "mix_keys"});

@@ -30,8 +30,8 @@ void write_companions(const ExportSource& source, const std::string& dir) {
 
 /// Says what a model of plain full attention loses.
 void warn_about_losses(const CacheConfig& cache, const std::string& output) {
-  if (cache.policy == CachePolicyKind::kNone) return;
-  if (cache.policy == CachePolicyKind::kLococo) {
+  if (!cache.compresses()) return;
+  if (cache.has_convs()) {
     log_warn(output +
              ": the LoCoCo modules are not in it, no other program knows them; "
              "export.kind=conv writes them");

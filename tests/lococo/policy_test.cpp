@@ -11,14 +11,14 @@ using namespace lococo::testing;
 
 namespace {
 
-constexpr int64_t kB = 2, kG = 3, kD = 4;
+constexpr int64_t kB = 2, kE = 10, kG = 3, kD = 4;
 
 /// Calls body(case, policy, cache) for every policy and caches of several sizes.
 template <typename Body>
 void for_each_policy(const Body& body) {
   for (const auto& policy_case : all_policies()) {
     const int64_t slots = policy_case.cache.slots;
-    const auto policy = make_cache_policy(policy_case.cache, kG, kD, /*init_seed=*/3);
+    const auto policy = make_cache_policy(policy_case.cache, {kE, kG, kD}, /*init_seed=*/3);
     for (const int64_t S : {slots + 1, slots + policy_case.cache.block, 2 * slots + 3}) {
       INFO(policy_case.name << ", " << S << " slots");
       body(policy_case.cache, *policy, numbered_cache(kB, kG, S, kD, static_cast<uint64_t>(S)));
@@ -39,8 +39,8 @@ TEST_CASE("every policy leaves exactly its slots", "[lococo]") {
     CHECK(result.size() == config.slots);
     CHECK(result.k_BGSD.sizes() == at::IntArrayRef({kB, kG, config.slots, kD}));
     CHECK(result.v_BGSD.sizes() == result.k_BGSD.sizes());
-    REQUIRE(result.mass_BGS.defined() == policy.needs_mass());
-    if (policy.needs_mass()) {
+    REQUIRE(result.mass_BGS.defined() == policy.needs().mass);
+    if (policy.needs().mass) {
       CHECK(result.mass_BGS.sizes() == at::IntArrayRef({kB, kG, config.slots}));
       CHECK(result.mass_BGS.scalar_type() == torch::kFloat32);
       CHECK_FALSE(result.mass_BGS.requires_grad());
@@ -64,7 +64,7 @@ TEST_CASE("every policy keeps sinks and the newest tokens unchanged", "[lococo]"
     };
     check(result.k_BGSD, cache.k_BGSD);
     check(result.v_BGSD, cache.v_BGSD);
-    if (policy.needs_mass())
+    if (policy.needs().mass)
       check(result.mass_BGS, cache.mass_BGS * config.score_factor(cache.size()));
   });
 }
@@ -99,7 +99,7 @@ TEST_CASE("every policy treats each sequence and head by itself", "[lococo]") {
     const auto alone = policy.compress(row_of(cache, 1, 2));
     CHECK_CLOSE(alone.k_BGSD[0][0], together.k_BGSD[1][2]);
     CHECK_CLOSE(alone.v_BGSD[0][0], together.v_BGSD[1][2]);
-    if (policy.needs_mass()) CHECK_CLOSE(alone.mass_BGS[0][0], together.mass_BGS[1][2]);
+    if (policy.needs().mass) CHECK_CLOSE(alone.mass_BGS[0][0], together.mass_BGS[1][2]);
   });
 }
 
@@ -138,7 +138,7 @@ TEST_CASE("every policy may be prepared for a sequence, whatever the cache holds
       const auto result = policy.compress(state);
       CHECK_SAME(result.k_BGSD, want.k_BGSD);
       CHECK_SAME(result.v_BGSD, want.v_BGSD);
-      if (policy.needs_mass()) CHECK_SAME(result.mass_BGS, want.mass_BGS);
+      if (policy.needs().mass) CHECK_SAME(result.mass_BGS, want.mass_BGS);
     }
   });
 }
@@ -146,7 +146,7 @@ TEST_CASE("every policy may be prepared for a sequence, whatever the cache holds
 TEST_CASE("every policy refuses a cache that fits already", "[lococo]") {
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
-    const auto policy = make_cache_policy(policy_case.cache, kG, kD, 3);
+    const auto policy = make_cache_policy(policy_case.cache, {kE, kG, kD}, 3);
     const auto cache = numbered_cache(kB, kG, policy_case.cache.slots, kD, 1);
     CHECK_THROWS_AS(policy->compress(cache), c10::Error);
   }
@@ -164,5 +164,5 @@ TEST_CASE("only a learning policy has parameters, and only they get a gradient",
 }
 
 TEST_CASE("policy none is no policy at all", "[lococo]") {
-  CHECK(make_cache_policy(CacheConfig{}, kG, kD, 1) == nullptr);
+  CHECK(make_cache_policy(CacheConfig{}, {kE, kG, kD}, 1) == nullptr);
 }

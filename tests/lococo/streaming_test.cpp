@@ -14,7 +14,7 @@ TEST_CASE("StreamingLLM's worked example: four sinks and the four newest of twel
   config.slots = 8;
   config.sinks = 4;
   StreamingPolicy policy(config);
-  CHECK_FALSE(policy.needs_mass());
+  CHECK_FALSE(policy.needs().mass);
 
   // One token after the other, evicting after each.
   CacheState cache = numbered_cache(1, 1, 8, 2, 1);
