@@ -4,8 +4,8 @@
   order        a room includes only the rooms that ROOMS names
   cycle        no file includes itself, directly or through others
   containment  a third party library is included only where it belongs (CONTAINED)
-  torch        core, config, report, tokenizer, chat, data, questions, tasks and CUDA sources are free
-               of torch headers
+  torch        core, config, report, tokenizer, chat, data, questions, tasks, lessons and CUDA sources
+               are free of torch headers
   header       headers start with #pragma once; a .cpp includes its own header first
   length       no file is longer than 500 lines
   crowd        no room holds more than 20 .cpp and .cu files
@@ -31,6 +31,7 @@ ROOMS = {
     "data": "tokenizer",
     "questions": "tokenizer data",
     "tasks": "tokenizer chat data questions",
+    "lessons": "tokenizer chat data questions tasks",
     "tensor/kit": "",
     "tensor/layers": "tensor/kit",
     "tensor/conv": "tensor/kit",
@@ -40,10 +41,10 @@ ROOMS = {
     "weights": "tensor lococo model",
     "pass": "tensor lococo model",
     "dist": "tensor/kit",
-    "setup": "tokenizer data tensor lococo model weights pass dist",
+    "setup": "tokenizer data lessons tensor lococo model weights pass dist",
     "generate": "report tokenizer chat data tensor lococo model weights pass dist setup",
     "eval": "report tokenizer chat data questions tasks tensor lococo model weights pass dist setup generate",
-    "train": "report tokenizer data tensor lococo model weights pass dist setup eval",
+    "train": "report tokenizer data lessons tensor lococo model weights pass dist setup eval",
     "bench": "report tokenizer data tensor lococo model weights pass dist setup generate eval train",
     "tools": "report tokenizer data tensor lococo model weights pass dist setup generate eval train bench",
 }
@@ -65,7 +66,7 @@ CONTAINED = {
 
 TORCH = re.compile(r"(torch|ATen|c10|caffe2)/.*")
 TORCH_FREE = ["src/core/*", "src/config/*", "src/report/*", "src/tokenizer/*", "src/chat/*",
-              "src/data/*", "src/questions/*", "src/tasks/*", "src/*.cu", "src/*.cuh"]
+              "src/data/*", "src/questions/*", "src/tasks/*", "src/lessons/*", "src/*.cu", "src/*.cuh"]
 
 BUILT = ("src", "tools", "tests")
 SOURCE_NAME = re.compile(r"(?<![\w${}/.-])[\w./-]+\.(?:cpp|cu)\b")

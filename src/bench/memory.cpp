@@ -13,9 +13,9 @@ BenchCase measure(TrainingSetup& setup, const Config& config, int64_t B, int64_t
     const auto pass = make_pass(config);
     const auto tokens_BT = setup.random_tokens(B, T);
     // Blocks that a sequence has once are recorded in the second one.
-    for (int i = 0; i < 2; ++i) pass->train(setup.model(), tokens_BT);
+    for (int i = 0; i < 2; ++i) pass->train(setup.model(), {tokens_BT});
     setup.reset_peak();
-    pass->train(setup.model(), tokens_BT);
+    pass->train(setup.model(), {tokens_BT});
     setup.optimizer().step(/*lr_factor=*/0.0);
     setup.add_peak(&measured);
   });

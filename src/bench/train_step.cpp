@@ -40,11 +40,11 @@ class TrainStepBench {
     if (is_blockwise(config_)) T = std::min(T, kTracedBlocks * config_.cache.block);
     const auto tokens_BT = setup_.random_tokens(B, T);
     const auto pass = make_pass(config_);
-    pass->train(setup_.model(), tokens_BT);
+    pass->train(setup_.model(), {tokens_BT});
     const std::string what = "one training sequence of " + std::to_string(T) + " tokens, batch " +
                              std::to_string(B) + ", forward and backward";
     return record_trace(device_, config_.bench.trace, what,
-                        [&] { pass->train(setup_.model(), tokens_BT); });
+                        [&] { pass->train(setup_.model(), {tokens_BT}); });
   }
 
  private:
@@ -52,7 +52,7 @@ class TrainStepBench {
     const BenchConfig& bench = config_.bench;
     const auto tokens_BT = setup_.random_tokens(B, config_.data.context_length);
     const auto pass = make_pass(config_);
-    const auto run = [&] { pass->train(setup_.model(), tokens_BT); };
+    const auto run = [&] { pass->train(setup_.model(), {tokens_BT}); };
     // A rate of 0 does the same work and leaves the weights as they are.
     const auto update = [&] { setup_.optimizer().step(/*lr_factor=*/0.0); };
     setup_.optimizer().zero_grad();

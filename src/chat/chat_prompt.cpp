@@ -118,11 +118,19 @@ ChatPrompt::Ids ChatPrompt::first_turn(const std::string& system, const std::str
                 /*continues_text=*/false);
 }
 
-ChatPrompt::Ids ChatPrompt::next_turn(const std::string& user, bool is_closed) const {
+/// Where the answer stands behind text, a blank comes first.
+ChatPiece ChatPrompt::begun_answer(const std::string& answer) const {
+  const bool has_blank = chat_.format == ChatFormat::kPlain || chat_.format == ChatFormat::kLlama2;
+  return ordinary(answer.empty() || !has_blank ? answer : " " + answer);
+}
+
+ChatPrompt::Ids ChatPrompt::next_turn(const std::string& user, bool is_closed,
+                                      const std::string& answer) const {
   Pieces pieces = behind_answer();
   if (is_closed && pieces.front().special) pieces.erase(pieces.begin());
   const std::string message = right_stripped(left_stripped(user, ""));
-  return encode(pieces + Pieces{ordinary(message)} + behind_user(), /*continues_text=*/true);
+  return encode(pieces + Pieces{ordinary(message)} + behind_user() + Pieces{begun_answer(answer)},
+                /*continues_text=*/true);
 }
 
 ChatPrompt::Ids ChatPrompt::context(const std::string& system, const std::string& text) const {
@@ -132,10 +140,8 @@ ChatPrompt::Ids ChatPrompt::context(const std::string& system, const std::string
 
 ChatPrompt::Ids ChatPrompt::question(const std::string& question, const std::string& answer) const {
   const bool is_plain = chat_.format == ChatFormat::kPlain;
-  const bool has_blank = is_plain || chat_.format == ChatFormat::kLlama2;
-  const std::string begun = answer.empty() || !has_blank ? answer : " " + answer;
   return encode(Pieces{ordinary(right_stripped(question))} + (is_plain ? Pieces() : behind_user()) +
-                    Pieces{ordinary(begun)},
+                    Pieces{begun_answer(answer)},
                 /*continues_text=*/true);
 }
 

@@ -33,8 +33,8 @@ class ChatPrompt {
   Ids first_turn(const std::string& system, const std::string& user) const;
 
   /// What the next turn adds behind an answer. `is_closed`: the ids before end with the token that
-  /// ends an answer; else it comes first.
-  Ids next_turn(const std::string& user, bool is_closed) const;
+  /// ends an answer; else it comes first. `answer`: how the next answer begins ("" mostly).
+  Ids next_turn(const std::string& user, bool is_closed, const std::string& answer = "") const;
 
   /// The two halves of a first turn whose message begins with a long text: its ids up to the end of
   /// `text`, which do not depend on what is asked, and the rest, from `question` to the beginning
@@ -58,6 +58,7 @@ class ChatPrompt {
 
  private:
   using Pieces = std::vector<ChatPiece>;
+  ChatPiece begun_answer(const std::string& answer) const;
   Pieces before_user(const std::string& system) const;
   Pieces behind_user() const;
   Pieces behind_answer() const;

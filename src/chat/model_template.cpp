@@ -1,6 +1,7 @@
 #include "chat/model_template.h"
 
 #include <ctime>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -77,6 +78,12 @@ ChatTemplate model_template(const std::string& folder, const TemplateChoice& cho
     throw UserError(own.place + ": is none of the templates known here; " + kChoices);
   if (choice.required) throw UserError(folder + ": has no chat template; " + kChoices);
   return usual_template(ChatFormat::kPlain, values);
+}
+
+std::string template_folder(const std::string& model_path, const std::string& tokenizer_path) {
+  if (!model_path.empty()) return model_path;
+  const std::string beside = std::filesystem::path(tokenizer_path).parent_path().string();
+  return beside.empty() ? "." : beside;
 }
 
 std::string today_text() {

@@ -24,6 +24,9 @@ struct TemplateChoice {
 ChatTemplate model_template(const std::string& folder, const TemplateChoice& choice,
                             const std::string& today);
 
+/// The folder whose template a model has: its own, else that of its tokenizer's file.
+std::string template_folder(const std::string& model_path, const std::string& tokenizer_path);
+
 /// The day as templates write it, "26 Jul 2024", local time.
 std::string today_text();
 

@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace lococo {
@@ -10,14 +11,27 @@ int64_t CacheConfig::mixed_slots() const {
   return static_cast<int64_t>(static_cast<double>(slots) * (1.0 - keep_fraction));
 }
 
+int64_t CacheConfig::alone_slots() const {
+  const double chosen = static_cast<double>(slots - sinks - local);
+  return static_cast<int64_t>(std::lround(chosen * alone_fraction));
+}
+
+int64_t CacheConfig::frame_origin(int64_t begin) const {
+  if (positions == PositionKind::kSlot || position_cap == 0) return 0;
+  return std::max<int64_t>(0, begin - position_cap);
+}
+
 double CacheConfig::score_factor(int64_t cached) const {
   const double blocks = static_cast<double>(cached - slots) / static_cast<double>(block);
   return std::pow(score_decay, blocks);
 }
 
-bool is_blockwise(const Config& config) {
-  if (config.train.pass != PassKind::kAuto) return config.train.pass == PassKind::kBlockwise;
-  return config.cache.compresses();
+PassKind resolved_pass(const Config& config) {
+  if (config.train.pass != PassKind::kAuto) return config.train.pass;
+  if (config.tune.retention.value_or(0.0) > 0.0) return PassKind::kTeach;
+  return config.cache.compresses() ? PassKind::kBlockwise : PassKind::kFullSequence;
 }
+
+bool is_blockwise(const Config& config) { return resolved_pass(config) == PassKind::kBlockwise; }
 
 }  // namespace lococo

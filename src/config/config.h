@@ -56,6 +56,10 @@ struct DataConfig {
   int64_t min_document_tokens = 0;  ///< shorter documents are left out (their number is printed)
   bool add_bos = true;              ///< a document is [BOS] + ids + [EOS]; BOS if there is one
   bool add_eos = true;
+  double lesson_share = 0.0;  ///< of the sequences that are lessons (src/lessons)
+  /// Texts, as paths of sources, in which lessons put what they ask; empty: those of `train`.
+  std::vector<std::string> lesson_texts;
+  int64_t far = 256;  ///< a target is far when its bigram came last more tokens before
 };
 
 /// Which implementation of causal attention runs; tensor/attention/attention.h: what each needs.
@@ -65,9 +69,11 @@ struct AttentionConfig {
   AttentionBackend backend = AttentionBackend::kAuto;
 };
 
-enum class CachePolicyKind { kNone, kStreaming, kH2o, kLococo };
+enum class CachePolicyKind { kNone, kStreaming, kH2o, kLococo, kRetention };
 enum class ScoreKind { kLastBlock, kAccumulated };
 enum class KeyKind { kRotated, kUnrotated };
+/// Where a cached token stands for RoPE: at its slot, or where it stood in the text.
+enum class PositionKind { kSlot, kText };
 enum class ConvInit { kNormal, kFanIn, kIdentity };
 /// What training may make of a normalizer: any number, or a share in [0, 1].
 enum class NormalizerRange { kUnbounded, kUnit };
@@ -95,6 +101,14 @@ struct CacheConfig {
   double score_decay = 1.0;    ///< factor on the accumulated scores for each block of new tokens
   int64_t score_distance = 0;  ///< slots from key to query from which attention counts as score
   KeyKind keys = KeyKind::kRotated;
+  PositionKind positions = PositionKind::kSlot;  ///< of unrotated keys
+  /// positions text: no cached token is further from a block than so many tokens; one that was is
+  /// moved up. 0: what the base's positions leave.
+  int64_t position_cap = 0;
+  int64_t retention_units = 128;  ///< hidden units of a layer's gate (retention)
+  /// Share of the slots between sinks and newest tokens that the learned score fills alone; the
+  /// rest goes by score and attention's mass (retention).
+  double alone_fraction = 0.5;
   bool boundary_targets = false;      ///< train the target of each block's last query too
   bool first_block_gradient = false;  ///< let gradients reach the first block's keys and values
   ConvInit init = ConvInit::kNormal;
@@ -106,11 +120,18 @@ struct CacheConfig {
   // What a policy can do, told here alone.
   bool compresses() const { return policy != CachePolicyKind::kNone; }
   bool has_convs() const { return policy == CachePolicyKind::kLococo; }
+  bool has_retention() const { return policy == CachePolicyKind::kRetention; }
+  bool learns() const { return has_convs() || has_retention(); }
   /// Whether slots are chosen by scores, and not by their place alone.
   bool ranks_slots() const { return compresses() && policy != CachePolicyKind::kStreaming; }
 
   /// Slots that hold a mixture of tokens (0 unless policy is lococo).
   int64_t mixed_slots() const;
+  /// Slots that retention fills by the learned score alone, and by score and mass.
+  int64_t alone_slots() const;
+  int64_t massed_slots() const { return slots - sinks - local - alone_slots(); }
+  /// The place in the text that is 0 to RoPE when a block begins at `begin` (positions text).
+  int64_t frame_origin(int64_t begin) const;
   /// What a compression of a cache of `cached` slots multiplies scores by: score_decay to the power
   /// of the blocks that came since the last one, so that decoding, which compresses more often,
   /// lets scores fade at the same rate.
@@ -124,6 +145,7 @@ struct CacheConfig {
 struct TuneConfig {
   std::optional<double> conv;        ///< learning rate of the convolution kernels
   std::optional<double> normalizer;  ///< of the normalizers; absent: conv's
+  std::optional<double> retention;   ///< of the gates of learned retention
   std::optional<double> lora;
   std::optional<double> embed;  ///< token embedding (and the tied head)
   std::optional<double> norm;   ///< all RMSNorm weights
@@ -133,7 +155,7 @@ struct TuneConfig {
   std::vector<std::string> lora_targets = {"q_proj", "k_proj", "v_proj", "o_proj"};
 };
 
-enum class PassKind { kAuto, kBlockwise, kFullSequence };
+enum class PassKind { kAuto, kBlockwise, kFullSequence, kTeach };
 enum class Decay { kConstant, kLinear, kCosine };
 enum class Resume { kAuto, kNever, kPath };
 enum class ResumeChanged { kRefuse, kAccept };
@@ -148,7 +170,8 @@ struct TrainConfig {
   std::string resume_path;        ///< the checkpoint folder when `resume` names one
   /// What to do about options that differ from the checkpoint's and change what is trained.
   ResumeChanged resume_changed = ResumeChanged::kRefuse;
-  /// Auto: blockwise when a cache policy is set, else full_sequence.
+  /// Auto: teach when gates are tuned, else blockwise when a cache policy is set, else
+  /// full_sequence.
   PassKind pass = PassKind::kAuto;
   double beta1 = 0.9;
   double beta2 = 0.999;
@@ -166,6 +189,16 @@ struct TrainConfig {
   /// Asks for kernels whose sums repeat, slower ones; full fine-tuning was seen to differ all the
   /// same.
   bool deterministic = false;
+};
+
+/// How a learned memory is taught end to end (train.pass teach; docs/memory.md).
+struct TeachConfig {
+  std::vector<int64_t> slots = {128, 256, 512};  ///< of each step one, drawn
+  int64_t block = 0;                             ///< tokens of a block; 0: as many as the slots
+  double temperature = 0.5;                      ///< of the soft choice at the first step
+  double final_temperature = 0.05;  ///< at the last; between them it falls geometrically
+  double far_weight = 4.0;     ///< of a far repeat's divergence from full attention; of others 1
+  double answer_weight = 0.3;  ///< of the mean divergence over answers, beside that over all
 };
 
 struct CheckpointConfig {
@@ -288,6 +321,7 @@ struct Config {
   CacheConfig cache;
   TuneConfig tune;
   TrainConfig train;
+  TeachConfig teach;
   CheckpointConfig checkpoint;
   LogConfig log;
   DistributedConfig distributed;
@@ -298,8 +332,9 @@ struct Config {
   std::set<std::string> given;  ///< dotted keys that the file or an override set
 };
 
-/// Whether sequences go through the model block after block: PassKind::kAuto means so when there is
-/// a cache policy.
+/// What train.pass auto stands for.
+PassKind resolved_pass(const Config& config);
+/// Whether training takes sequences through the model block after block.
 bool is_blockwise(const Config& config);
 
 }  // namespace lococo

@@ -20,6 +20,8 @@ class Checker {
     check_data();
     check_cache();
     if (config_.cache.has_convs()) check_lococo();
+    check_positions();
+    check_retention();
     check_rope();
     check_tune();
     check_lora_targets();
@@ -62,6 +64,10 @@ class Checker {
   void check_data() const {
     require(!config_.data.text_field.empty(), "data.text_field",
             "is empty; name a key of a record");
+    require(config_.data.lesson_share == 0.0 || !is_blockwise(config_) || !trains(),
+            "data.lesson_share",
+            "needs train.pass full_sequence: the blockwise pass would train on what fills a lesson "
+            "up; use 0, or cache.policy none");
   }
 
   void check_cache() const {
@@ -138,6 +144,69 @@ class Checker {
             "has no effect with one convolution; remove it or raise cache.conv_layers");
   }
 
+  void check_positions() const {
+    const CacheConfig& cache = config_.cache;
+    if (cache.positions == PositionKind::kSlot) {
+      require(cache.position_cap == 0, "cache.position_cap",
+              "belongs to cache.positions text; set that or remove it");
+      return;
+    }
+    require(cache.keys == KeyKind::kUnrotated, "cache.positions",
+            "text turns keys when they are read, so they must be cached unrotated; set cache.keys "
+            "unrotated (rotated keys stand where they stood in the text anyway)");
+    require(!cache.has_convs(), "cache.positions",
+            "text: a mixture of tokens has no place in the text; use slot with cache.policy "
+            "lococo");
+    const int64_t reach = cache.slots + cache.block;
+    require(cache.position_cap == 0 || cache.position_cap >= reach, "cache.position_cap",
+            std::to_string(cache.position_cap) + " is less than the " + std::to_string(reach) +
+                " tokens of cache.slots + cache.block; use that or more");
+  }
+
+  void check_retention() const {
+    const CacheConfig& cache = config_.cache;
+    const bool tunes = trained(config_.tune.retention);
+    const bool teaches = resolved_pass(config_) == PassKind::kTeach;
+    require(cache.has_retention() || !tunes, "tune.retention",
+            "only cache.policy retention has gates; remove it or set the policy");
+    require(teaches || !tunes, "tune.retention",
+            "gates learn in train.pass teach alone: a compression gives them no gradient");
+    if (cache.has_retention()) {
+      require(cache.sinks + cache.local < cache.slots, "cache.slots",
+              std::to_string(cache.slots) + " leave nothing to choose beside " +
+                  std::to_string(cache.sinks) + " sinks and " + std::to_string(cache.local) +
+                  " newest tokens; use more slots or fewer of those");
+      require(cache.scores == ScoreKind::kAccumulated, "cache.scores",
+              "last_block forgets what attention said before; use accumulated with cache.policy "
+              "retention");
+    }
+    if (teaches) check_teach();
+  }
+
+  void check_teach() const {
+    const CacheConfig& cache = config_.cache;
+    require(cache.has_retention(), "train.pass",
+            "teach needs a cache that is chosen by gates; set cache.policy retention");
+    require(cache.positions == PositionKind::kText, "cache.positions",
+            "slot: train.pass teach sees tokens where they stand in the text; set text");
+    require(cache.buffer == 0, "cache.buffer", "train.pass teach has none; set 0");
+    require(
+        !trained(config_.tune.all) && !trained(config_.tune.embed) && !trained(config_.tune.norm),
+        "train.pass",
+        "teach compares with the base's own full attention, which must not move; tune "
+        "retention and lora alone");
+    require(!config_.teach.slots.empty(), "teach.slots", "is empty; name a number of slots");
+    for (const int64_t slots : config_.teach.slots) {
+      const int64_t fewest = cache.sinks + 2;
+      require(slots >= fewest, "teach.slots",
+              std::to_string(slots) + " slots leave nothing to choose beside the " +
+                  std::to_string(cache.sinks) + " sinks; use " + std::to_string(fewest) +
+                  " or more");
+    }
+    require(config_.teach.final_temperature <= config_.teach.temperature, "teach.final_temperature",
+            "is above teach.temperature, but the choice must harden");
+  }
+
   /// Unrotated keys get positions of at most slots + block, which the base model knows anyway. The
   /// scaling that a base was made with (its config.json, model.init) stays: it belongs to it.
   void check_rope() const {
@@ -158,7 +227,8 @@ class Checker {
   bool trains() const {
     const TuneConfig& tune = config_.tune;
     return trained(tune.conv) || trained(tune.normalizer) || trained(tune.lora) ||
-           trained(tune.embed) || trained(tune.norm) || trained(tune.all);
+           trained(tune.retention) || trained(tune.embed) || trained(tune.norm) ||
+           trained(tune.all);
   }
 
   void check_tune() const {
@@ -198,6 +268,8 @@ class Checker {
             std::to_string(train.warmup_steps) + " is more than the " +
                 std::to_string(train.steps) + " of train.steps");
     const bool has_policy = config_.cache.compresses();
+    require(train.pass != PassKind::kBlockwise || !trained(config_.tune.retention), "train.pass",
+            "blockwise gives gates no gradient; use teach");
     require(train.pass != PassKind::kFullSequence || !has_policy, "train.pass",
             "full_sequence has no cache to compress; use blockwise, or cache.policy none");
   }

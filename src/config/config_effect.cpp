@@ -15,9 +15,14 @@ const Keys kMixtureKeys = {"cache.keep_fraction",    "cache.kernel_size",
                            "cache.normalizer_init",  "cache.normalizer_per_head",
                            "cache.normalizer_range", "cache.mass_channel",
                            "cache.mix_keys",         "cache.init"};
+const Keys kRetentionKeys = {"cache.retention_units", "cache.alone_fraction"};
+const Keys kTeachKeys = {"teach.slots",       "teach.block",
+                         "teach.temperature", "teach.final_temperature",
+                         "teach.far_weight",  "teach.answer_weight"};
 const Keys kScoreKeys = {"cache.scores", "cache.score_decay", "cache.score_distance"};
 /// cache.block stays: the prompt of a generation is read in blocks whatever the policy.
-const Keys kCompressionKeys = {"cache.slots", "cache.buffer", "cache.sinks", "cache.keys"};
+const Keys kCompressionKeys = {"cache.slots", "cache.buffer",    "cache.sinks",
+                               "cache.keys",  "cache.positions", "cache.position_cap"};
 const Keys kQuestionKeys = {"eval.trials",    "eval.seed",     "eval.kinds",    "eval.depths",
                             "eval.hay",       "eval.split",    "eval.distance", "eval.distractors",
                             "eval.questions", "eval.answerer", "eval.samples"};
@@ -65,13 +70,19 @@ class Finder {
         add({"cache.local"}, "cache.policy streaming keeps the newest tokens anyway");
         add(kScoreKeys, "cache.policy streaming has no scores");
         add(kMixtureKeys, "cache.policy streaming mixes nothing");
+        add(kRetentionKeys, "cache.policy streaming has no gates");
         return;
       case CachePolicyKind::kH2o:
         add(kMixtureKeys, "cache.policy h2o mixes nothing");
+        add(kRetentionKeys, "cache.policy h2o has no gates");
         return;
       case CachePolicyKind::kLococo:
         if (config_.cache.init == ConvInit::kIdentity)
           add({"cache.normalizer_init"}, "cache.init identity begins with normalizers of 0");
+        add(kRetentionKeys, "cache.policy lococo has no gates");
+        return;
+      case CachePolicyKind::kRetention:
+        add(kMixtureKeys, "cache.policy retention mixes nothing");
         return;
     }
   }
@@ -82,6 +93,7 @@ class Finder {
     add({"cache.local"}, reason);
     add(kScoreKeys, reason);
     add(kMixtureKeys, reason);
+    add(kRetentionKeys, reason);
     if (!is_blockwise(config_)) add(kBlockTrainingKeys, "nothing is trained in blocks");
   }
 
@@ -92,6 +104,7 @@ class Finder {
     } else {
       add({"train.cuda_graphs"}, "only the blockwise pass is recorded");
     }
+    if (resolved_pass(config_) != PassKind::kTeach) add(kTeachKeys, "train.pass is not teach");
     if (config_.cache.bptt_blocks > 1)
       add({"train.cuda_graphs"}, "windows of cache.bptt_blocks are not recorded");
     if (train.decay == Decay::kConstant)
@@ -104,8 +117,15 @@ class Finder {
   }
 
   void check_data() {
+    if (config_.data.lesson_share == 0.0)
+      add({"data.lesson_texts"}, "data.lesson_share 0 makes no lessons");
+    if (resolved_pass(config_) != PassKind::kTeach)
+      add({"data.far"}, "the pass counts far targets like all others");
     std::vector<DataSource> sources = config_.data.train;
     sources.insert(sources.end(), config_.data.validation.begin(), config_.data.validation.end());
+    if (config_.data.lesson_share > 0.0) {
+      for (const std::string& path : config_.data.lesson_texts) sources.push_back({path, 1.0});
+    }
     if (sources.empty()) return;
     const auto all_end_with = [&](const Keys& endings) {
       return std::all_of(sources.begin(), sources.end(), [&](const DataSource& source) {
@@ -136,7 +156,7 @@ class Finder {
       add({"generate.top_p", "generate.top_k", "generate.seed"},
           "generate.temperature 0 draws nothing");
     }
-    if (config_.cache.policy == CachePolicyKind::kNone)
+    if (!config_.cache.compresses())
       add({"generate.decode_buffer"}, "cache.policy none compresses nothing");
     if (config_.export_.kind != ExportKind::kMerged)
       add({"export.dtype", "export.max_shard_bytes"}, "they belong to export.kind merged");

@@ -32,6 +32,7 @@ std::string section_doc(const std::string& section) {
        "bit-identical"},
       {"train", "lococo-train"},
       {"checkpoint", "checkpoints of lococo-train"},
+      {"teach", "teaching of a learned memory (train.pass teach, docs/memory.md)"},
       {"log", "messages and metrics"},
       {"distributed", "ranks and devices"},
       {"eval", "lococo-eval"},

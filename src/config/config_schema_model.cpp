@@ -77,13 +77,24 @@ void add_data(SchemaBuilder& add, DataConfig& data) {
   add.add("add_bos", BoolField{&data.add_bos},
           "begin every document with the BOS token, where the tokenizer has one");
   add.add("add_eos", BoolField{&data.add_eos}, "end every document with the EOS token");
+  add.add("lesson_share", fraction(&data.lesson_share),
+          "share of the sequences that are lessons: a text with facts in it, and questions about "
+          "them");
+  add.add("lesson_texts", TextsField{&data.lesson_texts},
+          "text, JSONL, folders of them: what surrounds the facts of lessons, held in memory; "
+          "empty: that of train");
+  add.add("far", count(&data.far, 1),
+          "where targets have kinds: a repeat is far when its latest earlier occurrence is more "
+          "tokens back");
 }
 
 void add_cache(SchemaBuilder& add, CacheConfig& cache) {
   add.section("cache");
-  add.choice("policy", &cache.policy, {"none", "streaming", "h2o", "lococo"},
-             "none: keep everything; streaming: sinks and newest tokens; h2o: heavy hitters; "
-             "lococo: heavy hitters and learned mixtures");
+  add.choice(
+      "policy", &cache.policy, {"none", "streaming", "h2o", "lococo", "retention"},
+      "none: keep everything; streaming: sinks and newest tokens; h2o: heavy hitters; "
+      "lococo: heavy hitters and learned mixtures; retention: what a taught gate says is worth "
+      "keeping");
   add.add("slots", count(&cache.slots, 1, kManyHeld),
           "slots of a layer's cache after a compression");
   add.add("block", count(&cache.block, 1, kManyHeld), "tokens of one block");
@@ -120,6 +131,17 @@ void add_cache(SchemaBuilder& add, CacheConfig& cache) {
   add.choice("keys", &cache.keys, {"rotated", "unrotated"},
              "cache keys after RoPE (official), or before it: positions then never exceed slots + "
              "block");
+  add.choice("positions", &cache.positions, {"slot", "text"},
+             "where cached tokens stand for RoPE (keys unrotated): at their slots, or where they "
+             "stood in the text");
+  add.add("position_cap", count(&cache.position_cap, 0, kManyTokens),
+          "positions text: the furthest that a cached token may be from a block, in tokens; 0: "
+          "what the base's positions leave");
+  add.add("retention_units", count(&cache.retention_units, 1, kMostWidth),
+          "hidden units of a layer's gate (retention)");
+  add.add("alone_fraction", fraction(&cache.alone_fraction),
+          "share of the slots between sinks and newest tokens that the gate fills alone; the rest "
+          "by gate and attention (retention)");
   add.add("boundary_targets", BoolField{&cache.boundary_targets},
           "train the target of each block's last query too");
   add.add("first_block_gradient", BoolField{&cache.first_block_gradient},
@@ -140,6 +162,7 @@ void add_tune(SchemaBuilder& add, TuneConfig& tune) {
   add.section("tune");
   add.add("conv", RateField{&tune.conv}, "convolution kernels (lococo)");
   add.add("normalizer", RateField{&tune.normalizer}, "normalizers (lococo); null: as conv");
+  add.add("retention", RateField{&tune.retention}, "gates of learned retention");
   add.add("lora", RateField{&tune.lora}, "LoRA matrices");
   add.add("embed", RateField{&tune.embed}, "token embedding (and the tied output layer)");
   add.add("norm", RateField{&tune.norm}, "all RMSNorm weights");

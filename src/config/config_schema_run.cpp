@@ -17,8 +17,9 @@ void add_train(SchemaBuilder& add, TrainConfig& train) {
   add.choice("resume_changed", &train.resume_changed, {"refuse", "accept"},
              "what to do when options that change the meaning of the run differ from the "
              "checkpoint's");
-  add.choice("pass", &train.pass, {"auto", "blockwise", "full_sequence"},
-             "auto: blockwise with a cache policy, else full_sequence");
+  add.choice("pass", &train.pass, {"auto", "blockwise", "full_sequence", "teach"},
+             "teach: whole sequences through a soft cache, against full attention; auto: teach "
+             "with tune.retention, else blockwise with a cache policy, else full_sequence");
   add.add("beta1", NumberField{&train.beta1, 0.0, 0.999999}, "AdamW's decay of the mean");
   add.add("beta2", NumberField{&train.beta2, 0.0, 0.999999999}, "AdamW's decay of the square");
   add.add("epsilon", NumberField{&train.epsilon, 1e-30, kLargeNumber}, "AdamW's epsilon");
@@ -42,7 +43,23 @@ void add_train(SchemaBuilder& add, TrainConfig& train) {
           "to differ all the same");
 }
 
+void add_teach(SchemaBuilder& add, TeachConfig& teach) {
+  add.section("teach");
+  add.add("slots", IntegersField{&teach.slots, 1, kManyHeld},
+          "numbers of slots to teach for; each step draws one (cache.local and cache.sinks are "
+          "those of cache.slots, and newest tokens grow with the slots)");
+  add.add("block", count(&teach.block, 0, kManyHeld), "tokens of a block; 0: as many as the slots");
+  add.add("temperature", positive(&teach.temperature), "of the soft choice at the first step");
+  add.add("final_temperature", positive(&teach.final_temperature),
+          "at the last step; between them it falls geometrically");
+  add.add("far_weight", not_negative(&teach.far_weight),
+          "weight of a far repeat's divergence from full attention; other targets have 1");
+  add.add("answer_weight", not_negative(&teach.answer_weight),
+          "weight of the mean divergence over answers, beside that over all targets");
+}
+
 void add_run(SchemaBuilder& add, Config& config) {
+  add_teach(add, config.teach);
   add.section("checkpoint");
   add.add("every", count(&config.checkpoint.every, 0),
           "steps between checkpoints; 0: only at the end and on signals");

@@ -20,7 +20,7 @@ void add_targets(const std::vector<int64_t>& tokens, const float* nll, int64_t f
   for (size_t t = 0; t < kinds.size(); ++t) {
     const double value = nll[t];
     score.nll_sum += value;
-    const bool is_far = kinds[t] == TargetKind::kFar, is_near = kinds[t] == TargetKind::kNear;
+    const bool is_far = kinds[t] == Repeat::kFar, is_near = kinds[t] == Repeat::kNear;
     (is_far ? score.far_sum : is_near ? score.near_sum : score.new_sum) += value;
     ++(is_far ? score.far_targets : is_near ? score.near_targets : score.new_targets);
   }

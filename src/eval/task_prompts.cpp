@@ -1,8 +1,5 @@
 #include "eval/task_prompts.h"
 
-#include "core/error.h"
-#include "core/files.h"
-#include "data/token_file.h"
 #include "generate/conversation.h"
 
 namespace lococo {
@@ -11,20 +8,6 @@ namespace {
 /// Whose protocol is text that goes on.
 bool is_plain_by_protocol(EvalTask task) {
   return task == EvalTask::kPasskey || task == EvalTask::kChoice || task == EvalTask::kManyShot;
-}
-
-Hay read_texts(const Config& config) {
-  const std::string key = "data.validation";
-  if (config.data.validation.empty())
-    throw UserError(key + ": is empty; give the texts that surround what is asked");
-  std::vector<std::string> paths;
-  for (const auto& source : config.data.validation) {
-    const bool is_file = path_exists(source.path) && !is_folder(source.path);
-    if (is_file && (source.path.ends_with(".bin") || TokenFile::has_magic(source.path)))
-      throw UserError(key + ": " + source.path + " holds tokens; a task needs texts");
-    paths.push_back(source.path);
-  }
-  return Hay::of_documents(paths, config.data.text_field);
 }
 
 }  // namespace
@@ -38,7 +21,12 @@ TaskPrompts::TaskPrompts(const Config& config, const Tokenizer& tokenizer) : con
     chat_.emplace(conversation_form(config, tokenizer));
     form_ = std::make_unique<ChatForm>(*chat_, tokenizer, config.generate.system);
   }
-  if (needs_texts(config.eval.task)) texts_.emplace(read_texts(config));
+  if (needs_texts(config.eval.task)) {
+    std::vector<std::string> paths;
+    for (const DataSource& source : config.data.validation) paths.push_back(source.path);
+    texts_.emplace(
+        Hay::of_key("data.validation", paths, config.data.text_field, "a task needs texts"));
+  }
 }
 
 std::unique_ptr<TaskSource> TaskPrompts::make_source() const {

@@ -1,6 +1,5 @@
 #include "generate/conversation.h"
 
-#include <filesystem>
 #include <optional>
 
 #include "chat/model_template.h"
@@ -25,11 +24,7 @@ bool asks_question(const GenerateConfig& config) {
 }
 
 ChatPrompt conversation_form(const Config& config, const Tokenizer& tokenizer) {
-  const std::string beside_tokenizer =
-      std::filesystem::path(config.data.tokenizer).parent_path().string();
-  const std::string folder = !config.model.path.empty() ? config.model.path
-                             : beside_tokenizer.empty() ? "."
-                                                        : beside_tokenizer;
+  const std::string folder = template_folder(config.model.path, config.data.tokenizer);
   const bool must_be_tuned = config.generate.chat && config.generate.document.empty();
   const auto chat = model_template(
       folder, {format_of(config.generate.chat_template), must_be_tuned}, today_text());

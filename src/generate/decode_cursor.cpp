@@ -5,10 +5,11 @@
 namespace lococo {
 
 DecodeCursor::DecodeCursor(const ModelShape& shape, const CacheConfig& config, int64_t B, int64_t C,
-                           torch::Device device)
+                           torch::Device device, const RopeTable& frame)
     : rope_(shape),
       dynamic_(shape.rope_scaling.type == RopeType::kDynamic),
       keeps_all_(!config.compresses()),
+      text_places_(frame.cos_LD.defined()),
       capacity_(C),
       device_(device),
       table_begin_(static_cast<size_t>(B), 0),
@@ -19,6 +20,11 @@ DecodeCursor::DecodeCursor(const ModelShape& shape, const CacheConfig& config, i
   // Slots have angles of their own, which never change; without compressions so have positions.
   const int64_t tables = position_.rotate_cache || keeps_all_ ? 1 : B;
   position_.cursor_B2 = torch::zeros({B, 2}, floats.dtype(torch::kInt32));
+  if (text_places_) {
+    position_.cos_RXD = frame.cos_LD.unsqueeze(0);
+    position_.sin_RXD = frame.sin_LD.unsqueeze(0);
+    return;
+  }
   position_.cos_RXD = torch::zeros({tables, C, shape.head_dim}, floats);
   position_.sin_RXD = torch::zeros({tables, C, shape.head_dim}, floats);
   if (position_.rotate_cache) fill(/*table=*/0, /*row=*/0, /*begin=*/0, C);
@@ -34,8 +40,9 @@ void DecodeCursor::set(const std::vector<RowState>& rows) {
     if (moved_[row] && !position_.rotate_cache) set_angles(row, state);
     const auto i = static_cast<int64_t>(row);
     cursor[i][0] = static_cast<int>(state.size);
-    cursor[i][1] =
-        static_cast<int>(position_.rotate_cache ? state.size : state.position - table_begin_[row]);
+    const int64_t by_slot =
+        position_.rotate_cache ? state.size : state.position - table_begin_[row];
+    cursor[i][1] = static_cast<int>(text_places_ ? state.position - state.origin : by_slot);
   }
   position_.cursor_B2.copy_(cursor_B2);
   moved_.assign(moved_.size(), false);

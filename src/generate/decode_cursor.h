@@ -16,8 +16,9 @@ namespace lococo {
 class DecodeCursor {
  public:
   /// For B rows and caches of C slots.
+  /// `frame`: the table of all places with positions text, else empty.
   DecodeCursor(const ModelShape& shape, const CacheConfig& config, int64_t B, int64_t C,
-               torch::Device device);
+               torch::Device device, const RopeTable& frame = {});
 
   /// Row `row` stands elsewhere than after advance().
   void moved(int64_t row) { moved_[static_cast<size_t>(row)] = true; }
@@ -37,7 +38,7 @@ class DecodeCursor {
   void fill(int64_t table, int64_t row, int64_t begin, int64_t count);
 
   Rope rope_;
-  bool dynamic_, keeps_all_;
+  bool dynamic_, keeps_all_, text_places_;
   int64_t capacity_;
   torch::Device device_;
   DecodePosition position_;

@@ -21,6 +21,11 @@ torch::Tensor joined(std::vector<Linear> layers, torch::ScalarType dtype) {
   return torch::cat(weights);
 }
 
+std::shared_ptr<CachePolicy> scoring_policy(const SelfAttentionImpl& attention) {
+  const auto& policy = attention.memory_saver;
+  return policy && policy->needs().score ? policy : nullptr;
+}
+
 }  // namespace
 
 DecodeStack::DecodeStack(Llama model, int64_t batch, int64_t capacity)
@@ -39,7 +44,8 @@ DecodeStack::DecodeStack(Llama model, int64_t batch, int64_t capacity)
                        joined({attention.q_proj, attention.k_proj, attention.v_proj}, dtype),
                        merged(attention.o_proj, dtype),
                        layer->post_attention_layernorm->weight.detach().to(dtype),
-                       joined({mlp.gate_proj, mlp.up_proj}, dtype), merged(mlp.down_proj, dtype)});
+                       joined({mlp.gate_proj, mlp.up_proj}, dtype), merged(mlp.down_proj, dtype),
+                       scoring_policy(attention)});
   }
   norm_E_ = model_->model->norm->weight.detach().to(dtype);
   head_VE_ = model_->head_weight().detach().to(dtype);
@@ -68,6 +74,10 @@ torch::Tensor DecodeStack::forward(const torch::Tensor& tokens_B, std::vector<De
 
 torch::Tensor DecodeStack::few_rows(const Layer& layer, const torch::Tensor& hidden_BE,
                                     DecodeCache& cache, const DecodePosition& position) {
+  if (layer.scores) {
+    note_score(layer, rms_norm(hidden_BE, layer.input_norm, model_->shape().rms_norm_eps), cache,
+               position);
+  }
   const auto qkv_BO = skinny_linear(hidden_BE, norm(layer.input_norm), {layer.qkv})[0];
   const auto between_BE = skinny_linear_add(attend(qkv_BO, cache, position), layer.o, hidden_BE);
   const auto gate_and_up = layer.gate_up.chunk(2, /*dim=*/0);
@@ -79,10 +89,20 @@ torch::Tensor DecodeStack::few_rows(const Layer& layer, const torch::Tensor& hid
 DeferredSum DecodeStack::many_rows(const Layer& layer, const DeferredSum& hidden,
                                    DecodeCache& cache, const DecodePosition& position) {
   const auto entered = add_norm(hidden, layer.input_norm);
+  if (layer.scores) note_score(layer, entered.normed, cache, position);
   const auto attended_BE = attend(at::linear(entered.normed, layer.qkv), cache, position);
   const auto between = add_norm({entered.sum, at::linear(attended_BE, layer.o)}, layer.post_norm);
   const auto gate_and_up = at::linear(between.normed, layer.gate_up).chunk(2, /*dim=*/1);
   return {between.sum, at::linear(swiglu(gate_and_up[0], gate_and_up[1]), layer.down)};
+}
+
+/// The gate's score of the new token, beside its slot.
+void DecodeStack::note_score(const Layer& layer, const torch::Tensor& normed_BE, DecodeCache& cache,
+                             const DecodePosition& position) const {
+  const auto score_BG1 = layer.scores->score(normed_BE.unsqueeze(1));
+  const auto slot_B11 = position.cursor_B2.select(/*dim=*/1, 0).to(torch::kInt64).view({-1, 1, 1});
+  cache.score_BGC.scatter_(/*dim=*/2, slot_B11.expand(score_BG1.sizes()),
+                           score_BG1.to(torch::kFloat32));
 }
 
 /// From all heads' queries, keys and values side by side to the heads' results side by side.

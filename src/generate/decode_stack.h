@@ -3,8 +3,10 @@
 
 #include <torch/types.h>
 
+#include <memory>
 #include <vector>
 
+#include "lococo/cache_policy.h"
 #include "model/layers.h"
 #include "model/llama.h"
 #include "tensor/attention/decode_attention.h"
@@ -33,6 +35,7 @@ class DecodeStack {
  private:
   struct Layer {  // weights; q, k, v and gate, up below each other
     torch::Tensor input_norm, qkv, o, post_norm, gate_up, down;
+    std::shared_ptr<CachePolicy> scores;  ///< the policy where it gives tokens a score, else null
   };
 
   /// Few rows: the project's kernels, which do what stands around a product on the way.
@@ -41,6 +44,8 @@ class DecodeStack {
   /// More rows: the library's products, what stands between them in one pass each.
   DeferredSum many_rows(const Layer& layer, const DeferredSum& hidden, DecodeCache& cache,
                         const DecodePosition& position);
+  void note_score(const Layer& layer, const torch::Tensor& normed_BE, DecodeCache& cache,
+                  const DecodePosition& position) const;
   torch::Tensor attend(const torch::Tensor& qkv_BO, DecodeCache& cache,
                        const DecodePosition& position);
   AddNorm add_norm(const DeferredSum& hidden, const torch::Tensor& weight_E) const;

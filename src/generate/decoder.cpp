@@ -25,11 +25,20 @@ int64_t home_slots_of(const CacheConfig& cache, int64_t capacity) {
   return std::max(capacity, cache.slots + cache.buffer + cache.block);
 }
 
+/// The angles of all places that tokens can have while decoding; empty where slots are places.
+RopeTable frame_of(LlamaImpl& model, int64_t home_slots, torch::Device device) {
+  const auto& cache = model.cache_config();
+  if (!cache.compresses() || cache.positions == PositionKind::kSlot) return {};
+  TORCH_CHECK(cache.position_cap > 0, "decoding at places of the text needs a position_cap");
+  return model.frame_table(model.shape().max_position_embeddings, home_slots, device);
+}
+
 DecodeCache first_slots(const CacheState& state, int64_t slots) {
   const auto view = [&](const torch::Tensor& home) {
     return home.defined() ? home.narrow(/*dim=*/2, 0, slots) : torch::Tensor();
   };
-  return {view(state.k_home_BGCD), view(state.v_home_BGCD), view(state.mass_home_BGC)};
+  return {view(state.k_home_BGCD), view(state.v_home_BGCD), view(state.mass_home_BGC),
+          view(state.place_home_BGC), view(state.score_home_BGC)};
 }
 
 }  // namespace
@@ -43,7 +52,8 @@ Decoder::Decoder(Llama model, const DecoderOptions& options)
       stack_(model_, options.batch, capacity_),
       states_(model_->static_caches(options.batch, home_slots_of(config_, capacity_), device_)),
       rows_(static_cast<size_t>(options.batch)),
-      cursor_(model_->shape(), config_, options.batch, capacity_, device_) {
+      cursor_(model_->shape(), config_, options.batch, capacity_, device_,
+              frame_of(*model_, home_slots_of(config_, capacity_), device_)) {
   torch::NoGradGuard no_grad;
   const auto& shape = model_->shape();
   const int64_t B = options.batch;
@@ -136,8 +146,12 @@ torch::Tensor Decoder::read(const std::vector<torch::Tensor>& tokens_T, bool may
 
 void Decoder::run_block(const RowRun& run, const torch::Tensor& tokens_BL, bool may_compress) {
   const RowState& at = state_of(run.first);
-  auto step = next_step(config_, at.position, at.size, tokens_BL.size(1));
+  auto step = next_step(config_, at.position, at.size, tokens_BL.size(1), at.origin);
   step.compress = step.compress && may_compress;
+  if (!may_compress) {  // the frame stays too
+    step.origin = at.origin;
+    step.shift = 0;
+  }
   TORCH_CHECK(may_compress || step.attended() <= capacity_, step.attended(),
               " slots do not fit into C=", capacity_);
   RunWork& work = work_of(run);
@@ -157,7 +171,7 @@ void Decoder::run_block(const RowRun& run, const torch::Tensor& tokens_BL, bool 
     forward(model_->block_input(step, device_));
   }
   for (int64_t row = run.first; row < run.first + run.count; ++row) {
-    state_of(row) = {step.attended(), step.end};
+    state_of(row) = {step.attended(), step.end, step.origin};
     cursor_.moved(row);
   }
 }
@@ -239,6 +253,8 @@ Decoder::RunWork& Decoder::work_of(const RowRun& run) {
   RunWork& work = works_[run];
   if (work.states.empty()) {
     for (const auto& state : states_) work.states.push_back(state.rows(run.first, run.count));
+    if (config_.positions == PositionKind::kText)
+      work.shift = torch::zeros({}, torch::dtype(torch::kInt32).device(device_));
   }
   return work;
 }
@@ -251,15 +267,21 @@ void Decoder::compress() {
 void Decoder::compress_rows_above(int64_t slots) {
   if (!config_.compresses()) return;
   const auto full = [&](int64_t row) { return state_of(row).size > slots; };
-  const auto alike = [&](int64_t a, int64_t b) { return state_of(a).size == state_of(b).size; };
+  const auto alike = [&](int64_t a, int64_t b) {
+    const bool moves_alike = config_.positions == PositionKind::kSlot || state_of(a) == state_of(b);
+    return state_of(a).size == state_of(b).size && moves_alike;
+  };
   for (const RowRun& run : equal_runs(options_.batch, full, alike)) compress_run(run);
 }
 
 void Decoder::compress_run(const RowRun& run) {
   RunWork& work = work_of(run);
-  const int64_t size = state_of(run.first).size;
+  const RowState at = state_of(run.first);
+  const int64_t size = at.size, origin = config_.frame_origin(at.position);
+  if (config_.positions == PositionKind::kText) work.shift.fill_(origin - at.origin);
   const auto compress = [&] {
-    for (size_t n = 0; n < work.states.size(); ++n) compress_layer(work.states[n], n, size);
+    for (size_t n = 0; n < work.states.size(); ++n)
+      compress_layer(work.states[n], n, size, work.shift);
   };
   // Sizes that come again: of decoding, and of prompts of whole blocks.
   const bool comes_again =
@@ -271,15 +293,18 @@ void Decoder::compress_run(const RowRun& run) {
   }
   for (int64_t row = run.first; row < run.first + run.count; ++row) {
     state_of(row).size = config_.slots;
+    state_of(row).origin = origin;
     cursor_.moved(row);
   }
 }
 
-void Decoder::compress_layer(CacheState& state, size_t n, int64_t size) const {
+void Decoder::compress_layer(CacheState& state, size_t n, int64_t size,
+                             const torch::Tensor& shift) const {
   state.use_home(size);
   auto result = model_->model->layers[n]->self_attn->memory_saver->compress(state);
   // Masses of the last block alone: the count begins anew.
   if (result.mass_BGS.defined() && config_.scores == ScoreKind::kLastBlock) result.mass_BGS.zero_();
+  if (shift.defined()) result.place_BGS = (result.place_BGS - shift).clamp_min(0);
   for (const auto& field : CacheState::fields()) {
     const auto &from = result.*field.slots, &home = state.*field.home;
     if (!from.defined()) continue;

@@ -95,6 +95,7 @@ class Decoder {
     std::vector<CacheState> states;
     BlockKinds blocks;
     std::map<int64_t, RepeatedWork> compressions;  ///< by the size before
+    torch::Tensor shift;  ///< of the frame, at a compression; undefined: slots are places
   };
 
   bool may_record() const;
@@ -106,7 +107,7 @@ class Decoder {
   void run_block(const RowRun& run, const torch::Tensor& tokens_BL, bool may_compress);
   void compress_rows_above(int64_t slots);
   void compress_run(const RowRun& run);
-  void compress_layer(CacheState& state, size_t n, int64_t size) const;
+  void compress_layer(CacheState& state, size_t n, int64_t size, const torch::Tensor& shift) const;
   void run_step();
 
   Llama model_;

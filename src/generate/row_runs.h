@@ -19,6 +19,7 @@ struct RowRun {
 struct RowState {
   int64_t size = 0;      ///< slots in use
   int64_t position = 0;  ///< tokens seen
+  int64_t origin = 0;    ///< place in the text that is 0 to RoPE (CacheConfig::frame_origin)
 
   bool operator==(const RowState&) const = default;
 };

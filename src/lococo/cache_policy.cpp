@@ -2,9 +2,18 @@
 
 #include "lococo/conv_memory.h"
 #include "lococo/heavy_hitter.h"
+#include "lococo/retention.h"
 #include "lococo/streaming.h"
 
 namespace lococo {
+
+torch::Tensor CachePolicy::score(const torch::Tensor&) {
+  TORCH_CHECK(false, "this policy gives tokens no score");
+}
+
+torch::Tensor CachePolicy::attend_softly(const SoftAttentionInput&, const SoftCache&) {
+  TORCH_CHECK(false, "this policy has no soft form");
+}
 
 std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, const PolicyShape& shape,
                                                uint64_t init_seed) {
@@ -17,6 +26,8 @@ std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, const 
       return std::make_shared<HeavyHitterPolicy>(config);
     case CachePolicyKind::kLococo:
       return std::make_shared<ConvMemory>(config, shape.kv_heads, shape.head_dim, init_seed);
+    case CachePolicyKind::kRetention:
+      return std::make_shared<RetentionPolicy>(config, shape, init_seed);
   }
   TORCH_CHECK(false, "unknown cache policy");
 }

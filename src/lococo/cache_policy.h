@@ -7,12 +7,14 @@
 
 #include "config/config.h"
 #include "lococo/cache_state.h"
+#include "lococo/soft_keep.h"
 
 namespace lococo {
 
 /// What a policy wants to know of each slot, beside its key and value.
 struct PolicyNeeds {
-  bool mass = false;  ///< attention's column sums (CacheState::mass_BGS)
+  bool mass = false;   ///< attention's column sums (CacheState::mass_BGS)
+  bool score = false;  ///< what CachePolicy::score says when it enters (CacheState::score_BGS)
 };
 
 /// What of a layer decides a policy's parameters.
@@ -22,11 +24,35 @@ struct PolicyShape {
   int64_t head_dim = 0;     ///< D
 };
 
+/// A whole sequence of one layer, for a policy that is taught. T tokens, keys after RoPE.
+struct SoftAttentionInput {
+  torch::Tensor h_BTE;  ///< the layer's input after its norm
+  torch::Tensor q_BHTD, k_BGTD, v_BGTD;
+  AttentionBackend backend = AttentionBackend::kAuto;
+};
+
+/// The cache that a policy is taught for, with the sharpness of its choice.
+struct SoftCache {
+  SoftKeep keep;
+  int64_t block = 0;  ///< tokens of a block
+  double score_decay = 1.0;
+  int64_t score_distance = 0;
+  int64_t slots() const { return keep.sinks + keep.local + keep.alone + keep.massed; }
+};
+
 /// One policy belongs to one layer, because a policy may learn. CONTRIBUTING.md says how to add
 /// one.
 class CachePolicy : public torch::nn::Module {
  public:
   virtual PolicyNeeds needs() const = 0;
+
+  /// needs().score: one number for each new token and key-value head, [B, G, L] float32, made of
+  /// h_BLE, the layer's input after its norm.
+  virtual torch::Tensor score(const torch::Tensor& h_BLE);
+
+  /// Attention of a whole sequence through the soft form of this policy (soft_cache.h), [B, H, T,
+  /// D]; only of a policy that can be taught.
+  virtual torch::Tensor attend_softly(const SoftAttentionInput& input, const SoftCache& cache);
 
   /// Shrinks a cache of more than `slots` slots to exactly `slots`, and the masses that stay by
   /// CacheConfig::score_factor(). Keys and values keep their dtype and device. The result carries

@@ -12,10 +12,12 @@
 
 namespace lococo {
 
-const std::array<CacheState::Field, 3>& CacheState::fields() {
-  static const std::array<Field, 3> all = {{{&CacheState::k_BGSD, &CacheState::k_home_BGCD},
+const std::array<CacheState::Field, 5>& CacheState::fields() {
+  static const std::array<Field, 5> all = {{{&CacheState::k_BGSD, &CacheState::k_home_BGCD},
                                             {&CacheState::v_BGSD, &CacheState::v_home_BGCD},
-                                            {&CacheState::mass_BGS, &CacheState::mass_home_BGC}}};
+                                            {&CacheState::mass_BGS, &CacheState::mass_home_BGC},
+                                            {&CacheState::score_BGS, &CacheState::score_home_BGC},
+                                            {&CacheState::place_BGS, &CacheState::place_home_BGC}}};
   return all;
 }
 
@@ -116,6 +118,23 @@ torch::Tensor append_slots(const torch::Tensor& past_BGMD, const torch::Tensor& 
   if (!torch::GradMode::is_enabled() || !needs_gradient)
     return write_slots(past, fresh_BGLD, home_BGCD);
   return AppendSlots::apply(past, fresh_BGLD, home_BGCD);
+}
+
+torch::Tensor append_numbers(const torch::Tensor& past_BGM, const torch::Tensor& fresh_BGL,
+                             const torch::Tensor& home_BGC) {
+  torch::NoGradGuard no_grad;
+  if (!home_BGC.defined()) {
+    return past_BGM.defined() ? torch::cat({past_BGM, fresh_BGL}, /*dim=*/2) : fresh_BGL.detach();
+  }
+  const int64_t M = past_BGM.defined() ? past_BGM.size(2) : 0, L = fresh_BGL.size(2);
+  TORCH_CHECK(M + L <= home_BGC.size(2), "S=", M + L,
+              " slots do not fit into C=", home_BGC.size(2));
+  const bool in_place = M > 0 && past_BGM.const_data_ptr() == home_BGC.const_data_ptr();
+  if (M > 0 && !in_place)
+    home_BGC.narrow(/*dim=*/2, 0, M)
+        .copy_(past_BGM.is_alias_of(home_BGC) ? past_BGM.clone() : past_BGM);
+  home_BGC.narrow(/*dim=*/2, M, L).copy_(fresh_BGL);
+  return home_BGC.narrow(/*dim=*/2, 0, M + L);
 }
 
 }  // namespace lococo

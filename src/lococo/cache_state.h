@@ -14,7 +14,11 @@ namespace lococo {
 struct CacheState {
   torch::Tensor k_BGSD;  ///< compute dtype; no gradient unless carried across blocks
   torch::Tensor v_BGSD;
-  torch::Tensor mass_BGS;  ///< float32 score of each slot; undefined when the policy needs none
+  torch::Tensor mass_BGS;  ///< float32, attention received; undefined when the policy needs none
+  torch::Tensor score_BGS = {};  ///< float32, what a gate said of each token; undefined: no gate
+  /// int32, where each token stands for RoPE, counted from the frame's origin
+  /// (CacheConfig::frame_origin); undefined: at its slot.
+  torch::Tensor place_BGS = {};
 
   /// Memory of capacity C >= S that a pass may give a layer: its cache then always lies in the
   /// first S slots of it, so that its address never changes (a CUDA graph holds it). Undefined:
@@ -22,6 +26,8 @@ struct CacheState {
   torch::Tensor k_home_BGCD = {};
   torch::Tensor v_home_BGCD = {};
   torch::Tensor mass_home_BGC = {};
+  torch::Tensor score_home_BGC = {};
+  torch::Tensor place_home_BGC = {};
 
   /// What CachePolicy::prepare made of a policy's weights for a sequence: LoCoCo's convolution,
   /// packed as time_conv_pack does. Like a home it stays where it is and belongs to the pass.
@@ -30,11 +36,11 @@ struct CacheState {
 
   /// One of the tensors that hold something of each slot along their third axis, and its home.
   struct Field {
-    torch::Tensor CacheState::* slots;
-    torch::Tensor CacheState::* home;
+    torch::Tensor CacheState::*slots;
+    torch::Tensor CacheState::*home;
   };
   /// All of them: what moves, saves or counts whole caches goes through this list.
-  static const std::array<Field, 3>& fields();
+  static const std::array<Field, 5>& fields();
 
   /// The same homes, seen as caches of `count` rows from row `first`; empty.
   CacheState rows(int64_t first, int64_t count) const;
@@ -52,5 +58,10 @@ struct CacheState {
 /// the backward pass is done. Throws c10::Error when the slots do not fit into the home.
 torch::Tensor append_slots(const torch::Tensor& past_BGMD, const torch::Tensor& fresh_BGLD,
                            const torch::Tensor& home_BGCD);
+
+/// The same for a number of each slot: past_BGM (may be undefined) and then fresh_BGL, in the
+/// home's first slots where there is one. No gradient.
+torch::Tensor append_numbers(const torch::Tensor& past_BGM, const torch::Tensor& fresh_BGL,
+                             const torch::Tensor& home_BGC);
 
 }  // namespace lococo

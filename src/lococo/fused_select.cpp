@@ -23,6 +23,7 @@ bool is_ranked_mass(const torch::Tensor& mass_BGS) {
 
 bool use_fused_compression(const CacheState& cache, const CacheConfig& config) {
   if (cache.k_BGSD.requires_grad() || cache.v_BGSD.requires_grad()) return false;
+  if (cache.score_BGS.defined() || cache.place_BGS.defined()) return false;
   if (!are_fused_slots(cache.k_BGSD) || !are_fused_slots(cache.v_BGSD)) return false;
   if (!config.ranks_slots()) return true;
   if (config.mass_channel && config.mixed_slots() > 0) return false;

@@ -13,8 +13,9 @@ CacheState HeavyHitterPolicy::compress(const CacheState& cache) {
   if (use_fused_compression(cache, config_)) return keep_slots_fused(cache, config_);
   const auto kept_BGM =
       select_slots(cache.mass_BGS, config_.slots, config_.sinks, config_.local).kept_BGM;
-  return {gather_slots(cache.k_BGSD, kept_BGM), gather_slots(cache.v_BGSD, kept_BGM),
-          gather_slots(cache.mass_BGS, kept_BGM) * config_.score_factor(cache.size())};
+  CacheState kept = gather_cache(cache, kept_BGM);
+  kept.mass_BGS = kept.mass_BGS * config_.score_factor(cache.size());
+  return kept;
 }
 
 }  // namespace lococo

@@ -5,6 +5,7 @@
 #include <torch/types.h>
 
 #include "config/config.h"
+#include "lococo/cache_state.h"
 
 namespace lococo {
 
@@ -19,6 +20,22 @@ struct SlotSelection {
 /// gradient. No host synchronisation. Throws c10::Error when these do not fit into each other.
 SlotSelection select_slots(const torch::Tensor& mass_BGS, int64_t kept, int64_t sinks,
                            int64_t local);
+
+/// How many slots each reason keeps.
+struct SlotShares {
+  int64_t sinks, local, alone, massed;
+  int64_t slots() const { return sinks + local + alone + massed; }
+};
+
+/// The first `sinks` and last `local` slots; of those between, the `alone` with the largest
+/// score_BGS; of what then is left, the `massed` with the largest massed_BGS (may be undefined when
+/// that is 0): int64 [B, G, slots], ascending. Of equal numbers the lower slot wins. float32, any
+/// device; no gradient, no host synchronisation. Throws c10::Error when these do not fit into S.
+torch::Tensor select_two_shares(const torch::Tensor& score_BGS, const torch::Tensor& massed_BGS,
+                                const SlotShares& shares);
+
+/// Everything that `cache` holds of the slots index_BGM (int64); its homes stay behind.
+CacheState gather_cache(const CacheState& cache, const torch::Tensor& index_BGM);
 
 /// x_BGSD (or x_BGS) at the slot numbers index_BGM (int64): [B, G, M, D] (or [B, G, M]) in the
 /// dtype of x, with its gradient.

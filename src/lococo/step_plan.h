@@ -19,6 +19,9 @@ struct BlockStep {
   bool compress = false;  ///< shrink the cache to `slots` before the block attends
   /// Cut gradients into this block's own keys and values (official first block).
   bool detach_keys = false;
+  // Positions text alone (CacheConfig::frame_origin):
+  int64_t origin = 0;  ///< place in the text that is 0 to RoPE in this block
+  int64_t shift = 0;   ///< by how much it has moved since the block before
 
   int64_t length() const { return end - begin; }  ///< L
   /// S: the keys that the block's last query sees, and the cache's size after the block.
@@ -26,8 +29,9 @@ struct BlockStep {
 };
 
 /// The block of `length` tokens that follows `begin` tokens of a sequence whose cache has `cached`
-/// slots now.
-BlockStep next_step(const CacheConfig& config, int64_t begin, int64_t cached, int64_t length);
+/// slots now, in a frame that begins at `origin`.
+BlockStep next_step(const CacheConfig& config, int64_t begin, int64_t cached, int64_t length,
+                    int64_t origin = 0);
 
 /// Covers [0, context_length) with blocks of config.block (the last may be shorter). With policy
 /// none nothing is ever compressed.

@@ -15,7 +15,11 @@ CacheState StreamingPolicy::compress(const CacheState& cache) {
     return sinks == 0 ? recent.contiguous()
                       : torch::cat({x_BGSD.narrow(/*dim=*/2, 0, sinks), recent}, /*dim=*/2);
   };
-  return {keep(cache.k_BGSD), keep(cache.v_BGSD), torch::Tensor()};
+  CacheState kept;
+  kept.k_BGSD = keep(cache.k_BGSD);
+  kept.v_BGSD = keep(cache.v_BGSD);
+  if (cache.place_BGS.defined()) kept.place_BGS = keep(cache.place_BGS);
+  return kept;
 }
 
 }  // namespace lococo

@@ -29,9 +29,16 @@ torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden_BLE,
   const auto q_BHLD = apply_rope(qkv[0].view({B, L, H, D}).transpose(1, 2), input.queries);
   const auto k_BGLD = qkv[1].view({B, L, G, D}).transpose(1, 2);
   const auto v_BGLD = qkv[2].view({B, L, G, D}).transpose(1, 2);
-  const auto out_BHLD = state == nullptr
-                            ? attend_whole(q_BHLD, apply_rope(k_BGLD, input.keys), v_BGLD, memo)
-                            : attend_block(q_BHLD, k_BGLD, v_BGLD, input, state);
+  torch::Tensor out_BHLD;
+  if (state != nullptr) {
+    out_BHLD = attend_block(hidden_BLE, q_BHLD, k_BGLD, v_BGLD, input, state);
+  } else if (input.soft_cache != nullptr) {
+    const auto k_rotated_BGLD = apply_rope(k_BGLD, input.keys);
+    out_BHLD = memory_saver->attend_softly({hidden_BLE, q_BHLD, k_rotated_BGLD, v_BGLD, backend_},
+                                           *input.soft_cache);
+  } else {
+    out_BHLD = attend_whole(q_BHLD, apply_rope(k_BGLD, input.keys), v_BGLD, memo);
+  }
   return o_proj->forward(out_BHLD.transpose(1, 2).reshape({B, L, H * D}));
 }
 
@@ -44,7 +51,41 @@ torch::Tensor SelfAttentionImpl::attend_whole(const torch::Tensor& q_BHLD,
   return memo->out_BHLD;
 }
 
-torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD,
+/// The cache that the block meets: compressed where the plan says so, its places in the block's
+/// frame.
+CacheState SelfAttentionImpl::compressed(const CacheState& state, const AttentionInput& input) {
+  // A compression's gradient reaches the policy's own parameters, and goes further back only where
+  // the state's keys and values require it.
+  CacheState past = input.step.compress ? memory_saver->compress(state) : state;
+  if (input.frame_2.defined() && past.size() > 0)
+    past.place_BGS = (past.place_BGS - input.frame_2.select(/*dim=*/0, 1)).clamp_min(0);
+  return past;
+}
+
+/// The numbers beside keys and values: of the slots that stayed, then of the block's own tokens.
+void SelfAttentionImpl::remember(const torch::Tensor& hidden_BLE, const CacheState& past,
+                                 const AttentionInput& input, CacheState* state) {
+  torch::NoGradGuard no_grad;
+  const int64_t B = hidden_BLE.size(0), L = hidden_BLE.size(1), G = shape_.num_kv_heads;
+  if (memory_saver && memory_saver->needs().score) {
+    state->score_BGS =
+        append_numbers(past.score_BGS, memory_saver->score(hidden_BLE), state->score_home_BGC);
+  }
+  if (!input.frame_2.defined()) return;
+  const auto numbers_L = torch::arange(L, torch::dtype(torch::kInt32).device(hidden_BLE.device()));
+  const auto place_BGL = (numbers_L + input.frame_2.select(/*dim=*/0, 0)).expand({B, G, L});
+  state->place_BGS = append_numbers(past.place_BGS, place_BGL, state->place_home_BGC);
+}
+
+torch::Tensor SelfAttentionImpl::rotated_keys(const torch::Tensor& k_BGSD, const CacheState& state,
+                                              const AttentionInput& input) const {
+  if (cache_.keys == KeyKind::kRotated) return k_BGSD;
+  if (input.frame_2.defined()) return apply_rope_at(k_BGSD, state.place_BGS, input.keys);
+  return apply_rope(k_BGSD, input.keys);
+}
+
+torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& hidden_BLE,
+                                              const torch::Tensor& q_BHLD,
                                               const torch::Tensor& k_BGLD,
                                               const torch::Tensor& v_BGLD,
                                               const AttentionInput& input, CacheState* state) {
@@ -56,9 +97,7 @@ torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD,
   TORCH_CHECK(!input.carry_gradient || !state->k_home_BGCD.defined(),
               "a cache in the graph needs memory of its own: the next block overwrites a home");
 
-  // A compression's gradient reaches the policy's own parameters, and goes further back only where
-  // the state's keys and values require it.
-  const CacheState past = step.compress ? memory_saver->compress(*state) : *state;
+  const CacheState past = compressed(*state, input);
   auto k_new = rotated ? apply_rope(k_BGLD, input.keys) : k_BGLD;
   auto v_new = v_BGLD;
   if (step.detach_keys) {  // the official code stores the first block's keys detached and attends
@@ -68,7 +107,8 @@ torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& q_BHLD,
   }
   const auto k_BGSD = append_slots(past.k_BGSD, k_new, state->k_home_BGCD);
   const auto v_BGSD = append_slots(past.v_BGSD, v_new, state->v_home_BGCD);
-  const auto k_rotated_BGSD = rotated ? k_BGSD : apply_rope(k_BGSD, input.keys);
+  remember(hidden_BLE, past, input, state);
+  const auto k_rotated_BGSD = rotated_keys(k_BGSD, *state, input);
   const auto attention = causal_attention(q_BHLD, k_rotated_BGSD, v_BGSD, backend_);
 
   torch::Tensor mass_BGS;

@@ -20,7 +20,13 @@ struct AttentionInput {
   BlockStep step;     ///< of the block; begin = 0, end = L for a whole sequence
   RopeTable queries;  ///< angles of the L queries
   /// Angles of the block's own keys when keys are cached rotated; of all S slots when unrotated.
+  /// With positions text: of all places of the frame.
   RopeTable keys;
+  /// Positions text: int32 on the device, the place of the block's first token in the frame, and by
+  /// how much the frame has moved since the block before. Undefined: slots are places.
+  torch::Tensor frame_2 = {};
+  /// Teaching: attention is the soft form of this cache; a whole sequence, no state.
+  const SoftCache* soft_cache = nullptr;
   /// Leave the block's cache in the graph, for a loss of a later block; the states then have no
   /// homes. Otherwise it is detached.
   bool carry_gradient = false;
@@ -50,9 +56,14 @@ class SelfAttentionImpl : public torch::nn::Module {
  private:
   torch::Tensor attend_whole(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGLD,
                              const torch::Tensor& v_BGLD, AttentionMemo* memo);
-  torch::Tensor attend_block(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGLD,
-                             const torch::Tensor& v_BGLD, const AttentionInput& input,
-                             CacheState* state);
+  torch::Tensor attend_block(const torch::Tensor& hidden_BLE, const torch::Tensor& q_BHLD,
+                             const torch::Tensor& k_BGLD, const torch::Tensor& v_BGLD,
+                             const AttentionInput& input, CacheState* state);
+  CacheState compressed(const CacheState& state, const AttentionInput& input);
+  void remember(const torch::Tensor& hidden_BLE, const CacheState& past,
+                const AttentionInput& input, CacheState* state);
+  torch::Tensor rotated_keys(const torch::Tensor& k_BGSD, const CacheState& state,
+                             const AttentionInput& input) const;
   ModelShape shape_;
   CacheConfig cache_;
   AttentionBackend backend_;

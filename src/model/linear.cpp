@@ -43,12 +43,12 @@ torch::Tensor LinearImpl::forward(const torch::Tensor& x) {
   const auto dtype = x.scalar_type();
   if (weight.requires_grad()) {
     const auto y = at::linear(x, weight.to(dtype));
-    if (!has_lora()) return y;
+    if (!lora_counts()) return y;
     const auto low_rank = at::linear(x, lora_A->weight.to(dtype));
     return y + at::linear(low_rank, lora_B->weight.to(dtype)) * lora_scale_;
   }
   FrozenProjections self = {{weight.to(dtype)}, {}, {}, lora_scale_};
-  if (has_lora()) {
+  if (lora_counts()) {
     self.a_RE = {lora_A->weight};
     self.b_OR = {lora_B->weight};
   }
@@ -62,7 +62,7 @@ std::vector<torch::Tensor> project_all(const std::vector<Linear>& layers, const 
   for (const auto& layer : layers) {
     alike = alike && !layer->weight.requires_grad() && layer->lora_scale() == all.scale;
     all.weights_OE.push_back(layer->weight.to(x.scalar_type()));
-    if (!layer->has_lora()) continue;
+    if (!layer->lora_counts()) continue;
     all.a_RE.push_back(layer->lora_A->weight);
     all.b_OR.push_back(layer->lora_B->weight);
     alike = alike && all.a_RE.back().size(0) == all.a_RE.front().size(0);

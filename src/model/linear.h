@@ -26,6 +26,9 @@ class LinearImpl : public torch::nn::Module {
   /// rank] (zeros); the layer then computes x W' + (alpha / rank) x A' B'.
   void add_lora(int64_t rank, double alpha, uint64_t seed);
   bool has_lora() const { return !lora_A.is_empty(); }
+  /// Whether forward() and project_all() count it; merged_weight() always does.
+  void use_lora(bool enabled) { lora_enabled_ = enabled; }
+  bool lora_counts() const { return has_lora() && lora_enabled_; }
   double lora_scale() const { return lora_scale_; }
 
   /// W + scale * B A in float32, detached: what export writes.
@@ -40,6 +43,7 @@ class LinearImpl : public torch::nn::Module {
 
  private:
   double lora_scale_ = 0.0;
+  bool lora_enabled_ = true;
 };
 TORCH_MODULE(Linear);
 

@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "core/error.h"
 #include "core/hash.h"
@@ -116,12 +117,49 @@ torch::Tensor LlamaImpl::forward(const torch::Tensor& tokens_BL, bool checkpoint
   return run_layers(tokens_BL, input, /*caches=*/nullptr, checkpoint_layers);
 }
 
+torch::Tensor LlamaImpl::forward_softly(const torch::Tensor& tokens_BL, const SoftCache& cache) {
+  const int64_t L = tokens_BL.size(1);
+  AttentionInput input;
+  input.step.end = L;
+  input.queries = rope_.table(0, L, tokens_BL.device());
+  input.keys = input.queries;
+  input.soft_cache = &cache;
+  return run_layers(tokens_BL, input, /*caches=*/nullptr, /*checkpoint_layers=*/false);
+}
+
+RopeTable LlamaImpl::frame_table(int64_t end, int64_t room, torch::Device device) const {
+  // Without a cap the table grows with the text, by doubling: recordings hold its address.
+  const int64_t rows = cache_.position_cap > 0
+                           ? cache_.position_cap + room
+                           : static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(end + room)));
+  const bool fits =
+      frame_.cos_LD.defined() && frame_.cos_LD.size(0) == rows && frame_.cos_LD.device() == device;
+  if (!fits) frame_ = rope_.table(0, rows, device);
+  return frame_;
+}
+
+void LlamaImpl::use_lora(bool enabled) {
+  for (auto& layer : model->layers) {
+    for (const auto& module : layer->modules(/*include_self=*/false)) {
+      if (auto* linear = module->as<LinearImpl>()) linear->use_lora(enabled);
+    }
+  }
+}
+
 AttentionInput LlamaImpl::block_input(const BlockStep& step, torch::Device device) const {
   AttentionInput input;
   input.step = step;
   if (cache_.keys == KeyKind::kRotated) {
     input.queries = rope_.table(step.begin, step.end, device);
     input.keys = input.queries;
+  } else if (cache_.positions == PositionKind::kText) {
+    const int64_t first = step.begin - step.origin;
+    // What is appended without a compression stays in the frame and may stand further.
+    const int64_t room = std::max(cache_.slots + cache_.buffer + cache_.block,
+                                  first + step.length() - cache_.position_cap);
+    input.keys = frame_table(step.end, room, device);
+    input.queries = rope_.table(first, first + step.length(), device);
+    input.frame_2 = torch::tensor({first, step.shift}, torch::kInt32).to(device);
   } else {
     // Angles follow the slots, not the sequence: positions never exceed slots + block.
     input.keys = rope_.table(0, step.attended(), device);
@@ -152,6 +190,10 @@ std::vector<CacheState> LlamaImpl::static_caches(int64_t B, int64_t C, torch::De
     const auto& policy = model->layers[n]->self_attn->memory_saver;
     if (policy && policy->needs().mass)
       caches[n].mass_home_BGC = torch::zeros({B, G, C}, slots.dtype(torch::kFloat32));
+    if (policy && policy->needs().score)
+      caches[n].score_home_BGC = torch::zeros({B, G, C}, slots.dtype(torch::kFloat32));
+    if (cache_.compresses() && cache_.positions == PositionKind::kText)
+      caches[n].place_home_BGC = torch::zeros({B, G, C}, slots.dtype(torch::kInt32));
   }
   return caches;
 }

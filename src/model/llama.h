@@ -73,6 +73,11 @@ class LlamaImpl : public torch::nn::Module {
   /// backward pass (layer_checkpoint.h).
   torch::Tensor forward(const torch::Tensor& tokens_BL, bool checkpoint_layers = false);
 
+  /// The whole sequence through the soft form of a cache (train.pass teach): each block's queries
+  /// see earlier tokens as far as the policy would have kept them. The policy must have such a
+  /// form.
+  torch::Tensor forward_softly(const torch::Tensor& tokens_BL, const SoftCache& cache);
+
   /// One block of a step plan: tokens_BL are tokens [step.begin, step.end) of each sequence;
   /// `caches` holds N states (all empty before the first block) and is updated. Gradients do not
   /// reach earlier blocks, unless AttentionInput::carry_gradient asks for it.
@@ -84,6 +89,13 @@ class LlamaImpl : public torch::nn::Module {
   AttentionInput block_input(const BlockStep& step, torch::Device device) const;
   torch::Tensor forward_block(const torch::Tensor& tokens_BL, const AttentionInput& input,
                               std::vector<CacheState>& caches);
+
+  /// Angles of all places that a cached token can have while a text of `end` tokens is read, and
+  /// `room` tokens more (positions text).
+  RopeTable frame_table(int64_t end, int64_t room, torch::Device device) const;
+
+  /// LoRA counts (as it does from the beginning), or the base is as it was.
+  void use_lora(bool enabled);
 
   /// Output weights [V, E]: lm_head, or the embedding when tied.
   torch::Tensor head_weight() const;
@@ -113,6 +125,7 @@ class LlamaImpl : public torch::nn::Module {
   ModelShape shape_;
   CacheConfig cache_;
   Rope rope_;
+  mutable RopeTable frame_;  ///< the last frame_table()
   torch::ScalarType compute_dtype_ = torch::kFloat32;
 };
 TORCH_MODULE(Llama);

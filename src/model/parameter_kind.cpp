@@ -20,6 +20,8 @@ std::string_view module_of(std::string_view name) {
 
 ParameterKind kind_of_parameter(const std::string& name) {
   // The policy first: it has layers, and a normalizer that is no norm.
+  if (is_inside(name, "memory_saver") && is_inside(name, "retention"))
+    return ParameterKind::kRetention;
   if (is_inside(name, "memory_saver"))
     return name.ends_with(".normalizer") ? ParameterKind::kNormalizer : ParameterKind::kConv;
   if (is_inside(name, "lora_A") || is_inside(name, "lora_B")) return ParameterKind::kLora;

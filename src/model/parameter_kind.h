@@ -8,6 +8,7 @@ namespace lococo {
 enum class ParameterKind {
   kConv,        ///< weights and biases of a cache policy's convolutions
   kNormalizer,  ///< their share in a mixed slot
+  kRetention,   ///< a gate of learned retention
   kLora,        ///< a low-rank factor
   kEmbedding,
   kNorm,        ///< the weight of an RMSNorm
@@ -19,7 +20,8 @@ ParameterKind kind_of_parameter(const std::string& name);
 
 /// Whether the kind belongs to the cache policies (lococo.safetensors).
 constexpr bool is_of_policy(ParameterKind kind) {
-  return kind == ParameterKind::kConv || kind == ParameterKind::kNormalizer;
+  return kind == ParameterKind::kConv || kind == ParameterKind::kNormalizer ||
+         kind == ParameterKind::kRetention;
 }
 
 /// Whether the kind belongs to the Hugging Face model (model.safetensors).

@@ -36,8 +36,19 @@ class Lister {
     add(path + name + ".lora_B.weight", {out, lora_.rank});
   }
 
-  /// Those of ConvMemory; no other policy learns.
+  void add_gate(const std::string& path) {
+    const int64_t E = shape_.hidden_size, G = shape_.num_kv_heads, U = cache_.retention_units;
+    add(path + "hidden_weight", {U, E});
+    add(path + "hidden_bias", {U});
+    add(path + "out_weight", {G, U});
+    add(path + "skip_weight", {G, E});
+    add(path + "out_bias", {G});
+    add(path + "mass_weight", {G});
+  }
+
+  /// Those of ConvMemory or RetentionPolicy; no other policy learns.
   void add_policy(const std::string& path) {
+    if (cache_.has_retention()) add_gate(path + "retention.");
     if (!cache_.has_convs()) return;
     const int64_t R = cache_.mixed_slots(), hidden = R * cache_.expand,
                   last = cache_.conv_layers - 1;

@@ -15,6 +15,8 @@ ParameterGroup group_of(const std::string& name) {
       return ParameterGroup::kConv;
     case ParameterKind::kNormalizer:
       return ParameterGroup::kNormalizer;
+    case ParameterKind::kRetention:
+      return ParameterGroup::kRetention;
     case ParameterKind::kLora:
       return ParameterGroup::kLora;
     case ParameterKind::kEmbedding:
@@ -35,6 +37,8 @@ double learning_rate(ParameterGroup group, const TuneConfig& tune) {
       return tune.conv.value_or(0.0);
     case ParameterGroup::kNormalizer:
       return tune.normalizer.value_or(tune.conv.value_or(0.0));
+    case ParameterGroup::kRetention:
+      return tune.retention.value_or(0.0);
     case ParameterGroup::kLora:
       return tune.lora.value_or(0.0);
     case ParameterGroup::kEmbed:
@@ -49,13 +53,19 @@ double learning_rate(ParameterGroup group, const TuneConfig& tune) {
 
 bool decays(const RegisteredParameter& parameter) {
   return parameter.group != ParameterGroup::kNorm &&
-         parameter.group != ParameterGroup::kNormalizer && !parameter.name.ends_with(".bias");
+         parameter.group != ParameterGroup::kNormalizer &&
+         parameter.group != ParameterGroup::kRetention && !parameter.name.ends_with(".bias");
 }
 
 }  // namespace
 
+bool keeps_float32(const RegisteredParameter& parameter) {
+  return parameter.trainable || parameter.group == ParameterGroup::kRetention;
+}
+
 const char* name_of(ParameterGroup group) {
-  static constexpr std::array names = {"conv", "normalizer", "lora", "embed", "norm", "base"};
+  static constexpr std::array names = {"conv",  "normalizer", "retention", "lora",
+                                       "embed", "norm",       "base"};
   return names[static_cast<size_t>(group)];
 }
 
@@ -89,7 +99,7 @@ ParameterRegistry::ParameterRegistry(Llama& model, const TuneConfig& tune, doubl
   for (auto& parameter : parameters_) {
     // set_data keeps the handle that the module holds, so the model sees the converted tensor.
     parameter.tensor.set_data(
-        parameter.tensor.data().to(parameter.trainable ? torch::kFloat32 : frozen_dtype));
+        parameter.tensor.data().to(keeps_float32(parameter) ? torch::kFloat32 : frozen_dtype));
     parameter.tensor.set_requires_grad(parameter.trainable);
   }
 }
@@ -115,7 +125,7 @@ std::string summarise(const std::vector<RegisteredParameter>& parameters) {
     int64_t trained = 0, frozen = 0;
     double rate = 0;
   };
-  std::array<Row, 6> rows;
+  std::array<Row, 7> rows;
   for (const auto& parameter : parameters) {
     auto& row = rows[static_cast<size_t>(parameter.group)];
     (parameter.trainable ? row.trained : row.frozen) += parameter.tensor.numel();

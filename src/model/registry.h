@@ -13,7 +13,7 @@
 
 namespace lococo {
 
-enum class ParameterGroup { kConv, kNormalizer, kLora, kEmbed, kNorm, kBase };
+enum class ParameterGroup { kConv, kNormalizer, kRetention, kLora, kEmbed, kNorm, kBase };
 const char* name_of(ParameterGroup group);
 
 struct RegisteredParameter {
@@ -26,6 +26,10 @@ struct RegisteredParameter {
   double weight_decay = 0.0;   ///< 0 for biases, norms and normalizers
   int owner_stage = 0;         ///< pipeline stage that holds it
 };
+
+/// Whether it is float32 whatever the compute dtype: what is trained, and gates, whose scores
+/// decide between near equals.
+bool keeps_float32(const RegisteredParameter& parameter);
 
 /// Every parameter with its group and whether `tune` trains it; changes nothing.
 std::vector<RegisteredParameter> classify_parameters(Llama& model, const TuneConfig& tune,

@@ -107,6 +107,11 @@ RopeTable Rope::table(int64_t begin, int64_t end, torch::Device device) const {
   return {angles_LD.cos() * attention_factor_, angles_LD.sin() * attention_factor_};
 }
 
+torch::Tensor apply_rope_at(const torch::Tensor& x_BGSD, const torch::Tensor& place_BGS,
+                            const RopeTable& table) {
+  return rotary_at(x_BGSD, place_BGS, table.cos_LD, table.sin_LD);
+}
+
 torch::Tensor apply_rope(const torch::Tensor& x_BHLD, const RopeTable& table) {
   return rotary(x_BHLD, table.cos_LD, table.sin_LD);
 }

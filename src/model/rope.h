@@ -39,6 +39,10 @@ class Rope {
   mutable int64_t on_device_length_ = 0;
 };
 
+/// x_BGSD rotated by the angles of each slot's own place, a row of the table (place_BGS, int32).
+torch::Tensor apply_rope_at(const torch::Tensor& x_BGSD, const torch::Tensor& place_BGS,
+                            const RopeTable& table);
+
 /// x_BHLD rotated by the angles of its L positions, computed in float32 (float64 for float64), in
 /// the dtype of x. The tables get no gradient.
 torch::Tensor apply_rope(const torch::Tensor& x_BHLD, const RopeTable& table);

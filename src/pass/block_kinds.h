@@ -26,13 +26,14 @@ class BlockKinds {
   void clear() { kinds_.clear(); }
 
  private:
-  using Key = std::tuple<int64_t, int64_t, bool, bool>;  // cached, length, compress, detach
+  using Key = std::tuple<int64_t, int64_t, bool, bool, int64_t>;  // cached, length, compress,
+                                                                  // detach, places of the frame
   struct Kind {
     AttentionInput input;
     RepeatedWork work;
   };
 
-  static void refresh_tables(Llama& model, const BlockStep& step, torch::Device device, Kind& kind);
+  static void refresh_tables(Llama& model, const AttentionInput& fresh, Kind& kind);
 
   std::map<Key, Kind> kinds_;
 };

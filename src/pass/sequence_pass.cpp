@@ -6,6 +6,8 @@
 #include "pass/block_runner.h"
 #include "pass/bptt_windows.h"
 #include "pass/loss.h"
+#include "pass/teaching_pass.h"
+#include "tensor/kit/shape.h"
 
 namespace lococo {
 namespace {
@@ -14,12 +16,31 @@ torch::Tensor flat_rows(const torch::Tensor& hidden_BLE) {
   return hidden_BLE.reshape({-1, hidden_BLE.size(2)});
 }
 
+struct CountedTargets {
+  torch::Tensor targets_BT;  ///< int64, kIgnoreTarget where one does not count
+  int64_t count = 0;
+};
+
+/// Where the batch has kinds, their number is known on the device alone: this waits for it.
+CountedTargets targets_that_count(const Batch& batch) {
+  const int64_t B = batch.tokens_BT.size(0), T = batch.tokens_BT.size(1) - 1;
+  const auto targets_BT = batch.tokens_BT.narrow(/*dim=*/1, 1, T);
+  if (!batch.kinds_BT.defined()) return {targets_BT, B * T};
+  CHECK_SHAPE(batch.kinds_BT, B, T);
+  const auto ignored_BT = batch.kinds_BT == static_cast<int64_t>(TargetKind::kIgnored);
+  return {targets_BT.masked_fill(ignored_BT, kIgnoreTarget),
+          B * T - ignored_BT.sum().item<int64_t>()};
+}
+
 class BlockwisePass : public SequencePass {
  public:
   BlockwisePass(const CacheConfig& cache, int64_t loss_chunk, bool cuda_graphs)
       : cache_(cache), loss_chunk_(loss_chunk), cuda_graphs_(cuda_graphs) {}
 
-  PassResult train(Llama& model, const torch::Tensor& tokens_BT) override {
+  PassResult train(Llama& model, const Batch& batch) override {
+    TORCH_CHECK(!batch.kinds_BT.defined(),
+                "the blockwise pass counts every target: it takes no kinds of them");
+    const auto& tokens_BT = batch.tokens_BT;
     if (cache_.bptt_blocks > 1) return train_in_windows(model, tokens_BT, cache_, loss_chunk_);
     const int64_t B = tokens_BT.size(0);
     const auto plan = make_step_plan(cache_, tokens_BT.size(1) - 1);
@@ -84,17 +105,20 @@ class BlockwisePass : public SequencePass {
 
 class FullSequencePass : public SequencePass {
  public:
-  FullSequencePass(int64_t loss_chunk, bool checkpoint_layers)
-      : loss_chunk_(loss_chunk), checkpoint_layers_(checkpoint_layers) {}
+  FullSequencePass(int64_t loss_chunk, bool checkpoint_layers, bool wants_kinds)
+      : loss_chunk_(loss_chunk), checkpoint_layers_(checkpoint_layers), wants_kinds_(wants_kinds) {}
 
-  PassResult train(Llama& model, const torch::Tensor& tokens_BT) override {
-    const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1) - 1;
-    const auto hidden_BTE = model->forward(tokens_BT.narrow(/*dim=*/1, 0, T), checkpoint_layers_);
-    const auto targets_X = tokens_BT.narrow(/*dim=*/1, 1, T).reshape({-1});
-    const auto loss =
-        chunked_cross_entropy(flat_rows(hidden_BTE), model->head_weight(), targets_X, loss_chunk_);
+  bool wants_kinds() const override { return wants_kinds_; }
+
+  PassResult train(Llama& model, const Batch& batch) override {
+    const int64_t T = batch.tokens_BT.size(1) - 1;
+    const auto [targets_BT, count] = targets_that_count(batch);
+    const auto hidden_BTE =
+        model->forward(batch.tokens_BT.narrow(/*dim=*/1, 0, T), checkpoint_layers_);
+    const auto loss = chunked_cross_entropy(flat_rows(hidden_BTE), model->head_weight(),
+                                            targets_BT.reshape({-1}), loss_chunk_);
     if (loss.requires_grad()) loss.backward();
-    return {loss.detach(), B * T};
+    return {loss.detach(), count};
   }
 
   torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) override {
@@ -109,6 +133,7 @@ class FullSequencePass : public SequencePass {
  private:
   int64_t loss_chunk_;
   bool checkpoint_layers_;
+  bool wants_kinds_;
 };
 
 }  // namespace
@@ -118,15 +143,18 @@ std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int6
   return std::make_unique<BlockwisePass>(cache, loss_chunk, cuda_graphs);
 }
 
-std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool checkpoint_layers) {
-  return std::make_unique<FullSequencePass>(loss_chunk, checkpoint_layers);
+std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool checkpoint_layers,
+                                                      bool wants_kinds) {
+  return std::make_unique<FullSequencePass>(loss_chunk, checkpoint_layers, wants_kinds);
 }
 
 std::unique_ptr<SequencePass> make_pass(const Config& config) {
+  if (resolved_pass(config) == PassKind::kTeach) return make_teaching_pass(config);
   if (is_blockwise(config)) {
     return make_blockwise_pass(config.cache, config.train.loss_chunk, config.train.cuda_graphs);
   }
-  return make_full_sequence_pass(config.train.loss_chunk, config.train.activation_checkpointing);
+  return make_full_sequence_pass(config.train.loss_chunk, config.train.activation_checkpointing,
+                                 config.data.lesson_share > 0.0);
 }
 
 }  // namespace lococo

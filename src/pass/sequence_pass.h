@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "model/llama.h"
+#include "pass/batch.h"
 
 namespace lococo {
 
@@ -16,16 +17,21 @@ struct PassResult {
   int64_t targets = 0;  ///< their number
 };
 
-/// Every call starts with empty caches, whatever was run before. tokens int64 [B, T + 1] on
-/// the model's device: T inputs and T targets, one further on.
+/// Every call starts with empty caches, whatever was run before. Tokens as in Batch.
 class SequencePass {
  public:
   virtual ~SequencePass() = default;
 
+  /// Whether train() makes something of the kinds of targets; a pass that does not gets none.
+  virtual bool wants_kinds() const { return false; }
+
+  /// Before the batches of optimizer step `step` (from 0), for a pass that changes over a run.
+  virtual void begin_step(int64_t /*step*/) {}
+
   /// Forward and backward; gradients of the loss SUM are added to the trainable parameters' .grad
   /// (divide by the global target count afterwards, so that accumulation and ranks weigh every
-  /// target alike).
-  virtual PassResult train(Llama& model, const torch::Tensor& tokens_BT) = 0;
+  /// target alike). Targets of TargetKind::kIgnored do not count.
+  virtual PassResult train(Llama& model, const Batch& batch) = 0;
 
   /// NLL of every target, float32 [B, T], without gradients. Every target counts, block boundaries
   /// included.
@@ -34,13 +40,16 @@ class SequencePass {
 
 /// Blockwise: executes make_step_plan(cache); backward after every block, or over windows of
 /// cache.bptt_blocks (bptt_windows.h), so memory does not grow with T (but for the teacher of
-/// cache.distill, which sees the whole sequence). `cuda_graphs`: on a GPU each kind of block is
-/// recorded once and replayed (block_runner.h); the pass then keeps its buffers between calls.
+/// cache.distill, which sees the whole sequence). Refuses a batch with kinds. `cuda_graphs`: on a
+/// GPU each kind of block is recorded once and replayed (block_runner.h); the pass then keeps its
+/// buffers between calls.
 std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int64_t loss_chunk,
                                                   bool cuda_graphs = true);
 
-/// The whole sequence at once, with activation checkpointing where asked.
-std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool checkpoint_layers);
+/// The whole sequence at once, with activation checkpointing where asked. `wants_kinds`: some
+/// targets will have to be ignored.
+std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool checkpoint_layers,
+                                                      bool wants_kinds = false);
 
 /// The pass that the config asks for.
 std::unique_ptr<SequencePass> make_pass(const Config& config);

@@ -1,10 +1,14 @@
 #include "questions/hay.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/hash.h"
 #include "data/documents.h"
+#include "data/token_file.h"
 #include "questions/sentences.h"
 
 namespace lococo {
@@ -51,6 +55,31 @@ Hay Hay::of_documents(const std::vector<std::string>& paths, const std::string& 
     });
   }
   return of_texts(std::move(texts));
+}
+
+Hay Hay::of_key(const std::string& key, const std::vector<std::string>& paths,
+                const std::string& text_field, const std::string& needs) {
+  if (paths.empty())
+    throw UserError(key + ": is empty; give the texts that surround what is asked");
+  for (const std::string& path : paths) {
+    const bool is_file = path_exists(path) && !is_folder(path);
+    if (is_file && (path.ends_with(".bin") || TokenFile::has_magic(path)))
+      throw UserError(key + ": " + path + " holds tokens; " + needs);
+  }
+  return of_documents(paths, text_field);
+}
+
+int64_t Hay::num_words() const {
+  int64_t words = 0;
+  for (const Unit& unit : units_) words += unit.num_words;
+  return words;
+}
+
+uint64_t Hay::fingerprint() const {
+  uint64_t hash = 0;
+  for (const std::string& text : texts_)
+    hash = hash_u64(hash, XXH3_64bits(text.data(), text.size()), text.size());
+  return hash;
 }
 
 Hay Hay::filler() {

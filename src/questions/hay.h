@@ -21,6 +21,10 @@ class Hay {
   /// One document a text (data/documents.h); throws UserError as that does, and for texts without
   /// words.
   static Hay of_documents(const std::vector<std::string>& paths, const std::string& text_field);
+  /// The same for the paths that a config has under `key`; throws UserError for no path and for a
+  /// file of tokens too, whose line ends with `needs`: "a task needs texts".
+  static Hay of_key(const std::string& key, const std::vector<std::string>& paths,
+                    const std::string& text_field, const std::string& needs);
   static Hay of_texts(std::vector<std::string> texts);
   /// LongLoRA's passkey: its five sentences, one after another, as one endless line.
   static Hay filler();
@@ -30,6 +34,8 @@ class Hay {
   Hay(Hay&&) = default;
   Hay& operator=(Hay&&) = default;
 
+  int64_t num_words() const;
+  uint64_t fingerprint() const;  ///< of the texts, in their order
   int64_t num_units() const { return static_cast<int64_t>(units_.size()); }
   /// `index` may be past the end: units go round.
   const Unit& unit(int64_t index) const { return units_[static_cast<size_t>(index % num_units())]; }

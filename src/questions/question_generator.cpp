@@ -45,6 +45,12 @@ struct Material {
   std::vector<Insert> inserts;
 };
 
+// What is drawn before there is a text.
+struct Drawn {
+  uint64_t seed = 0, place = 0;
+  std::vector<std::string> names;
+};
+
 // Names of the text around the place where the hay begins, whatever the prompt's length; those of
 // the split where the text has too few.
 std::vector<std::string> names_around(const QuestionOptions& options, const Hay& hay,
@@ -90,6 +96,24 @@ Material make_material(const QuestionOptions& options, std::vector<std::string> 
   return material;
 }
 
+Drawn draw(const QuestionOptions& options, uint64_t seed, int64_t trial, const Hay& hay) {
+  check(options);
+  Drawn drawn;
+  drawn.seed = hash_u64(seed, static_cast<uint64_t>(trial), static_cast<uint64_t>(options.kind));
+  drawn.place = hash_u64(drawn.seed, kHay);
+  if (options.kind == FactKind::kNames) drawn.names = names_around(options, hay, drawn.place);
+  return drawn;
+}
+
+AskedFact asked_fact(const QuestionOptions& options, const Fact& fact, const PromptForm& form) {
+  AskedFact asked;
+  asked.fact = fact;
+  asked.question = fact.question + which_is_meant(options);
+  asked.answer_ids = form.answer_ids(fact.answer_prefix, fact.answer);
+  asked.guess_ids = form.answer_ids(fact.answer_prefix, fact.guess);
+  return asked;
+}
+
 // The tokens that all begin with: where questions are cut off differently, the cut is the earliest.
 void share_context(LongQuestion* question, const std::vector<PromptIds>& prompts) {
   size_t cut = prompts[0].context.size();
@@ -126,14 +150,10 @@ LongQuestion asked_of(const QuestionOptions& options, const Material& material,
   std::vector<PromptIds> prompts;
   for (size_t f = 0; f < static_cast<size_t>(options.asked); ++f) {
     const Fact& fact = material.facts[f];
+    AskedFact asked = asked_fact(options, fact, form);
     prompts.push_back(options.asked == 1
                           ? fitted.ids
-                          : form.ids(fitted.context, fact.question + which_is_meant(options),
-                                     fact.answer_prefix));
-    AskedFact asked;
-    asked.fact = fact;
-    asked.answer_ids = form.answer_ids(fact.answer_prefix, fact.answer);
-    asked.guess_ids = form.answer_ids(fact.answer_prefix, fact.guess);
+                          : form.ids(fitted.context, asked.question, fact.answer_prefix));
     asked.end = fitted.fact_ends[f];
     asked.depth = material.inserts[f].depth;
     question.asked.push_back(std::move(asked));
@@ -152,23 +172,29 @@ bool names_occur(const LongQuestion& question) {
 
 }  // namespace
 
+std::vector<AskedFact> draw_asked(const QuestionOptions& options, uint64_t seed, int64_t trial,
+                                  const PromptFitter& fitter) {
+  const Drawn drawn = draw(options, seed, trial, fitter.hay());
+  // What else is put into the text is drawn behind the facts and changes none of them.
+  const auto facts = make_material(options, drawn.names, /*mentions=*/false, drawn.seed).facts;
+  std::vector<AskedFact> asked;
+  for (size_t f = 0; f < static_cast<size_t>(options.asked); ++f)
+    asked.push_back(asked_fact(options, facts[f], fitter.form()));
+  return asked;
+}
+
 LongQuestion make_question(const QuestionOptions& options, int64_t length, uint64_t seed,
                            int64_t trial, PromptFitter* fitter) {
-  check(options);
+  const Drawn drawn = draw(options, seed, trial, fitter->hay());
   const bool of_names = options.kind == FactKind::kNames;
-  const uint64_t drawn =
-      hash_u64(seed, static_cast<uint64_t>(trial), static_cast<uint64_t>(options.kind));
-  const uint64_t place = hash_u64(drawn, kHay);
-  std::vector<std::string> names;
-  if (of_names) names = names_around(options, fitter->hay(), place);
   bool mentions = false;
   while (true) {
-    const Material material = make_material(options, names, mentions, drawn);
+    const Material material = make_material(options, drawn.names, mentions, drawn.seed);
     PromptText text;
     text.inserts = material.inserts;
     text.min_distance = options.min_distance;
     set_question(options, material, fitter->form(), &text);
-    const FittedPrompt fitted = fitter->fit(text, length, place);
+    const FittedPrompt fitted = fitter->fit(text, length, drawn.place);
     LongQuestion question = asked_of(options, material, fitted, fitter->form());
     if (!of_names || mentions || names_occur(question)) return question;
     mentions = true;

@@ -33,6 +33,8 @@ struct QuestionOptions {
 
 struct AskedFact {
   Fact fact;
+  /// As it is asked: the fact's, and in a text that contradicts itself which of the two is meant.
+  std::string question;
   std::vector<int32_t> question_ids, answer_ids, guess_ids;
   int64_t end = 0;     ///< context tokens up to the end of the fact's sentence
   double depth = 0.0;  ///< as given or drawn
@@ -44,6 +46,10 @@ struct LongQuestion {
   std::string context;
   std::vector<AskedFact> asked;
 };
+
+/// What make_question() asks, without a text: fact, question, answer_ids and guess_ids.
+std::vector<AskedFact> draw_asked(const QuestionOptions& options, uint64_t seed, int64_t trial,
+                                  const PromptFitter& fitter);
 
 /// The same for the same options, seed and trial on every machine and in any order. Neither length
 /// nor depths change which facts are drawn: lengths and depths compare the same questions. context

@@ -1,5 +1,6 @@
 #include "setup/complete_config.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 #include <set>
@@ -8,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/hf_config.h"
 #include "core/log.h"
 #include "weights/cache_options.h"
 #include "weights/checkpoint_files.h"
@@ -62,8 +64,8 @@ std::vector<std::string> take_cache_options(const std::string& dir, ConfigOrigin
     for (const std::string& text : changed)
       origins->places[text.substr(0, text.find(' '))] = options->path;
   }
-  const bool must_be_lococo = has_conv_weights(dir) && !origins->given("cache.policy") &&
-                              !cache->has_convs();
+  const bool must_be_lococo =
+      has_conv_weights(dir) && !origins->given("cache.policy") && !cache->learns();
   if (must_be_lococo) {
     cache->policy = CachePolicyKind::kLococo;
     changed.push_back("cache.policy lococo");
@@ -96,9 +98,7 @@ std::vector<std::string> take_lora_options(const std::string& dir, const ConfigO
   return changed;
 }
 
-}  // namespace
-
-void complete_config(Config* config, ConfigOrigins* origins) {
+void complete_from_adapter(Config* config, ConfigOrigins* origins) {
   std::string& adapter = config->model.adapter;
   if (adapter.empty() || !is_folder(adapter)) return;
   configure_log(parse_log_level(config->log.level), is_first_process());
@@ -110,6 +110,24 @@ void complete_config(Config* config, ConfigOrigins* origins) {
   std::string line = "taken from " + adapter + ", because the config does not give them:";
   for (const std::string& text : taken) line += (text == taken.front() ? " " : ", ") + text;
   log_info(line);
+}
+
+/// Positions of the text without a cap of their own reach as far as the base's positions allow.
+void complete_positions(Config* config) {
+  CacheConfig& cache = config->cache;
+  if (cache.positions != PositionKind::kText || cache.position_cap > 0) return;
+  const std::string& path = config->model.path;
+  const int64_t known = is_folder(path) ? read_hf_config(path).max_position_embeddings
+                                        : config->model.init.max_position_embeddings;
+  const int64_t reach = cache.slots + cache.buffer + cache.block;
+  cache.position_cap = std::max(reach, known - reach);
+}
+
+}  // namespace
+
+void complete_config(Config* config, ConfigOrigins* origins) {
+  complete_from_adapter(config, origins);
+  complete_positions(config);
 }
 
 }  // namespace lococo

@@ -83,6 +83,20 @@ int64_t mixture_bytes(const Run& run) {
   return run.B * run.shape.num_kv_heads * elements * run.element;
 }
 
+/// Bytes that the soft form of one layer's cache keeps (lococo/soft_cache_fused.h): q, k and v with
+/// 8 more channels, and of each block's earlier keys the choice and the mass. The fewest slots
+/// have the most blocks.
+int64_t teaching_bytes(const Run& run) {
+  if (resolved_pass(run.config) != PassKind::kTeach) return 0;
+  const TeachConfig& teach = run.config.teach;
+  const int64_t fewest = *std::min_element(teach.slots.begin(), teach.slots.end());
+  const int64_t block = teach.block > 0 ? teach.block : fewest, D = run.shape.head_dim;
+  const int64_t widened = (run.q_width + 2 * run.k_width) / D * (D + 8);
+  const int64_t earlier_keys = run.L * run.L / (2 * block);
+  return run.B *
+         (run.L * widened * run.element + earlier_keys * run.shape.num_kv_heads * 2 * kFloat);
+}
+
 /// What one layer's recomputation and its backward pass need at the peak, in attention: gradients
 /// of the layer's output and of its first half, the first half again with what it keeps (normed,
 /// q, k, v), the gradients of attention's output, q, k and v, and that of q in float32.
@@ -160,6 +174,7 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
     estimate.workspace_bytes = std::max(loss, recomputation_bytes(run, trained));
   } else {
     estimate.activations_bytes += tokens * N * layer_bytes_per_token(run, trained);
+    estimate.activations_bytes += N * teaching_bytes(run);
     if (run.element < kFloat) estimate.activations_bytes += trained.cast_elements * run.element;
     const int64_t feed_forward = tokens * 3 * (shape.intermediate_size + E) * run.element;
     estimate.workspace_bytes = std::max(loss, feed_forward);

@@ -28,7 +28,8 @@ bool trains_lora(const Config& config) { return config.tune.lora.value_or(0.0) >
 
 /// Angles follow the slots of a cache, not the text.
 bool has_slot_positions(const Config& config) {
-  return config.cache.compresses() && config.cache.keys == KeyKind::kUnrotated;
+  return config.cache.compresses() && config.cache.keys == KeyKind::kUnrotated &&
+         config.cache.positions == PositionKind::kSlot;
 }
 
 /// The base as its own config.json, or model.init, describes it.
@@ -91,12 +92,30 @@ std::string memory_warning(const MemoryEstimate& estimate, torch::Device device)
 /// Random convolutions beside weights that mean something: a mistake, unless they are trained now.
 void warn_about_random_convolutions(const Config& config) {
   const bool has_convs = config.cache.has_convs();
+  const bool has_gates = config.cache.has_retention();
   const bool trained = config.tune.conv.value_or(0.0) > 0;
   const bool loaded = !config.model.adapter.empty() && has_conv_weights(config.model.adapter);
+  if (has_gates && !loaded && config.tune.retention.value_or(0.0) == 0.0) {
+    log_warn(
+        "cache.policy retention without taught gates: what it keeps is random; give "
+        "model.adapter, or tune.retention to teach them");
+  }
   if (!has_convs || trained || loaded || config.model.path.empty()) return;
   log_warn(
       "cache.policy lococo without trained convolutions: its mixed slots are random; give "
       "model.adapter, or tune.conv to train them");
+}
+
+/// Places that the base was not trained at.
+void warn_about_places(const Config& config, const ModelShape& shape) {
+  const CacheConfig& cache = config.cache;
+  const int64_t furthest = cache.position_cap + cache.block;
+  const auto known = known_positions(config, shape);
+  if (cache.positions == PositionKind::kSlot || !known || furthest <= *known) return;
+  log_warn("cache.position_cap: with a block tokens stand up to " + std::to_string(furthest) +
+           " places apart, the base has " + std::to_string(*known) +
+           " positions, beyond which it fails; use " +
+           std::to_string(std::max<int64_t>(0, *known - cache.block)) + " or less");
 }
 
 /// Gives every parameter its device and dtype. The base's values are still to come, so its memory
@@ -106,9 +125,10 @@ void place_parameters(Llama& model, const Config& config, torch::Device device) 
   const auto frozen = scalar_type_of(config.model.dtype);
   for (auto& parameter : classify_parameters(model, config.tune, /*weight_decay=*/0.0)) {
     const auto options =
-        torch::dtype(parameter.trainable ? torch::kFloat32 : frozen).device(device);
+        torch::dtype(keeps_float32(parameter) ? torch::kFloat32 : frozen).device(device);
     const bool initialised = parameter.group == ParameterGroup::kConv ||
                              parameter.group == ParameterGroup::kNormalizer ||
+                             parameter.group == ParameterGroup::kRetention ||
                              parameter.group == ParameterGroup::kLora;
     parameter.tensor.set_data(initialised ? parameter.tensor.data().to(options)
                                           : torch::empty(parameter.tensor.sizes(), options));
@@ -228,6 +248,7 @@ PreparedModel prepare_model(const Config& config, torch::Device device) {
   if (!config.model.adapter.empty())
     load_trained(config.model.adapter, model, prepared.base_fingerprint);
   warn_about_random_convolutions(config);
+  warn_about_places(config, shape);
   if (trains_lora(config) && !has_lora(model)) {
     model->add_lora(config.tune.lora_rank, config.tune.lora_alpha, config.tune.lora_targets,
                     config.train.seed);

@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/memory_error.h"
 #include "data/prepare.h"
+#include "lessons/open_lessons.h"
 #include "tensor/attention/attention.h"
 
 namespace lococo {
@@ -57,9 +58,12 @@ std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config&
 }
 
 TrainingData open_training_data(const Config& config, const Session& session, int64_t vocab_size) {
-  const auto tokenizer = open_tokenizer(config, vocab_size);
+  const std::shared_ptr<const Tokenizer> tokenizer = open_tokenizer(config, vocab_size);
+  auto lessons = open_lessons(config, tokenizer);
   prepare_on_each_host(config.data.train, config, tokenizer.get(), session);
-  TrainingData data{open_dataset(config.data.train, config.data, tokenizer.get(), vocab_size), {}};
+  TrainingData data{open_dataset(config.data.train, config.data, tokenizer.get(), vocab_size),
+                    std::move(lessons),
+                    {}};
   if (config.eval.every > 0) data.validation = open_validation_data(config, session, vocab_size);
   return data;
 }

@@ -11,6 +11,7 @@
 #include "data/dataset.h"
 #include "data/token_file.h"
 #include "dist/communicator.h"
+#include "lessons/lesson_source.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lococo {
@@ -30,6 +31,7 @@ std::unique_ptr<Tokenizer> open_tokenizer(const Config& config, int64_t vocab_si
 
 struct TrainingData {
   Dataset train;
+  std::unique_ptr<LessonSource> lessons;                     ///< null unless data.lesson_share > 0
   std::vector<std::shared_ptr<const TokenFile>> validation;  ///< empty unless eval.every > 0
 };
 

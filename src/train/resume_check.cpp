@@ -17,9 +17,9 @@ using Names = std::set<std::string>;
 const Names kOfEveryRun = {"train.output", "train.resume", "train.resume_changed"};
 const Names kOtherTools = {"export", "generate", "bench"};
 const Names kWithoutPart = {"checkpoint", "distributed", "eval", "log"};
-/// They decide which tokens a source of data.train becomes, and nothing else.
-const Names kTokenKeys = {"data.train",      "data.tokenizer", "data.raw_dtype",
-                          "data.text_field", "data.add_bos",   "data.add_eos"};
+/// They decide which tokens data.train and the lessons' texts become, and nothing else.
+const Names kTokenKeys = {"data.train",   "data.tokenizer", "data.raw_dtype",   "data.text_field",
+                          "data.add_bos", "data.add_eos",   "data.lesson_texts"};
 /// model.path is judged by the base's fingerprint. The last two matter only at the start of a run.
 const Names kNone = {"data.validation", "data.cache_dir", "model.path", "cache.init",
                      "cache.normalizer_init"};
@@ -34,12 +34,13 @@ const Names kWeights = {"cache.policy",         "cache.slots",
                         "cache.scores",         "cache.score_decay",
                         "cache.score_distance", "cache.keys",
                         "cache.mass_channel",   "cache.normalizer_per_head",
-                        "cache.mix_keys",       "tune.lora_rank",
-                        "tune.lora_alpha",      "tune.lora_targets"};
+                        "cache.mix_keys",       "cache.retention_units",
+                        "tune.lora_rank",       "tune.lora_alpha",
+                        "tune.lora_targets"};
 const Names kMixture = {
     "cache.keep_fraction",    "cache.kernel_size",         "cache.conv_layers",  "cache.expand",
     "cache.normalizer_range", "cache.normalizer_per_head", "cache.mass_channel", "cache.mix_keys"};
-const Names kGroups = {"tune.conv",  "tune.normalizer", "tune.lora",
+const Names kGroups = {"tune.conv",  "tune.normalizer", "tune.retention", "tune.lora",
                        "tune.embed", "tune.norm",       "tune.all"};
 
 std::string section_of(const std::string& key) { return key.substr(0, key.find('.')); }
@@ -88,7 +89,10 @@ class Comparison {
                           ChangeKind::kWeights});
     }
     if (knows_data_ && there_.data_fingerprints != here_.data_fingerprints) {
-      changes_.push_back({"the fingerprint of data.train's tokens",
+      const bool lessons =
+          checkpoint_.data.lesson_share > 0.0 || here_.config.data.lesson_share > 0.0;
+      changes_.push_back({std::string("the fingerprint of data.train's tokens") +
+                              (lessons ? " and of the lessons' texts" : ""),
                           hex_list(there_.data_fingerprints), hex_list(here_.data_fingerprints),
                           ChangeKind::kMeaning});
     }

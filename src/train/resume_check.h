@@ -28,7 +28,7 @@ struct ConfigChange {
 struct ResumingRun {
   const Config& config;
   const std::string& base_fingerprint;
-  const std::vector<uint64_t>& data_fingerprints;  ///< of config.data.train
+  const std::vector<uint64_t>& data_fingerprints;  ///< of config.data.train, then of the lessons
 };
 
 /// Every key with two values, and data.train or model.path when what they hold has changed. A key

@@ -34,7 +34,8 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
   log_info("parameters\n" + prepared.registry->summary());
   std::unique_ptr<Evaluator> evaluator;
   if (config.eval.every > 0) evaluator = std::make_unique<Evaluator>(config, data.validation);
-  return std::make_unique<Trainer>(config, std::move(prepared), std::move(data.train),
+  TrainingSequences sequences(config, std::move(data.train), std::move(data.lessons));
+  return std::make_unique<Trainer>(config, std::move(prepared), std::move(sequences),
                                    std::move(evaluator), session.device, *session.communicator,
                                    session.threads);
 }

@@ -17,12 +17,12 @@
 
 namespace lococo {
 
-Trainer::Trainer(const Config& config, PreparedModel prepared, Dataset dataset,
+Trainer::Trainer(const Config& config, PreparedModel prepared, TrainingSequences sequences,
                  std::unique_ptr<Evaluator> evaluator, torch::Device device,
                  Communicator& communicator, int64_t threads)
     : config_(config),
       prepared_(std::move(prepared)),
-      dataset_(std::move(dataset)),
+      sequences_(std::move(sequences)),
       evaluator_(std::move(evaluator)),
       device_(device),
       communicator_(communicator),
@@ -33,8 +33,7 @@ Trainer::Trainer(const Config& config, PreparedModel prepared, Dataset dataset,
     throw UserError(
         "tune: nothing is trained; give at least one group a learning rate, e.g. tune.conv=0.05");
   }
-  for (int64_t i = 0; i < dataset_.num_sources(); ++i)
-    data_fingerprints_.push_back(dataset_.file(i).content_fingerprint());
+  data_fingerprints_ = sequences_.fingerprints();
   resume();
   if (communicator_.is_main()) {
     make_directories(config_.train.output);
@@ -104,6 +103,7 @@ StepMetrics Trainer::train_step() {
   const auto started = std::chrono::steady_clock::now();
   optimizer_.zero_grad();
   optimizer_.allocate_gradients();
+  pass_->begin_step(step_);
   const auto sums = forward_backward();
   const auto& trained = optimizer_.parameters();
   for (const auto& parameter : trained)
@@ -141,8 +141,12 @@ Trainer::StepSums Trainer::forward_backward() {
   int64_t targets = 0, tokens = 0;
   std::vector<torch::Tensor> losses;
   std::vector<int64_t> first_indices;
-  for (const auto& indices : micro_batches_of_this_rank()) {
-    const auto result = pass_->train(prepared_.model, micro_batch_tokens(indices));
+  const auto sequences = sequences_of_this_step();
+  size_t first = 0;
+  for (const auto& indices : micro_batches_of_this_rank(step_)) {
+    const auto batch = micro_batch(std::span(sequences).subspan(first, indices.size()));
+    first += indices.size();
+    const auto result = pass_->train(prepared_.model, batch);
     loss_sum += result.loss_sum;
     targets += result.targets;
     tokens += static_cast<int64_t>(indices.size()) * config_.data.context_length;
@@ -174,7 +178,7 @@ Trainer::StepSums Trainer::forward_backward() {
   return sums;
 }
 
-std::vector<std::vector<int64_t>> Trainer::micro_batches_of_this_rank() const {
+std::vector<std::vector<int64_t>> Trainer::micro_batches_of_this_rank(int64_t step) const {
   const int64_t sequences = config_.train.sequences_per_step, ranks = communicator_.size();
   const int64_t size = std::min(config_.train.micro_batch, (sequences + ranks - 1) / ranks);
   // Whole micro-batches are dealt out, so that a rank computes what one rank alone would: only the
@@ -183,19 +187,41 @@ std::vector<std::vector<int64_t>> Trainer::micro_batches_of_this_rank() const {
   for (int64_t first = communicator_.rank() * size; first < sequences; first += ranks * size) {
     std::vector<int64_t> indices;
     for (int64_t i = first; i < std::min(first + size, sequences); ++i)
-      indices.push_back(step_ * sequences + i);
+      indices.push_back(step * sequences + i);
     micro_batches.push_back(indices);
   }
   return micro_batches;
 }
 
-torch::Tensor Trainer::micro_batch_tokens(const std::vector<int64_t>& global_indices) const {
-  std::vector<torch::Tensor> rows;
-  for (const int64_t index : global_indices) {
-    rows.push_back(
-        torch::tensor(dataset_.sequence(config_.train.seed, index).tokens, torch::kInt64));
+/// One micro-batch after the other. Lessons take some ten milliseconds each: they are made while
+/// the step before is computed.
+std::vector<TrainingSequence> Trainer::sequences_of_this_step() {
+  const bool with_kinds = pass_->wants_kinds();
+  const auto make = [this, with_kinds](const std::vector<std::vector<int64_t>>& micro_batches) {
+    std::vector<TrainingSequence> made;
+    for (const auto& indices : micro_batches) {
+      for (const int64_t index : indices) made.push_back(sequences_.sequence(index, with_kinds));
+    }
+    return made;
+  };
+  auto sequences =
+      next_sequences_.valid() ? next_sequences_.get() : make(micro_batches_of_this_rank(step_));
+  const bool takes_a_while = with_kinds || sequences_.has_lessons();
+  if (takes_a_while && step_ + 1 < config_.train.steps) {
+    next_sequences_ = std::async(std::launch::async, make, micro_batches_of_this_rank(step_ + 1));
   }
-  return torch::stack(rows).to(device_);
+  return sequences;
+}
+
+Batch Trainer::micro_batch(std::span<const TrainingSequence> sequences) const {
+  std::vector<torch::Tensor> tokens, kinds;
+  for (const TrainingSequence& sequence : sequences) {
+    tokens.push_back(torch::tensor(sequence.tokens, torch::kInt64));
+    if (!sequence.kinds.empty()) kinds.push_back(torch::tensor(sequence.kinds, torch::kUInt8));
+  }
+  Batch batch = {torch::stack(tokens).to(device_)};
+  if (!kinds.empty()) batch.kinds_BT = torch::stack(kinds).to(device_);
+  return batch;
 }
 
 void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses,
@@ -203,12 +229,10 @@ void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses,
   std::string message;
   for (size_t i = 0; i < losses.size() && message.empty(); ++i) {
     if (std::isfinite(losses[i].item<double>())) continue;
-    const auto sequence = dataset_.sequence(config_.train.seed, first_indices[i]);
     message = "the loss of step " + std::to_string(step_ + 1) +
               " is not finite in the micro-batch that begins with sequence " +
-              std::to_string(first_indices[i]) + " (source " + std::to_string(sequence.source) +
-              ", token " + std::to_string(sequence.begin) + "); the last checkpoint stays. " +
-              cause_of_non_finite();
+              std::to_string(first_indices[i]) + " (" + sequences_.place(first_indices[i]) +
+              "); the last checkpoint stays. " + cause_of_non_finite();
   }
   // A rank whose own loss is fine waits here until the one that knows the place has ended the run.
   if (message.empty()) communicator_.barrier();

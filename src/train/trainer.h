@@ -3,11 +3,12 @@
 
 #include <torch/types.h>
 
+#include <future>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "config/config.h"
-#include "data/dataset.h"
 #include "dist/communicator.h"
 #include "eval/evaluator.h"
 #include "pass/sequence_pass.h"
@@ -15,6 +16,7 @@
 #include "report/progress.h"
 #include "setup/model_setup.h"
 #include "train/optimizer.h"
+#include "train/training_sequences.h"
 #include "weights/checkpoint.h"
 
 namespace lococo {
@@ -29,7 +31,7 @@ class Trainer {
  public:
   /// `evaluator` may be null. Resumes as config.train says. Throws UserError for an output folder
   /// that cannot be used.
-  Trainer(const Config& config, PreparedModel prepared, Dataset dataset,
+  Trainer(const Config& config, PreparedModel prepared, TrainingSequences sequences,
           std::unique_ptr<Evaluator> evaluator, torch::Device device, Communicator& communicator,
           int64_t threads);
 
@@ -52,8 +54,9 @@ class Trainer {
   StepSums forward_backward();
   [[noreturn]] void report_non_finite(const std::vector<torch::Tensor>& losses,
                                       const std::vector<int64_t>& first_indices) const;
-  std::vector<std::vector<int64_t>> micro_batches_of_this_rank() const;
-  torch::Tensor micro_batch_tokens(const std::vector<int64_t>& global_indices) const;
+  std::vector<std::vector<int64_t>> micro_batches_of_this_rank(int64_t step) const;
+  std::vector<TrainingSequence> sequences_of_this_step();
+  Batch micro_batch(std::span<const TrainingSequence> sequences) const;
   std::string cause_of_non_finite() const;
   void after_step(const StepMetrics& metrics);
   void watch_normalizers();
@@ -62,7 +65,7 @@ class Trainer {
 
   Config config_;
   PreparedModel prepared_;
-  Dataset dataset_;
+  TrainingSequences sequences_;
   std::unique_ptr<Evaluator> evaluator_;
   torch::Device device_;
   Communicator& communicator_;
@@ -76,6 +79,7 @@ class Trainer {
   int64_t first_step_ = 0;  ///< where this process began
   int64_t saved_step_ = -1;
   std::vector<uint64_t> data_fingerprints_;
+  std::future<std::vector<TrainingSequence>> next_sequences_;  ///< of this rank's next step
   int stop_signal_ = 0;
   bool warned_of_normalizers_ = false;
 };

@@ -32,9 +32,9 @@ constexpr std::array<OfficialName, 8> kOfficialNames = {{{"slots", "mem_size"},
                                                          {"local", "local_len"}}};
 
 /// Weights from before these options existed were trained as the defaults say.
-constexpr std::array<const char*, 6> kLaterOptions = {"score_decay",         "score_distance",
-                                                      "normalizer_per_head", "normalizer_range",
-                                                      "mass_channel",        "mix_keys"};
+constexpr std::array<const char*, 10> kLaterOptions = {
+    "score_decay", "score_distance", "normalizer_per_head", "normalizer_range", "mass_channel",
+    "mix_keys",    "positions",      "position_cap",        "retention_units",  "alone_fraction"};
 
 /// What weights do not depend on: each training decides for itself.
 constexpr std::array<const char*, 4> kOfTraining = {"boundary_targets", "first_block_gradient",
@@ -87,6 +87,10 @@ Json options_of(const CacheConfig& cache) {
           {"score_decay", cache.score_decay},
           {"score_distance", cache.score_distance},
           {"keys", cache.keys == KeyKind::kRotated ? "rotated" : "unrotated"},
+          {"positions", cache.positions == PositionKind::kSlot ? "slot" : "text"},
+          {"position_cap", cache.position_cap},
+          {"retention_units", cache.retention_units},
+          {"alone_fraction", cache.alone_fraction},
           {"boundary_targets", cache.boundary_targets},
           {"first_block_gradient", cache.first_block_gradient},
           {"init", name_of(cache.init)},
@@ -122,6 +126,8 @@ const char* name_of(CachePolicyKind policy) {
       return "h2o";
     case CachePolicyKind::kLococo:
       return "lococo";
+    case CachePolicyKind::kRetention:
+      return "retention";
   }
   return "";
 }
@@ -133,6 +139,8 @@ std::string cache_options_json(const CacheConfig& cache) {
 std::string cache_difference(const std::string& options_json, const CacheConfig& cache) {
   std::string difference = first_difference(options_json, cache, {"policy"});
   if (!difference.empty() || !cache.compresses()) return difference;
+  // A gate is taught for several numbers of slots, and serves others too.
+  if (cache.has_retention()) return first_difference(options_json, cache, {"retention_units"});
   difference = first_difference(
       options_json, cache,
       {"slots", "local", "sinks", "scores", "score_decay", "score_distance", "keys"});
@@ -143,6 +151,10 @@ std::string cache_difference(const std::string& options_json, const CacheConfig&
 }
 
 std::string harmless_cache_difference(const std::string& options_json, const CacheConfig& cache) {
+  if (cache.has_retention()) {
+    return first_difference(options_json, cache,
+                            {"score_decay", "score_distance", "keys", "positions"});
+  }
   return first_difference(options_json, cache, {"block", "buffer", "normalizer_range"});
 }
 

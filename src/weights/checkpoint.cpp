@@ -164,10 +164,12 @@ void load_parts(const std::string& dir, const Parts& parts, Llama& model) {
   if (parts.whole_base) load_hf_weights(model, dir);
   if (parts.adapter) load_adapter(model, dir);
   if (!parts.conv) return;
-  if (model->cache_config().has_convs()) {
+  if (model->cache_config().learns()) {
     load_conv_weights(model, dir);
   } else {
-    log_warn(dir + ": its LoCoCo modules are left out, because cache.policy is not lococo");
+    log_warn(
+        dir +
+        ": its LoCoCo modules are left out, because cache.policy is neither lococo nor retention");
   }
 }
 
@@ -270,7 +272,7 @@ void check_trained(const std::string& dir, const TensorMap& parameters, const Ca
   }
   if (parts.whole_base) check_hf_weights(base, dir);
   if (parts.adapter) check_adapter(parameters, dir);
-  if (parts.conv && cache.has_convs()) check_conv_weights(conv, cache, dir);
+  if (parts.conv && cache.learns()) check_conv_weights(conv, cache, dir);
 }
 
 }  // namespace lococo

@@ -28,8 +28,8 @@ struct CheckpointState {
   int64_t step = 0;  ///< optimizer steps done
   int64_t tokens_seen = 0;
   std::string base_fingerprint;
-  /// TokenFile::content_fingerprint of each of data.train; empty in checkpoints from before it was
-  /// written down.
+  /// TokenFile::content_fingerprint of each of data.train, then that of the lessons' texts where
+  /// there are lessons; empty in checkpoints from before it was written down.
   std::vector<uint64_t> data_fingerprints;
   std::string base_path;  ///< model.path of the run; may be empty
   /// model.adapter of the run; may be empty. What it replaced in the base is written into the

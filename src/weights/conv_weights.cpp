@@ -77,7 +77,8 @@ ConvFile open_matching(const TensorMap& parameters, const CacheConfig& cache,
                        const std::string& dir) {
   if (parameters.empty()) {
     throw UserError(dir +
-                    ": holds LoCoCo modules, but the model has none; set cache.policy: lococo");
+                    ": holds LoCoCo modules, but the model has none; set cache.policy: "
+                    "lococo or retention");
   }
   const bool ours = check_options(dir, cache);
   ConvFile opened{SafetensorsFile(tensor_path(dir)), {}};

@@ -31,12 +31,12 @@ void write_companions(const ExportSource& source, const std::string& dir) {
 /// Says what a model of plain full attention loses.
 void warn_about_losses(const CacheConfig& cache, const std::string& output) {
   if (!cache.compresses()) return;
-  if (cache.has_convs()) {
+  if (cache.learns()) {
     log_warn(output +
              ": the LoCoCo modules are not in it, no other program knows them; "
              "export.kind=conv writes them");
   }
-  if (cache.keys == KeyKind::kUnrotated) {
+  if (cache.keys == KeyKind::kUnrotated && cache.positions == PositionKind::kSlot) {
     log_warn(output +
              ": other programs run it with full attention and the positions of the text, but "
              "it was tuned with cache.keys unrotated, whose positions never exceed " +

@@ -52,6 +52,10 @@ TEST_CASE("the next turn closes an answer that is not closed", "[chat]") {
         "<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n");
   CHECK(text_of(prompt_of(ChatFormat::kLlama2).next_turn("And?", /*is_closed=*/false)) ==
         "</s><s>[INST] And? [/INST]");
+  CHECK(text_of(prompt_of(ChatFormat::kLlama2).next_turn("And?", false, "It is")) ==
+        "</s><s>[INST] And? [/INST] It is");
+  CHECK(text_of(prompt_of(ChatFormat::kChatml).next_turn("And?", true, "It is")) ==
+        "\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\nIt is");
   for (const auto format : kFormats) {
     INFO(name_of(format));
     const auto prompt = prompt_of(format);

@@ -152,6 +152,17 @@ TEST_CASE("the pass must suit the cache policy", "[config]") {
   check_accepted("cache: {policy: streaming}\ntrain: {pass: auto}");
 }
 
+TEST_CASE("lessons need a pass that can leave out targets", "[config]") {
+  CHECK_CONTAINS(error_of("data: {lesson_share: 0.2}\ncache: {policy: h2o}\ntune: {lora: 1e-4}"),
+                 "x.yaml:1: data.lesson_share: needs train.pass full_sequence");
+  CHECK_CONTAINS(error_of("data: {lesson_share: 0.2}\ntrain: {pass: blockwise}\ntune: {lora: 1e-4}"),
+                 "data.lesson_share: needs train.pass full_sequence");
+  CHECK_CONTAINS(error_of("data: {lesson_share: 1.5}"), "data.lesson_share: 1.5 is out of range");
+  check_accepted("data: {lesson_share: 0.2, lesson_texts: novels, far: 512}");
+  check_accepted("data: {lesson_share: 0.2}\ncache: {policy: h2o}");  // where nothing is trained
+  check_accepted("data: {lesson_share: 1.0, lesson_texts: [novels, more.txt]}");
+}
+
 TEST_CASE("the shape of a random model must fit together", "[config]") {
   const std::string start = "model: {init: {vocab_size: 8, intermediate_size: 8, ";
   CHECK_CONTAINS(error_of("model: {init: {vocab_size: 8}}"),

@@ -48,6 +48,11 @@ TEST_CASE("training options without effect are named", "[config]") {
                  "data.add_eos (every source holds tokens)");
   CHECK_CONTAINS(warning_of({"data.train=a.txt", "data.text_field=body"}), "data.text_field");
   CHECK(warning_of({"data.train=[a.txt, folder]", "data.text_field=body"}).empty());
+  CHECK_CONTAINS(warning_of({"data.lesson_texts=a.txt"}), "data.lesson_texts (data.lesson_share 0");
+  CHECK(warning_of({"data.lesson_share=0.1", "data.train=a.bin", "data.lesson_texts=a.jsonl",
+                    "data.text_field=body"})
+            .empty());
+  CHECK_CONTAINS(warning_of({"data.far=9"}), "data.far (");
   CHECK_CONTAINS(warning_of({"generate.top_p=0.9"}), "generate.top_p");
   CHECK(warning_of({"generate.top_p=0.9", "generate.temperature=0.7"}).empty());
 }

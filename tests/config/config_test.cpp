@@ -53,13 +53,18 @@ data:
   min_document_tokens: 100
   add_bos: false
   add_eos: false
+  lesson_texts: [novels, more.txt]
+  far: 512
 attention: {backend: flash}
 cache: {policy: lococo, slots: 128, block: 256, keep_fraction: 0.75, kernel_size: 9, conv_layers: 2,
         expand: 3, normalizer_init: 0.25, normalizer_per_head: true, mass_channel: true,
         normalizer_range: unit,
         mix_keys: false, local: 64, sinks: 4, buffer: 0, scores: accumulated, score_decay: 0.75,
         score_distance: 16, keys: rotated, boundary_targets: true, first_block_gradient: true,
-        init: fan_in, bptt_blocks: 3}
+        init: fan_in, bptt_blocks: 3,
+        retention_units: 64, alone_fraction: 0.25}
+teach: {slots: [64, 96], block: 32, temperature: 0.4, final_temperature: 0.1, far_weight: 3,
+        answer_weight: 0.5}
 tune: {conv: 1e-3, normalizer: 2e-3, lora: 3e-4, embed: 1e-5, norm: 5e-5, all: 0,
        lora_rank: 4, lora_alpha: 32, lora_targets: [q_proj, down_proj]}
 train: {steps: 20, sequences_per_step: 32, micro_batch: 2, seed: 18446744073709551615, output: out,
@@ -121,7 +126,8 @@ TEST_CASE("the test of every key gives every key another value", "[config]") {
   const std::string changed = lococo::config_to_yaml(parse_config(kEverything, "x.yaml"));
   const std::string defaults = lococo::config_to_yaml(Config{});
   // The two documents have the same keys in the same order, so they can be walked line by line.
-  const std::set<std::string> same = {"keys: rotated", "distill: 0.0"};
+  const std::set<std::string> same = {"keys: rotated",   "distill: 0.0",    "lesson_share: 0.0",
+                                      "positions: slot", "position_cap: 0", "retention: null"};
   size_t a = 0, b = 0;
   while (a < changed.size() && b < defaults.size()) {
     const std::string one = changed.substr(a, changed.find('\n', a) - a);
@@ -297,7 +303,7 @@ TEST_CASE("values out of range name the range", "[config]") {
 
 TEST_CASE("an unknown choice names the choices", "[config]") {
   CHECK_CONTAINS(error_of("", {"cache.policy=locco"}),
-                 "\"locco\" is not a choice; use none, streaming, h2o or lococo");
+                 "\"locco\" is not a choice; use none, streaming, h2o, lococo or retention");
   CHECK_CONTAINS(error_of("", {"model.dtype=fp16"}), "use float32 or bfloat16");
   CHECK_CONTAINS(error_of("", {"log.level=loud"}), "use trace, debug, info, warn or error");
   CHECK_CONTAINS(error_of("", {"cache.policy=null"}), "is not a choice");

@@ -22,8 +22,8 @@ Starts starts_of(const std::vector<Segment>& segments) {
 std::string kinds_of(const std::vector<int64_t>& tokens, int64_t far) {
   std::string letters;
   const auto n = static_cast<int64_t>(tokens.size()) - 1;
-  for (const TargetKind kind : classify_targets(tokens.data(), n, far)) {
-    letters += kind == TargetKind::kNew ? 'n' : kind == TargetKind::kNear ? 'e' : 'f';
+  for (const Repeat kind : classify_targets(tokens.data(), n, far)) {
+    letters += kind == Repeat::kNew ? 'n' : kind == Repeat::kNear ? 'e' : 'f';
   }
   return letters;
 }
@@ -97,9 +97,9 @@ TEST_CASE("Kinds agree with a search through the whole text", "[data]") {
     for (size_t u = 1; u < t; ++u) {
       if (tokens[u - 1] == tokens[t - 1] && tokens[u] == tokens[t]) latest = u;
     }
-    const auto expected = latest == 0       ? TargetKind::kNew
-                          : t - latest > 60 ? TargetKind::kFar
-                                            : TargetKind::kNear;
+    const auto expected = latest == 0       ? Repeat::kNew
+                          : t - latest > 60 ? Repeat::kFar
+                                            : Repeat::kNear;
     CHECK(kinds[t - 1] == expected);
   }
 }

@@ -70,7 +70,7 @@ struct Trained {
   TensorMap gradients_after(SequencePass& pass, int64_t B, int64_t sequences) {
     const auto device = model->parameters().front().device();
     for (int64_t i = 0; i < sequences; ++i)
-      pass.train(model, random_tokens(B, kTokens + 1, 10 + i).to(device));
+      pass.train(model, {random_tokens(B, kTokens + 1, 10 + i).to(device)});
     TensorMap gradients;
     for (auto& parameter : registry->trainable())
       gradients[parameter.name] = parameter.tensor.grad().to(torch::kCPU, torch::kFloat32);
@@ -158,8 +158,8 @@ TEST_CASE("a replayed block convolves with the weights of its own sequence", "[g
     INFO("sequence " << i);
     // Its buffers are new, so nothing that was made of older weights is in them.
     const auto fresh = make_blockwise_pass(cache, 128, /*cuda_graphs=*/false);
-    const auto loss = replayed->train(trained.model, tokens).loss_sum;
-    CHECK_SAME(loss, fresh->train(trained.model, tokens).loss_sum);
+    const auto loss = replayed->train(trained.model, {tokens}).loss_sum;
+    CHECK_SAME(loss, fresh->train(trained.model, {tokens}).loss_sum);
     const auto nll = replayed->evaluate(trained.model, tokens);
     CHECK_SAME(nll, fresh->evaluate(trained.model, tokens));
     if (i > 0) CHECK_FALSE(torch::equal(nll, last_nll));

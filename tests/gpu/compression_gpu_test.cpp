@@ -82,7 +82,8 @@ TEST_CASE("policies that mix nothing copy the same slots as the reference", "[gp
       config.keep_fraction = 1.0;
       const auto cache = random_cache(c, 8);
       REQUIRE(use_fused_compression(cache, config));
-      const auto memory = make_cache_policy(config, {/*hidden_size=*/64, c.G, c.D}, /*init_seed=*/1);
+      const auto memory =
+          make_cache_policy(config, {/*hidden_size=*/64, c.G, c.D}, /*init_seed=*/1);
       const auto result = memory->compress(cache);
       CHECK(result.k_BGSD.scalar_type() == torch::kBFloat16);
       CHECK_FALSE(result.k_BGSD.requires_grad());

@@ -88,12 +88,12 @@ TEST_CASE("rows of lengths of their own decode recorded with the bits of those t
 TEST_CASE("rows of lengths of their own decode in float32 on a GPU as on a CPU", "[gpu]") {
   require_cuda();
   const std::vector<int64_t> prompts = {24, 17, 17, 33};
-  const auto tokens = random_tokens(4, 70, 1);
+  const auto tokens = distinct_tokens(4, 61, 1);
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
     Decoder on_cpu(tiny_llama(3, policy_case.cache, kernel_shape()), options(4, false));
     Decoder gpu(gpu_model(policy_case.cache, torch::kFloat32), options(4, true));
-    CHECK_CLOSE(decode_rows(gpu, tokens.to(kGpu), prompts, 30),
-                decode_rows(on_cpu, tokens, prompts, 30), /*factor=*/50.0);
+    CHECK_CLOSE(decode_rows(gpu, tokens.to(kGpu), prompts, 28),
+                decode_rows(on_cpu, tokens, prompts, 28), /*factor=*/50.0);
   }
 }

@@ -32,7 +32,7 @@ struct Pair {
 
 TEST_CASE("every policy scores in float32 on a GPU as on a CPU", "[gpu]") {
   require_cuda();
-  const auto tokens = random_tokens(2, 40, 1);
+  const auto tokens = distinct_tokens(2, 40, 1);
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
     Pair models(policy_case.cache, torch::kFloat32);
@@ -56,8 +56,8 @@ TEST_CASE("the gradients of the blockwise pass on a GPU are those of the CPU", "
     const ParameterRegistry on_gpu(models.gpu, tune_all_parts(), 0.0, torch::kFloat32);
     const auto pass = make_blockwise_pass(cache, /*loss_chunk=*/16);
     const auto tokens = random_tokens(2, 40, 1);
-    pass->train(models.cpu, tokens);
-    pass->train(models.gpu, tokens.to(kGpu));
+    pass->train(models.cpu, {tokens});
+    pass->train(models.gpu, {tokens.to(kGpu)});
     double scale = 0.0;
     for (size_t i = 0; i < on_cpu.all().size(); ++i) {
       INFO(on_cpu.all()[i].name);
@@ -107,10 +107,10 @@ TEST_CASE("the peak memory of the blockwise pass is the same at 8 and at 64 bloc
     const auto tokens = random_tokens(2, blocks * cache.block + 1, 1).to(kGpu);
     // The allocator does not count what a replay uses.
     const auto pass = make_blockwise_pass(cache, /*loss_chunk=*/64, /*cuda_graphs=*/false);
-    pass->train(model, tokens);  // gradients and workspaces exist from here on
+    pass->train(model, {tokens});  // gradients and workspaces exist from here on
     auto* allocator = at::getDeviceAllocator(kGpu.type());
     allocator->resetPeakStats(kGpu.index());
-    pass->train(model, tokens);
+    pass->train(model, {tokens});
     constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
     const auto bytes = allocator->getDeviceStats(kGpu.index()).allocated_bytes[kAll];
     return static_cast<double>(bytes.peak - bytes.current);  // above weights, gradients, tokens

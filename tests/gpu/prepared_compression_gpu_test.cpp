@@ -44,7 +44,8 @@ TEST_CASE("only a cache that the kernels will compress is prepared", "[gpu]") {
   const Case c = {1, 2, 131, 64, 64, 0.5, 1, 2, 5};
   auto config = config_of(c, CachePolicyKind::kLococo, KeyKind::kUnrotated);
   auto is_prepared = [&](const CacheConfig& settings, CacheState state) {
-    const auto memory = make_cache_policy(settings, {/*hidden_size=*/64, c.G, c.D}, /*init_seed=*/1);
+    const auto memory =
+        make_cache_policy(settings, {/*hidden_size=*/64, c.G, c.D}, /*init_seed=*/1);
     memory->to(kGpu);
     memory->prepare(state);
     return state.prepared_KOC.defined();

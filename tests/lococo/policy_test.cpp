@@ -1,5 +1,7 @@
 // What every cache policy promises, over one table of all of them.
 
+#include <functional>
+
 #include "lococo/cache_policy.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
@@ -21,14 +23,20 @@ void for_each_policy(const Body& body) {
     const auto policy = make_cache_policy(policy_case.cache, {kE, kG, kD}, /*init_seed=*/3);
     for (const int64_t S : {slots + 1, slots + policy_case.cache.block, 2 * slots + 3}) {
       INFO(policy_case.name << ", " << S << " slots");
-      body(policy_case.cache, *policy, numbered_cache(kB, kG, S, kD, static_cast<uint64_t>(S)));
+      body(policy_case.cache, *policy,
+           numbered_cache(policy_case.cache, kB, kG, S, kD, static_cast<uint64_t>(S)));
     }
   }
 }
 
-CacheState row_of(const CacheState& cache, int64_t b, int64_t g) {
-  auto row = [&](const torch::Tensor& x) { return x.narrow(0, b, 1).narrow(1, g, 1); };
-  return {row(cache.k_BGSD), row(cache.v_BGSD), row(cache.mass_BGS)};
+/// `change` applied to everything that the cache holds of its slots.
+CacheState with_each(const CacheState& cache,
+                     const std::function<torch::Tensor(const torch::Tensor&)>& change) {
+  CacheState changed;
+  for (const auto& field : CacheState::fields()) {
+    if ((cache.*field.slots).defined()) changed.*field.slots = change(cache.*field.slots);
+  }
+  return changed;
 }
 
 }  // namespace
@@ -96,16 +104,18 @@ TEST_CASE("every policy keeps unmixed slots bit for bit and in order of time", "
 TEST_CASE("every policy treats each sequence and head by itself", "[lococo]") {
   for_each_policy([](const CacheConfig&, CachePolicy& policy, const CacheState& cache) {
     const auto together = policy.compress(cache);
-    const auto alone = policy.compress(row_of(cache, 1, 2));
-    CHECK_CLOSE(alone.k_BGSD[0][0], together.k_BGSD[1][2]);
-    CHECK_CLOSE(alone.v_BGSD[0][0], together.v_BGSD[1][2]);
-    if (policy.needs().mass) CHECK_CLOSE(alone.mass_BGS[0][0], together.mass_BGS[1][2]);
+    const auto alone = policy.compress(with_each(cache, [&](const torch::Tensor& x) {
+      return x.narrow(0, 1, 1).index_select(1, torch::full({kG}, 2, torch::kInt64));
+    }));
+    CHECK_CLOSE(alone.k_BGSD[0][2], together.k_BGSD[1][2]);
+    CHECK_CLOSE(alone.v_BGSD[0][2], together.v_BGSD[1][2]);
+    if (policy.needs().mass) CHECK_CLOSE(alone.mass_BGS[0][2], together.mass_BGS[1][2]);
   });
 }
 
 TEST_CASE("every policy leaves the cache that it was given as it was", "[lococo]") {
   for_each_policy([](const CacheConfig&, CachePolicy& policy, const CacheState& cache) {
-    const CacheState before = {cache.k_BGSD.clone(), cache.v_BGSD.clone(), cache.mass_BGS.clone()};
+    const auto before = with_each(cache, [](const torch::Tensor& x) { return x.clone(); });
     auto result = policy.compress(cache);
     const torch::NoGradGuard no_grad;
     result.k_BGSD.zero_();
@@ -120,9 +130,8 @@ TEST_CASE("every policy may be prepared for a sequence, whatever the cache holds
   for_each_policy([](const CacheConfig& config, CachePolicy& policy, const CacheState& cache) {
     const auto want = policy.compress(cache);
     auto homeless = cache, homed = at_home(cache, cache.size() + 5);
-    auto never_full = at_home({cache.k_BGSD.narrow(2, 0, 1), cache.v_BGSD.narrow(2, 0, 1),
-                               cache.mass_BGS.narrow(2, 0, 1)},
-                              config.slots);
+    auto never_full = at_home(
+        with_each(cache, [](const torch::Tensor& x) { return x.narrow(2, 0, 1); }), config.slots);
     for (CacheState* state : {&homeless, &homed, &never_full}) {
       policy.prepare(*state);
       const int64_t S = state->size();
@@ -147,7 +156,7 @@ TEST_CASE("every policy refuses a cache that fits already", "[lococo]") {
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
     const auto policy = make_cache_policy(policy_case.cache, {kE, kG, kD}, 3);
-    const auto cache = numbered_cache(kB, kG, policy_case.cache.slots, kD, 1);
+    const auto cache = numbered_cache(policy_case.cache, kB, kG, policy_case.cache.slots, kD, 1);
     CHECK_THROWS_AS(policy->compress(cache), c10::Error);
   }
 }
@@ -155,11 +164,25 @@ TEST_CASE("every policy refuses a cache that fits already", "[lococo]") {
 TEST_CASE("only a learning policy has parameters, and only they get a gradient", "[lococo]") {
   for_each_policy([](const CacheConfig& config, CachePolicy& policy, const CacheState& cache) {
     const auto result = policy.compress(cache);
-    CHECK(policy.parameters().empty() == (config.policy != CachePolicyKind::kLococo));
+    CHECK(policy.parameters().empty() != config.learns());
     const bool mixes = config.mixed_slots() > 0;
     CHECK(result.k_BGSD.requires_grad() == (mixes && config.mix_keys));
     CHECK(result.v_BGSD.requires_grad() == mixes);
     CHECK_FALSE(cache.k_BGSD.requires_grad());
+  });
+}
+
+TEST_CASE("every policy moves scores and places with the slots that stay", "[lococo]") {
+  for_each_policy([](const CacheConfig& config, CachePolicy& policy, const CacheState& cache) {
+    const auto result = policy.compress(cache);
+    CHECK(result.score_BGS.defined() == policy.needs().score);
+    CHECK(result.place_BGS.defined() == (config.positions == PositionKind::kText));
+    if (result.place_BGS.defined())
+      CHECK_SAME(result.place_BGS.to(torch::kFloat32), slot_numbers(result));
+    if (result.score_BGS.defined()) {
+      CHECK_SAME(result.score_BGS,
+                 cache.score_BGS.gather(2, slot_numbers(result).to(torch::kInt64)));
+    }
   });
 }
 

@@ -180,7 +180,7 @@ TEST_CASE("windows of one block have the gradients of the blockwise pass", "[pas
 
   auto model = tiny_llama(3, cache);
   const ParameterRegistry registry(model, tune_all_parts(), 0.0, torch::kFloat32);
-  const auto result = make_blockwise_pass(cache, kLossChunk)->train(model, tokens);
+  const auto result = make_blockwise_pass(cache, kLossChunk)->train(model, {tokens});
   CHECK_SAME(windows.result.loss_sum, result.loss_sum);
   CHECK(windows.result.targets == result.targets);
   REQUIRE(windows.gradients.size() == registry.all().size());
@@ -204,7 +204,7 @@ TEST_CASE("the pass takes windows from the cache's options", "[pass]") {
   cache.bptt_blocks = 2;
   auto model = tiny_llama(3, cache);
   const ParameterRegistry registry(model, tune_all_parts(), 0.0, torch::kFloat32);
-  make_blockwise_pass(cache, kLossChunk)->train(model, tokens);
+  make_blockwise_pass(cache, kLossChunk)->train(model, {tokens});
   for (const auto& parameter : registry.all()) {
     INFO(parameter.name);
     CHECK_SAME(parameter.tensor.grad(), two.gradients.at(parameter.name));

@@ -59,7 +59,7 @@ struct Taught {
     tune.conv = 1.0;
     const ParameterRegistry registry(model, tune, 0.0, torch::kFloat32);
     const auto pass = make_blockwise_pass(cache, /*loss_chunk=*/5);
-    loss = pass->train(model, random_tokens(2, 42, 1)).loss_sum;
+    loss = pass->train(model, {random_tokens(2, 42, 1)}).loss_sum;
     for (const auto& parameter : registry.trainable()) gradients.push_back(parameter.tensor.grad());
   }
   torch::Tensor loss;

@@ -34,10 +34,10 @@ struct Outcome {
 };
 
 /// Gradients of one call of a pass on a model with all parts trained.
-Outcome train_once(SequencePass& pass, Llama model, const torch::Tensor& tokens_BT) {
+Outcome train_once(SequencePass& pass, Llama model, const Batch& batch) {
   const ParameterRegistry registry(model, tune_all_parts(), 0.0, torch::kFloat32);
   Outcome outcome;
-  outcome.result = pass.train(model, tokens_BT);
+  outcome.result = pass.train(model, batch);
   for (const auto& parameter : registry.trainable())
     outcome.gradients[parameter.name] = parameter.tensor.grad();
   return outcome;
@@ -68,8 +68,9 @@ TEST_CASE("blocks without compression score like the whole sequence", "[pass]") 
 TEST_CASE("one block without compression has the gradients of the whole sequence", "[pass]") {
   const auto tokens = random_tokens(2, 25, 1);
   const auto blockwise = train_once(*make_blockwise_pass(uncompressed(24), kLossChunk),
-                                    tiny_llama(3, uncompressed(24)), tokens);
-  const auto full = train_once(*make_full_sequence_pass(kLossChunk, false), tiny_llama(3), tokens);
+                                    tiny_llama(3, uncompressed(24)), {tokens});
+  const auto full =
+      train_once(*make_full_sequence_pass(kLossChunk, false), tiny_llama(3), {tokens});
   CHECK(blockwise.result.targets == 48);
   CHECK(full.result.targets == 48);
   CHECK_CLOSE(blockwise.result.loss_sum, full.result.loss_sum, kThroughModel);
@@ -80,8 +81,9 @@ TEST_CASE("over several blocks gradients are truncated in time and exact everywh
           "[pass]") {
   const auto tokens = random_tokens(2, 25, 1);
   const auto blockwise = train_once(*make_blockwise_pass(uncompressed(5), kLossChunk),
-                                    tiny_llama(3, uncompressed(5)), tokens);
-  const auto full = train_once(*make_full_sequence_pass(kLossChunk, false), tiny_llama(3), tokens);
+                                    tiny_llama(3, uncompressed(5)), {tokens});
+  const auto full =
+      train_once(*make_full_sequence_pass(kLossChunk, false), tiny_llama(3), {tokens});
   CHECK_CLOSE(blockwise.result.loss_sum, full.result.loss_sum, kThroughModel);
   // What the last layer computes for a token from that token alone; only keys and values are
   // cached.
@@ -96,11 +98,39 @@ TEST_CASE("over several blocks gradients are truncated in time and exact everywh
         1e-2);
 }
 
+TEST_CASE("ignored targets count neither in the loss nor in the gradients", "[pass]") {
+  const auto tokens = random_tokens(2, 25, 1);
+  auto kinds_BT = torch::full({2, 24}, static_cast<int64_t>(TargetKind::kText), torch::kUInt8);
+  kinds_BT[0][3] = static_cast<int64_t>(TargetKind::kFar);
+  kinds_BT[1][7] = static_cast<int64_t>(TargetKind::kAnswer);
+  const auto pass = make_full_sequence_pass(kLossChunk, false);
+  const auto all = train_once(*pass, tiny_llama(3), {tokens});
+  const auto none_ignored = train_once(*pass, tiny_llama(3), {tokens, kinds_BT});
+  CHECK(none_ignored.result.targets == 48);
+  CHECK(same_bits(none_ignored.gradients, all.gradients));
+
+  // Inputs reach no target before them: a shorter batch has the gradients of what is left.
+  kinds_BT.narrow(/*dim=*/1, 15, 9).zero_();
+  const auto ignored = train_once(*pass, tiny_llama(3), {tokens, kinds_BT});
+  const auto shorter = train_once(*pass, tiny_llama(3), {tokens.narrow(/*dim=*/1, 0, 16)});
+  CHECK(ignored.result.targets == 30);
+  CHECK_CLOSE(ignored.result.loss_sum, shorter.result.loss_sum, kThroughModel);
+  check_gradients(ignored.gradients, shorter.gradients);
+}
+
+TEST_CASE("the blockwise pass takes no kinds of targets", "[pass]") {
+  const auto pass = make_blockwise_pass(tiny_cache(), kLossChunk);
+  auto model = tiny_llama(3, tiny_cache());
+  const Batch batch = {random_tokens(2, 25, 1), torch::ones({2, 24}, torch::kUInt8)};
+  CHECK_THROWS_AS(pass->train(model, batch), c10::Error);
+}
+
 TEST_CASE("activation checkpointing changes no gradient of the full-sequence pass", "[pass]") {
   const auto tokens = random_tokens(2, 25, 1);
-  const auto plain = train_once(*make_full_sequence_pass(kLossChunk, false), tiny_llama(3), tokens);
+  const auto plain =
+      train_once(*make_full_sequence_pass(kLossChunk, false), tiny_llama(3), {tokens});
   const auto recomputed =
-      train_once(*make_full_sequence_pass(kLossChunk, true), tiny_llama(3), tokens);
+      train_once(*make_full_sequence_pass(kLossChunk, true), tiny_llama(3), {tokens});
   for (const auto& [name, gradient] : plain.gradients) {
     INFO(name);
     // The two halves of a recomputed layer add their gradients up in another order.
@@ -115,7 +145,7 @@ TEST_CASE("a block's last query has a target only where boundary_targets asks fo
     cache.boundary_targets = boundary;
     auto model = tiny_llama(3, cache);
     const auto pass = make_blockwise_pass(cache, kLossChunk);
-    const auto result = pass->train(model, tokens);
+    const auto result = pass->train(model, {tokens});
     CHECK(result.targets == 2 * (boundary ? 21 : 18));
     auto nll_BT = pass->evaluate(model, tokens);
     if (!boundary) {
@@ -128,7 +158,7 @@ TEST_CASE("a block's last query has a target only where boundary_targets asks fo
 TEST_CASE("a last block of a single token is run without a target", "[pass]") {
   auto model = tiny_llama(3, tiny_cache());
   const auto pass = make_blockwise_pass(tiny_cache(), kLossChunk);
-  CHECK(pass->train(model, random_tokens(1, 18, 1)).targets == 7 + 7);
+  CHECK(pass->train(model, {random_tokens(1, 18, 1)}).targets == 7 + 7);
 }
 
 TEST_CASE("changing a token leaves the NLL of every target before it unchanged, for every policy",
@@ -173,7 +203,7 @@ TEST_CASE("with only the convolutions in training nothing else has a gradient", 
     TuneConfig tune;
     tune.conv = 1.0;
     const ParameterRegistry registry(model, tune, 0.0, torch::kFloat32);
-    make_blockwise_pass(policy_case.cache, kLossChunk)->train(model, random_tokens(2, 35, 1));
+    make_blockwise_pass(policy_case.cache, kLossChunk)->train(model, {random_tokens(2, 35, 1)});
     for (const auto& parameter : registry.all()) {
       INFO(parameter.name);
       REQUIRE(parameter.tensor.grad().defined() == parameter.trainable);
@@ -199,8 +229,8 @@ TEST_CASE("equal normalizers of the heads act as one of the layer, unequal ones 
   const auto want = pass->evaluate(one, tokens);
   CHECK_SAME(pass->evaluate(each, tokens), want);
 
-  auto of_one = train_once(*pass, one, tokens).gradients;
-  auto of_each = train_once(*pass, each, tokens).gradients;
+  auto of_one = train_once(*pass, one, {tokens}).gradients;
+  auto of_each = train_once(*pass, each, {tokens}).gradients;
   for (const char* name : {"model.layers.0.self_attn.memory_saver.normalizer",
                            "model.layers.1.self_attn.memory_saver.normalizer"}) {
     INFO(name);
@@ -219,16 +249,16 @@ TEST_CASE("a batch has the gradients of its sequences one after the other, in an
   const auto pass = blockwise ? make_blockwise_pass(tiny_cache(), kLossChunk)
                               : make_full_sequence_pass(kLossChunk, false);
   const auto tokens = random_tokens(4, 35, 1);
-  const auto together = train_once(*pass, tiny_llama(3, tiny_cache()), tokens);
+  const auto together = train_once(*pass, tiny_llama(3, tiny_cache()), {tokens});
   const auto shuffled = train_once(*pass, tiny_llama(3, tiny_cache()),
-                                   tokens.index_select(0, torch::tensor({2, 0, 3, 1})));
+                                   {tokens.index_select(0, torch::tensor({2, 0, 3, 1}))});
   check_gradients(shuffled.gradients, together.gradients);
 
   auto model = tiny_llama(3, tiny_cache());
   const ParameterRegistry registry(model, tune_all_parts(), 0.0, torch::kFloat32);
   int64_t targets = 0;
   for (const int64_t row : {3, 1, 0, 2})
-    targets += pass->train(model, tokens.narrow(0, row, 1)).targets;
+    targets += pass->train(model, {tokens.narrow(0, row, 1)}).targets;
   CHECK(targets == together.result.targets);
   TensorMap one_by_one;
   for (const auto& parameter : registry.trainable())
@@ -283,9 +313,9 @@ TEST_CASE("the memory of the blockwise pass does not grow with the sequence", "[
     const ParameterRegistry registry(model, tune_all_parts(), 0.0, torch::kFloat32);
     const auto tokens = random_tokens(2, blocks * cache.block + 1, 1);
     const auto pass = make_blockwise_pass(cache, kLossChunk);
-    pass->train(model, tokens);  // gradients exist from here on
+    pass->train(model, {tokens});  // gradients exist from here on
     const MemoryMeter meter;
-    pass->train(model, tokens);
+    pass->train(model, {tokens});
     return meter.peak_bytes();
   };
   const auto short_peak = peak_of(8), long_peak = peak_of(64);

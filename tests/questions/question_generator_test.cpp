@@ -98,6 +98,30 @@ TEST_CASE("Questions are the same in every order and for every length and depth"
   CHECK(third.asked[0].fact.answer == "36141");
 }
 
+TEST_CASE("What is asked can be drawn without a text", "[questions]") {
+  Generator generator;
+  for (const FactKind kind : kKinds) {
+    QuestionOptions options;
+    options.kind = kind;
+    options.facts = 4;
+    options.asked = 3;
+    options.distractors = 5;
+    options.emphasis = Emphasis::kTwice;
+    options.contradicted = true;
+    const auto asked = draw_asked(options, 1, 7, generator.fitter);
+    const LongQuestion question = generator.question(options, 7);
+    REQUIRE(asked.size() == 3);
+    for (size_t i = 0; i < asked.size(); ++i) {
+      const AskedFact& with_text = question.asked[i];
+      CHECK(asked[i].fact.statement == with_text.fact.statement);
+      CHECK(asked[i].question == with_text.question);
+      CHECK(asked[i].answer_ids == with_text.answer_ids);
+      const std::string text = generator.tokenizer.decode(with_text.question_ids);
+      CHECK(text == asked[i].question + " " + asked[i].fact.answer_prefix);
+    }
+  }
+}
+
 TEST_CASE("Distractor numbers have as many digits and are in the text", "[questions]") {
   Generator generator;
   QuestionOptions options;

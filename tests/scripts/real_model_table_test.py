@@ -16,7 +16,8 @@ from counted import main  # noqa: E402
 
 def runner(folder, **changes):
     arguments = {"output": folder, "bin": "bin", "model": "model", "texts": "texts",
-                 "train": "train", "options": [], "tokens_at_once": 65536, "trials": 0}
+                 "train": "train", "options": [], "tokens_at_once": 65536, "trials": 0,
+                 "policies": None, "memory": None}
     return table.Runner(types.SimpleNamespace(**{**arguments, **changes}))
 
 
@@ -32,7 +33,7 @@ class RealModelTable(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
 
     def test_every_policy_stands_at_every_number_of_slots(self):
-        rows = table.conditions()
+        rows = table.conditions(table.POLICIES)
         self.assertEqual(len(rows), len(set(rows)))
         for slots in table.SLOTS:
             self.assertEqual({p for p, s, n in rows if s == slots and n == 4096},
@@ -66,6 +67,17 @@ class RealModelTable(unittest.TestCase):
         self.assertIn("cache.policy=none", run.eval_command("none", 0, 4096, "passkey"))
         self.assertIn(f"train.output={self.folder / 'tuned-128'}", run.train_command(128))
 
+    def test_a_learned_memory_has_rows_of_its_own_config(self):
+        run = runner(self.folder, policies=["h2o"], memory="runs/memory")
+        self.assertEqual({p for p, _, _ in run.rows}, {"none", "h2o", "memory"})
+        self.assertEqual(table.missing(run)[0], [])
+        command = run.eval_command("memory", 512, 4096, "needle")
+        for part in ("configs/smollm2_memory.yaml", "model.adapter=runs/memory", "cache.slots=512",
+                     "cache.local=96", "tune.retention=null", "tune.lora=null"):
+            self.assertIn(part, command)
+        self.assertEqual(runner(self.folder, policies=[]).rows,
+                         [("none", 0, 4096), ("none", 0, table.LONGER)])
+
     def test_figures_are_means_over_trials(self):
         cells = [cell("digits", 10, 50), cell("digits", 30, 50), cell("words", 0, 50)]
         self.assertEqual(table.percent(cells, kind="digits"), "40 [10, 90]")
@@ -78,7 +90,7 @@ class RealModelTable(unittest.TestCase):
 
     def test_a_table_has_a_row_for_each_condition_even_before_any_result(self):
         lines = table.table(runner(self.folder)).splitlines()
-        self.assertEqual(len(lines), 2 + len(table.conditions()))
+        self.assertEqual(len(lines), 2 + len(table.conditions(table.POLICIES)))
         self.assertEqual(len({line.count("|") for line in lines}), 1)
 
 

@@ -90,7 +90,7 @@ void check_gradients(const OfficialCase& official, Llama& model) {
   // The official loss of a block is a mean; all blocks are of the same length. Inside a block the
   // last query has no target, so the token after the last input never counts and any value serves.
   const auto with_end = torch::cat({tokens_BT, tokens_BT.narrow(1, 0, 1)}, 1);
-  pass->train(model, with_end);
+  pass->train(model, {with_end});
   const double targets_of_block =
       static_cast<double>(tokens_BT.size(0) * (official.cache.block - 1));
   double largest = 0;

@@ -46,6 +46,23 @@ CacheConfig lococo_with(double keep_fraction, int64_t kernel_size, int64_t conv_
   return cache;
 }
 
+CacheConfig retention(int64_t slots, int64_t block, int64_t sinks, int64_t local,
+                      double alone_fraction) {
+  auto cache = scored(CachePolicyKind::kRetention, slots, block, sinks, local,
+                      ScoreKind::kAccumulated, KeyKind::kUnrotated);
+  cache.alone_fraction = alone_fraction;
+  cache.retention_units = 5;
+  cache.score_decay = 0.75;
+  cache.score_distance = local;
+  return cache;
+}
+
+CacheConfig at_text_places(CacheConfig cache, int64_t cap) {
+  cache.positions = PositionKind::kText;
+  cache.position_cap = cap;
+  return cache;
+}
+
 }  // namespace
 
 std::vector<PolicyCase> all_policies() {
@@ -76,6 +93,12 @@ std::vector<PolicyCase> all_policies() {
       {"h2o with decaying scores of far attention",
        decayed(scored(kH2o, 8, 6, 1, 3, kSum, kUnrotated))},
       {"h2o with far attention of the last block", far},
+      {"streaming at places of the text", at_text_places(streaming(8, 8, 2, kUnrotated), 1000)},
+      {"h2o at places of the text",
+       at_text_places(scored(kH2o, 9, 5, 2, 3, kSum, kUnrotated), 1000)},
+      {"retention", retention(8, 6, 1, 2, 0.5)},
+      {"retention by the gate alone, odd", retention(9, 5, 0, 2, 1.0)},
+      {"retention at places of the text", at_text_places(retention(9, 7, 1, 2, 0.4), 1000)},
       {"lococo of the official code", scored(kLococo, 8, 8, 0, 0, kLast, kRotated)},
       {"lococo with a buffer", buffered},
       {"lococo with sinks and a window, rotated", scored(kLococo, 11, 7, 1, 2, kSum, kRotated)},
@@ -106,6 +129,16 @@ CacheState numbered_cache(int64_t B, int64_t G, int64_t S, int64_t D, uint64_t s
   return cache;
 }
 
+CacheState numbered_cache(const CacheConfig& config, int64_t B, int64_t G, int64_t S, int64_t D,
+                          uint64_t seed) {
+  auto cache = numbered_cache(B, G, S, D, seed);
+  if (config.has_retention())
+    cache.score_BGS = normal({B, G, S}, seed + 3).argsort(int64_t{-1}).to(torch::kFloat32);
+  if (config.positions == PositionKind::kText)
+    cache.place_BGS = torch::arange(S, torch::kInt32).expand({B, G, S}).contiguous();
+  return cache;
+}
+
 CacheState at_home(const CacheState& cache, int64_t capacity) {
   auto home = [&](const torch::Tensor& x) {
     auto sizes = x.sizes().vec();
@@ -115,9 +148,9 @@ CacheState at_home(const CacheState& cache, int64_t capacity) {
     return memory;
   };
   CacheState homed;
-  homed.k_home_BGCD = home(cache.k_BGSD);
-  homed.v_home_BGCD = home(cache.v_BGSD);
-  homed.mass_home_BGC = home(cache.mass_BGS);
+  for (const auto& field : CacheState::fields()) {
+    if ((cache.*field.slots).defined()) homed.*field.home = home(cache.*field.slots);
+  }
   homed.use_home(cache.size());
   return homed;
 }

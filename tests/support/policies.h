@@ -25,6 +25,10 @@ std::vector<PolicyCase> all_policies();
 CacheState numbered_cache(int64_t B, int64_t G, int64_t S, int64_t D, uint64_t seed,
                           torch::ScalarType dtype = torch::kFloat32);
 
+/// The same with what the policy needs beside: distinct scores, and places in the text.
+CacheState numbered_cache(const CacheConfig& config, int64_t B, int64_t G, int64_t S, int64_t D,
+                          uint64_t seed);
+
 /// The same cache in homes of `capacity` slots, which must be enough.
 CacheState at_home(const CacheState& cache, int64_t capacity);
 

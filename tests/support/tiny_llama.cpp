@@ -4,6 +4,7 @@
 
 #include "lococo/step_plan.h"
 #include "tensor/kit/torch.h"
+#include "tests/support/tensors.h"
 
 namespace lococo::testing {
 
@@ -83,6 +84,12 @@ bool same_bits(const TensorMap& a, const TensorMap& b) {
     }
   }
   return true;
+}
+
+torch::Tensor distinct_tokens(int64_t B, int64_t L, uint64_t seed) {
+  const int64_t V = tiny_shape().vocab_size;
+  TORCH_CHECK(L <= V, "want at most ", V, " tokens, not ", L);
+  return normal({B, V}, seed).argsort(int64_t{-1}).narrow(/*dim=*/1, 0, L).contiguous();
 }
 
 torch::Tensor random_tokens(int64_t B, int64_t L, uint64_t seed) {

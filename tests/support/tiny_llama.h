@@ -36,6 +36,11 @@ bool same_bits(const TensorMap& a, const TensorMap& b);
 /// int64 [B, L] tokens from `seed`.
 torch::Tensor random_tokens(int64_t B, int64_t L, uint64_t seed);
 
+/// int64 [B, L] tokens from `seed` of which no row has one twice, L <= tiny_shape().vocab_size: in
+/// the first layer a gate scores equal tokens equally, and which of these stays would be decided by
+/// rounding.
+torch::Tensor distinct_tokens(int64_t B, int64_t L, uint64_t seed);
+
 /// Final hidden states of all blocks of tokens_BL under the model's cache policy, [B, L, E].
 torch::Tensor blockwise_hidden(Llama& model, const torch::Tensor& tokens_BL);
 

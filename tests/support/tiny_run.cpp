@@ -1,10 +1,14 @@
 #include "tests/support/tiny_run.h"
 
+#include "core/files.h"
 #include "core/log.h"
 #include "data/prepare.h"
 #include "data/token_file.h"
 #include "data/token_file_writer.h"
+#include "lessons/open_lessons.h"
+#include "tests/support/made_novel.h"
 #include "tests/support/tiny_llama.h"
+#include "tests/support/tiny_tokenizer.h"
 
 namespace lococo::testing {
 
@@ -42,15 +46,33 @@ Config tiny_run_config(const std::string& folder) {
   return config;
 }
 
+Config tiny_lesson_config(const std::string& folder) {
+  Config config = tiny_run_config(folder);
+  write_byte_tokenizer(folder + "/tokenizer.model");
+  write_text_file(folder + "/novel.txt", made_novel(3000));
+  config.cache = CacheConfig();
+  config.model.init.vocab_size = kByteVocabulary;
+  config.tune = TuneConfig();
+  config.tune.all = 1e-3;
+  config.data.tokenizer = folder + "/tokenizer.model";
+  config.data.train = {{folder + "/novel.txt", 1.0}};
+  config.data.context_length = 2400;
+  config.data.lesson_share = 0.5;
+  config.train.steps = 2;
+  return config;
+}
+
 TinyRun::TinyRun(const Config& config) {
   configure_log(LogLevel::kError, /*is_main_rank=*/true);
   communicator = make_communicator(config.distributed, torch::kCPU);
   auto prepared = prepare_model(config, torch::kCPU);
   model = prepared.model;
-  auto dataset = open_dataset(config.data.train, config.data, /*tokenizer=*/nullptr,
-                              model->shape().vocab_size);
+  const std::shared_ptr<const Tokenizer> tokenizer = open_tokenizer(config.data, config.model.path);
+  auto dataset =
+      open_dataset(config.data.train, config.data, tokenizer.get(), model->shape().vocab_size);
+  TrainingSequences sequences(config, std::move(dataset), open_lessons(config, tokenizer));
   trainer =
-      std::make_unique<Trainer>(config, std::move(prepared), std::move(dataset),
+      std::make_unique<Trainer>(config, std::move(prepared), std::move(sequences),
                                 /*evaluator=*/nullptr, torch::kCPU, *communicator, /*threads=*/1);
 }
 

@@ -22,6 +22,10 @@ std::vector<int32_t> random_document(int64_t length, uint64_t seed);
 /// sequences of 33 tokens from FOLDER/train.tokens (written here), output in FOLDER/run.
 Config tiny_run_config(const std::string& folder);
 
+/// A tiny model of bytes, all of it tuned through whole sequences of 2,400 tokens of
+/// FOLDER/novel.txt (written here); two steps of four sequences, half of them lessons.
+Config tiny_lesson_config(const std::string& folder);
+
 /// One rank on the CPU that is ready to train as the config says.
 struct TinyRun {
   explicit TinyRun(const Config& config);

@@ -156,6 +156,8 @@ TEST_CASE("one key at a time, a change of every kind is told apart", "[train]") 
   here.cache.init = ConvInit::kFanIn;
   here.data.add_bos = false;  // the tokens are the same all the same
   here.data.min_document_tokens = 5;
+  here.data.lesson_share = 0.1;
+  here.data.lesson_texts = {"elsewhere"};  // and the same texts
   here.model.dtype = DType::kBFloat16;
   here.tune.lora_rank = 3;  // LoRA is not trained
   here.bench.repeat = 9;    // another tool's
@@ -171,6 +173,8 @@ TEST_CASE("one key at a time, a change of every kind is told apart", "[train]") 
       {"cache.init", ChangeKind::kNone},
       {"data.add_bos", ChangeKind::kNone},
       {"data.min_document_tokens", ChangeKind::kMeaning},
+      {"data.lesson_share", ChangeKind::kMeaning},
+      {"data.lesson_texts", ChangeKind::kNone},
       {"model.dtype", ChangeKind::kMeaning},
       {"tune.lora_rank", ChangeKind::kNone}};
   CHECK((kinds_of(there, here) == expected));

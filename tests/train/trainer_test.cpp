@@ -1,15 +1,20 @@
 #include "train/trainer.h"
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "core/files.h"
 #include "data/prepare.h"
+#include "lessons/open_lessons.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
+#include "tests/support/made_novel.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/tiny_run.h"
+#include "tests/support/tiny_tokenizer.h"
 #include "tests/support/user_error.h"
 
 using namespace lococo;
@@ -169,7 +174,7 @@ TEST_CASE("a step's loss and its tokens are those of the sequences that the data
   double loss = 0, targets = 0;
   for (int64_t i = 0; i < 4; ++i) {
     const auto tokens = torch::tensor(dataset.sequence(config.train.seed, i).tokens).view({1, 34});
-    const auto result = pass->train(model, tokens);
+    const auto result = pass->train(model, {tokens});
     loss += result.loss_sum.item<double>();
     targets += static_cast<double>(result.targets);
   }
@@ -232,4 +237,51 @@ TEST_CASE("a step without a target is refused with the reason", "[train]") {
   config.cache.boundary_targets = true;
   config.train.output = folder / "with";
   CHECK(TinyRun(config).trainer->train() == TrainOutcome::kFinished);
+}
+
+TEST_CASE("a run with lessons counts every target but those that fill a lesson up", "[train]") {
+  const TemporaryFolder folder;
+  const auto config = tiny_lesson_config(folder.path());
+  TinyRun run(config);
+  const std::shared_ptr<const Tokenizer> tokenizer = load_tokenizer(config.data.tokenizer);
+  const TrainingSequences sequences(
+      config, open_dataset(config.data.train, config.data, tokenizer.get(), kByteVocabulary),
+      open_lessons(config, tokenizer));
+  const auto pass = make_pass(config);
+  CHECK(pass->wants_kinds());
+  double loss = 0;
+  int64_t targets = 0, ignored = 0, lessons = 0;
+  for (int64_t i = 0; i < 4; ++i) {
+    const auto sequence = sequences.sequence(i, /*with_kinds=*/true);
+    lessons += sequences.is_lesson(i) ? 1 : 0;
+    ignored += std::count(sequence.kinds.begin(), sequence.kinds.end(), 0);
+    const Batch batch = {torch::tensor(sequence.tokens).unsqueeze(0),
+                         torch::tensor(sequence.kinds, torch::kUInt8).unsqueeze(0)};
+    const auto result = pass->train(run.model, batch);
+    loss += result.loss_sum.item<double>();
+    targets += result.targets;
+  }
+  CHECK(lessons == 2);
+  CHECK(targets == 4 * 2400 - ignored);
+  CHECK(run.trainer->train() == TrainOutcome::kFinished);
+  const auto lines = metrics_of(config);
+  CHECK(lines.at(0).at("loss").get<double>() ==
+        Approx(loss / static_cast<double>(targets)).epsilon(1e-6));
+  CHECK(lines.at(1).at("tokens") == 8 * 2400);
+}
+
+TEST_CASE("a run with lessons resumes bit for bit, on the same texts alone", "[train]") {
+  const TemporaryFolder folder;
+  auto config = tiny_lesson_config(folder.path());
+  config.checkpoint.every = 1;
+  const auto straight = weights_after(config);
+  config.train.resume = Resume::kPath;
+  config.train.resume_path = config.train.output + "/" + checkpoint_name(1);
+  config.train.output = folder / "resumed";
+  CHECK(same_bits(weights_after(config), straight));
+
+  write_text_file(folder / "other.txt", made_novel(3000, 2));
+  config.data.lesson_texts = {folder / "other.txt"};
+  config.train.output = folder / "changed";
+  CHECK_CONTAINS(user_error_of([&] { TinyRun changed(config); }), "and of the lessons' texts is");
 }

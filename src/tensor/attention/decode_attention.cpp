@@ -73,10 +73,18 @@ torch::Tensor decode_attention_reference(const torch::Tensor& q_BHD, const torch
   const auto to_slot = slot_B11.unsqueeze(-1).expand({B, G, 1, D});
   cache.k_BGCD.scatter_(/*dim=*/2, to_slot, new_key.unsqueeze(2));
   cache.v_BGCD.scatter_(/*dim=*/2, to_slot, v_BGD.unsqueeze(2));
-  const auto keys = position.rotate_cache
-                        ? rotate(cache.k_BGCD, position.cos_RXD[0].narrow(/*dim=*/0, 0, C),
-                                 position.sin_RXD[0].narrow(/*dim=*/0, 0, C))
-                        : cache.k_BGCD;
+  if (cache.place_BGC.defined()) {
+    cache.place_BGC.scatter_(/*dim=*/2, slot_B11.expand({B, G, 1}),
+                             row_B11.to(torch::kInt32).expand({B, G, 1}));
+  }
+  const auto angles_at = [&](const torch::Tensor& table_RXD) {
+    if (!cache.place_BGC.defined()) return table_RXD[0].narrow(/*dim=*/0, 0, C);
+    const auto rows = cache.place_BGC.reshape({-1}).to(torch::kInt64);
+    return table_RXD[0].index_select(/*dim=*/0, rows).view({B, G, C, D});
+  };
+  const auto keys = position.rotate_cache ? rotate(cache.k_BGCD, angles_at(position.cos_RXD),
+                                                   angles_at(position.sin_RXD))
+                                          : cache.k_BGCD;
 
   const double scale = 1.0 / std::sqrt(static_cast<double>(D));
   const auto q_BGRD = rotate(q_BHD, cos_B1D, sin_B1D).view({B, G, H / G, D}).to(wide);
@@ -125,7 +133,9 @@ torch::Tensor DecodeAttention::forward(const torch::Tensor& q_BHD, const torch::
   const int64_t R = position.cos_RXD.size(0), X = position.cos_RXD.size(1);
   CHECK_SHAPE(position.sin_RXD, R, X, D_);
   TORCH_CHECK(R == 1 || R == B_, "want angles of R=1 or R=", B_, " sequences, got R=", R);
-  TORCH_CHECK(!position.rotate_cache || (R == 1 && X >= C_), "want one table of all slots");
+  const bool by_slot = position.rotate_cache && !cache.place_BGC.defined();
+  TORCH_CHECK(!position.rotate_cache || R == 1, "want one table for keys that are not turned yet");
+  TORCH_CHECK(!by_slot || X >= C_, "want one table of all slots");
   if (has_kernel_) return forward_kernel(q_BHD, k_BGD, v_BGD, cache, position);
   return decode_attention_reference(q_BHD, k_BGD, v_BGD, cache, position, distance_);
 }
@@ -163,6 +173,12 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
     TORCH_CHECK(home_slots_of(cache.mass_BGC, 1) == home_slots, "want a mass strided like keys");
     tensors.mass = cache.mass_BGC.data_ptr<float>();
     tensors.scores = scores_BHC_.data_ptr<float>();
+  }
+  if (cache.place_BGC.defined()) {
+    CHECK_SHAPE(cache.place_BGC, B_, G_, C_);
+    TORCH_CHECK(position.rotate_cache && home_slots_of(cache.place_BGC, 1) == home_slots,
+                "want keys before RoPE and places strided like keys");
+    tensors.places = cache.place_BGC.data_ptr<int>();
   }
   tensors.partial = partial_.data_ptr<float>();
   tensors.statistics = statistics_.data_ptr<float>();

@@ -13,6 +13,9 @@ struct DecodeCache {
   torch::Tensor v_BGCD;    ///< like k
   torch::Tensor mass_BGC;  ///< float32, column sums of attention, strided like k; undefined: not
                            ///< wanted
+  torch::Tensor place_BGC =
+      {};  ///< int32, the row of angles of each slot's key; undefined: its number
+  torch::Tensor score_BGC = {};  ///< float32, what a gate says of each token; not read here
 };
 
 /// Where the new token of each sequence stands. The tables are those of model/rope.h: float32, the
@@ -23,7 +26,7 @@ struct DecodePosition {
                             ///< X > the rows of cursor_B2
   torch::Tensor sin_RXD;
   /// The cache holds keys before RoPE: rotate each by its slot number (row s is slot s's; R = 1 and
-  /// X >= C then).
+  /// X >= C then), or by the cache's places.
   bool rotate_cache = false;
 };
 

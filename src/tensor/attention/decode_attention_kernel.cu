@@ -34,6 +34,10 @@ __device__ void append(const DecodeAttentionTensors& t, const DecodeAttentionSha
     static_cast<__nv_bfloat16*>(t.k_cache)[to] = key;
     static_cast<__nv_bfloat16*>(t.v_cache)[to] = v[d];
   }
+  if (t.places != nullptr && d == 0) {
+    t.places[static_cast<int64_t>(split.pair) * shape.home_slots + split.slot] =
+        t.cursor[2 * split.sequence + 1];
+  }
   __syncthreads();
 }
 
@@ -48,6 +52,9 @@ __device__ void attend(State<D, R>& state, const DecodeAttentionTensors& t,
   const int64_t base = static_cast<int64_t>(split.pair) * shape.home_slots * D;
   const auto* k_cache = static_cast<const __nv_bfloat16*>(t.k_cache) + base;
   const auto* v_cache = static_cast<const __nv_bfloat16*>(t.v_cache) + base;
+  const int* places = t.places == nullptr
+                          ? nullptr
+                          : t.places + static_cast<int64_t>(split.pair) * shape.home_slots;
   constexpr int kTile = S::kKeys * S::kUnroll;
 
   for (int tile = split.begin + warp * kTile; tile < split.end; tile += kWarps * kTile) {
@@ -73,7 +80,8 @@ __device__ void attend(State<D, R>& state, const DecodeAttentionTensors& t,
       unpack4(low[u], x);
       unpack4(high[u], y);
       if (kRotate && works && key < split.end) {
-        const int64_t angle = static_cast<int64_t>(key) * D + 4 * part;
+        const int row = places == nullptr ? key : __ldcg(places + key);
+        const int64_t angle = static_cast<int64_t>(row) * D + 4 * part;
         turn(x, y, t.cos + angle, t.sin + angle);
       }
       state.score(x, y, scores[u]);

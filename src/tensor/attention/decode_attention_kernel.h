@@ -25,9 +25,9 @@ struct DecodeAttentionShape {
 };
 
 /// At multiples of 16 bytes. bfloat16: q [B, H, D], k and v [B, G, D] with their strides, out
-/// [B, H, D], caches [B, G, home_slots, D]. float32: cos and sin [X, D] for each table, mass [B, G, home_slots],
-/// scores [B, H, C] (both nullptr: no mass), partial [B * G, splits, H / G, D], statistics
-/// [B * G, splits, H / G, 2].
+/// [B, H, D], caches [B, G, home_slots, D]. float32: cos and sin [X, D] for each table, mass [B, G,
+/// home_slots], scores [B, H, C] (both nullptr: no mass), partial [B * G, splits, H / G, D],
+/// statistics [B * G, splits, H / G, 2].
 struct DecodeAttentionTensors {
   const void* q;
   const void* k;
@@ -36,7 +36,8 @@ struct DecodeAttentionTensors {
   void* v_cache;
   const float* cos;
   const float* sin;
-  const int* cursor;  ///< int32 [B, 2]: slot of the new token, row of its angles
+  const int* cursor;      ///< int32 [B, 2]: slot of the new token, row of its angles
+  int* places = nullptr;  ///< int32 [B, G, home_slots]: rows of the keys' angles; nullptr: slots
   float* mass = nullptr;
   float* scores = nullptr;
   float* partial;

@@ -32,9 +32,12 @@ bool fits_vectors(const torch::Tensor& x_BHLD) {
          x_BHLD.stride(2) % 8 == 0;
 }
 
-/// Turns x by direction times the angles into `out`, both of last stride 1.
+/// Turns x by direction times the angles into `out`, both of last stride 1. place_BHL: contiguous,
+/// or undefined.
 void run_rotary(const torch::Tensor& x_BHLD, const torch::Tensor& out_BHLD,
-                const torch::Tensor& cos_LD, const torch::Tensor& sin_LD, float direction) {
+                const torch::Tensor& cos_LD, const torch::Tensor& sin_LD, float direction,
+                const torch::Tensor& place_BHL = {}) {
+  const int* places = place_BHL.defined() ? place_BHL.const_data_ptr<int>() : nullptr;
   const int64_t D = x_BHLD.size(3);
   const bool vectorised = D % 16 == 0 && fits_vectors(x_BHLD) && fits_vectors(out_BHLD) &&
                           is_aligned(cos_LD) && is_aligned(sin_LD) && cos_LD.stride(0) % 4 == 0;
@@ -42,7 +45,7 @@ void run_rotary(const torch::Tensor& x_BHLD, const torch::Tensor& out_BHLD,
     launch_rotary({x_BHLD.const_data_ptr(), out_BHLD.data_ptr(), strides_of(x_BHLD),
                    strides_of(out_BHLD), x_BHLD.size(0), x_BHLD.size(1), x_BHLD.size(2), D,
                    cos_LD.const_data_ptr<float>(), sin_LD.const_data_ptr<float>(), cos_LD.stride(0),
-                   direction, element_type_of(x_BHLD), vectorised},
+                   places, direction, element_type_of(x_BHLD), vectorised},
                   stream);
   });
 }
@@ -74,9 +77,53 @@ struct RotaryFunction : torch::autograd::Function<RotaryFunction> {
   }
 };
 
+struct RotaryAtFunction : torch::autograd::Function<RotaryAtFunction> {
+  static torch::Tensor forward(torch::autograd::AutogradContext* context,
+                               const torch::Tensor& x_BGSD, const torch::Tensor& place_BGS,
+                               const torch::Tensor& cos_XD, const torch::Tensor& sin_XD) {
+    auto out_BGSD = torch::empty(x_BGSD.sizes(), x_BGSD.options());
+    run_rotary(with_unit_last_stride(x_BGSD), out_BGSD, cos_XD, sin_XD, /*direction=*/1.0F,
+               place_BGS);
+    context->save_for_backward({place_BGS, cos_XD, sin_XD});
+    return out_BGSD;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list output_gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto d_out_BGSD = with_unit_last_stride(output_gradients[0]);
+    auto d_x_BGSD = torch::empty(d_out_BGSD.sizes(), d_out_BGSD.options());
+    run_rotary(d_out_BGSD, d_x_BGSD, saved[1], saved[2], /*direction=*/-1.0F, saved[0]);
+    return {d_x_BGSD, {}, {}, {}};
+  }
+};
+
 #endif
 
 }  // namespace
+
+torch::Tensor rotary_at(const torch::Tensor& x_BGSD, const torch::Tensor& place_BGS,
+                        const torch::Tensor& cos_XD, const torch::Tensor& sin_XD) {
+  const int64_t B = x_BGSD.size(0), G = x_BGSD.size(1), S = x_BGSD.size(2), D = x_BGSD.size(3);
+  CHECK_SHAPE(place_BGS, B, G, S);
+  CHECK_SHAPE(cos_XD, -1, D);
+  CHECK_SHAPE(sin_XD, cos_XD.size(0), D);
+  TORCH_CHECK(place_BGS.scalar_type() == torch::kInt32, "want places in int32");
+#ifdef LOCOCO_WITH_CUDA
+  if (is_fusable(x_BGSD, cos_XD, sin_XD))
+    return RotaryAtFunction::apply(x_BGSD, place_BGS.contiguous(), cos_XD, sin_XD);
+#endif
+  return rotary_at_reference(x_BGSD, place_BGS, cos_XD, sin_XD);
+}
+
+torch::Tensor rotary_at_reference(const torch::Tensor& x_BGSD, const torch::Tensor& place_BGS,
+                                  const torch::Tensor& cos_XD, const torch::Tensor& sin_XD) {
+  const auto angles_of = [&](const torch::Tensor& table_XD) {
+    const auto rows = table_XD.index_select(/*dim=*/0, place_BGS.reshape({-1}).to(torch::kInt64));
+    return rows.view({x_BGSD.size(0), x_BGSD.size(1), x_BGSD.size(2), x_BGSD.size(3)});
+  };
+  return rotary_reference(x_BGSD, angles_of(cos_XD), angles_of(sin_XD));
+}
 
 torch::Tensor rotary(const torch::Tensor& x_BHLD, const torch::Tensor& cos_LD,
                      const torch::Tensor& sin_LD) {

@@ -17,6 +17,13 @@ namespace lococo {
 torch::Tensor rotary(const torch::Tensor& x_BHLD, const torch::Tensor& cos_LD,
                      const torch::Tensor& sin_LD);
 
+/// Each slot by angles of its own: row place_BGS (int32, in [0, X)) of cos_XD and sin_XD turns
+/// x_BGSD's slot. All else as above.
+torch::Tensor rotary_at(const torch::Tensor& x_BGSD, const torch::Tensor& place_BGS,
+                        const torch::Tensor& cos_XD, const torch::Tensor& sin_XD);
+torch::Tensor rotary_at_reference(const torch::Tensor& x_BGSD, const torch::Tensor& place_BGS,
+                                  const torch::Tensor& cos_XD, const torch::Tensor& sin_XD);
+
 /// The same in plain tensor operations.
 torch::Tensor rotary_reference(const torch::Tensor& x_BHLD, const torch::Tensor& cos_LD,
                                const torch::Tensor& sin_LD);

@@ -25,7 +25,9 @@ __device__ Place place_of(const RotaryCall& call, unsigned index, int elements) 
   auto offset = [&](const RotaryStrides& strides) {
     return batch * strides.batch + head * strides.head + row * strides.row + column;
   };
-  return {offset(call.x_strides), offset(call.out_strides), row * call.angle_stride + column};
+  const int64_t angle =
+      call.places == nullptr ? row : call.places[(batch * heads + head) * rows + row];
+  return {offset(call.x_strides), offset(call.out_strides), angle * call.angle_stride + column};
 }
 
 __device__ void turn(float& first, float& second, float cos, float sin) {

@@ -22,6 +22,7 @@ struct RotaryCall {
   const float* cos;                     ///< [rows, width]; only the first half of a row is read
   const float* sin;
   int64_t angle_stride;  ///< elements from a row of cos and of sin to the next
+  const int* places;     ///< int32 [B, H, L]: the row of angles of each; null: row l has row l's
   float direction;       ///< 1 turns by the angles, -1 back
   ElementType element;   ///< of x and out
   bool vectorised;       ///< D is a multiple of 16, addresses and strides of 8 elements

@@ -1,0 +1,387 @@
+#!/usr/bin/env python3
+"""Runs a learned memory (cache.policy retention) inside transformers, in plain PyTorch.
+
+    lococo_transformers.py MODEL EXPORT --prompt-file book.txt --max-new-tokens 100
+    lococo_transformers.py MODEL EXPORT --prompt-file book.txt --max-new-tokens 100 --slots 256
+
+MODEL is a Hugging Face folder of LlamaForCausalLM; EXPORT what `lococo-export export.kind=conv`
+wrote, or a checkpoint of lococo-train: lococo.safetensors, lococo_config.json and, where LoRA was
+tuned too, a PEFT adapter. From Python:
+
+    model, options = load(MODEL, EXPORT)
+    model.generate(ids, past_key_values=LearnedMemory(options), max_new_tokens=100)
+
+A LearnedMemory holds one conversation and goes on with it when it is given again; without one the
+model is its base (with the adapter). Rows of a batch must be of one length, without padding.
+
+What happens in a layer. Tokens come in blocks of `block`. Before a block, a cache of more than
+slots + buffer keys is compressed to `slots`, for each key-value head by itself: the first `sinks`
+stay, the last `local`, of those between the best by the gate's score, and of the others the best by
+score + mass_weight * log(mass + 0.001), where a key's mass is the attention that it received from
+queries at least `score_distance` slots behind it. Then the block's queries see all slots, and the
+block causally. Tokens that are generated come one by one, and the cache is compressed when it holds
+more than slots + decode_buffer. Keys are cached before RoPE with the place that they have in the
+text, counted from a frame that follows at a distance of `position_cap`: older keys stand at its
+begin.
+
+This is made to be read and compared with, not to be fast: a prompt's hidden states are all there
+at once, and only the caches stay small. Letters in names: B batch, L new tokens, S slots, H query
+heads, G key-value heads, R = H / G, D head dimension, E hidden size.
+"""
+
+import argparse
+import dataclasses
+import functools
+import json
+import math
+import pathlib
+import sys
+
+try:
+    import torch
+    from safetensors.torch import load_file
+    from torch import nn
+    from transformers import AutoModelForCausalLM, AutoTokenizer, Cache, GenerationConfig
+except ImportError as missing:
+    sys.exit(f"lococo_transformers: {missing}; install scripts/requirements.txt")
+
+INPUT_SCALE = 0.25  # of the hidden state, before the gate
+MASS_FLOOR = 0.001
+GATE_PARAMETERS = ("hidden_weight", "hidden_bias", "out_weight", "skip_weight", "out_bias",
+                   "mass_weight")
+# What this file implements, of options that have other values too.
+REQUIRED = {"policy": "retention", "scores": "accumulated", "keys": "unrotated",
+            "positions": "text"}
+
+
+class BadExport(Exception):
+    """A model, an export or options that cannot be run, in one readable line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryOptions:
+    """The options of the cache, as lococo_config.json names them, and generate.decode_buffer."""
+    slots: int
+    block: int
+    buffer: int
+    sinks: int
+    local: int
+    score_decay: float
+    score_distance: int
+    position_cap: int  # 0: what the base's positions leave
+    alone_fraction: float
+    decode_buffer: int = 64
+
+    @classmethod
+    def read(cls, path, **overrides):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        for name, value in REQUIRED.items():
+            if stored.get(name) != value:
+                raise BadExport(f"{path}: {name} is {stored.get(name)}, only {value} can be run")
+        values = {field.name: stored[field.name] for field in dataclasses.fields(cls)
+                  if field.name in stored}
+        values.update({name: value for name, value in overrides.items() if value is not None})
+        try:
+            options = cls(**values)
+        except TypeError as error:
+            raise BadExport(f"{path}: an option is missing ({error})") from None
+        if options.sinks + options.local >= options.slots:
+            raise BadExport(f"{options.slots} slots leave nothing to choose beside {options.sinks} "
+                            f"sinks and {options.local} newest tokens")
+        if 0 < options.position_cap < options.slots + options.block:
+            raise BadExport(f"position_cap {options.position_cap} is less than the "
+                            f"{options.slots} slots + {options.block} tokens of a block")
+        return options
+
+    def shares(self):
+        """Slots that go by the score alone, and by score and mass."""
+        chosen = self.slots - self.sinks - self.local
+        alone = math.floor(chosen * self.alone_fraction + 0.5)
+        return alone, chosen - alone
+
+    def frame_origin(self, begin):
+        """The place in the text that is 0 to RoPE for a block that begins at token `begin`."""
+        return max(0, begin - self.position_cap)
+
+    def within(self, positions):
+        """The same with the cap that a base of so many positions leaves, where there is none."""
+        if self.position_cap > 0:
+            return self
+        reach = self.slots + self.buffer + self.block
+        return dataclasses.replace(self, position_cap=max(reach, positions - reach))
+
+
+class Gate(nn.Module):
+    """How much a token is worth keeping, for each key-value head; float32 throughout."""
+
+    def __init__(self, weights):
+        super().__init__()
+        for name in GATE_PARAMETERS:
+            setattr(self, name, nn.Parameter(weights[name].float(), requires_grad=False))
+
+    def forward(self, hidden_BLE):
+        """A layer's input after its norm -> score [B, G, L]."""
+        x_BLE = hidden_BLE.float() * INPUT_SCALE
+        hidden_BLU = nn.functional.gelu(nn.functional.linear(x_BLE, self.hidden_weight,
+                                                             self.hidden_bias))
+        score_BLG = (nn.functional.linear(hidden_BLU, self.out_weight, self.out_bias)
+                     + nn.functional.linear(x_BLE, self.skip_weight))
+        return score_BLG.transpose(1, 2)
+
+    def with_mass(self, score_BGS, mass_BGS):
+        return score_BGS + self.mass_weight[:, None] * torch.log(mass_BGS + MASS_FLOOR)
+
+
+class LayerMemory:
+    """What one layer keeps of a conversation, in order of time. Everything in `FIELDS` has the
+    slots along its third axis: keys before RoPE, values, the gate's score of each token, the mass
+    of attention that it received, and its place in the frame."""
+
+    FIELDS = ("key", "value", "score", "mass", "place")
+
+    def __init__(self):
+        self.position = 0  # tokens seen
+        self.origin = 0    # where the frame begins in the text
+        for field in self.FIELDS:
+            setattr(self, field, None)
+
+    def size(self):
+        return 0 if self.key is None else self.key.shape[2]
+
+    def append(self, **fresh):
+        for field in self.FIELDS:
+            past = getattr(self, field)
+            setattr(self, field, fresh[field] if past is None
+                    else torch.cat([past, fresh[field]], dim=2))
+
+    def compress(self, gate, options):
+        """Keeps `slots` of the slots, and lets their mass fade as blocks go by."""
+        size = self.size()
+        kept_BGS = torch.ones_like(self.score, dtype=torch.bool)
+        between = slice(options.sinks, size - options.local)
+        kept_BGS[:, :, between] = False
+        rankings = (self.score, gate.with_mass(self.score, self.mass))
+        for ranking_BGS, count in zip(rankings, options.shares()):
+            # The best among those between alone: a tie is then broken as in the C++ form.
+            among = kept_BGS[:, :, between]
+            order = ranking_BGS[:, :, between].masked_fill(among, -math.inf).argsort(
+                dim=-1, descending=True, stable=True)  # of equal numbers the older token stays
+            among.scatter_(-1, order[..., :count], True)
+        B, G, _ = kept_BGS.shape
+        index_BGM = kept_BGS.nonzero()[:, -1].view(B, G, options.slots)
+        for field in self.FIELDS:
+            slots = getattr(self, field)
+            index = index_BGM if slots.dim() == 3 else \
+                index_BGM[..., None].expand(-1, -1, -1, slots.shape[-1])
+            setattr(self, field, slots.gather(2, index))
+        self.mass = self.mass * options.score_decay ** ((size - options.slots) / options.block)
+
+    def move_frame(self, origin):
+        if self.place is not None:
+            self.place = (self.place - (origin - self.origin)).clamp(min=0)
+        self.origin = origin
+
+
+class LearnedMemory(Cache):
+    """The memories of all layers, as the cache that a model of transformers is called with."""
+
+    is_compileable = False  # sizes change from call to call
+
+    def __init__(self, options):
+        super().__init__(layers=[])
+        self.options = options
+        self.memories = []
+
+    def of_layer(self, number):
+        while len(self.memories) <= number:
+            self.memories.append(LayerMemory())
+        return self.memories[number]
+
+    def get_seq_length(self, layer_idx=0):
+        """Tokens seen, not slots: transformers cuts what it has fed already from its input."""
+        return self.of_layer(layer_idx).position
+
+    def get_mask_sizes(self, queries, layer_idx=0):
+        """Of a mask that nobody reads: each layer makes its own. Versions of transformers give the
+        queries' number or their positions."""
+        return (queries if isinstance(queries, int) else queries.shape[0]), 0
+
+    def get_max_cache_shape(self, layer_idx=0):
+        return -1
+
+    def reorder_cache(self, beam_idx):
+        raise NotImplementedError("a learned memory follows one text; beam search needs several")
+
+
+class Rope:
+    """LLaMA's rotation by places, in float32 whatever the model's dtype."""
+
+    def __init__(self, rotary_embedding):
+        self.source = rotary_embedding
+
+    def turn(self, x, place):
+        """x [..., S, D] turned by the angles of `place` [..., S]."""
+        angles = place[..., None].float() * self.source.inv_freq.float()
+        cos = torch.cat([angles.cos()] * 2, dim=-1) * self.source.attention_scaling
+        sin = torch.cat([angles.sin()] * 2, dim=-1) * self.source.attention_scaling
+        first, second = x.float().chunk(2, dim=-1)
+        return (x.float() * cos + torch.cat([-second, first], dim=-1) * sin).to(x.dtype)
+
+
+def attend_block(attention, gate, rope, memory, options, hidden_BLE, decoding):
+    """One block (or one generated token) of one layer: [B, L, E] -> the heads' results
+    [B, L, H * D]; the memory then holds the block too."""
+    B, L, _ = hidden_BLE.shape
+    D, R = attention.head_dim, attention.num_key_value_groups
+
+    full = memory.size() > options.slots + (options.decode_buffer if decoding else options.buffer)
+    if full:
+        memory.compress(gate, options)
+    if full or not decoding:  # between compressions generated tokens stay in one frame
+        memory.move_frame(options.frame_origin(memory.position))
+
+    def heads(projection):
+        return projection(hidden_BLE).view(B, L, -1, D).transpose(1, 2)
+    q_BHLD, k_BGLD, v_BGLD = map(heads, (attention.q_proj, attention.k_proj, attention.v_proj))
+    first = memory.position - memory.origin
+    place_L = torch.arange(first, first + L, device=hidden_BLE.device)
+    # To 12 binary places, as the C++ form has it: equal tokens of the first layer stay equal.
+    score_BGL = torch.round(gate(hidden_BLE) * 4096) / 4096
+    memory.append(key=k_BGLD, value=v_BGLD, score=score_BGL, mass=torch.zeros_like(score_BGL),
+                  place=place_L.expand(score_BGL.shape))
+    memory.position += L
+
+    G, S = k_BGLD.shape[1], memory.size()
+    q_BGRLD = rope.turn(q_BHLD, place_L).view(B, G, R, L, D)
+    k_BGSD = rope.turn(memory.key, memory.place)
+    scores = torch.einsum("bgrld,bgsd->bgrls", q_BGRLD.float(), k_BGSD.float()) / math.sqrt(D)
+    seen_LS = torch.ones(L, S, dtype=torch.bool, device=scores.device).tril(S - L)
+    weights = scores.masked_fill(~seen_LS, -math.inf).softmax(dim=-1)
+    out = torch.einsum("bgrls,bgsd->blgrd", weights, memory.value.float()).to(hidden_BLE.dtype)
+    # tril: of a query, only keys at least score_distance slots before it count.
+    memory.mass = memory.mass + weights.tril(S - L - options.score_distance).sum(dim=(2, 3))
+    return out.reshape(B, L, G * R * D)
+
+
+def attention_forward(attention, full_attention, gate, rope, hidden_states, *args, **kwargs):
+    """LlamaAttention.forward. A layer can take all blocks of a prompt at once, because a token's
+    result depends on the layer's input up to it alone."""
+    # Versions of transformers differ in what they call the cache.
+    cache = next((value for value in kwargs.values() if isinstance(value, LearnedMemory)), None)
+    if cache is None:
+        return full_attention(hidden_states, *args, **kwargs)
+    options, memory = cache.options, cache.of_layer(attention.layer_idx)
+    decoding = hidden_states.shape[1] == 1 and memory.position > 0
+    with torch.no_grad():  # the choice of a compression has no gradient
+        results = [attend_block(attention, gate, rope, memory, options, block_BLE, decoding)
+                   for block_BLE in hidden_states.split(options.block, dim=1)]
+        return attention.o_proj(torch.cat(results, dim=1)), None
+
+
+def read_gates(path, layers, hidden_size, kv_heads):
+    """The gates of all layers, their shapes checked against the model's."""
+    tensors = load_file(path)
+    gates = []
+    for number in range(layers):
+        prefix = f"model.layers.{number}.self_attn.memory_saver.retention."
+        try:
+            weights = {name: tensors.pop(prefix + name) for name in GATE_PARAMETERS}
+        except KeyError as missing:
+            raise BadExport(f"{path}: has no {missing}") from None
+        units = weights["hidden_weight"].shape[0]
+        shapes = ((units, hidden_size), (units,), (kv_heads, units), (kv_heads, hidden_size),
+                  (kv_heads,), (kv_heads,))
+        for name, shape in zip(GATE_PARAMETERS, shapes):
+            if weights[name].shape != shape:
+                raise BadExport(f"{path}: {prefix}{name} is {list(weights[name].shape)}, the model "
+                                f"needs {list(shape)}")
+        gates.append(Gate(weights))
+    if tensors:
+        raise BadExport(f"{path}: {next(iter(tensors))} belongs to no gate of the model's "
+                        f"{layers} layers")
+    return gates
+
+
+def attach(model, folder):
+    """Gives each attention of a LlamaForCausalLM its gate. Without a LearnedMemory it computes what
+    it did before."""
+    config = model.config
+    rotary = model.model.rotary_emb
+    if config.model_type != "llama" or rotary.rope_type in ("dynamic", "longrope"):
+        raise BadExport(f"{config.model_type} with RoPE of type {rotary.rope_type} cannot be run, "
+                        "only llama whose angles do not depend on the length")
+    gates = read_gates(pathlib.Path(folder) / "lococo.safetensors", config.num_hidden_layers,
+                       config.hidden_size, config.num_key_value_heads)
+    for layer, gate in zip(model.model.layers, gates):
+        attention = layer.self_attn
+        attention.memory_saver = nn.ModuleDict({"retention": gate})
+        attention.memory_saver.to(attention.q_proj.weight.device)
+        attention.forward = functools.partial(attention_forward, attention, attention.forward,
+                                              gate, Rope(rotary))
+    return model
+
+
+def load(model_folder, export_folder, dtype=torch.float32, device="cpu", **overrides):
+    """The model with its adapter and gates, ready for generate(), and the options of a
+    LearnedMemory; `overrides` replace what lococo_config.json says, where they are not None."""
+    export_folder = pathlib.Path(export_folder)
+    for name in ("lococo.safetensors", "lococo_config.json"):
+        if not (export_folder / name).exists():
+            raise BadExport(f"{export_folder}: holds no {name}; give a checkpoint's folder, or "
+                            "what lococo-export export.kind=conv wrote")
+    options = MemoryOptions.read(export_folder / "lococo_config.json", **overrides)
+    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=dtype)
+    options = options.within(model.config.max_position_embeddings)
+    if (export_folder / "adapter_config.json").exists():
+        from peft import PeftModel
+        # The base itself, whose projections have the adapter in them now.
+        model = PeftModel.from_pretrained(model, export_folder).get_base_model()
+    return attach(model.to(device).eval(), export_folder), options
+
+
+def generate_greedily(model, memory, ids, max_new_tokens, stop_at_eos=True):
+    """The most likely continuation of a list of token ids, whatever generation_config.json says;
+    an end token is the last of it."""
+    ends = model.generation_config.eos_token_id if stop_at_eos else None
+    model.generation_config = GenerationConfig(pad_token_id=0)
+    prompt = torch.tensor([ids], device=model.device)
+    made = model.generate(prompt, attention_mask=torch.ones_like(prompt), past_key_values=memory,
+                          do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=ends)
+    return made[0, len(ids):].tolist()
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("export", metavar="EXPORT")
+    parser.add_argument("--prompt-file", required=True, metavar="FILE",
+                        help="text; -: standard input")
+    parser.add_argument("--max-new-tokens", type=int, default=256, metavar="N")
+    parser.add_argument("--slots", type=int, metavar="M", help="default: as the export says")
+    parser.add_argument("--ids", action="store_true", help="print token ids")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    try:
+        model, options = load(arguments.model, arguments.export, getattr(torch, arguments.dtype),
+                              arguments.device, slots=arguments.slots)
+        text = sys.stdin.read() if arguments.prompt_file == "-" else \
+            pathlib.Path(arguments.prompt_file).read_text(encoding="utf-8")
+    except (BadExport, OSError, ValueError) as error:
+        print(f"lococo_transformers: {error}", file=sys.stderr)
+        return 2
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    ids = tokenizer(text)["input_ids"]
+    made = generate_greedily(model, LearnedMemory(options), ids, arguments.max_new_tokens)
+    print(" ".join(map(str, made)) if arguments.ids
+          else tokenizer.decode(made, skip_special_tokens=True))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,18 @@
+// Lessons as a config asks for them.
+#pragma once
+
+#include <memory>
+
+#include "config/config.h"
+#include "lessons/lesson_source.h"
+
+namespace lococo {
+
+/// Reads data.lesson_texts (data.train without them) into memory; questions are asked in the base's
+/// own chat template, in plain text where it has none. `tokenizer` may be null: then, and for
+/// sources that hold tokens, throws UserError, as well as for texts and a template that cannot be
+/// read. Null when data.lesson_share is 0.
+std::unique_ptr<LessonSource> open_lessons(const Config& config,
+                                           std::shared_ptr<const Tokenizer> tokenizer);
+
+}  // namespace lococo

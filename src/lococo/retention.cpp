@@ -1,0 +1,92 @@
+#include "lococo/retention.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <cmath>
+
+#include "lococo/selection.h"
+#include "lococo/soft_cache.h"
+#include "tensor/kit/wide.h"
+
+namespace lococo {
+namespace {
+
+constexpr double kInputScale = 0.25;
+constexpr double kMassFloor = 0.001;
+constexpr double kMassWeight = 0.3;
+
+torch::Tensor drawn(at::IntArrayRef sizes, int64_t inputs, at::Generator& generator) {
+  const double bound = 1.0 / std::sqrt(static_cast<double>(inputs));
+  return torch::empty(sizes).uniform_(-bound, bound, generator);
+}
+
+}  // namespace
+
+RetentionGateImpl::RetentionGateImpl(int64_t hidden_size, int64_t hidden_units, int64_t kv_heads,
+                                     uint64_t init_seed) {
+  const int64_t E = hidden_size, U = hidden_units, G = kv_heads;
+  torch::NoGradGuard no_grad;
+  // Drawn on the CPU, so that a seed means the same weights on every device.
+  auto generator = at::detail::createCPUGenerator(init_seed);
+  hidden_weight = register_parameter("hidden_weight", drawn({U, E}, E, generator));
+  hidden_bias = register_parameter("hidden_bias", drawn({U}, E, generator));
+  out_weight = register_parameter("out_weight", drawn({G, U}, U, generator));
+  skip_weight = register_parameter("skip_weight", drawn({G, E}, E, generator));
+  out_bias = register_parameter("out_bias", torch::zeros({G}));
+  mass_weight = register_parameter("mass_weight", torch::full({G}, kMassWeight));
+}
+
+torch::Tensor RetentionGateImpl::forward(const torch::Tensor& h_BLE) {
+  const auto wide = wide_of(h_BLE);
+  const auto as = [&](const torch::Tensor& weight) { return weight.to(wide); };
+  const auto x_BLE = h_BLE.to(wide) * kInputScale;
+  const auto hidden_BLU = torch::gelu(torch::linear(x_BLE, as(hidden_weight), as(hidden_bias)));
+  const auto score_BLG = torch::linear(hidden_BLU, as(out_weight), as(out_bias)) +
+                         torch::linear(x_BLE, as(skip_weight));
+  return score_BLG.transpose(1, 2);
+}
+
+torch::Tensor log_of_mass(const torch::Tensor& mass_BGS) {
+  return torch::log(mass_BGS.detach() + kMassFloor);
+}
+
+torch::Tensor score_with_mass(const torch::Tensor& score_BGS, const torch::Tensor& mass_BGS,
+                              const torch::Tensor& mass_weight_G) {
+  const auto weight_G1 = mass_weight_G.to(score_BGS.scalar_type()).unsqueeze(-1);
+  return score_BGS + weight_G1 * log_of_mass(mass_BGS);
+}
+
+RetentionPolicy::RetentionPolicy(const CacheConfig& config, const PolicyShape& shape,
+                                 uint64_t init_seed)
+    : config_(config) {
+  gate = register_module("retention", RetentionGate(shape.hidden_size, config.retention_units,
+                                                    shape.kv_heads, init_seed));
+}
+
+torch::Tensor RetentionPolicy::score(const torch::Tensor& h_BLE) {
+  constexpr double kSteps = 4096.0;
+  torch::NoGradGuard no_grad;
+  return gate->forward(h_BLE).mul_(kSteps).round_().mul_(1.0 / kSteps);
+}
+
+CacheState RetentionPolicy::compress(const CacheState& cache) {
+  TORCH_CHECK(cache.size() > config_.slots, "S=", cache.size(), " must exceed the ", config_.slots,
+              " slots");
+  torch::NoGradGuard no_grad;
+  const auto massed_BGS = config_.massed_slots() > 0
+                              ? score_with_mass(cache.score_BGS, cache.mass_BGS, gate->mass_weight)
+                              : torch::Tensor();
+  const SlotShares shares = {config_.sinks, config_.local, config_.alone_slots(),
+                             config_.massed_slots()};
+  CacheState kept = gather_cache(cache, select_two_shares(cache.score_BGS, massed_BGS, shares));
+  kept.mass_BGS =
+      needs().mass ? kept.mass_BGS * config_.score_factor(cache.size()) : torch::Tensor();
+  return kept;
+}
+
+torch::Tensor RetentionPolicy::attend_softly(const SoftAttentionInput& input,
+                                             const SoftCache& cache) {
+  return soft_cache_attention(input, cache, gate->forward(input.h_BTE), gate->mass_weight);
+}
+
+}  // namespace lococo

@@ -1,0 +1,23 @@
+// The soft form of a learned memory on a GPU: one node of autograd for a layer's whole sequence,
+// FlashAttention for each block, buffers that all blocks share. soft_cache.cpp has the slow form.
+#pragma once
+
+#include <torch/types.h>
+
+#include "lococo/cache_policy.h"
+
+namespace lococo {
+
+/// Whether the fused form takes the sequence: bfloat16 on a CUDA device, D a multiple of 8 up to
+/// 248, and no other backend asked for than FlashAttention.
+bool takes_fused_soft_cache(const SoftAttentionInput& input);
+
+/// soft_cache_attention(). Where takes_fused_soft_cache() is false attention itself runs slowly, so
+/// that the node can be tested anywhere and in float64. Keeps q, k and v once with 8 more
+/// channels (two hold the term of each key in two bfloat16 parts), and per block its output and
+/// what the choice was made of. Gradients of keys and values are summed over blocks in float32.
+torch::Tensor soft_cache_attention_fused(const SoftAttentionInput& input, const SoftCache& cache,
+                                         const torch::Tensor& score_BGT,
+                                         const torch::Tensor& mass_weight_G);
+
+}  // namespace lococo

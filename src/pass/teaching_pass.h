@@ -1,0 +1,28 @@
+// Teaches a learned memory end to end: whole sequences go through the soft form of a cache, and
+// what comes out is compared with the same base's full attention (docs/memory.md).
+#pragma once
+
+#include <memory>
+
+#include "config/config.h"
+#include "lococo/cache_policy.h"
+#include "pass/sequence_pass.h"
+
+namespace lococo {
+
+/// The cache that step `step` (from 0) of a run teaches for: one of teach.slots, drawn by
+/// train.seed and step, with newest tokens in proportion, and a temperature that falls
+/// geometrically over train.steps.
+SoftCache soft_cache_of_step(const Config& config, int64_t step);
+
+/// What each target counts for in the sum of divergences, float32 [X], for kinds_X (uint8 of
+/// TargetKind): together X times (their mean, far repeats teach.far_weight times, plus
+/// teach.answer_weight times the mean over answers). Ignored targets have 0.
+torch::Tensor teaching_weights(const torch::Tensor& kinds_X, const TeachConfig& teach);
+
+/// The loss of train() is the weighted sum of KL(full attention without LoRA || soft cache) over
+/// all targets; evaluate() measures the hard cache, block after block. Gradients reach gates and
+/// LoRA.
+std::unique_ptr<SequencePass> make_teaching_pass(const Config& config);
+
+}  // namespace lococo

@@ -1,0 +1,248 @@
+"""scripts/lococo_transformers.py against the tools: what they make of one model and one memory.
+
+Usage: lococo_transformers_test.py, with the folder of the tools in LOCOCO_BIN. Models are tiny and
+random, and so wide in their weights that one other key in a cache changes the text after it.
+Exit code 4: transformers or PEFT is not installed.
+"""
+
+import json
+import os
+import pathlib
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import tiny_files as tiny
+from counted import main
+
+SOURCE = pathlib.Path(os.environ["LOCOCO_SOURCE"])
+SCRIPT = SOURCE / "scripts" / "lococo_transformers.py"
+try:
+    import peft  # noqa: F401
+    import torch
+    from transformers import AutoModelForCausalLM
+except ImportError as error:
+    print(f"skipped: {error}; install scripts/requirements.txt", file=sys.stderr)
+    print("0 passed, 0 failed, 1 skipped")
+    sys.exit(4)
+sys.path.insert(0, str(SCRIPT.parent))
+import lococo_transformers as interop  # noqa: E402
+
+TOLERANCE = 1e-3  # nats of one token, float32 on both sides; a wrong key costs 0.1 and more
+UNITS, SLOTS, BLOCK, CAP = 16, 32, 32, 96
+NEW_TOKENS = 160  # three compressions while decoding
+OPTIONS = {"policy": "retention", "slots": SLOTS, "block": BLOCK, "buffer": 0, "sinks": 2,
+           "local": 8, "scores": "accumulated", "score_decay": 0.8, "score_distance": 4,
+           "keys": "unrotated", "positions": "text", "position_cap": CAP, "retention_units": UNITS,
+           "alone_fraction": 0.4}
+
+
+def gate_shapes(kv_heads=tiny.KV_HEADS):
+    shapes = {}
+    for layer in range(tiny.LAYERS):
+        prefix = f"model.layers.{layer}.self_attn.memory_saver.retention."
+        shapes |= {prefix + "hidden_weight": (UNITS, tiny.HIDDEN), prefix + "hidden_bias": (UNITS,),
+                   prefix + "out_weight": (kv_heads, UNITS), prefix + "out_bias": (kv_heads,),
+                   prefix + "skip_weight": (kv_heads, tiny.HIDDEN),
+                   prefix + "mass_weight": (kv_heads,)}
+    return shapes
+
+
+def make_export(folder, lora=False, kv_heads=tiny.KV_HEADS, **changes):
+    """What lococo-export writes of random gates, or a checkpoint with LoRA beside them."""
+    if lora:
+        tiny.make_adapter(folder, lora_alpha=60.0)
+    os.makedirs(folder, exist_ok=True)
+    tiny.write_json(os.path.join(folder, "lococo_config.json"), OPTIONS | changes)
+    tiny.write_tensors(os.path.join(folder, "lococo.safetensors"), gate_shapes(kv_heads), scale=0.5)
+    return folder
+
+
+def tool(name, *arguments):
+    command = [os.path.join(os.environ["LOCOCO_BIN"], f"lococo-{name}"), *arguments,
+               "model.dtype=float32", "distributed.device=cpu", "distributed.threads=1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise AssertionError(f"{command}: exit code {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+class LococoTransformers(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="lococo-transformers-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = folder.name
+        cls.model = tiny.make_model(os.path.join(cls.folder, "model"), scale=0.3,
+                                    max_position_embeddings=512)
+        # No token twice: equal ones have equal scores in the first layer, and of equals a machine's
+        # sort may choose any.
+        cls.ids = random.Random(1).sample(range(tiny.VOCABULARY), tiny.VOCABULARY)
+        cls.plain = make_export(os.path.join(cls.folder, "plain"))
+        cls.adapted = make_export(os.path.join(cls.folder, "adapted"), lora=True)
+        torch.set_num_threads(1)
+
+    def ours(self, export, ids, *overrides):
+        printed = tool("generate", f"model.path={self.model}", f"model.adapter={export}",
+                       f"generate.prompt_ids={' '.join(map(str, ids))}", "generate.output=ids",
+                       "generate.temperature=0", f"generate.max_new_tokens={NEW_TOKENS}",
+                       "generate.stop_at_eos=false", *overrides)
+        return [int(token) for token in printed.split()]
+
+    def theirs(self, export, ids, **overrides):
+        model, options = interop.load(self.model, export, **overrides)
+        return interop.generate_greedily(model, interop.LearnedMemory(options), ids, NEW_TOKENS,
+                                         stop_at_eos=False)
+
+    def full_attention(self, ids):
+        model = AutoModelForCausalLM.from_pretrained(self.model, dtype=torch.float32)
+        return model(torch.tensor([ids]), use_cache=False).logits
+
+    def test_greedy_ids_are_those_of_lococo_generate(self):
+        cases = {
+            "gates alone": (self.plain, 290, {}),
+            "gates and LoRA": (self.adapted, 290, {}),
+            "the base's cap": (self.plain, 290, {"position_cap": 0}),
+            "fewer slots than the export has": (self.adapted, 290, {"slots": 20}),
+            "a prompt that leaves the cache full": (self.plain, 232, {"block": 64, "buffer": 40}),
+            "a last block of one token": (self.plain, 257, {}),
+            "a prompt that fits": (self.plain, 20, {})}
+        texts = []
+        for name, (export, length, changes) in cases.items():
+            with self.subTest(name):
+                want = self.ours(export, self.ids[:length],
+                                 *(f"cache.{key}={value}" for key, value in changes.items()))
+                self.assertEqual(self.theirs(export, self.ids[:length], **changes), want)
+                self.assertEqual(len(want), NEW_TOKENS)
+                texts.append(want)
+        # What tells the cases apart matters, or equal ids would say little.
+        self.assertEqual(len(set(map(tuple, texts))), len(cases))
+
+    def test_every_token_has_the_nll_of_lococo_eval(self):
+        tokens = tiny.write_bytes(os.path.join(self.folder, "ids.bin"),
+                                  struct.pack(f"<{len(self.ids)}H", *self.ids))
+        output = os.path.join(self.folder, "nll.jsonl")
+        for export in (self.plain, self.adapted):
+            with self.subTest(os.path.basename(export)):
+                tool("eval", f"model.path={self.model}", f"model.adapter={export}",
+                     f"data.validation={tokens}", "data.raw_dtype=uint16", "eval.lengths=290",
+                     "eval.max_tokens=290", f"eval.per_token={output}")
+                with open(output, encoding="utf-8") as file:
+                    ours = json.loads(file.readline())
+                text = torch.tensor(self.ids[ours["begin"]:ours["begin"] + 291])
+                model, options = interop.load(self.model, export)
+                memory = interop.LearnedMemory(options)
+                logits = model(text[None, :-1], past_key_values=memory).logits[0]
+                nll = torch.nn.functional.cross_entropy(logits, text[1:], reduction="none")
+                difference = (nll - torch.tensor(ours["nll"])).abs().max().item()
+                self.assertLess(difference, TOLERANCE)
+
+    def test_what_lococo_train_and_lococo_export_write_is_run(self):
+        run = os.path.join(self.folder, "run")
+        cache = ", ".join(f"{key}: {value}" for key, value in OPTIONS.items())
+        tokens = tiny.write_tokens(os.path.join(self.folder, "tokens.bin"))
+        tool("train", f"model.path={self.model}", f"data.train={tokens}", "data.raw_dtype=uint16",
+             f"data.context_length={4 * BLOCK}", f"cache={{{cache}}}", f"teach.slots=[{SLOTS}]",
+             "train.steps=1", "train.sequences_per_step=1", "train.warmup_steps=0",
+             "tune.retention=1e-2", "tune.lora=1e-2", "log.tensorboard=false",
+             f"train.output={run}")
+        checkpoint = os.path.join(run, next(n for n in os.listdir(run) if n.startswith("step-")))
+        export = os.path.join(self.folder, "export")
+        tool("export", f"model.path={self.model}", f"model.adapter={checkpoint}",
+             "export.kind=conv", f"export.output={export}")
+        for folder in (checkpoint, export):
+            with self.subTest(os.path.basename(folder)):
+                self.assertEqual(self.theirs(folder, self.ids[:290]),
+                                 self.ours(folder, self.ids[:290]))
+
+    def test_a_cache_never_holds_more_than_its_slots_and_a_block(self):
+        model, options = interop.load(self.model, self.plain)
+        memory = interop.LearnedMemory(options)
+        for begin in range(0, 280, 40):
+            model(torch.tensor([self.ids[begin:begin + 40]]), past_key_values=memory)
+            sizes = {layer.size() for layer in memory.memories}
+            self.assertEqual(len(sizes), 1)
+            self.assertLessEqual(sizes.pop(), SLOTS + BLOCK)
+        self.assertEqual(memory.get_seq_length(), 280)
+
+    def test_a_text_may_come_in_pieces_of_whole_blocks(self):
+        model, options = interop.load(self.model, self.adapted)
+        whole, pieces = interop.LearnedMemory(options), interop.LearnedMemory(options)
+        ids = torch.tensor([self.ids[:256]])
+        want = model(ids, past_key_values=whole).logits
+        got = [model(piece, past_key_values=pieces).logits for piece in ids.split(2 * BLOCK, 1)]
+        self.assertLess((torch.cat(got, dim=1) - want).abs().max().item(), TOLERANCE)
+
+    def test_without_a_memory_the_model_is_its_base_and_has_gradients(self):
+        model, _ = interop.load(self.model, self.plain)
+        ids = self.ids[:60]
+        logits = model(torch.tensor([ids]), use_cache=False).logits
+        self.assertTrue(torch.equal(logits, self.full_attention(ids)))
+        logits.sum().backward()
+        self.assertGreater(model.model.layers[0].self_attn.q_proj.weight.grad.abs().max().item(), 0)
+
+    def test_rows_of_a_batch_are_what_they_are_alone(self):
+        model, options = interop.load(self.model, self.plain)
+        rows = torch.tensor([self.ids[:140], self.ids[150:290]])
+        together = model(rows, past_key_values=interop.LearnedMemory(options)).logits
+        for number, row in enumerate(rows):
+            alone = model(row[None], past_key_values=interop.LearnedMemory(options)).logits
+            self.assertLess((alone[0] - together[number]).abs().max().item(), TOLERANCE)
+
+    def test_bfloat16_is_near_float32_and_caches_bfloat16(self):
+        # A single block: later ones may keep other keys, because scores are rounded.
+        text = torch.tensor([self.ids[:BLOCK]])
+        logits = {}
+        for dtype in (torch.float32, torch.bfloat16):
+            model, options = interop.load(self.model, self.plain, dtype)
+            memory = interop.LearnedMemory(options)
+            logits[dtype] = model(text, past_key_values=memory).logits.float()
+            self.assertEqual(memory.memories[0].key.dtype, dtype)
+            self.assertEqual(memory.memories[0].score.dtype, torch.float32)
+            model.generate(torch.tensor([self.ids[:290]]), max_new_tokens=80, do_sample=False,
+                           pad_token_id=0, past_key_values=interop.LearnedMemory(options))
+        difference = (logits[torch.float32] - logits[torch.bfloat16]).abs().mean().item()
+        self.assertLess(difference, 0.05 * logits[torch.float32].std().item())
+
+    def test_the_command_prints_what_lococo_generate_prints(self):
+        tiny.write_json(os.path.join(self.model, "tokenizer.json"), tiny.bpe_tokenizer())
+        tiny.write_json(os.path.join(self.model, "tokenizer_config.json"),
+                        {"tokenizer_class": "PreTrainedTokenizerFast",
+                         "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"})
+        prompt = tiny.write_text(os.path.join(self.folder, "prompt.txt"),
+                                 "the and of 17, their rand: an ethereal band. " * 4)
+        want = tool("generate", f"model.path={self.model}", f"model.adapter={self.adapted}",
+                    f"generate.prompt_file={prompt}", "generate.output=ids",
+                    "generate.temperature=0", "generate.max_new_tokens=20", "cache.slots=24")
+        done = subprocess.run(
+            [sys.executable, SCRIPT, self.model, self.adapted, "--prompt-file", prompt, "--ids",
+             "--max-new-tokens", "20", "--slots", "24", "--dtype", "float32", "--device", "cpu"],
+            capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.split(), want.split())
+
+    def test_what_cannot_be_run_is_refused_in_one_line(self):
+        def export(**changes):
+            return make_export(tempfile.mkdtemp(dir=self.folder), **changes)
+        cases = {
+            "policy is lococo, only retention": (export(policy="lococo"), {}),
+            "keys is rotated, only unrotated": (export(keys="rotated"), {}),
+            "out_weight is [4, 16], the model needs [2, 16]": (export(kv_heads=4), {}),
+            "holds no lococo.safetensors": (self.model, {}),
+            "10 slots leave nothing to choose": (self.plain, {"slots": 10}),
+            "position_cap 96 is less than": (self.plain, {"slots": 80})}
+        for message, (folder, overrides) in cases.items():
+            with self.subTest(message), self.assertRaises(interop.BadExport) as refused:
+                interop.load(self.model, folder, **overrides)
+            self.assertIn(message, str(refused.exception))
+        done = subprocess.run([sys.executable, SCRIPT, self.model, self.model, "--prompt-file",
+                               os.devnull], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+#include "pass/teaching_pass.h"
+
+#include <torch/optim/adam.h>
+
+#include <cmath>
+#include <set>
+
+#include "tensor/kit/torch.h"
+#include "tests/support/catch.h"
+#include "tests/support/tensors.h"
+#include "tests/support/tiny_llama.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+
+namespace {
+
+/// A memory that chooses by the gate, or by gate and mass too.
+CacheConfig memory(int64_t slots, int64_t block, double alone_fraction) {
+  CacheConfig cache;
+  cache.policy = CachePolicyKind::kRetention;
+  cache.slots = slots;
+  cache.block = block;
+  cache.buffer = 0;
+  cache.sinks = 1;
+  cache.local = 2;
+  cache.alone_fraction = alone_fraction;
+  cache.retention_units = 8;
+  cache.scores = ScoreKind::kAccumulated;
+  cache.score_decay = 0.8;
+  cache.score_distance = 2;
+  cache.keys = KeyKind::kUnrotated;
+  cache.positions = PositionKind::kText;
+  return cache;
+}
+
+SoftCache soft_form(const CacheConfig& cache, double temperature) {
+  return {{cache.sinks, cache.local, cache.alone_slots(), cache.massed_slots(), temperature},
+          cache.block,
+          cache.score_decay,
+          cache.score_distance};
+}
+
+/// Scores that differ clearly, so that a finite temperature decides like the hard choice.
+Llama opinionated_llama(const CacheConfig& cache) {
+  auto model = tiny_llama(3, cache);
+  perturb(model, "retention", 8.0, 7);
+  return model;
+}
+
+}  // namespace
+
+TEST_CASE("without a temperature the soft cache is the compressed cache", "[lococo]") {
+  const int64_t slots = GENERATE(8, 11), block = GENERATE(4, 8);
+  const double alone_fraction = GENERATE(1.0, 0.5, 0.0);
+  CAPTURE(slots, block, alone_fraction);
+  const auto cache = memory(slots, block, alone_fraction);
+  auto model = opinionated_llama(cache);
+  torch::NoGradGuard no_grad;
+  const auto tokens = distinct_tokens(2, 45, 5);
+  const auto hard = blockwise_hidden(model, tokens);
+  const auto soft = model->forward_softly(tokens, soft_form(cache, 1e-5));
+  CHECK_CLOSE(soft, hard, /*factor=*/50.0);
+  // The choice matters: with all tokens the hidden states are others.
+  CHECK((model->forward(tokens) - hard).abs().max().item<double>() > 1e-3);
+}
+
+TEST_CASE("the soft cache sees nothing of what comes later", "[lococo]") {
+  const auto cache = memory(8, 4, 0.5);
+  auto model = opinionated_llama(cache);
+  torch::NoGradGuard no_grad;
+  auto tokens = random_tokens(1, 40, 5);
+  const auto before = model->forward_softly(tokens, soft_form(cache, 0.5));
+  tokens.narrow(1, 30, 10).copy_(random_tokens(1, 10, 6));
+  const auto after = model->forward_softly(tokens, soft_form(cache, 0.5));
+  CHECK_CLOSE(after.narrow(1, 0, 30), before.narrow(1, 0, 30));
+  CHECK_FALSE(torch::allclose(after.narrow(1, 30, 10), before.narrow(1, 30, 10)));
+}
+
+TEST_CASE("a cache that never fills is full attention", "[lococo]") {
+  const auto cache = memory(64, 8, 0.5);
+  auto model = opinionated_llama(cache);
+  torch::NoGradGuard no_grad;
+  const auto tokens = random_tokens(2, 40, 5);
+  CHECK_CLOSE(model->forward_softly(tokens, soft_form(cache, 0.1)), model->forward(tokens),
+              /*factor=*/20.0);
+}
+
+TEST_CASE("the gradient of the soft cache reaches every part of the gates", "[lococo]") {
+  const auto cache = memory(8, 4, 0.5);
+  auto model = tiny_llama(3, cache);
+  const auto hidden = model->forward_softly(random_tokens(2, 40, 5), soft_form(cache, 0.5));
+  hidden.square().sum().backward();
+  int64_t gates = 0;
+  for (const auto& item : model->named_parameters()) {
+    if (item.key().find("retention") == std::string::npos) continue;
+    INFO(item.key());
+    // What the last layer keeps is seen by its own later queries, so all layers learn. A constant
+    // added to every score changes nothing: the budget takes it out.
+    REQUIRE(item.value().grad().defined());
+    const bool is_constant = item.key().ends_with("out_bias");
+    const double size = item.value().grad().abs().max().item<double>();
+    CHECK((is_constant ? size < 1e-3 : size > 0.0));
+    ++gates;
+  }
+  CHECK(gates > 0);
+}
+
+TEST_CASE("a step draws its slots, and the choice hardens over the run", "[pass]") {
+  Config config;
+  config.cache = memory(512, 512, 0.5);
+  config.cache.local = 96;
+  config.train.steps = 101;
+  CHECK(soft_cache_of_step(config, 0).keep.temperature == Approx(0.5));
+  CHECK(soft_cache_of_step(config, 50).keep.temperature == Approx(std::sqrt(0.5 * 0.05)));
+  CHECK(soft_cache_of_step(config, 100).keep.temperature == Approx(0.05));
+  std::set<int64_t> seen;
+  for (int64_t step = 0; step < 50; ++step) {
+    const auto soft = soft_cache_of_step(config, step);
+    seen.insert(soft.slots());
+    CHECK(soft.block == soft.slots());
+    CHECK(soft.keep.local == 96 * soft.slots() / 512);
+    CHECK(std::abs(soft.keep.alone - soft.keep.massed) <= 1);
+  }
+  CHECK(seen == std::set<int64_t>{128, 256, 512});
+}
+
+TEST_CASE("far repeats and answers weigh more, ignored targets nothing", "[pass]") {
+  const auto kinds = torch::tensor({0, 1, 2, 3, 1, 1}, torch::kUInt8);
+  const auto weights = teaching_weights(kinds, TeachConfig{});
+  // Mean over 1 + 4 + 1 + 1 + 1 = 8, and 0.3 for the one answer.
+  CHECK_CLOSE(weights,
+              torch::tensor({0.0, 0.125, 0.5, 0.425, 0.125, 0.125}).to(torch::kFloat32) * 6);
+  const auto plain = teaching_weights(torch::tensor({1, 1, 1, 1}, torch::kUInt8), TeachConfig{});
+  CHECK_CLOSE(plain, torch::ones({4}));
+}
+
+TEST_CASE("teaching brings the compressed cache nearer to full attention", "[pass]") {
+  Config config;
+  config.cache = memory(12, 6, 0.5);
+  config.teach.slots = {12};
+  config.train.steps = 30;
+  config.tune.retention = 0.02;
+  auto model = tiny_llama(3, config.cache);
+  for (auto& item : model->named_parameters())
+    item.value().set_requires_grad(item.key().find("retention") != std::string::npos);
+  torch::optim::Adam optimizer(
+      [&] {
+        std::vector<torch::Tensor> trained;
+        for (auto& parameter : model->parameters())
+          if (parameter.requires_grad()) trained.push_back(parameter);
+        return trained;
+      }(),
+      0.02);
+  const auto pass = make_pass(config);
+  CHECK(pass->wants_kinds());
+  const auto tokens = random_tokens(4, 61, 5);
+  double first = 0, last = 0;
+  for (int64_t step = 0; step < 30; ++step) {
+    pass->begin_step(0);  // one temperature, so that losses compare
+    optimizer.zero_grad();
+    const auto result = pass->train(model, {tokens});
+    CHECK(result.targets == 4 * 60);
+    optimizer.step();
+    last = result.loss_sum.item<double>();
+    if (step == 0) first = last;
+  }
+  CHECK(last < 0.9 * first);
+  // The teacher left LoRA and weights alone, and evaluation is of the hard cache.
+  CHECK(pass->evaluate(model, tokens).sizes() == at::IntArrayRef({4, 60}));
+}
