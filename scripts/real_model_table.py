@@ -4,6 +4,7 @@
     scripts/get_smollm2.sh
     scripts/real_model_table.py --texts test_novels --train train_novels --output runs/smollm2 --dry-run
     scripts/real_model_table.py --texts test_novels --train train_novels --output runs/smollm2
+    ... --memory runs/smollm2_memory   # a learned memory (scripts/tune_smollm2_memory.sh) beside them
 
 Runs lococo-train for the tuned rows and lococo-eval for all, several at a time, and prints how many
 minutes of one GPU that takes before it begins. What is there already is not run again. NLL, passkey,
@@ -24,7 +25,8 @@ SLOTS = [128, 256, 512]
 LONGER = 8192
 POLICIES = ["streaming", "h2o", "lococo", "lococo_tuned"]
 LABELS = {"none": "full attention", "streaming": "StreamingLLM", "h2o": "H2O",
-          "lococo": "LoCoCo, untuned", "lococo_tuned": "LoCoCo, convolutions tuned"}
+          "lococo": "LoCoCo, untuned", "lococo_tuned": "LoCoCo, convolutions tuned",
+          "memory": "learned memory"}
 # Questions of each kind and length. Many-shot prompts have lengths of their own.
 TRIALS = {"passkey": 100, "needle": 50, "ruler": 50, "many_shot": 50}
 KINDS = {"passkey": 1, "needle": 5, "ruler": 8, "many_shot": 1}
@@ -41,26 +43,29 @@ class Fault(Exception):
     """What the user can mend: one line, exit code 2."""
 
 
-def local_of(slots):
-    return slots * 3 // 8
+def local_of(policy, slots):
+    return slots * 3 // 16 if policy == "memory" else slots * 3 // 8
 
 
 def cache_options(policy, slots):
-    """Overrides of configs/smollm2_lococo.yaml, whose slots are 128."""
+    """Overrides of the policy's config."""
     if policy == "none":
         return ["cache.policy=none", "tune.conv=null", "tune.normalizer=null", "cache.distill=0"]
-    options = [f"cache.slots={slots}", f"cache.block={slots}", f"cache.local={local_of(slots)}"]
+    options = [f"cache.slots={slots}", f"cache.block={slots}",
+               f"cache.local={local_of(policy, slots)}"]
+    if policy == "memory":
+        options += ["tune.retention=null", "tune.lora=null"]
     if policy in ("streaming", "h2o"):
         options += [f"cache.policy={policy}", "tune.conv=null", "tune.normalizer=null",
                     "cache.distill=0"]
     return options
 
 
-def conditions():
+def conditions(policies):
     """(policy, slots, length) of each row."""
     rows = [("none", 0, 4096)]
-    rows += [(policy, slots, 4096) for slots in SLOTS for policy in POLICIES]
-    rows += [("none", 0, LONGER)] + [(policy, 512, LONGER) for policy in POLICIES]
+    rows += [(policy, slots, 4096) for slots in SLOTS for policy in policies]
+    rows += [("none", 0, LONGER)] + [(policy, 512, LONGER) for policy in policies]
     return rows
 
 
@@ -87,12 +92,17 @@ class Runner:
         self.arguments = arguments
         self.output = pathlib.Path(arguments.output)
         self.bin = pathlib.Path(arguments.bin)
+        chosen = POLICIES if arguments.policies is None else arguments.policies
+        self.rows = conditions(chosen + (["memory"] if arguments.memory else []))
+        self.tuned_slots = SLOTS if "lococo_tuned" in chosen else []
 
     def adapter(self, slots):
         return self.output / f"tuned-{slots}"
 
     def common(self, policy, slots):
-        options = ["configs/smollm2_lococo.yaml", f"model.path={self.arguments.model}",
+        name = "memory" if policy == "memory" else "lococo"
+        config = f"configs/smollm2_{name}.yaml"
+        options = [config, f"model.path={self.arguments.model}",
                    f"data.cache_dir={self.output / 'tokens'}", *cache_options(policy, slots)]
         return options + (self.arguments.options or [])
 
@@ -106,6 +116,8 @@ class Runner:
                    f"eval.output={self.result(policy, slots, length, task)}",
                    f"eval.batch={self.batch(length)}"]
         command += [f"eval.lengths={json.dumps(lengths_of(task, length))}"]
+        if policy == "memory":
+            command += [f"model.adapter={self.arguments.memory}"]
         if policy == "lococo_tuned":
             command += [f"model.adapter={self.adapter(slots)}", "tune.conv=null",
                         "tune.normalizer=null", "cache.distill=0"]
@@ -146,10 +158,10 @@ class Runner:
         """Trainings first, because evaluations wait for them; the untuned rows run meanwhile."""
         self.output.mkdir(parents=True, exist_ok=True)
         with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
-            trained = {slots: pool.submit(self.train_if_missing, slots) for slots in SLOTS}
+            trained = {slots: pool.submit(self.train_if_missing, slots) for slots in self.tuned_slots}
             jobs = list(trained.values())
             for tuned in (False, True):
-                for row in conditions():
+                for row in self.rows:
                     if (row[0] == "lococo_tuned") != tuned:
                         continue
                     if tuned:
@@ -162,8 +174,8 @@ class Runner:
 
 
 def missing(runner):
-    trainings = [s for s in SLOTS if not list(runner.adapter(s).glob("step-*/state.json"))]
-    tasks = [(row, task) for row in conditions() for task in tasks_of(row[2])
+    trainings = [s for s in runner.tuned_slots if not list(runner.adapter(s).glob("step-*/state.json"))]
+    tasks = [(row, task) for row in runner.rows for task in tasks_of(row[2])
              if not runner.result(*row, task).exists()]
     return trainings, tasks
 
@@ -206,7 +218,7 @@ def table(runner):
     kinds = ["digits", "multikey", "words", "names", "paraphrase"]
     lines = ["| tokens | slots | policy | all | far | near | new | last 128 | passkey | " +
              " | ".join(kinds) + " | RULER | many-shot |", "|" + "---|" * (11 + len(kinds))]
-    for policy, slots, length in conditions():
+    for policy, slots, length in runner.rows:
         read = {}
         for task in tasks_of(length):
             path = runner.result(policy, slots, length, task)
@@ -230,6 +242,8 @@ def parse_arguments():
     parser.add_argument("--texts", required=True, help="novels to test on: a folder or a file")
     parser.add_argument("--train", required=True, help="novels to tune on, others")
     parser.add_argument("--output", required=True, help="folder of results")
+    parser.add_argument("--policies", nargs="*", choices=POLICIES, help="rows; default: all, no name: none")
+    parser.add_argument("--memory", help="folder of a learned memory: its rows too")
     parser.add_argument("--model", default="models/smollm2-135m")
     parser.add_argument("--bin", default="build/release/bin")
     parser.add_argument("--jobs", type=int, default=4, help="evaluations at a time")
