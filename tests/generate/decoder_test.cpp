@@ -39,8 +39,10 @@ class TokenByToken {
     const torch::NoGradGuard no_grad;
     auto states = model_->empty_caches();
     torch::Tensor hidden;
-    for (const auto& step : make_step_plan(cache_, prompt))
+    for (const auto& step : make_step_plan(cache_, prompt)) {
       hidden = model_->forward_block(tokens_BL.slice(1, step.begin, step.end), step, states);
+      origin_ = step.origin;
+    }
     std::vector<torch::Tensor> logits = {logits_of(model_, hidden.select(1, -1))};
     for (int64_t t = prompt; t < tokens_BL.size(1); ++t) {
       hidden = append(tokens_BL.narrow(1, t, 1), t, states);
@@ -60,7 +62,13 @@ class TokenByToken {
     step.slots = cache_.slots;
     step.compress =
         cache_.policy != CachePolicyKind::kNone && step.cached > cache_.slots + decode_buffer_;
-    if (step.compress) compressions.push_back(t);
+    step.origin = origin_;
+    if (step.compress) {  // the frame of places moves then, and only then
+      compressions.push_back(t);
+      step.origin = cache_.frame_origin(t);
+      step.shift = step.origin - origin_;
+      origin_ = step.origin;
+    }
     const auto before = states;
     const auto hidden = model_->forward_block(token_B1, step, states);
     // A block's score with last_block is its own queries'; here the block is everything since the
@@ -75,6 +83,7 @@ class TokenByToken {
   Llama model_;
   CacheConfig cache_;
   int64_t decode_buffer_;
+  int64_t origin_ = 0;
 };
 
 CacheConfig roomy(KeyKind keys) {
