@@ -6,43 +6,14 @@
 #include "lococo/soft_cache_fused.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
+#include "tests/support/policies.h"
 #include "tests/support/tensors.h"
 
 using namespace lococo;
 using namespace lococo::testing;
 
-namespace {
-
-/// A memory that chooses by the gate, or by gate and mass too.
-CacheConfig memory(int64_t slots, int64_t block, double alone_fraction) {
-  CacheConfig cache;
-  cache.policy = CachePolicyKind::kRetention;
-  cache.slots = slots;
-  cache.block = block;
-  cache.buffer = 0;
-  cache.sinks = 1;
-  cache.local = 2;
-  cache.alone_fraction = alone_fraction;
-  cache.retention_units = 8;
-  cache.scores = ScoreKind::kAccumulated;
-  cache.score_decay = 0.8;
-  cache.score_distance = 2;
-  cache.keys = KeyKind::kUnrotated;
-  cache.positions = PositionKind::kText;
-  return cache;
-}
-
-SoftCache soft_form(const CacheConfig& cache, double temperature) {
-  return {{cache.sinks, cache.local, cache.alone_slots(), cache.massed_slots(), temperature},
-          cache.block,
-          cache.score_decay,
-          cache.score_distance};
-}
-
-}  // namespace
-
 TEST_CASE("the gradient of a gate is that of finite differences", "[lococo]") {
-  const auto cache = memory(6, 3, 0.5);
+  const auto cache = taught_memory(6, 3, 0.5);
   RetentionPolicy policy(cache, {6, 1, 4}, 1);
   policy.to(torch::kFloat64);
   const auto x = [](at::IntArrayRef sizes, uint64_t seed) {

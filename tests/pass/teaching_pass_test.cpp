@@ -7,6 +7,7 @@
 
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
+#include "tests/support/policies.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
 
@@ -14,32 +15,6 @@ using namespace lococo;
 using namespace lococo::testing;
 
 namespace {
-
-/// A memory that chooses by the gate, or by gate and mass too.
-CacheConfig memory(int64_t slots, int64_t block, double alone_fraction) {
-  CacheConfig cache;
-  cache.policy = CachePolicyKind::kRetention;
-  cache.slots = slots;
-  cache.block = block;
-  cache.buffer = 0;
-  cache.sinks = 1;
-  cache.local = 2;
-  cache.alone_fraction = alone_fraction;
-  cache.retention_units = 8;
-  cache.scores = ScoreKind::kAccumulated;
-  cache.score_decay = 0.8;
-  cache.score_distance = 2;
-  cache.keys = KeyKind::kUnrotated;
-  cache.positions = PositionKind::kText;
-  return cache;
-}
-
-SoftCache soft_form(const CacheConfig& cache, double temperature) {
-  return {{cache.sinks, cache.local, cache.alone_slots(), cache.massed_slots(), temperature},
-          cache.block,
-          cache.score_decay,
-          cache.score_distance};
-}
 
 /// Scores that differ clearly, so that a finite temperature decides like the hard choice.
 Llama opinionated_llama(const CacheConfig& cache) {
@@ -54,7 +29,7 @@ TEST_CASE("without a temperature the soft cache is the compressed cache", "[loco
   const int64_t slots = GENERATE(8, 11), block = GENERATE(4, 8);
   const double alone_fraction = GENERATE(1.0, 0.5, 0.0);
   CAPTURE(slots, block, alone_fraction);
-  const auto cache = memory(slots, block, alone_fraction);
+  const auto cache = taught_memory(slots, block, alone_fraction);
   auto model = opinionated_llama(cache);
   torch::NoGradGuard no_grad;
   const auto tokens = distinct_tokens(2, 45, 5);
@@ -66,7 +41,7 @@ TEST_CASE("without a temperature the soft cache is the compressed cache", "[loco
 }
 
 TEST_CASE("the soft cache sees nothing of what comes later", "[lococo]") {
-  const auto cache = memory(8, 4, 0.5);
+  const auto cache = taught_memory(8, 4, 0.5);
   auto model = opinionated_llama(cache);
   torch::NoGradGuard no_grad;
   auto tokens = random_tokens(1, 40, 5);
@@ -78,7 +53,7 @@ TEST_CASE("the soft cache sees nothing of what comes later", "[lococo]") {
 }
 
 TEST_CASE("a cache that never fills is full attention", "[lococo]") {
-  const auto cache = memory(64, 8, 0.5);
+  const auto cache = taught_memory(64, 8, 0.5);
   auto model = opinionated_llama(cache);
   torch::NoGradGuard no_grad;
   const auto tokens = random_tokens(2, 40, 5);
@@ -87,7 +62,7 @@ TEST_CASE("a cache that never fills is full attention", "[lococo]") {
 }
 
 TEST_CASE("the gradient of the soft cache reaches every part of the gates", "[lococo]") {
-  const auto cache = memory(8, 4, 0.5);
+  const auto cache = taught_memory(8, 4, 0.5);
   auto model = tiny_llama(3, cache);
   const auto hidden = model->forward_softly(random_tokens(2, 40, 5), soft_form(cache, 0.5));
   hidden.square().sum().backward();
@@ -108,7 +83,7 @@ TEST_CASE("the gradient of the soft cache reaches every part of the gates", "[lo
 
 TEST_CASE("a step draws its slots, and the choice hardens over the run", "[pass]") {
   Config config;
-  config.cache = memory(512, 512, 0.5);
+  config.cache = taught_memory(512, 512, 0.5);
   config.cache.local = 96;
   config.train.steps = 101;
   CHECK(soft_cache_of_step(config, 0).keep.temperature == Approx(0.5));
@@ -137,7 +112,7 @@ TEST_CASE("far repeats and answers weigh more, ignored targets nothing", "[pass]
 
 TEST_CASE("teaching brings the compressed cache nearer to full attention", "[pass]") {
   Config config;
-  config.cache = memory(12, 6, 0.5);
+  config.cache = taught_memory(12, 6, 0.5);
   config.teach.slots = {12};
   config.train.steps = 30;
   config.tune.retention = 0.02;

@@ -157,4 +157,29 @@ CacheState at_home(const CacheState& cache, int64_t capacity) {
 
 torch::Tensor slot_numbers(const CacheState& cache) { return cache.v_BGSD.select(/*dim=*/3, 0); }
 
+CacheConfig taught_memory(int64_t slots, int64_t block, double alone_fraction) {
+  CacheConfig cache;
+  cache.policy = CachePolicyKind::kRetention;
+  cache.slots = slots;
+  cache.block = block;
+  cache.buffer = 0;
+  cache.sinks = 1;
+  cache.local = 2;
+  cache.alone_fraction = alone_fraction;
+  cache.retention_units = 8;
+  cache.scores = ScoreKind::kAccumulated;
+  cache.score_decay = 0.8;
+  cache.score_distance = 2;
+  cache.keys = KeyKind::kUnrotated;
+  cache.positions = PositionKind::kText;
+  return cache;
+}
+
+SoftCache soft_form(const CacheConfig& cache, double temperature) {
+  return {{cache.sinks, cache.local, cache.alone_slots(), cache.massed_slots(), temperature},
+          cache.block,
+          cache.score_decay,
+          cache.score_distance};
+}
+
 }  // namespace lococo::testing

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "lococo/cache_policy.h"
 #include "lococo/cache_state.h"
 
 namespace lococo::testing {
@@ -34,5 +35,12 @@ CacheState at_home(const CacheState& cache, int64_t capacity);
 
 /// The slot numbers of such a cache, [B, G, S]; a mixed slot has a mixture of numbers.
 torch::Tensor slot_numbers(const CacheState& cache);
+
+/// A memory that chooses by the gate, or by gate and mass too, as one is taught: places of the
+/// text, 1 sink, 2 newest tokens.
+CacheConfig taught_memory(int64_t slots, int64_t block, double alone_fraction);
+
+/// Its soft form.
+SoftCache soft_form(const CacheConfig& cache, double temperature);
 
 }  // namespace lococo::testing
