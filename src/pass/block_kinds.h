@@ -33,7 +33,8 @@ class BlockKinds {
     RepeatedWork work;
   };
 
-  static void refresh_tables(Llama& model, const AttentionInput& fresh, Kind& kind);
+  /// What changes from block to block of a kind, put where the kind has it.
+  static void refresh(const AttentionInput& fresh, AttentionInput* kept);
 
   std::map<Key, Kind> kinds_;
 };
