@@ -175,6 +175,8 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
   } else {
     estimate.activations_bytes += tokens * N * layer_bytes_per_token(run, trained);
     estimate.activations_bytes += N * teaching_bytes(run);
+    if (resolved_pass(config) == PassKind::kTeach)  // the teacher's final hidden states
+      estimate.activations_bytes += tokens * E * run.element;
     if (run.element < kFloat) estimate.activations_bytes += trained.cast_elements * run.element;
     const int64_t feed_forward = tokens * 3 * (shape.intermediate_size + E) * run.element;
     estimate.workspace_bytes = std::max(loss, feed_forward);
@@ -182,6 +184,23 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
   const bool records = run.blockwise && config.train.cuda_graphs && config.cache.bptt_blocks == 1;
   estimate.workspace_bytes += (records ? 4 : 2) * kLibraryWorkspace;
   return estimate;
+}
+
+int64_t longest_context(const Config& config, const ModelShape& shape,
+                        const std::vector<RegisteredParameter>& parameters, int64_t bytes) {
+  constexpr int64_t kStep = 256;
+  Config shorter = config;
+  const auto fits = [&](int64_t steps) {
+    shorter.data.context_length = steps * kStep;
+    return estimate_memory(shorter, shape, parameters).total() <= bytes;
+  };
+  // Memory grows with the length, or (blockwise) does not depend on it beyond the first blocks.
+  int64_t low = 0, high = (config.data.context_length + kStep - 1) / kStep;
+  while (low + 1 < high) {
+    const int64_t middle = (low + high) / 2;
+    (fits(middle) ? low : high) = middle;
+  }
+  return low * kStep;
 }
 
 std::string MemoryEstimate::text() const {

@@ -33,4 +33,9 @@ struct MemoryEstimate {
 MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
                                const std::vector<RegisteredParameter>& parameters);
 
+/// The longest data.context_length, a multiple of 256, whose estimate is at most `bytes`; 0 if
+/// there is none, or if none is shorter than the config's.
+int64_t longest_context(const Config& config, const ModelShape& shape,
+                        const std::vector<RegisteredParameter>& parameters, int64_t bytes);
+
 }  // namespace lococo

@@ -3,13 +3,13 @@
 #include <torch/cuda.h>
 
 #include <cmath>
-#include <iomanip>
 #include <set>
 #include <sstream>
 
 #include "core/error.h"
 #include "core/hf_config.h"
 #include "core/log.h"
+#include "setup/memory_check.h"
 #include "setup/memory_estimate.h"
 #include "tensor/kit/memory_stats.h"
 #include "weights/checkpoint.h"
@@ -21,8 +21,6 @@
 
 namespace lococo {
 namespace {
-
-constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 
 bool trains_lora(const Config& config) { return config.tune.lora.value_or(0.0) > 0; }
 
@@ -53,40 +51,10 @@ std::string scaling_text(const RopeScaling& scaling) {
   return text.str();
 }
 
-std::string gib_text(int64_t bytes) {
-  std::ostringstream text;
-  text << std::fixed << std::setprecision(1) << static_cast<double>(bytes) / kGiB << " GiB";
-  return text.str();
-}
-
 std::vector<RegisteredParameter> describe_parameters(const Config& config,
                                                      const ModelShape& shape) {
   return classify_parameters(list_parameters(shape, config.cache, lora_shape(config)), config.tune,
                              config.train.weight_decay);
-}
-
-/// Before memory is asked for: a size that cannot be is told with numbers.
-void check_room_for_weights(const Config& config, const ModelShape& shape, torch::Device device) {
-  const int64_t element = config.model.dtype == DType::kBFloat16 ? 2 : 4;
-  int64_t bytes = 0;
-  for (const auto& parameter : describe_parameters(config, shape))
-    bytes += parameter.tensor.numel() * (parameter.trainable ? 4 : element);
-  const int64_t there = total_memory_bytes(device);
-  if (there == 0 || bytes <= there) return;
-  throw UserError("model: its weights need " + gib_text(bytes) + ", " + device.str() + " has " +
-                  gib_text(there) +
-                  " of memory; use a smaller model, model.dtype: bfloat16 or "
-                  "another device");
-}
-
-/// "" when the memory is enough or not known.
-std::string memory_warning(const MemoryEstimate& estimate, torch::Device device) {
-  const int64_t there = total_memory_bytes(device);
-  if (there == 0 || estimate.total() <= there) return "";
-  return "the run needs about " + gib_text(estimate.total()) + " and " + device.str() + " has " +
-         gib_text(there) +
-         " of memory; reduce train.micro_batch, data.context_length or "
-         "train.loss_chunk, or use model.dtype: bfloat16";
 }
 
 /// Random convolutions beside weights that mean something: a mistake, unless they are trained now.
@@ -229,7 +197,7 @@ LoraShape lora_shape(const Config& config) {
 PreparedModel prepare_model(const Config& config, torch::Device device) {
   check_backend(config, device);
   const ModelShape shape = effective_shape(config);
-  check_room_for_weights(config, shape, device);
+  check_room_for_weights(config, describe_parameters(config, shape), device);
   log_info(describe_rope(config));
   PreparedModel prepared;
   prepared.model = Llama(shape, config.cache, config.attention, config.train.seed);
@@ -263,16 +231,17 @@ std::string describe_run(const Config& config) {
   const auto parameters = describe_parameters(config, shape);
   const auto estimate = estimate_memory(config, shape, parameters);
   const bool on_gpu = config.distributed.device != "cpu" && torch::cuda::is_available();
-  const std::string warning = memory_warning(
-      estimate, on_gpu ? torch::Device(torch::kCUDA, 0) : torch::Device(torch::kCPU));
+  const torch::Device device = on_gpu ? torch::Device(torch::kCUDA, 0) : torch::Device(torch::kCPU);
+  const std::string warning =
+      memory_warning(config, shape, parameters, total_memory_bytes(device), device.str());
   return summarise(parameters) + "\n" + describe_rope(config) + "\n" + estimate.text() +
          (warning.empty() ? "" : "\nwarning: " + warning);
 }
 
 void warn_about_memory(const Config& config, torch::Device device) {
   const auto shape = effective_shape(config);
-  const auto estimate = estimate_memory(config, shape, describe_parameters(config, shape));
-  const std::string warning = memory_warning(estimate, device);
+  const std::string warning = memory_warning(config, shape, describe_parameters(config, shape),
+                                             total_memory_bytes(device), device.str());
   if (!warning.empty()) log_warn(warning);
 }
 

@@ -17,10 +17,11 @@ namespace {
 /// Beyond its own context full attention is no teacher.
 void check_teacher(const Config& config, const ModelShape& shape) {
   const auto known = known_positions(config, shape);
-  if (config.cache.distill > 0.0 && known && config.data.context_length > *known) {
-    throw UserError("cache.distill: data.context_length " +
-                    std::to_string(config.data.context_length) + " is beyond the base's " +
-                    std::to_string(*known) +
+  const bool teaches = resolved_pass(config) == PassKind::kTeach;
+  if ((teaches || config.cache.distill > 0.0) && known && config.data.context_length > *known) {
+    throw UserError(std::string(teaches ? "train.pass teach" : "cache.distill") +
+                    ": data.context_length " + std::to_string(config.data.context_length) +
+                    " is beyond the base's " + std::to_string(*known) +
                     " positions, where its full attention teaches nothing; use shorter sequences");
   }
 }
