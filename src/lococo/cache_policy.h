@@ -7,7 +7,7 @@
 
 #include "config/config.h"
 #include "lococo/cache_state.h"
-#include "lococo/soft_keep.h"
+#include "soft/soft_cache.h"
 
 namespace lococo {
 
@@ -22,22 +22,6 @@ struct PolicyShape {
   int64_t hidden_size = 0;  ///< E
   int64_t kv_heads = 0;     ///< G
   int64_t head_dim = 0;     ///< D
-};
-
-/// A whole sequence of one layer, for a policy that is taught. T tokens, keys after RoPE.
-struct SoftAttentionInput {
-  torch::Tensor h_BTE;  ///< the layer's input after its norm
-  torch::Tensor q_BHTD, k_BGTD, v_BGTD;
-  AttentionBackend backend = AttentionBackend::kAuto;
-};
-
-/// The cache that a policy is taught for, with the sharpness of its choice.
-struct SoftCache {
-  SoftKeep keep;
-  int64_t block = 0;  ///< tokens of a block
-  double score_decay = 1.0;
-  int64_t score_distance = 0;
-  int64_t slots() const { return keep.sinks + keep.local + keep.alone + keep.massed; }
 };
 
 /// One policy belongs to one layer, because a policy may learn. CONTRIBUTING.md says how to add

@@ -5,14 +5,14 @@
 #include <cmath>
 
 #include "lococo/selection.h"
-#include "lococo/soft_cache.h"
+#include "soft/mass_score.h"
+#include "soft/soft_cache.h"
 #include "tensor/kit/wide.h"
 
 namespace lococo {
 namespace {
 
 constexpr double kInputScale = 0.25;
-constexpr double kMassFloor = 0.001;
 constexpr double kMassWeight = 0.3;
 
 torch::Tensor drawn(at::IntArrayRef sizes, int64_t inputs, at::Generator& generator) {
@@ -44,16 +44,6 @@ torch::Tensor RetentionGateImpl::forward(const torch::Tensor& h_BLE) {
   const auto score_BLG = torch::linear(hidden_BLU, as(out_weight), as(out_bias)) +
                          torch::linear(x_BLE, as(skip_weight));
   return score_BLG.transpose(1, 2);
-}
-
-torch::Tensor log_of_mass(const torch::Tensor& mass_BGS) {
-  return torch::log(mass_BGS.detach() + kMassFloor);
-}
-
-torch::Tensor score_with_mass(const torch::Tensor& score_BGS, const torch::Tensor& mass_BGS,
-                              const torch::Tensor& mass_weight_G) {
-  const auto weight_G1 = mass_weight_G.to(score_BGS.scalar_type()).unsqueeze(-1);
-  return score_BGS + weight_G1 * log_of_mass(mass_BGS);
 }
 
 RetentionPolicy::RetentionPolicy(const CacheConfig& config, const PolicyShape& shape,

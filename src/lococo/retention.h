@@ -10,13 +10,6 @@
 
 namespace lococo {
 
-/// log(mass + 0.001): how attention's mass joins a score; a constant.
-torch::Tensor log_of_mass(const torch::Tensor& mass_BGS);
-
-/// score + mass_weight * log_of_mass(mass), [B, G, S].
-torch::Tensor score_with_mass(const torch::Tensor& score_BGS, const torch::Tensor& mass_BGS,
-                              const torch::Tensor& mass_weight_G);
-
 /// The gate of one layer, E -> G, all of it float32:
 ///   score = W_out gelu(W_hidden x + b_hidden) + W_skip x + b_out,  x = h / 4, gelu with erf.
 /// Parameters: hidden_weight [U, E], hidden_bias [U], out_weight [G, U], skip_weight [G, E],

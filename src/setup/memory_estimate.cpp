@@ -83,7 +83,7 @@ int64_t mixture_bytes(const Run& run) {
   return run.B * run.shape.num_kv_heads * elements * run.element;
 }
 
-/// Bytes that the soft form of one layer's cache keeps (lococo/soft_cache_fused.h): q, k and v with
+/// Bytes that the soft form of one layer's cache keeps (soft/soft_cache_fused.h): q, k and v with
 /// 8 more channels, and of each block's earlier keys the choice and the mass. The fewest slots
 /// have the most blocks.
 int64_t teaching_bytes(const Run& run) {

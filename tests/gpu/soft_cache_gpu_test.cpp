@@ -1,8 +1,8 @@
 // The fused soft cache against its slow form in float32.
 
 #include "lococo/retention.h"
-#include "lococo/soft_cache.h"
-#include "lococo/soft_cache_fused.h"
+#include "soft/soft_cache.h"
+#include "soft/soft_cache_fused.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <functional>
 
-#include "lococo/soft_keep.h"
+#include "soft/soft_keep.h"
 #include "tensor/kit/cuda_graph.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"

@@ -1,6 +1,7 @@
 #include "lococo/retention.h"
 
 #include "lococo/selection.h"
+#include "soft/mass_score.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/policies.h"

@@ -1,10 +1,10 @@
-#include "lococo/soft_cache.h"
+#include "soft/soft_cache.h"
 
 #include <vector>
 
-#include "lococo/retention.h"
-#include "lococo/soft_blocks.h"
-#include "lococo/soft_cache_fused.h"
+#include "soft/mass_score.h"
+#include "soft/soft_blocks.h"
+#include "soft/soft_cache_fused.h"
 #include "tensor/attention/column_mass.h"
 #include "tensor/attention/key_bias_attention.h"
 #include "tensor/kit/shape.h"

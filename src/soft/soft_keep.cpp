@@ -1,11 +1,11 @@
-#include "lococo/soft_keep.h"
+#include "soft/soft_keep.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
 #include <limits>
 
-#include "lococo/soft_keep_kernel.h"
+#include "soft/soft_keep_kernel.h"
 #include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
 

@@ -1,9 +1,9 @@
-#include "lococo/soft_cache.h"
+#include "soft/soft_cache.h"
 
 #include <cmath>
 
 #include "lococo/retention.h"
-#include "lococo/soft_cache_fused.h"
+#include "soft/soft_cache_fused.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/policies.h"

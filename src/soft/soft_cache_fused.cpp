@@ -1,4 +1,4 @@
-#include "lococo/soft_cache_fused.h"
+#include "soft/soft_cache_fused.h"
 
 #include <ATen/ops/_flash_attention_backward.h>
 #include <ATen/ops/_flash_attention_forward.h>
@@ -10,8 +10,8 @@
 #include <cmath>
 #include <vector>
 
-#include "lococo/retention.h"
-#include "lococo/soft_blocks.h"
+#include "soft/mass_score.h"
+#include "soft/soft_blocks.h"
 #include "tensor/attention/attention_reference.h"
 #include "tensor/attention/column_mass.h"
 

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "lococo/cache_policy.h"
+#include "soft/soft_cache.h"
 
 namespace lococo {
 

@@ -1,4 +1,4 @@
-#include "lococo/soft_blocks.h"
+#include "soft/soft_blocks.h"
 
 #include <algorithm>
 #include <cmath>

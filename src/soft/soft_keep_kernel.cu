@@ -2,7 +2,7 @@
 
 #include <cfloat>
 
-#include "lococo/soft_keep_kernel.h"
+#include "soft/soft_keep_kernel.h"
 
 namespace lococo {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <torch/types.h>
 
-#include "lococo/cache_policy.h"
+#include "soft/soft_cache.h"
 
 namespace lococo {
 

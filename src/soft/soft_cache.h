@@ -5,9 +5,26 @@
 
 #include <torch/types.h>
 
-#include "lococo/cache_policy.h"
+#include "config/config.h"
+#include "soft/soft_keep.h"
 
 namespace lococo {
+
+/// A whole sequence of one layer, for a policy that is taught. T tokens, keys after RoPE.
+struct SoftAttentionInput {
+  torch::Tensor h_BTE;  ///< the layer's input after its norm
+  torch::Tensor q_BHTD, k_BGTD, v_BGTD;
+  AttentionBackend backend = AttentionBackend::kAuto;
+};
+
+/// The cache that a policy is taught for, with the sharpness of its choice.
+struct SoftCache {
+  SoftKeep keep;
+  int64_t block = 0;  ///< tokens of a block
+  double score_decay = 1.0;
+  int64_t score_distance = 0;
+  int64_t slots() const { return keep.sinks + keep.local + keep.alone + keep.massed; }
+};
 
 /// Attention of a whole sequence, [B, H, T, D] in the dtype of q. Block after block (the loop is
 /// the cache's own order of work): keys before the block get + log keep (soft_keep.h) on their

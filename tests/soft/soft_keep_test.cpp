@@ -1,4 +1,4 @@
-#include "lococo/soft_keep.h"
+#include "soft/soft_keep.h"
 
 #include <limits>
 
