@@ -1,5 +1,7 @@
 #include "core/model_shape.h"
 
+#include <algorithm>
+
 #include "core/model_limits.h"
 
 namespace lococo {
@@ -47,6 +49,13 @@ const char* name_of(RopeType type) {
       return "llama3";
   }
   return "default";
+}
+
+int64_t positions_of(const ModelShape& shape) {
+  const bool linear = shape.rope_scaling.type == RopeType::kLinear;
+  const double factor = linear ? shape.rope_scaling.factor : 1.0;
+  const double positions = factor * static_cast<double>(shape.max_position_embeddings);
+  return static_cast<int64_t>(std::min(positions, static_cast<double>(kMostPositions)));
 }
 
 std::string shape_problem(const ModelShape& shape) {

@@ -117,8 +117,7 @@ void complete_positions(Config* config) {
   CacheConfig& cache = config->cache;
   if (cache.positions != PositionKind::kText || cache.position_cap > 0) return;
   const std::string& path = config->model.path;
-  const int64_t known = is_folder(path) ? read_hf_config(path).max_position_embeddings
-                                        : config->model.init.max_position_embeddings;
+  const int64_t known = positions_of(is_folder(path) ? read_hf_config(path) : config->model.init);
   const int64_t reach = cache.slots + cache.buffer + cache.block;
   cache.position_cap = std::max(reach, known - reach);
 }

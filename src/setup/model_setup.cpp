@@ -156,13 +156,19 @@ std::optional<int64_t> known_positions(const Config& config, const ModelShape& s
   const bool scaled = config.model.rope_scaling && !has_slot_positions(config) &&
                       config.model.rope_scaling->type != RopeType::kDefault;
   if (dynamic || scaled) return std::nullopt;
-  return shape.max_position_embeddings;
+  return positions_of(shape);
+}
+
+bool has_bounded_positions(const Config& config) {
+  return has_slot_positions(config) ||
+         (config.cache.compresses() && config.cache.positions == PositionKind::kText &&
+          config.cache.position_cap > 0);
 }
 
 void warn_beyond_positions(const Config& config, const ModelShape& shape, int64_t tokens,
                            const std::string& what) {
   const auto known = known_positions(config, shape);
-  if (has_slot_positions(config) || !known || tokens <= *known) return;
+  if (has_bounded_positions(config) || !known || tokens <= *known) return;
   log_warn(what + ": " + std::to_string(tokens) + " tokens are more than the " +
            std::to_string(*known) +
            " positions of the base, beyond which it fails; use a cache policy with cache.keys "

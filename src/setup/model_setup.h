@@ -34,9 +34,12 @@ std::string describe_rope(const Config& config);
 /// angles are scaled for longer texts (model.rope_scaling, dynamic scaling), so that none is known.
 std::optional<int64_t> known_positions(const Config& config, const ModelShape& shape);
 
-/// Logs a warning when `tokens` tokens have positions of their own (no cache with unrotated keys) and
-/// are more than known_positions().
-/// `what` names the option that asks for them.
+/// Whether no position grows with the text: a cache with unrotated keys that stand at their slots,
+/// or at places of the text under a cap (then prepare_model() warns where the cap is too large).
+bool has_bounded_positions(const Config& config);
+
+/// Logs a warning when `tokens` tokens are more than known_positions() and positions grow with
+/// them. `what` names the option that asks for them.
 void warn_beyond_positions(const Config& config, const ModelShape& shape, int64_t tokens,
                            const std::string& what);
 

@@ -46,22 +46,41 @@ torch::Tensor excess(const torch::Tensor& x_BGS, const torch::Tensor& y_BGS, int
          torch::where(chosen_BGS, -rest_BGS, keep_BGS).sum(-1, /*keepdim=*/true);
 }
 
+torch::Tensor slope_of(const torch::Tensor& x) { return torch::sigmoid(x) * torch::sigmoid(-x); }
+
 /// tau [B, G, 1] such that keep of x and y = (values - tau) / T sums to before + count, where
-/// sigmoid(x) alone sums to `before`.
-torch::Tensor bisect(const torch::Tensor& x_BGS, const torch::Tensor& values_BGS, int64_t before,
-                     int64_t count, double temperature) {
+/// sigmoid(x) alone sums to `before`. Newton's steps while they shrink and stay inside a known
+/// interval, else its middle: a sum that hardly changes between two distant scores would send
+/// Newton's alone astray.
+torch::Tensor threshold_of(const torch::Tensor& x_BGS, const torch::Tensor& values_BGS,
+                           int64_t before, int64_t count, double temperature) {
   const torch::NoGradGuard no_grad;
   const auto left = static_cast<double>(values_BGS.size(2) - before - count);
   // Were all values equal, the threshold would be this far above them.
   const double shift = temperature * std::log(left / static_cast<double>(count));
   auto low = values_BGS.amin(-1, /*keepdim=*/true) + (shift - 0.01 * temperature);
   auto high = values_BGS.amax(-1, /*keepdim=*/true) + (shift + 0.01 * temperature);
-  constexpr int kHalvings = 64;  // to the last bit of a float64
-  for (int i = 0; i < kHalvings; ++i) {
-    const auto middle = 0.5 * (low + high);
-    const auto too_low = excess(x_BGS, (values_BGS - middle) / temperature, before + count) > 0;
-    low = torch::where(too_low, middle, low);
-    high = torch::where(too_low, high, middle);
+  auto tau = 0.5 * (low + high);
+  auto last = high - low;
+  constexpr int kSteps = 128;        // enough to halve twice to the last bit of a float64
+  constexpr double kSmall = 1e-300;  // for a slope that is nothing
+  constexpr double kExact = 1e-12, kRounding = 1e-15;
+  for (int i = 0; i < kSteps; ++i) {
+    const auto y_BGS = (values_BGS - tau) / temperature;
+    const auto too_much = excess(x_BGS, y_BGS, before + count);
+    low = torch::where(too_much > 0, tau, low);
+    high = torch::where(too_much > 0, high, tau);
+    const auto fall = (torch::sigmoid(-x_BGS) * slope_of(y_BGS)).sum(-1, /*keepdim=*/true);
+    const auto step = temperature * too_much / fall.clamp_min(kSmall);
+    // Asking would make a GPU wait.
+    const auto enough = kExact * temperature + kRounding * tau.abs();
+    const bool ready = !step.is_cuda() && (step.abs() <= enough).all().item<bool>();
+    if (ready) return tau;
+    const auto newton = tau + step;
+    const auto good = (newton > low).logical_and(newton < high) & (2.0 * step.abs() < last.abs());
+    const auto next = torch::where(good, newton, 0.5 * (low + high));
+    last = next - tau;
+    tau = next;
   }
   return 0.5 * (low + high);
 }
@@ -76,8 +95,6 @@ torch::Tensor mean_change(const torch::Tensor& weighted, const torch::Tensor& to
   return weighted.sum(-1, /*keepdim=*/true) / total.sum(-1, /*keepdim=*/true).clamp_min(kLeast);
 }
 
-torch::Tensor slope_of(const torch::Tensor& x) { return torch::sigmoid(x) * torch::sigmoid(-x); }
-
 /// log(1 + exp(x)); torch.softplus is x itself above 20.
 torch::Tensor smooth_ramp(const torch::Tensor& x) {
   return torch::logaddexp(x, torch::zeros({}, x.options()));
@@ -91,7 +108,7 @@ torch::Tensor log_keep_of(const torch::Tensor& score_BGS, const torch::Tensor& m
   auto q_BGS = torch::zeros_like(score_BGS);
   torch::Tensor d_tau1 = torch::zeros({}, score_BGS.options());
   if (keep.alone > 0) {
-    const auto tau1 = bisect(x_BGS, score_BGS.detach(), 0, keep.alone, T);
+    const auto tau1 = threshold_of(x_BGS, score_BGS.detach(), 0, keep.alone, T);
     const auto slope_BGS = slope_of((score_BGS.detach() - tau1) / T);
     d_tau1 = mean_change(slope_BGS * change_of(score_BGS), slope_BGS);
     x_BGS = (score_BGS - (tau1 + d_tau1)) / T;
@@ -99,7 +116,7 @@ torch::Tensor log_keep_of(const torch::Tensor& score_BGS, const torch::Tensor& m
   }
   if (keep.massed > 0) {
     const auto x = x_BGS.detach();
-    const auto tau2 = bisect(x, massed_BGS.detach(), keep.alone, keep.massed, T);
+    const auto tau2 = threshold_of(x, massed_BGS.detach(), keep.alone, keep.massed, T);
     const auto y = (massed_BGS.detach() - tau2) / T;
     const auto b_slope_BGS = torch::sigmoid(-x) * slope_of(y);
     const auto by_mass_BGS = b_slope_BGS * change_of(massed_BGS);

@@ -33,7 +33,7 @@ struct SoftKeep {
 torch::Tensor soft_keep(const torch::Tensor& score_BGS, const torch::Tensor& massed_BGS,
                         const SoftKeep& keep);
 
-/// The same in plain tensor operations in float64, with thresholds found by bisection: slow. The
+/// The same in plain tensor operations in float64, with thresholds found step by step: slow. The
 /// result has the dtype of score_BGS.
 torch::Tensor soft_keep_reference(const torch::Tensor& score_BGS, const torch::Tensor& massed_BGS,
                                   const SoftKeep& keep);

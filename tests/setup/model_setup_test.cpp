@@ -126,6 +126,24 @@ TEST_CASE("Positions are known unless angles are scaled for longer texts", "[set
   CHECK_FALSE(known_positions(config, effective_shape(config)));
   config.model.rope_scaling.reset();
   CHECK_FALSE(known_positions(config, scaled_shape(RopeType::kDynamic)));
+  // A base that was tuned with interpolated positions has all of them.
+  ModelShape interpolated = scaled_shape(RopeType::kLinear);
+  interpolated.rope_scaling.factor = 8.0;
+  CHECK(known_positions(config, interpolated) == 8 * interpolated.max_position_embeddings);
+}
+
+TEST_CASE("positions are bounded at slots, and in the text under a cap", "[train]") {
+  Config config;
+  config.cache = tiny_cache();
+  config.cache.keys = KeyKind::kRotated;
+  CHECK_FALSE(has_bounded_positions(config));
+  config.cache.keys = KeyKind::kUnrotated;
+  CHECK(has_bounded_positions(config));
+  config.cache.policy = CachePolicyKind::kH2o;
+  config.cache.positions = PositionKind::kText;
+  CHECK_FALSE(has_bounded_positions(config));
+  config.cache.position_cap = 24;
+  CHECK(has_bounded_positions(config));
 }
 
 TEST_CASE("tune.lora adds fresh LoRA to an adapter that has none", "[setup]") {
