@@ -36,6 +36,7 @@ ROOMS = {
     "tensor/layers": "tensor/kit",
     "tensor/conv": "tensor/kit",
     "tensor/attention": "tensor/kit",
+    "tensor/pattern": "tensor/kit tensor/attention",
     "lococo": "tensor",
     "model": "tensor lococo",
     "weights": "tensor lococo model",

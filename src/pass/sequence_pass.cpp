@@ -114,7 +114,7 @@ class FullSequencePass : public SequencePass {
     const int64_t T = batch.tokens_BT.size(1) - 1;
     const auto [targets_BT, count] = targets_that_count(batch);
     const auto hidden_BTE =
-        model->forward(batch.tokens_BT.narrow(/*dim=*/1, 0, T), checkpoint_layers_);
+        model->forward(batch.tokens_BT.narrow(/*dim=*/1, 0, T), {checkpoint_layers_});
     const auto loss = chunked_cross_entropy(flat_rows(hidden_BTE), model->head_weight(),
                                             targets_BT.reshape({-1}), loss_chunk_);
     if (loss.requires_grad()) loss.backward();
