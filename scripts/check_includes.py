@@ -36,6 +36,7 @@ ROOMS = {
     "tensor/layers": "tensor/kit",
     "tensor/conv": "tensor/kit",
     "tensor/attention": "tensor/kit",
+    "tensor/pattern": "tensor/kit tensor/attention",
     "soft": "tensor",
     "lococo": "tensor soft",
     "model": "tensor lococo",

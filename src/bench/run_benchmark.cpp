@@ -2,13 +2,13 @@
 
 #include <torch/types.h>
 
-
 #include "bench/attention.h"
 #include "bench/conv.h"
 #include "bench/data.h"
 #include "bench/device_info.h"
 #include "bench/inference.h"
 #include "bench/memory.h"
+#include "bench/patterns.h"
 #include "bench/train_step.h"
 #include "core/error.h"
 #include "core/output_file.h"
@@ -26,6 +26,8 @@ struct Benchmark {
 constexpr Benchmark kBenchmarks[] = {
     {"train-step", "forward, backward and optimizer step, beside the hardware limit",
      bench_train_step},
+    {"patterns", "the same step with every attention pattern, beside full attention",
+     bench_patterns},
     {"prefill", "a prompt in blocks", bench_prefill},
     {"decode", "token after token, beside what memory allows", bench_decode},
     {"attention", "every backend, forward and backward; column mass", bench_attention},

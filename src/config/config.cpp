@@ -26,6 +26,23 @@ double CacheConfig::score_factor(int64_t cached) const {
   return std::pow(score_decay, blocks);
 }
 
+int64_t AttentionConfig::group(int64_t context_length) const {
+  constexpr double kQuarter = 0.25;
+  if (group_tokens) return *group_tokens;
+  return static_cast<int64_t>(static_cast<double>(context_length) *
+                              group_fraction.value_or(kQuarter));
+}
+
+int64_t AttentionConfig::shifted_heads(int64_t heads) const {
+  const double share = shift_fraction.value_or(pattern == PatternKind::kSf ? 0.5 : 1.0);
+  return std::lround(share * static_cast<double>(heads) / 2);
+}
+
+int64_t AttentionConfig::sink_tokens() const {
+  constexpr int64_t kSfSinks = 4;
+  return sinks.value_or(pattern == PatternKind::kSf ? kSfSinks : 0);
+}
+
 PassKind resolved_pass(const Config& config) {
   if (config.train.pass != PassKind::kAuto) return config.train.pass;
   if (config.tune.retention.value_or(0.0) > 0.0) return PassKind::kTeach;

@@ -27,6 +27,9 @@ struct ModelConfig {
   DType dtype = DType::kFloat32;
   /// Replaces the scaling that the checkpoint's own config.json names; absent: the checkpoint's.
   std::optional<RopeScaling> rope_scaling;
+  /// Tokens that linear interpolation of the positions makes room for, on top of a linear scaling
+  /// that the checkpoint has; 0: none.
+  int64_t interpolate_to = 0;
 };
 
 enum class Sampling {
@@ -65,8 +68,25 @@ struct DataConfig {
 /// Which implementation of causal attention runs; tensor/attention/attention.h: what each needs.
 enum class AttentionBackend { kAuto, kReference, kFlash, kCudnn };
 
+/// What queries see when a whole sequence is trained on: everything before them, segments with half
+/// of the heads shifted (S2-Attn, LongLoRA), or these with sinks (SF-Attn, SinkLoRA).
+enum class PatternKind { kFull, kS2, kSf };
+
 struct AttentionConfig {
   AttentionBackend backend = AttentionBackend::kAuto;
+  PatternKind pattern = PatternKind::kFull;
+  /// Tokens of a segment, as a number or as a share of data.context_length; absent: a quarter.
+  std::optional<int64_t> group_tokens;
+  std::optional<double> group_fraction;
+  /// Share of the upper half of the heads that is shifted; absent: 1 for s2, 0.5 for sf.
+  std::optional<double> shift_fraction;
+  std::optional<int64_t> sinks;  ///< absent: 0 for s2, 4 for sf
+
+  /// Tokens of a segment in training sequences of `context_length`.
+  int64_t group(int64_t context_length) const;
+  /// Of `heads` query heads.
+  int64_t shifted_heads(int64_t heads) const;
+  int64_t sink_tokens() const;
 };
 
 enum class CachePolicyKind { kNone, kStreaming, kH2o, kLococo, kRetention };
@@ -248,12 +268,19 @@ struct EvalTaskConfig {
   std::string samples;  ///< JSONL of every prompt, answer and score; empty: none
 };
 
+/// What the queries of an evaluation see: everything before them, or what training lets them see.
+enum class EvalPattern { kFull, kTraining };
+/// Where an evaluation's segments begin: at eval.stride, or as LongLoRA's windows do.
+enum class EvalWindows { kStride, kLongLora };
+
 struct EvalConfig {
   EvalTaskConfig task;  ///< keys of section eval, like those below
   std::vector<int64_t> lengths = {4096};
   int64_t max_tokens = 1310720;       ///< per length: the first max_tokens / length segments
   int64_t stride = 0;                 ///< tokens between segment starts; 0: the length
   int64_t segments_per_document = 0;  ///< at most; 0: all
+  EvalPattern pattern = EvalPattern::kFull;
+  EvalWindows windows = EvalWindows::kStride;
   int64_t far = 1024;  ///< a repeat is far when its latest earlier occurrence is more tokens back
   std::string output;  ///< JSON file; empty: print only
   /// NLL of every target: .jsonl, or .bin (float32, segment after segment); empty: none.

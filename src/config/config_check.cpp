@@ -23,6 +23,8 @@ class Checker {
     check_positions();
     check_retention();
     check_rope();
+    check_interpolation();
+    check_pattern();
     check_tune();
     check_lora_targets();
     check_train();
@@ -222,6 +224,39 @@ class Checker {
             "model.rope_scaling", what);
   }
 
+  void check_pattern() const {
+    const AttentionConfig& attention = config_.attention;
+    require(!attention.group_tokens || !attention.group_fraction, "attention.group_tokens",
+            "and attention.group_fraction both say how long a segment is; remove one");
+    const bool evaluates = config_.eval.pattern == EvalPattern::kTraining;
+    require(!evaluates || !config_.cache.compresses(), "eval.pattern",
+            "training belongs to whole sequences, but cache.policy takes them block after block; "
+            "use full, or cache.policy none");
+    if (attention.pattern == PatternKind::kFull) return;
+    require(!trains() || resolved_pass(config_) == PassKind::kFullSequence, "attention.pattern",
+            "belongs to train.pass full_sequence: in blocks the cache decides what is seen; use "
+            "full, or train with cache.policy none");
+    const int64_t group = attention.group(config_.data.context_length);
+    const std::string context = std::to_string(config_.data.context_length);
+    require(group > 0, "attention.group_fraction",
+            "leaves no token in a segment of " + context +
+                " (data.context_length); use a larger share or group_tokens");
+    require(attention.sink_tokens() <= group, "attention.sinks",
+            std::to_string(attention.sink_tokens()) + " are more than the " +
+                std::to_string(group) + " tokens of a segment; use fewer, or longer segments");
+  }
+
+  void check_interpolation() const {
+    require(config_.model.interpolate_to == 0 || !config_.model.rope_scaling,
+            "model.interpolate_to",
+            "and model.rope_scaling both say how positions are scaled; "
+            "remove one");
+    const bool slots = config_.cache.compresses() && config_.cache.keys == KeyKind::kUnrotated;
+    require(config_.model.interpolate_to == 0 || !slots, "model.interpolate_to",
+            "does harm with cache.keys unrotated, where positions never exceed slots + block; "
+            "remove it, or use cache.keys rotated");
+  }
+
   static bool trained(const std::optional<double>& rate) { return rate.value_or(0.0) > 0.0; }
 
   bool trains() const {
@@ -294,10 +329,16 @@ class Checker {
       require(length <= eval.max_tokens, "eval.lengths",
               std::to_string(length) + " is more than the " + std::to_string(eval.max_tokens) +
                   " of eval.max_tokens, so there would be no segment");
-      require(eval.position_buckets <= length, "eval.position_buckets",
+      const int64_t inputs = length - (eval.windows == EvalWindows::kLongLora ? 1 : 0);
+      require(eval.position_buckets <= inputs, "eval.position_buckets",
               std::to_string(eval.position_buckets) + " are more than the " +
-                  std::to_string(length) + " tokens of a segment (eval.lengths); use fewer");
+                  std::to_string(inputs) + " tokens of a segment (eval.lengths); use fewer");
     }
+    require(eval.windows == EvalWindows::kStride ||
+                (eval.stride == 0 && eval.segments_per_document == 0),
+            "eval.windows",
+            "longlora says where segments begin; remove eval.stride and "
+            "eval.segments_per_document");
     require(eval.every == 0 || !config_.data.validation.empty(), "eval.every",
             "is set, but data.validation is empty; name a source or set it to 0");
   }

@@ -26,6 +26,8 @@ const Keys kCompressionKeys = {"cache.slots", "cache.buffer",    "cache.sinks",
 const Keys kQuestionKeys = {"eval.trials",    "eval.seed",     "eval.kinds",    "eval.depths",
                             "eval.hay",       "eval.split",    "eval.distance", "eval.distractors",
                             "eval.questions", "eval.answerer", "eval.samples"};
+const Keys kPatternKeys = {"attention.group_tokens", "attention.group_fraction",
+                           "attention.shift_fraction", "attention.sinks"};
 const Keys kBlockTrainingKeys = {"cache.boundary_targets", "cache.first_block_gradient"};
 
 bool ends_with_one_of(const std::string& path, const Keys& endings) {
@@ -104,6 +106,8 @@ class Finder {
     } else {
       add({"train.cuda_graphs"}, "only the blockwise pass is recorded");
     }
+    if (config_.attention.pattern == PatternKind::kFull)
+      add(kPatternKeys, "attention.pattern full has no segments");
     if (resolved_pass(config_) != PassKind::kTeach) add(kTeachKeys, "train.pass is not teach");
     if (config_.cache.bptt_blocks > 1)
       add({"train.cuda_graphs"}, "windows of cache.bptt_blocks are not recorded");
@@ -146,7 +150,8 @@ class Finder {
     if (config_.eval.task.task == EvalTask::kPerplexity) {
       add(kQuestionKeys, "eval.task perplexity asks nothing");
     } else {
-      add({"eval.per_token", "eval.position_buckets", "eval.per_segment"},
+      add({"eval.per_token", "eval.position_buckets", "eval.per_segment", "eval.windows",
+           "eval.pattern"},
           "they belong to eval.task perplexity");
     }
   }

@@ -37,6 +37,19 @@ struct RateField {
   std::optional<double>* value;
 };
 
+/// A number, or null where it is absent.
+struct OptionalNumberField {
+  std::optional<double>* value;
+  double least;
+  double most;
+};
+
+struct OptionalIntegerField {
+  std::optional<int64_t>* value;
+  int64_t least;
+  int64_t most;
+};
+
 struct BoolField {
   bool* value;
 };
@@ -78,8 +91,9 @@ struct ResumeField {
 };
 
 using FieldValue =
-    std::variant<IntegerField, SeedField, NumberField, RateField, BoolField, TextField, ChoiceField,
-                 IntegersField, TextsField, SourcesField, RopeField, ResumeField>;
+    std::variant<IntegerField, SeedField, NumberField, RateField, OptionalNumberField,
+                 OptionalIntegerField, BoolField, TextField, ChoiceField, IntegersField, TextsField,
+                 SourcesField, RopeField, ResumeField>;
 
 struct Field {
   std::string key;   ///< dotted, e.g. "cache.slots"

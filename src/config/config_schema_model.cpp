@@ -21,6 +21,10 @@ void add_model(SchemaBuilder& add, ModelConfig& model) {
                     [&model](const auto& value) { model.rope_scaling = value; }},
           "replaces the checkpoint's: {type: default | linear | dynamic | yarn | llama3, factor, "
           "...}; null: the checkpoint's");
+  add.add(
+      "interpolate_to", count(&model.interpolate_to, 0, kMostContext),
+      "tokens that linear interpolation of positions makes room for: a factor of interpolate_to "
+      "/ positions, rounded up, on top of a linear one that the checkpoint has; 0: none");
 }
 
 void add_init(SchemaBuilder& add, ModelShape& shape) {
@@ -86,6 +90,25 @@ void add_data(SchemaBuilder& add, DataConfig& data) {
   add.add("far", count(&data.far, 1),
           "where targets have kinds: a repeat is far when its latest earlier occurrence is more "
           "tokens back");
+}
+
+void add_attention(SchemaBuilder& add, AttentionConfig& attention) {
+  add.section("attention");
+  add.choice("backend", &attention.backend, {"auto", "reference", "flash", "cudnn"},
+             "auto: the fastest one that can do the work; reference: slow and plain");
+  add.choice(
+      "pattern", &attention.pattern, {"full", "s2", "sf"},
+      "what training sees of a sequence: all before a token; s2: segments, half of the heads "
+      "shifted (LongLoRA); sf: these and sinks (SinkLoRA)");
+  add.add("group_tokens", OptionalIntegerField{&attention.group_tokens, 1, kMostContext},
+          "tokens of a segment; null: as group_fraction says");
+  add.add("group_fraction", OptionalNumberField{&attention.group_fraction, 0.0, 1.0},
+          "tokens of a segment as a share of data.context_length; null: as group_tokens says, else "
+          "0.25");
+  add.add("shift_fraction", OptionalNumberField{&attention.shift_fraction, 0.0, 1.0},
+          "share of the upper half of the heads that is shifted; null: 1 with s2, 0.5 with sf");
+  add.add("sinks", OptionalIntegerField{&attention.sinks, 0, kManyHeld},
+          "first tokens that all later ones see; null: 0 with s2, 4 with sf");
 }
 
 void add_cache(SchemaBuilder& add, CacheConfig& cache) {
@@ -179,9 +202,7 @@ void add_model_sections(SchemaBuilder& add, Config& config) {
   add_model(add, config.model);
   add_init(add, config.model.init);
   add_data(add, config.data);
-  add.section("attention");
-  add.choice("backend", &config.attention.backend, {"auto", "reference", "flash", "cudnn"},
-             "auto: the fastest one that can do the work; reference: slow and plain");
+  add_attention(add, config.attention);
   add_cache(add, config.cache);
   add_tune(add, config.tune);
 }

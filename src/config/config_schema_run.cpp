@@ -116,6 +116,11 @@ void add_eval(SchemaBuilder& add, EvalConfig& eval) {
           "of one length: the first max_tokens / length segments");
   add.add("stride", count(&eval.stride, 0), "tokens between segment starts; 0: the length");
   add.add("segments_per_document", count(&eval.segments_per_document, 0), "at most; 0: all");
+  add.choice("pattern", &eval.pattern, {"full", "training"},
+             "what a token sees: all before it; training: what attention.pattern lets it see");
+  add.choice("windows", &eval.windows, {"stride", "longlora"},
+             "longlora: LongLoRA's windows, every 256 tokens, the last one dropped, length - 1 "
+             "targets each");
   add.add("far", count(&eval.far, 1),
           "a repeat is far when its latest earlier occurrence is more tokens back");
   add.add("output", TextField{&eval.output}, "JSON file; empty: print only");

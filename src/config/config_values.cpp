@@ -41,6 +41,19 @@ class ValueReader {
     *field.value = integer<uint64_t>(node_, 0, UINT64_MAX);
   }
 
+  void operator()(const OptionalIntegerField& field) const {
+    field.value->reset();
+    if (!is_null()) *field.value = integer<int64_t>(node_, field.least, field.most);
+  }
+
+  void operator()(const OptionalNumberField& field) const {
+    field.value->reset();
+    if (is_null()) return;
+    double value = 0.0;
+    (*this)(NumberField{&value, field.least, field.most});
+    *field.value = value;
+  }
+
   void operator()(const NumberField& field) const {
     const double value = number(node_, "");
     const bool too_small = field.above_least ? value <= field.least : value < field.least;

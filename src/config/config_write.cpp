@@ -97,6 +97,12 @@ struct ValueWriter {
   std::string operator()(const RateField& field) const {
     return field.value->has_value() ? yaml_number(**field.value) : "null";
   }
+  std::string operator()(const OptionalNumberField& field) const {
+    return field.value->has_value() ? yaml_number(**field.value) : "null";
+  }
+  std::string operator()(const OptionalIntegerField& field) const {
+    return field.value->has_value() ? std::to_string(**field.value) : "null";
+  }
   std::string operator()(const BoolField& field) const { return *field.value ? "true" : "false"; }
   std::string operator()(const TextField& field) const { return yaml_text(*field.value); }
   std::string operator()(const ChoiceField& field) const { return field.names[field.get()]; }

@@ -1,6 +1,7 @@
 #include "core/model_shape.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/model_limits.h"
 
@@ -33,6 +34,13 @@ std::string rope_problem(const RopeScaling& rope) {
     return "rope_scaling: attention_factor must not be negative, and at most 1e9";
   }
   return "";
+}
+
+double interpolation_factor(const ModelShape& shape, int64_t positions) {
+  const bool linear = shape.rope_scaling.type == RopeType::kLinear;
+  const double own = linear ? shape.rope_scaling.factor : 1.0;
+  const double reach = own * static_cast<double>(shape.max_position_embeddings);
+  return own * std::max(1.0, std::ceil(static_cast<double>(positions) / reach));
 }
 
 const char* name_of(RopeType type) {

@@ -44,6 +44,10 @@ struct ModelShape {
   }
 };
 
+/// The factor of linear position interpolation that makes room for `positions` tokens: a whole
+/// multiple of the linear factor that the shape has already (1 without scaling).
+double interpolation_factor(const ModelShape& shape, int64_t positions);
+
 /// The transformers name of a type: default, linear, dynamic, yarn, llama3.
 const char* name_of(RopeType type);
 

@@ -50,6 +50,25 @@ std::vector<Segment> make_segments(const std::vector<std::shared_ptr<const Token
   return segments;
 }
 
+std::vector<Segment> make_longlora_segments(
+    const std::vector<std::shared_ptr<const TokenFile>>& files, int64_t window,
+    int64_t max_tokens) {
+  constexpr int64_t kStride = 256;
+  check_arguments(window - 1, kStride, 0, max_tokens);
+  const auto most = static_cast<size_t>(max_tokens / window);
+  std::vector<Segment> segments;
+  for (size_t source = 0; source < files.size(); ++source) {
+    for (int64_t document = 0; document < files[source]->num_documents(); ++document) {
+      const int64_t end = files[source]->document_length(document) - window;
+      for (int64_t begin = 0; begin + kStride < end; begin += kStride) {
+        if (segments.size() >= most) return segments;
+        segments.push_back({document, begin, window - 1, static_cast<int64_t>(source)});
+      }
+    }
+  }
+  return segments;
+}
+
 std::vector<int64_t> segment_tokens(const TokenFile& file, const Segment& segment) {
   if (segment.begin + segment.length + 1 > file.document_length(segment.document)) {
     throw std::out_of_range("segment");

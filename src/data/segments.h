@@ -28,6 +28,12 @@ std::vector<Segment> make_segments(const std::vector<std::shared_ptr<const Token
                                    int64_t length, int64_t stride, int64_t segments_per_document,
                                    int64_t max_tokens);
 
+/// LongLoRA's windows of `window` tokens (its eval.py): of each document the starts 0, 256, 512,
+/// ... below len(document) - window, without the last of them. A segment is a window's window - 1
+/// inputs and targets; of all the first max_tokens / window.
+std::vector<Segment> make_longlora_segments(
+    const std::vector<std::shared_ptr<const TokenFile>>& files, int64_t window, int64_t max_tokens);
+
 /// The length + 1 tokens of a segment: inputs and the last target.
 std::vector<int64_t> segment_tokens(const TokenFile& file, const Segment& segment);
 

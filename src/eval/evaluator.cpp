@@ -68,7 +68,7 @@ void gather_nll(Communicator& communicator, torch::Device device, LengthResult& 
   if (result.nll.empty()) return;
   std::vector<torch::Tensor> rows;
   for (auto& nll : result.nll)
-    rows.push_back(torch::from_blob(nll.data(), {result.length}, torch::kFloat32));
+    rows.push_back(torch::from_blob(nll.data(), {result.inputs}, torch::kFloat32));
   std::vector<torch::Tensor> all = {torch::stack(rows).to(device)};
   communicator.all_reduce_sum(all);
   const auto sum_ST = all[0].cpu();
@@ -104,7 +104,9 @@ std::vector<LengthResult> Evaluator::evaluate(Llama& model, torch::Device device
 std::vector<Segment> Evaluator::segments_of(int64_t length) const {
   const EvalConfig& eval = config_.eval;
   auto segments =
-      make_segments(files_, length, eval.stride, eval.segments_per_document, eval.max_tokens);
+      eval.windows == EvalWindows::kLongLora
+          ? make_longlora_segments(files_, length, eval.max_tokens)
+          : make_segments(files_, length, eval.stride, eval.segments_per_document, eval.max_tokens);
   if (segments.empty()) {
     throw UserError("eval.lengths: no document of data.validation is longer than " +
                     std::to_string(length) + " tokens within eval.max_tokens=" +
@@ -118,8 +120,10 @@ LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch:
   torch::NoGradGuard no_grad;
   LengthResult result;
   result.length = length;
-  result.by_position = make_position_buckets(length, config_.eval.position_buckets);
-  for (const auto& segment : segments_of(length)) {
+  const auto segments = segments_of(length);
+  result.inputs = segments.front().length;
+  result.by_position = make_position_buckets(result.inputs, config_.eval.position_buckets);
+  for (const auto& segment : segments) {
     SegmentScore score;
     score.source = segment.source;
     score.document = segment.document;
@@ -127,7 +131,7 @@ LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch:
     result.segments.push_back(score);
   }
   if (!config_.eval.per_token.empty()) {
-    const std::vector<float> nothing(static_cast<size_t>(length), 0.0F);
+    const std::vector<float> nothing(static_cast<size_t>(result.inputs), 0.0F);
     result.nll.assign(result.segments.size(), nothing);
   }
   const auto started = std::chrono::steady_clock::now();
@@ -149,9 +153,9 @@ void Evaluator::score_own_segments(SequencePass& pass, Llama& model, torch::Devi
   const auto ranks = static_cast<size_t>(communicator.size());
   for (size_t i = static_cast<size_t>(communicator.rank()); i < result.segments.size(); i += ranks)
     mine.push_back(i);
-  const int64_t length = result.length;
+  const int64_t length = result.inputs;
   const auto batch = static_cast<size_t>(config_.eval.batch);
-  TaskProgress progress("evaluating at " + std::to_string(length) + " tokens", "tokens",
+  TaskProgress progress("evaluating at " + std::to_string(result.length) + " tokens", "tokens",
                         static_cast<int64_t>(mine.size()) * length, communicator.is_main());
   for (size_t first = 0; first < mine.size(); first += batch) {
     std::vector<std::vector<int64_t>> rows;

@@ -42,7 +42,8 @@ struct PositionBucket {
 std::vector<PositionBucket> make_position_buckets(int64_t length, int64_t count);
 
 struct LengthResult {
-  int64_t length = 0;
+  int64_t length = 0;  ///< of eval.lengths
+  int64_t inputs = 0;  ///< tokens, and targets, of a segment: length, or less by 1 (eval.windows)
   std::vector<SegmentScore> segments;
   std::vector<PositionBucket> by_position;  ///< config.eval.position_buckets of them
   /// NLL of every target of every segment; empty unless config.eval.per_token names a file.

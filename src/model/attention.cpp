@@ -21,7 +21,7 @@ SelfAttentionImpl::SelfAttentionImpl(const ModelShape& shape, const CacheConfig&
 
 torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden_BLE,
                                          const AttentionInput& input, CacheState* state,
-                                         AttentionMemo* memo) {
+                                         PatternMemo* memo) {
   const int64_t B = hidden_BLE.size(0), L = hidden_BLE.size(1), H = shape_.num_heads,
                 G = shape_.num_kv_heads, D = shape_.head_dim;
   CHECK_SHAPE(hidden_BLE, B, input.step.length(), shape_.hidden_size);
@@ -37,17 +37,22 @@ torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden_BLE,
     out_BHLD = memory_saver->attend_softly({hidden_BLE, q_BHLD, k_rotated_BGLD, v_BGLD, backend_},
                                            *input.soft_cache);
   } else {
-    out_BHLD = attend_whole(q_BHLD, apply_rope(k_BGLD, input.keys), v_BGLD, memo);
+    out_BHLD = attend_whole(q_BHLD, apply_rope(k_BGLD, input.keys), v_BGLD, input, memo);
   }
   return o_proj->forward(out_BHLD.transpose(1, 2).reshape({B, L, H * D}));
 }
 
 torch::Tensor SelfAttentionImpl::attend_whole(const torch::Tensor& q_BHLD,
                                               const torch::Tensor& k_BGLD,
-                                              const torch::Tensor& v_BGLD, AttentionMemo* memo) {
-  if (memo == nullptr) return causal_attention(q_BHLD, k_BGLD, v_BGLD, backend_).out_BHLD;
-  if (memo->out_BHLD.defined()) return recall_attention(q_BHLD, k_BGLD, v_BGLD, *memo);
-  *memo = remember_attention(q_BHLD, k_BGLD, v_BGLD, backend_);
+                                              const torch::Tensor& v_BGLD,
+                                              const AttentionInput& input, PatternMemo* memo) {
+  TORCH_CHECK(input.pattern != nullptr, "a whole sequence needs a pattern of attention");
+  const Documents whole_rows;
+  const Documents& documents = input.documents ? *input.documents : whole_rows;
+  if (memo == nullptr) return input.pattern->attend(q_BHLD, k_BGLD, v_BGLD, documents);
+  if (memo->out_BHLD.defined())
+    return input.pattern->recall(q_BHLD, k_BGLD, v_BGLD, documents, *memo);
+  *memo = input.pattern->remember(q_BHLD, k_BGLD, v_BGLD, documents);
   return memo->out_BHLD;
 }
 

@@ -11,7 +11,7 @@
 #include "lococo/step_plan.h"
 #include "model/linear.h"
 #include "model/rope.h"
-#include "tensor/attention/attention_recall.h"
+#include "tensor/pattern/attention_pattern.h"
 
 namespace lococo {
 
@@ -27,6 +27,10 @@ struct AttentionInput {
   torch::Tensor frame_2 = {};
   /// Teaching: attention is the soft form of this cache; a whole sequence, no state.
   const SoftCache* soft_cache = nullptr;
+  /// Of a whole sequence without a soft cache: what its queries see (never nullptr then), and the
+  /// documents of its rows (nullptr: every row is one).
+  std::shared_ptr<const AttentionPattern> pattern = nullptr;
+  std::shared_ptr<const Documents> documents = nullptr;
   /// Leave the block's cache in the graph, for a loss of a later block; the states then have no
   /// homes. Otherwise it is detached.
   bool carry_gradient = false;
@@ -44,7 +48,7 @@ class SelfAttentionImpl : public torch::nn::Module {
   /// Without a state a `memo` may be given: an empty one is filled (no gradients then), a filled
   /// one stands in for the attention that it remembers.
   torch::Tensor forward(const torch::Tensor& hidden_BLE, const AttentionInput& input,
-                        CacheState* state, AttentionMemo* memo = nullptr);
+                        CacheState* state, PatternMemo* memo = nullptr);
 
   Linear q_proj{nullptr};
   Linear k_proj{nullptr};
@@ -54,8 +58,9 @@ class SelfAttentionImpl : public torch::nn::Module {
   std::shared_ptr<CachePolicy> memory_saver;
 
  private:
-  torch::Tensor attend_whole(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGLD,
-                             const torch::Tensor& v_BGLD, AttentionMemo* memo);
+  static torch::Tensor attend_whole(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGLD,
+                                    const torch::Tensor& v_BGLD, const AttentionInput& input,
+                                    PatternMemo* memo);
   torch::Tensor attend_block(const torch::Tensor& hidden_BLE, const torch::Tensor& q_BHLD,
                              const torch::Tensor& k_BGLD, const torch::Tensor& v_BGLD,
                              const AttentionInput& input, CacheState* state);

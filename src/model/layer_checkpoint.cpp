@@ -28,7 +28,7 @@ std::vector<Tensor> trainable_parameters(const std::vector<Tensor>& parameters) 
 struct KeptLayer : torch::CustomClassHolder {
   DecoderLayer layer{nullptr};
   AttentionInput input;
-  AttentionMemo memo;
+  PatternMemo memo;
   std::vector<Tensor> parameters;
 };
 

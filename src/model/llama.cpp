@@ -46,7 +46,7 @@ LlamaBodyImpl::LlamaBodyImpl(const ModelShape& shape, const CacheConfig& cache,
 
 LlamaImpl::LlamaImpl(const ModelShape& shape, const CacheConfig& cache,
                      const AttentionConfig& attention, uint64_t init_seed)
-    : shape_(shape), cache_(cache), rope_(shape) {
+    : shape_(shape), cache_(cache), rope_(shape), full_(make_full_pattern(attention.backend)) {
   model = register_module("model", LlamaBody(shape, cache, attention.backend, init_seed));
   if (!shape.tie_word_embeddings)
     lm_head = register_module("lm_head", Linear(shape.hidden_size, shape.vocab_size));
@@ -108,13 +108,15 @@ torch::Tensor LlamaImpl::run_layers(const torch::Tensor& tokens_BL, const Attent
   return model->norm->add_norm(hidden).normed;
 }
 
-torch::Tensor LlamaImpl::forward(const torch::Tensor& tokens_BL, bool checkpoint_layers) {
+torch::Tensor LlamaImpl::forward(const torch::Tensor& tokens_BL, const WholeSequence& how) {
   const int64_t L = tokens_BL.size(1);
   AttentionInput input;
   input.step.end = L;
   input.queries = rope_.table(0, L, tokens_BL.device());
   input.keys = input.queries;
-  return run_layers(tokens_BL, input, /*caches=*/nullptr, checkpoint_layers);
+  input.pattern = how.pattern ? how.pattern : full_;
+  input.documents = how.documents;
+  return run_layers(tokens_BL, input, /*caches=*/nullptr, how.checkpoint_layers);
 }
 
 torch::Tensor LlamaImpl::forward_softly(const torch::Tensor& tokens_BL, const SoftCache& cache) {

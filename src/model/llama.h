@@ -52,6 +52,17 @@ class LlamaBodyImpl : public torch::nn::Module {
 };
 TORCH_MODULE(LlamaBody);
 
+/// How a whole sequence goes through the model.
+struct WholeSequence {
+  /// Keep each layer's input and attention output, recompute the rest in the backward pass
+  /// (layer_checkpoint.h).
+  bool checkpoint_layers = false;
+  /// nullptr: full attention.
+  std::shared_ptr<const AttentionPattern> pattern = nullptr;
+  /// Of the rows; nullptr: every row is one.
+  std::shared_ptr<const Documents> documents = nullptr;
+};
+
 class LlamaImpl : public torch::nn::Module {
  public:
   /// Weights are float32 on the CPU and not initialised; load_hf_weights() or init_random() fills
@@ -69,9 +80,7 @@ class LlamaImpl : public torch::nn::Module {
   void add_lora(int64_t rank, double alpha, const std::vector<std::string>& targets, uint64_t seed);
 
   /// The whole sequence at once: tokens_BL int64 -> hidden_BLE after the final norm.
-  /// `checkpoint_layers`: keep each layer's input and attention output, recompute the rest in the
-  /// backward pass (layer_checkpoint.h).
-  torch::Tensor forward(const torch::Tensor& tokens_BL, bool checkpoint_layers = false);
+  torch::Tensor forward(const torch::Tensor& tokens_BL, const WholeSequence& how = {});
 
   /// The whole sequence through the soft form of a cache (train.pass teach): each block's queries
   /// see earlier tokens as far as the policy would have kept them. The policy must have such a
@@ -125,7 +134,8 @@ class LlamaImpl : public torch::nn::Module {
   ModelShape shape_;
   CacheConfig cache_;
   Rope rope_;
-  mutable RopeTable frame_;  ///< the last frame_table()
+  std::shared_ptr<const AttentionPattern> full_;  ///< for all layers
+  mutable RopeTable frame_;                       ///< the last frame_table()
   torch::ScalarType compute_dtype_ = torch::kFloat32;
 };
 TORCH_MODULE(Llama);

@@ -8,6 +8,7 @@
 #include "pass/loss.h"
 #include "pass/teaching_pass.h"
 #include "tensor/kit/shape.h"
+#include "tensor/pattern/training_pattern.h"
 
 namespace lococo {
 namespace {
@@ -105,16 +106,20 @@ class BlockwisePass : public SequencePass {
 
 class FullSequencePass : public SequencePass {
  public:
-  FullSequencePass(int64_t loss_chunk, bool checkpoint_layers, bool wants_kinds)
-      : loss_chunk_(loss_chunk), checkpoint_layers_(checkpoint_layers), wants_kinds_(wants_kinds) {}
+  FullSequencePass(int64_t loss_chunk, bool checkpoint_layers, bool wants_kinds,
+                   const PassPattern& pattern)
+      : loss_chunk_(loss_chunk),
+        checkpoint_layers_(checkpoint_layers),
+        wants_kinds_(wants_kinds),
+        asked_(pattern) {}
 
   bool wants_kinds() const override { return wants_kinds_; }
 
   PassResult train(Llama& model, const Batch& batch) override {
     const int64_t T = batch.tokens_BT.size(1) - 1;
     const auto [targets_BT, count] = targets_that_count(batch);
-    const auto hidden_BTE =
-        model->forward(batch.tokens_BT.narrow(/*dim=*/1, 0, T), checkpoint_layers_);
+    const auto hidden_BTE = model->forward(batch.tokens_BT.narrow(/*dim=*/1, 0, T),
+                                           {checkpoint_layers_, pattern_of(model)});
     const auto loss = chunked_cross_entropy(flat_rows(hidden_BTE), model->head_weight(),
                                             targets_BT.reshape({-1}), loss_chunk_);
     if (loss.requires_grad()) loss.backward();
@@ -124,16 +129,29 @@ class FullSequencePass : public SequencePass {
   torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) override {
     torch::NoGradGuard no_grad;
     const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1) - 1;
-    const auto hidden_BTE = model->forward(tokens_BT.narrow(/*dim=*/1, 0, T));
+    WholeSequence how;
+    if (asked_.in_evaluation) how.pattern = pattern_of(model);
+    const auto hidden_BTE = model->forward(tokens_BT.narrow(/*dim=*/1, 0, T), how);
     const auto targets_X = tokens_BT.narrow(/*dim=*/1, 1, T).reshape({-1});
     return target_nll(flat_rows(hidden_BTE), model->head_weight(), targets_X, loss_chunk_)
         .view({B, T});
   }
 
  private:
+  std::shared_ptr<const AttentionPattern> pattern_of(const Llama& model) {
+    if (asked_.attention.pattern == PatternKind::kFull) return nullptr;  // the model's own
+    if (!pattern_) {
+      pattern_ =
+          make_training_pattern(asked_.attention, asked_.context_length, model->shape().num_heads);
+    }
+    return pattern_;
+  }
+
   int64_t loss_chunk_;
   bool checkpoint_layers_;
   bool wants_kinds_;
+  PassPattern asked_;
+  std::shared_ptr<const AttentionPattern> pattern_;  ///< once a model is known
 };
 
 }  // namespace
@@ -144,8 +162,9 @@ std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int6
 }
 
 std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool checkpoint_layers,
-                                                      bool wants_kinds) {
-  return std::make_unique<FullSequencePass>(loss_chunk, checkpoint_layers, wants_kinds);
+                                                      bool wants_kinds,
+                                                      const PassPattern& pattern) {
+  return std::make_unique<FullSequencePass>(loss_chunk, checkpoint_layers, wants_kinds, pattern);
 }
 
 std::unique_ptr<SequencePass> make_pass(const Config& config) {
@@ -154,7 +173,9 @@ std::unique_ptr<SequencePass> make_pass(const Config& config) {
     return make_blockwise_pass(config.cache, config.train.loss_chunk, config.train.cuda_graphs);
   }
   return make_full_sequence_pass(config.train.loss_chunk, config.train.activation_checkpointing,
-                                 config.data.lesson_share > 0.0);
+                                 config.data.lesson_share > 0.0,
+                                 {config.attention, config.data.context_length,
+                                  config.eval.pattern == EvalPattern::kTraining});
 }
 
 }  // namespace lococo

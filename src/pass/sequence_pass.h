@@ -46,10 +46,18 @@ class SequencePass {
 std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int64_t loss_chunk,
                                                   bool cuda_graphs = true);
 
+/// What queries of a whole sequence see.
+struct PassPattern {
+  AttentionConfig attention;   ///< its pattern, in training
+  int64_t context_length = 0;  ///< that a share in `attention` is of
+  bool in_evaluation = false;  ///< evaluate with it too, and not with full attention
+};
+
 /// The whole sequence at once, with activation checkpointing where asked. `wants_kinds`: some
 /// targets will have to be ignored.
 std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool checkpoint_layers,
-                                                      bool wants_kinds = false);
+                                                      bool wants_kinds = false,
+                                                      const PassPattern& pattern = {});
 
 /// The pass that the config asks for.
 std::unique_ptr<SequencePass> make_pass(const Config& config);

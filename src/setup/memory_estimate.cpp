@@ -24,6 +24,8 @@ struct Run {
   bool blockwise = false;            ///< keys and values lie in the caches
   bool recompute = false;            ///< activation checkpointing
   int64_t q_width = 0, k_width = 0;  ///< elements of a token's queries and of its keys
+
+  bool has_segments() const { return !blockwise && config.attention.pattern != PatternKind::kFull; }
 };
 
 /// The matrices whose input or float32 master matters: those with LoRA or in training.
@@ -55,8 +57,8 @@ class Trained {
 int64_t layer_bytes_per_token(const Run& run, const Trained& trained) {
   const int64_t E = run.shape.hidden_size, F = run.shape.intermediate_size;
   int64_t elements = 2 * E + 2 * run.q_width + 2 * F;
-  // cuDNN is given keys and values of all heads.
-  if (!run.blockwise) elements += 2 * run.q_width;
+  // cuDNN is given keys and values of all heads, segments repeat them call by call.
+  if (!run.blockwise) elements += 2 * (run.has_segments() ? run.k_width : run.q_width);
   if (trained.any({"q_proj", "k_proj", "v_proj"})) elements += E;
   if (trained.any({"gate_proj", "up_proj"})) elements += E;
   if (trained.any({"down_proj"})) elements += F;
@@ -97,12 +99,20 @@ int64_t teaching_bytes(const Run& run) {
          (run.L * widened * run.element + earlier_keys * run.shape.num_kv_heads * 2 * kFloat);
 }
 
+/// Elements for each token beside those of full attention while segments go backward: a call's own
+/// output in q's order and its gradients of q, k and v, of the larger part of the heads.
+int64_t segment_elements(const Run& run) {
+  if (!run.has_segments()) return 0;
+  const int64_t H = run.shape.num_heads, shifted = run.config.attention.shifted_heads(H);
+  return 4 * run.q_width * std::max(shifted, H - shifted) / H;
+}
+
 /// What one layer's recomputation and its backward pass need at the peak, in attention: gradients
 /// of the layer's output and of its first half, the first half again with what it keeps (normed,
 /// q, k, v), the gradients of attention's output, q, k and v, and that of q in float32.
 int64_t recomputation_bytes(const Run& run, const Trained& trained) {
   const int64_t E = run.shape.hidden_size;
-  int64_t elements = 3 * E + 3 * run.q_width + 4 * run.q_width;
+  int64_t elements = 3 * E + 3 * run.q_width + 4 * run.q_width + segment_elements(run);
   if (trained.any({"q_proj", "k_proj", "v_proj"})) elements += E;
   return run.B * run.L * (elements * run.element + run.q_width * kFloat);
 }

@@ -2,6 +2,7 @@
 
 #include <torch/cuda.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 #include <sstream>
@@ -12,6 +13,7 @@
 #include "setup/memory_check.h"
 #include "setup/memory_estimate.h"
 #include "tensor/kit/memory_stats.h"
+#include "tensor/pattern/training_pattern.h"
 #include "weights/checkpoint.h"
 #include "weights/conv_weights.h"
 #include "weights/fingerprint.h"
@@ -49,6 +51,24 @@ std::string scaling_text(const RopeScaling& scaling) {
   std::ostringstream text;
   text << name_of(scaling.type) << " by a factor of " << scaling.factor;
   return text.str();
+}
+
+/// model.interpolate_to on top of the base's own scaling.
+RopeScaling interpolated(const ModelShape& base, int64_t positions) {
+  const RopeType own = base.rope_scaling.type;
+  if (own != RopeType::kDefault && own != RopeType::kLinear) {
+    throw UserError(std::string("model.interpolate_to: multiplies a linear scaling, but the base "
+                                "has ") +
+                    name_of(own) + "; use model.rope_scaling to replace that");
+  }
+  RopeScaling scaling;
+  scaling.factor = interpolation_factor(base, positions);
+  scaling.type = scaling.factor > 1.0 ? RopeType::kLinear : RopeType::kDefault;
+  return scaling;
+}
+
+bool interpolates(const Config& config) {
+  return config.model.interpolate_to > 0 && !has_slot_positions(config);
 }
 
 std::vector<RegisteredParameter> describe_parameters(const Config& config,
@@ -133,6 +153,7 @@ ModelShape effective_shape(const Config& config) {
   ModelShape shape = base_shape(config);
   if (config.model.rope_scaling && !has_slot_positions(config))
     shape.rope_scaling = *config.model.rope_scaling;
+  if (interpolates(config)) shape.rope_scaling = interpolated(shape, config.model.interpolate_to);
   return shape;
 }
 
@@ -146,6 +167,11 @@ std::string describe_rope(const Config& config) {
            std::to_string(config.cache.slots + config.cache.block) + " (slots + block)" +
            (given ? ", so that model.rope_scaling is left out" : "");
   }
+  if (interpolates(config)) {
+    return "RoPE scaling: " + scaling_text(effective_shape(config).rope_scaling) + ", for the " +
+           std::to_string(config.model.interpolate_to) + " tokens of model.interpolate_to (" +
+           base + ": " + own + ")";
+  }
   if (!given) return "RoPE scaling: " + own + ", as " + base + " says";
   return "RoPE scaling: " + scaling_text(*given) + ", as model.rope_scaling says (" + base + ": " +
          own + ")";
@@ -156,6 +182,8 @@ std::optional<int64_t> known_positions(const Config& config, const ModelShape& s
   const bool scaled = config.model.rope_scaling && !has_slot_positions(config) &&
                       config.model.rope_scaling->type != RopeType::kDefault;
   if (dynamic || scaled) return std::nullopt;
+  if (interpolates(config))
+    return std::max(shape.max_position_embeddings, config.model.interpolate_to);
   return positions_of(shape);
 }
 
@@ -240,7 +268,11 @@ std::string describe_run(const Config& config) {
   const torch::Device device = on_gpu ? torch::Device(torch::kCUDA, 0) : torch::Device(torch::kCPU);
   const std::string warning =
       memory_warning(config, shape, parameters, total_memory_bytes(device), device.str());
-  return summarise(parameters) + "\n" + describe_rope(config) + "\n" + estimate.text() +
+  const bool whole = resolved_pass(config) == PassKind::kFullSequence;
+  const std::string pattern =
+      whole ? describe_pattern(config.attention, config.data.context_length, shape.num_heads) + "\n"
+            : "";
+  return summarise(parameters) + "\n" + describe_rope(config) + "\n" + pattern + estimate.text() +
          (warning.empty() ? "" : "\nwarning: " + warning);
 }
 

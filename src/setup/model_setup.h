@@ -22,9 +22,10 @@ struct PreparedModel {
 };
 
 /// The shape of model.path's config.json, or model.init, with model.rope_scaling in place of its
-/// own where given. With unrotated cache keys positions never exceed slots + block and nothing
-/// needs scaling for length: model.rope_scaling is then left out, and the base keeps its own, with
-/// which its weights were trained. Throws UserError when neither is given.
+/// own where given, or model.interpolate_to on top of it. With unrotated cache keys positions never
+/// exceed slots + block and nothing needs scaling for length: both are then left out, and the base
+/// keeps its own, with which its weights were trained. Throws UserError when no model is given, and
+/// for model.interpolate_to on a base whose own scaling is not linear.
 ModelShape effective_shape(const Config& config);
 
 /// One line: which RoPE scaling effective_shape() has, and why.

@@ -56,6 +56,7 @@ Config after_training_config(const Config& config, int64_t longest, int64_t trai
                              : config.data.context_length;
   const int64_t length = std::min(wanted, longest);
   eval.lengths = {length};
+  eval.windows = EvalWindows::kStride;
   eval.max_tokens = std::max(length, std::min(eval.max_tokens, trained / kShareOfTraining));
   eval.position_buckets = std::min(kParts, length);
   eval.batch = std::min(eval.batch, config.train.micro_batch);

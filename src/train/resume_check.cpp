@@ -106,7 +106,7 @@ class Comparison {
     if (kRounding.count(key) > 0) return ChangeKind::kRounding;
     if (kTokenKeys.count(key) > 0) return same_data_ ? ChangeKind::kNone : ChangeKind::kMeaning;
     if (key.rfind("tune.lora_", 0) == 0 && !trains_lora()) return ChangeKind::kNone;
-    if (!matters_to_policy(key)) return ChangeKind::kNone;
+    if (!matters_to_policy(key) || !matters_to_pattern(key)) return ChangeKind::kNone;
     if (kWeights.count(key) > 0) return ChangeKind::kWeights;
     if (kGroups.count(key) > 0 && !is_trained(change.there) && !is_trained(change.here))
       return ChangeKind::kNone;
@@ -129,6 +129,21 @@ class Comparison {
     if (section_of(key) != "cache" || there != here) return true;
     if (here == CachePolicyKind::kNone) return kWeights.count(key) == 0 && key != "cache.buffer";
     return here == CachePolicyKind::kLococo || kMixture.count(key) == 0;
+  }
+
+  /// Full attention has no segments, and what is said in two ways is compared as it works.
+  bool matters_to_pattern(const std::string& key) const {
+    if (section_of(key) != "attention") return true;
+    const AttentionConfig &there = checkpoint_.attention, &here = here_.config.attention;
+    if (there.pattern != here.pattern) return key == "attention.pattern";
+    if (here.pattern == PatternKind::kFull) return false;
+    // Heads beyond those of any model tell every share apart.
+    constexpr int64_t kHeads = int64_t{1} << 20;
+    if (key == "attention.shift_fraction")
+      return there.shifted_heads(kHeads) != here.shifted_heads(kHeads);
+    if (key == "attention.sinks") return there.sink_tokens() != here.sink_tokens();
+    return there.group(checkpoint_.data.context_length) !=
+           here.group(here_.config.data.context_length);
   }
 
   bool trains_lora() const {

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "setup/session.h"
+#include "tensor/pattern/training_pattern.h"
 #include "train/after_training.h"
 #include "train/signals.h"
 #include "train/trainer.h"
@@ -33,6 +34,8 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
   auto data = open_training_data(config, session, shape.vocab_size);
   auto prepared = prepare_model(config, session.device);
   log_info("parameters\n" + prepared.registry->summary());
+  if (resolved_pass(config) == PassKind::kFullSequence)
+    log_info(describe_pattern(config.attention, config.data.context_length, shape.num_heads));
   std::unique_ptr<Evaluator> evaluator;
   if (config.eval.every > 0) evaluator = std::make_unique<Evaluator>(config, data.validation);
   TrainingSequences sequences(config, std::move(data.train), std::move(data.lessons));

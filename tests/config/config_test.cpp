@@ -55,7 +55,7 @@ data:
   add_eos: false
   lesson_texts: [novels, more.txt]
   far: 512
-attention: {backend: flash}
+attention: {backend: flash, group_tokens: 64, shift_fraction: 0.75, sinks: 2}
 cache: {policy: lococo, slots: 128, block: 256, keep_fraction: 0.75, kernel_size: 9, conv_layers: 2,
         expand: 3, normalizer_init: 0.25, normalizer_per_head: true, mass_channel: true,
         normalizer_range: unit,
@@ -126,8 +126,10 @@ TEST_CASE("the test of every key gives every key another value", "[config]") {
   const std::string changed = lococo::config_to_yaml(parse_config(kEverything, "x.yaml"));
   const std::string defaults = lococo::config_to_yaml(Config{});
   // The two documents have the same keys in the same order, so they can be walked line by line.
-  const std::set<std::string> same = {"keys: rotated",   "distill: 0.0",    "lesson_share: 0.0",
-                                      "positions: slot", "position_cap: 0", "retention: null"};
+  const std::set<std::string> same = {"keys: rotated",    "distill: 0.0",    "lesson_share: 0.0",
+                                      "positions: slot",  "position_cap: 0", "retention: null",
+                                      "pattern: full",    "windows: stride", "group_fraction: null",
+                                      "interpolate_to: 0"};
   size_t a = 0, b = 0;
   while (a < changed.size() && b < defaults.size()) {
     const std::string one = changed.substr(a, changed.find('\n', a) - a);

@@ -103,3 +103,19 @@ TEST_CASE("Kinds agree with a search through the whole text", "[data]") {
     CHECK(kinds[t - 1] == expected);
   }
 }
+
+TEST_CASE("LongLoRA's windows begin every 256 tokens, and the last one is left out", "[data]") {
+  const TemporaryFolder folder;
+  const auto windows = [&](int64_t tokens, int64_t window, int64_t max_tokens) {
+    const std::string path = folder / (std::to_string(tokens) + ".tokens");
+    const auto file =
+        std::make_shared<const TokenFile>(write_tokens(path, counted_documents({tokens}), 3000));
+    return make_longlora_segments({file}, window, max_tokens);
+  };
+  CHECK(starts_of(windows(1000, 256, 100000)) == Starts{{0, 0}, {0, 256}});
+  CHECK(starts_of(windows(2048, 512, 100000)) ==
+        Starts{{0, 0}, {0, 256}, {0, 512}, {0, 768}, {0, 1024}});
+  CHECK(starts_of(windows(2048, 512, 1200)) == Starts{{0, 0}, {0, 256}});
+  CHECK(windows(512, 256, 100000).empty());
+  CHECK(windows(1000, 256, 100000)[0].length == 255);  // inputs, and so targets: all but the first
+}

@@ -27,16 +27,17 @@ std::shared_ptr<const TokenFile> open(const std::string& path) {
   return std::make_shared<const TokenFile>(path);
 }
 
-using Documents = std::vector<std::vector<int32_t>>;
+using TokenDocuments = std::vector<std::vector<int32_t>>;
 
-std::vector<LengthResult> evaluate(const Config& config, const Documents& documents, Llama model,
-                                   Communicator& communicator) {
+std::vector<LengthResult> evaluate(const Config& config, const TokenDocuments& documents,
+                                   Llama model, Communicator& communicator) {
   const TemporaryFolder folder;
   const auto file = open(write_tokens(folder / "validation.tokens", documents));
   return Evaluator(config, {file}).evaluate(model, torch::kCPU, communicator);
 }
 
-std::vector<LengthResult> evaluate(const Config& config, const Documents& documents, Llama model) {
+std::vector<LengthResult> evaluate(const Config& config, const TokenDocuments& documents,
+                                   Llama model) {
   const auto communicator = make_communicator(config.distributed, torch::kCPU);
   return evaluate(config, documents, model, *communicator);
 }
@@ -89,7 +90,7 @@ class LonelyRank : public Communicator {
 
 /// What rank 0 of `size` ranks finds.
 std::vector<LengthResult> evaluate_on_ranks(int size, const Config& config,
-                                            const Documents& documents, Llama model) {
+                                            const TokenDocuments& documents, Llama model) {
   std::vector<Numbers> others(config.eval.lengths.size());
   for (int rank = 1; rank < size; ++rank) {
     LonelyRank communicator(rank, size);
@@ -103,7 +104,7 @@ std::vector<LengthResult> evaluate_on_ranks(int size, const Config& config,
 
 /// NLL of each position of each segment, one segment and pass at a time: [segments][length].
 std::vector<std::vector<double>> token_nll(const Config& config, const LengthResult& result,
-                                           const Documents& documents, Llama model) {
+                                           const TokenDocuments& documents, Llama model) {
   std::vector<std::vector<double>> rows;
   for (const auto& segment : result.segments) {
     const auto first = documents[static_cast<size_t>(segment.document)].begin() + segment.begin;
@@ -229,8 +230,8 @@ TEST_CASE("a segment is cut into parts of the same size, but for one token", "[t
 }
 
 TEST_CASE("the NLL of a part of the segment is the mean over its tokens", "[train]") {
-  const Documents documents = {random_document(70, 1), random_document(45, 2),
-                               random_document(30, 3)};
+  const TokenDocuments documents = {random_document(70, 1), random_document(45, 2),
+                                    random_document(30, 3)};
   const auto policy = GENERATE(CachePolicyKind::kLococo, CachePolicyKind::kNone);
   const int64_t batch = GENERATE(1, 4);  // of 6 and 3 segments: the last batch is smaller
   auto config = config_for({20, 33});
@@ -263,7 +264,7 @@ TEST_CASE("the NLL of a part of the segment is the mean over its tokens", "[trai
 }
 
 TEST_CASE("several ranks find the NLL by position that one finds", "[train]") {
-  const Documents documents = {random_document(70, 1), random_document(45, 2)};
+  const TokenDocuments documents = {random_document(70, 1), random_document(45, 2)};
   auto config = config_for({20, 33});
   config.eval.position_buckets = 3;
   auto model = tiny_llama(3, tiny_cache());
@@ -283,7 +284,7 @@ TEST_CASE("several ranks find the NLL by position that one finds", "[train]") {
 }
 
 TEST_CASE("one pass serves lengths and batches of any size as a pass for each does", "[train]") {
-  const Documents documents = {random_document(170, 1), random_document(45, 2)};
+  const TokenDocuments documents = {random_document(170, 1), random_document(45, 2)};
   auto model = tiny_llama(3, tiny_cache());
   auto config = config_for({20, 33, 9, 20});
   config.eval.batch = 4;  // the remainders differ from length to length
@@ -301,7 +302,7 @@ TEST_CASE("one pass serves lengths and batches of any size as a pass for each do
 
 TEST_CASE("an NLL that is not finite is told with its place", "[train]") {
   auto model = tiny_llama(3, tiny_cache());
-  const Documents documents = {random_document(70, 1)};
+  const TokenDocuments documents = {random_document(70, 1)};
   CHECK(non_finite_problem(evaluate(config_for({20}), documents, model)).empty());
   {
     const torch::NoGradGuard no_grad;
@@ -377,4 +378,36 @@ TEST_CASE("NLL by position is reported where it was asked for", "[train]") {
   CHECK((5 * first + 4 * last) / 9 == Approx(json.at("results").at(0).at("nll").get<double>()));
   CHECK_CONTAINS(results_table(results), "NLL by position");
   CHECK_CONTAINS(results_table(results), "  50.0 -  100.0");
+}
+
+TEST_CASE("LongLoRA's windows are scored at every position but the first", "[eval]") {
+  const TemporaryFolder folder;
+  Config config = tiny_run_config(folder / ".");
+  config.cache = {};
+  config.data.context_length = 32;
+  config.eval.lengths = {32};
+  config.eval.windows = EvalWindows::kLongLora;
+  config.eval.position_buckets = 31;
+  const auto results = evaluate(config, {random_document(700, 3)}, tiny_llama(3));
+  CHECK(results[0].length == 32);
+  REQUIRE(results[0].segments.size() == 2);  // 0, 256, 512 < 668, without the last
+  CHECK(results[0].segments[1].begin == 256);
+  CHECK(results[0].segments[0].targets == 31);
+  CHECK(results[0].by_position.size() == 31);
+}
+
+TEST_CASE("an evaluation is dense unless it asks for the pattern of training", "[eval]") {
+  const TemporaryFolder folder;
+  Config config = tiny_run_config(folder / ".");
+  config.cache = {};
+  config.data.context_length = 32;
+  config.eval.lengths = {32};
+  const auto nll = [&] {
+    return evaluate(config, {random_document(100, 3)}, tiny_llama(3))[0].segments[0].nll_sum;
+  };
+  const double full = nll();
+  config.attention.pattern = PatternKind::kS2;
+  CHECK(nll() == full);
+  config.eval.pattern = EvalPattern::kTraining;
+  CHECK(std::abs(nll() - full) > 1e-3);
 }

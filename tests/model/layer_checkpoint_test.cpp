@@ -15,7 +15,7 @@ namespace {
 std::map<std::string, torch::Tensor> gradients_of(Llama model, bool checkpoint_layers) {
   const auto tokens = random_tokens(2, 11, 1);
   model->zero_grad();
-  weighted_sum(model->forward(tokens, checkpoint_layers)).backward();
+  weighted_sum(model->forward(tokens, {checkpoint_layers})).backward();
   std::map<std::string, torch::Tensor> gradients;
   for (const auto& item : model->named_parameters()) {
     if (item.value().grad().defined()) gradients[item.key()] = item.value().grad().clone();

@@ -351,3 +351,30 @@ TEST_CASE("auto means blockwise where there is a cache policy", "[pass]") {
   config.train.pass = PassKind::kBlockwise;
   CHECK(is_blockwise(config));
 }
+
+TEST_CASE("a pass trains through the pattern that it is given and evaluates densely", "[pass]") {
+  auto model = tiny_llama(3);
+  const auto tokens = random_tokens(2, 25, 1);
+  PassPattern pattern;
+  pattern.context_length = 24;
+  const auto run = [&] {
+    const auto pass = make_full_sequence_pass(kLossChunk, false, false, pattern);
+    return std::pair(train_once(*pass, tiny_llama(3), {tokens}),
+                     pass->evaluate(model, tokens).sum().item<double>());
+  };
+  const auto [full, full_nll] = run();
+  // One group without a shift sees everything, whichever way it is computed.
+  pattern.attention.pattern = PatternKind::kS2;
+  pattern.attention.group_fraction = 1.0;
+  pattern.attention.shift_fraction = 0.0;
+  const auto [one, one_nll] = run();
+  check_gradients(one.gradients, full.gradients);
+  pattern.attention.group_fraction = 0.25;
+  pattern.attention.shift_fraction = 1.0;
+  const auto [segments, dense_nll] = run();
+  const auto loss = [](const Outcome& outcome) { return outcome.result.loss_sum.item<double>(); };
+  CHECK(std::abs(loss(segments) - loss(full)) > 1e-3);
+  CHECK(dense_nll == full_nll);
+  pattern.in_evaluation = true;
+  CHECK(std::abs(run().second - loss(segments)) < 1e-2);
+}

@@ -138,6 +138,22 @@ TEST_CASE("activation checkpointing and a smaller micro-batch need less", "[trai
   CHECK(2 * estimate(config).activations_bytes == plain.activations_bytes);
 }
 
+TEST_CASE("segments need memory for the gradients of a call, and repeat no keys for good",
+          "[train]") {
+  Config config;
+  config.data.context_length = 512;
+  config.tune.norm = 1.0;
+  config.train.loss_chunk = 1;
+  const auto kept = estimate(config);
+  config.train.activation_checkpointing = true;
+  const auto recomputed = estimate(config);
+  config.attention.pattern = PatternKind::kSf;
+  CHECK(estimate(config).activations_bytes == recomputed.activations_bytes);
+  CHECK(estimate(config).workspace_bytes > recomputed.workspace_bytes);
+  config.train.activation_checkpointing = false;
+  CHECK(estimate(config).activations_bytes < kept.activations_bytes);  // G < H
+}
+
 TEST_CASE("the printed estimate has a line for each part and their total", "[train]") {
   MemoryEstimate result;
   result.weights_bytes = int64_t{3} << 30;

@@ -113,6 +113,24 @@ TEST_CASE("One line says which RoPE scaling is used and why", "[setup]") {
   CHECK_CONTAINS(describe_run(config), describe_rope(config));
 }
 
+TEST_CASE("Interpolation multiplies the linear scaling that a base has", "[setup]") {
+  TemporaryFolder folder;
+  Config config = config_on(write_base(folder.make("linear"), scaled_shape(RopeType::kLinear)));
+  config.cache = {};
+  config.model.interpolate_to = 200;  // the base reaches 4 x 32
+  CHECK(effective_shape(config).rope_scaling.type == RopeType::kLinear);
+  CHECK(effective_shape(config).rope_scaling.factor == 8.0);
+  CHECK(describe_rope(config) ==
+        "RoPE scaling: linear by a factor of 8, for the 200 tokens of model.interpolate_to (the "
+        "base's config.json: linear by a factor of 4)");
+  CHECK(known_positions(config, effective_shape(config)) == 200);
+  CHECK_CONTAINS(describe_run(config), "attention in training: full");
+  config.model.path = write_base(folder.make("plain"), scaled_shape(RopeType::kDefault));
+  CHECK(effective_shape(config).rope_scaling.factor == 7.0);
+  config.model.path = write_base(folder.make("llama3"), scaled_shape(RopeType::kLlama3));
+  CHECK_CONTAINS(user_error_of([&] { effective_shape(config); }), "model.interpolate_to");
+}
+
 TEST_CASE("Positions are known unless angles are scaled for longer texts", "[setup]") {
   TemporaryFolder folder;
   Config config = config_on(write_base(folder.path(), scaled_shape(RopeType::kLlama3)));

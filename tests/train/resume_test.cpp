@@ -180,6 +180,30 @@ TEST_CASE("one key at a time, a change of every kind is told apart", "[train]") 
   CHECK((kinds_of(there, here) == expected));
 }
 
+TEST_CASE("segments make another run, however they are written", "[train]") {
+  using Kinds = std::map<std::string, ChangeKind>;
+  Config there;
+  Config here;
+  here.attention.sinks = 9;  // full attention has none
+  CHECK((kinds_of(there, here) == Kinds{{"attention.sinks", ChangeKind::kNone}}));
+  here.attention = {};
+  here.attention.pattern = PatternKind::kS2;
+  CHECK((kinds_of(there, here) == Kinds{{"attention.pattern", ChangeKind::kMeaning}}));
+  there = here;
+  here.attention.group_tokens = 1024;  // a quarter of the context
+  here.attention.shift_fraction = 1.0;
+  here.attention.sinks = 0;
+  CHECK((kinds_of(there, here) == Kinds{{"attention.group_tokens", ChangeKind::kNone},
+                                        {"attention.shift_fraction", ChangeKind::kNone},
+                                        {"attention.sinks", ChangeKind::kNone}}));
+  here.attention.group_tokens = 1000;
+  here.attention.shift_fraction = 0.5;
+  here.attention.sinks = 4;
+  CHECK((kinds_of(there, here) == Kinds{{"attention.group_tokens", ChangeKind::kMeaning},
+                                        {"attention.shift_fraction", ChangeKind::kMeaning},
+                                        {"attention.sinks", ChangeKind::kMeaning}}));
+}
+
 TEST_CASE("options that a policy ignores do not make another run", "[train]") {
   Config there;
   Config here;

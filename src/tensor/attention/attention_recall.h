@@ -4,17 +4,9 @@
 
 #include <torch/types.h>
 
-#include "config/config.h"
+#include "tensor/attention/attention_call.h"
 
 namespace lococo {
-
-/// What one forward of a fused causal attention over a whole sequence leaves for its backward pass.
-struct AttentionMemo {
-  torch::Tensor out_BHLD;                     ///< undefined: nothing is kept yet
-  torch::Tensor lse;                          ///< as the kernel gives it
-  torch::Tensor random_state, random_offset;  ///< of the kernel's (unused) dropout
-  AttentionBackend backend = AttentionBackend::kAuto;
-};
 
 /// Causal attention of a whole sequence (L = S) without gradients, and what its backward pass
 /// needs. Shapes and backends as in causal_attention(); the reference keeps nothing.
