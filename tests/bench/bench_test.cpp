@@ -220,8 +220,9 @@ TEST_CASE("memory reports a peak for every length", "[bench]") {
 }
 
 TEST_CASE("a benchmark that is not there is the user's mistake", "[bench]") {
-  CHECK_CONTAINS(user_error_of([] { run_benchmark("trainstep", Config{}); }),
-                 "\"trainstep\" is not a benchmark; use one of train-step, prefill, decode");
+  CHECK_CONTAINS(
+      user_error_of([] { run_benchmark("trainstep", Config{}); }),
+      "\"trainstep\" is not a benchmark; use one of train-step, patterns, prefill, decode");
   for (const std::string& name : benchmark_names())
     CHECK_CONTAINS(benchmark_list(), "  " + name + " ");
 }
