@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole of the project in minutes on a CPU: makes a corpus, trains a tokenizer and a tiny LLaMA on
-# it, extends its context 8x with LoCoCo, H2O, StreamingLLM and full attention, all tuned alike, teaches
-# the last a memory that learned what to keep, and compares them. Everything lies in build/demo afterwards.
+# it, extends its context 8x with LoCoCo, H2O, StreamingLLM and full attention, all tuned alike, and
+# compares them. Everything lies in build/demo afterwards.
 #
 # Usage: scripts/demo.sh [--seed N] [FILE...]
 #        scripts/demo.sh --smollm2 [FILE...]    a real model from PyPI instead (demo_smollm2.sh)
@@ -99,20 +99,7 @@ compare() {
 }
 
 # One thread each: models this small gain more from running side by side.
-# Full attention first: it is what the memory is taught on, and by.
-full_then_memory() {
-  compare full
-  run "$bin/lococo-export" "${options[@]}" model.adapter="$(checkpoint "$out/full")" \
-    export.kind=merged export.output="$out/full_model"
-  cp "$out/tokenizer.model" "$out/full_model/"
-  local taught=(configs/demo_memory.yaml model.path="$out/full_model" "${data[@]}" train.seed="$seed")
-  run "$bin/lococo-train" "${taught[@]}" train.output="$out/memory"
-  run "$bin/lococo-eval" "${taught[@]}" model.adapter="$(checkpoint "$out/memory")" \
-    eval.output="$out/memory.json"
-  say "a memory of what full attention read is done"
-}
-
-say "the base up to 1024 tokens, and tuned with full attention, streaming, h2o, lococo; a memory"
+say "the base up to 1024 tokens, and tuned with full attention, streaming, h2o and lococo"
 jobs_at_once=$(nproc)
 pids=()
 stop_all() { for pid in "${pids[@]}"; do kill -- "-$pid" 2>/dev/null || true; done; }
@@ -121,10 +108,10 @@ trap "exit 130" INT
 trap "exit 143" TERM
 set -m  # each in a process group of its own, so that stop_all reaches the tools too
 running=0
-for policy in full lococo h2o streaming base; do  # the longest first
+for policy in lococo full h2o streaming base; do  # the longest first
   [ "$running" -lt "$jobs_at_once" ] || { wait -n; running=$((running - 1)); }
   log=$out/$policy.log
-  if [ "$policy" = full ]; then full_then_memory & else compare "$policy" & fi
+  compare $policy &
   pids+=($!)
   running=$((running + 1))
 done

@@ -15,14 +15,13 @@ import pathlib
 import re
 import sys
 
-POLICIES = ["base", "full", "streaming", "h2o", "lococo", "memory"]
+POLICIES = ["base", "full", "streaming", "h2o", "lococo"]
 LABELS = {"base": "base, not tuned", "full": "full attention, keeps everything",
-          "streaming": "StreamingLLM", "h2o": "H2O", "lococo": "LoCoCo",
-          "memory": "memory taught by full attention", "retention": "taught memory"}
+          "streaming": "StreamingLLM", "h2o": "H2O", "lococo": "LoCoCo"}
 # Colours that stay apart for colour-blind readers too.
 STYLES = {"base": ("#888888", "o", "--"), "full": ("#E69F00", "^", ":"),
           "streaming": ("#56B4E9", "s", "-"), "h2o": ("#009E73", "D", "-"),
-          "lococo": ("#D55E00", "o", "-"), "memory": ("#CC79A7", "v", "-")}
+          "lococo": ("#D55E00", "o", "-")}
 NO_PICTURE = ("plot: no picture: {}; install matplotlib (scripts/requirements.txt, or the package "
               "python3-matplotlib)")
 KEPT = ["length", "nll", "nll_se", "far_nll", "far_se", "far_targets", "near_nll", "new_nll",
