@@ -84,19 +84,34 @@ __device__ Vector mix(const Vector& residual, const Vector& mixture, float a) {
   return {pack8(mixed)};
 }
 
+template <typename Number>
+__device__ Number& number_at(const NumberView<Number>& view, int64_t row, int64_t heads, int slot) {
+  return view.data[row / heads * view.batch_stride + row % heads * view.head_stride + slot];
+}
+
 __device__ void write_mass(const WriteSlots& slots, const CompressShape& shape, int64_t row,
                            int entry, int source, int target) {
-  const int64_t batch = row / shape.heads, head = row % shape.heads;
   const int kept = shape.result - shape.mixed;
-  float mass =
-      slots.mass.data[batch * slots.mass.batch_stride + head * slots.mass.head_stride + source];
+  float mass = number_at(slots.mass, row, shape.heads, source);
   if (entry >= kept) {
     const float a = share_of(slots.normalizer, shape, row);
     mass = (1.0f - a) * mass + a * slots.mixed_mass[row * shape.mixed + entry - kept];
   }
-  slots.mass_out
-      .data[batch * slots.mass_out.batch_stride + head * slots.mass_out.head_stride + target] =
-      shape.decay * mass;
+  number_at(slots.mass_out, row, shape.heads, target) = shape.decay * mass;
+}
+
+/// The numbers beside key and value.
+__device__ void write_numbers(const WriteSlots& slots, const CompressShape& shape, int64_t row,
+                              int entry, int source, int target) {
+  if (slots.mass_out.data != nullptr) write_mass(slots, shape, row, entry, source, target);
+  if (slots.score_out.data != nullptr) {
+    number_at(slots.score_out, row, shape.heads, target) =
+        number_at(slots.score, row, shape.heads, source);
+  }
+  if (slots.place_out.data != nullptr) {
+    number_at(slots.place_out, row, shape.heads, target) =
+        number_at(slots.place, row, shape.heads, source);
+  }
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -120,8 +135,7 @@ __global__ void __launch_bounds__(kThreads)
   uint16_t* to = place.is_key ? slot_at(slots.k_out, row, shape.heads, target)
                               : slot_at(slots.v_out, row, shape.heads, target);
   store8(to + place.own_channel, value);
-  if (place.channel == 0 && slots.mass_out.data != nullptr)
-    write_mass(slots, shape, row, place.entry, source, target);
+  if (place.channel == 0) write_numbers(slots, shape, row, place.entry, source, target);
 }
 
 /// The sum of `value` over the thread block, in a fixed order; valid in thread 0.

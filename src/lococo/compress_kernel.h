@@ -23,10 +23,10 @@ struct SlotView {
   int64_t slot_stride;
 };
 
-/// Masses, float32 [B, G, S]; neighbouring slots.
-template <typename Float>
-struct MassView {
-  Float* data;  ///< null: there are none
+/// A number of each slot (mass and score: float32; place: int32), [B, G, S]; neighbouring slots.
+template <typename Number>
+struct NumberView {
+  Number* data;  ///< null: there are none
   int64_t batch_stride;
   int64_t head_stride;
 };
@@ -53,7 +53,9 @@ void launch_gather_rest(const SlotView<const uint16_t>& k, const SlotView<const 
 
 struct WriteSlots {
   SlotView<const uint16_t> k, v;
-  MassView<const float> mass;
+  NumberView<const float> mass;
+  NumberView<const float> score;
+  NumberView<const int32_t> place;
   /// The lists of launch_selection, [X, M]. Both null: the first `sinks` and the newest slots.
   const int32_t* source;
   const int32_t* target;
@@ -62,12 +64,15 @@ struct WriteSlots {
   const float* normalizer;   ///< [1], or [G] where shape.own_shares
   SlotView<uint16_t> k_out;  ///< M slots, not the memory of k or v
   SlotView<uint16_t> v_out;
-  MassView<float> mass_out;
+  NumberView<float> mass_out;
+  NumberView<float> score_out;
+  NumberView<int32_t> place_out;
 };
 
 /// Writes every slot of the compressed cache: kept ones as they are, a mixed one as
 /// (1 - a) * residual + a * mixture in float32, rounded once; a is the normalizer. Without mix_keys
-/// its key is the residual's.
+/// its key is the residual's. Masses fade; scores and places stay as they are, and a mixed slot has
+/// its residual's. A number is written where its `_out` has data.
 void launch_write_slots(const WriteSlots& slots, const CompressShape& shape, CUstream_st* stream);
 
 struct MixtureGradient {

@@ -37,7 +37,7 @@ SlotMixture mix_rest(const CacheState& cache, const SlotPlan& plan, const Compre
   mixture.mass_XR = torch::empty({X, R}, cache.mass_BGS.options());
   const TimeSoftmaxShape softmax = {X, shape.heads, shape.rest(), shape.mixed};
   launch_on(cache.k_BGSD, [&](CUstream_st* stream) {
-    launch_time_softmax(bits_of(mixture.y_XSR), rest, mass_view_of(cache.mass_BGS),
+    launch_time_softmax(bits_of(mixture.y_XSR), rest, number_view_of<float>(cache.mass_BGS),
                         mutable_bits_of(weights_XSR), mixture.lse_XR.mutable_data_ptr<float>(),
                         mixture.mass_XR.mutable_data_ptr<float>(), softmax, stream);
   });

@@ -4,7 +4,9 @@
 
 #include <cmath>
 
+#include "lococo/fused_select.h"
 #include "lococo/selection.h"
+#include "lococo/selection_kernel.h"
 #include "soft/mass_score.h"
 #include "soft/soft_cache.h"
 #include "tensor/kit/wide.h"
@@ -12,7 +14,6 @@
 namespace lococo {
 namespace {
 
-constexpr double kInputScale = 0.25;
 constexpr double kMassWeight = 0.3;
 
 torch::Tensor drawn(at::IntArrayRef sizes, int64_t inputs, at::Generator& generator) {
@@ -39,7 +40,7 @@ RetentionGateImpl::RetentionGateImpl(int64_t hidden_size, int64_t hidden_units, 
 torch::Tensor RetentionGateImpl::forward(const torch::Tensor& h_BLE) {
   const auto wide = wide_of(h_BLE);
   const auto as = [&](const torch::Tensor& weight) { return weight.to(wide); };
-  const auto x_BLE = h_BLE.to(wide) * kInputScale;
+  const auto x_BLE = h_BLE.to(wide) * kGateInputScale;
   const auto hidden_BLU = torch::gelu(torch::linear(x_BLE, as(hidden_weight), as(hidden_bias)));
   const auto score_BLG = torch::linear(hidden_BLU, as(out_weight), as(out_bias)) +
                          torch::linear(x_BLE, as(skip_weight));
@@ -62,13 +63,14 @@ torch::Tensor RetentionPolicy::score(const torch::Tensor& h_BLE) {
 CacheState RetentionPolicy::compress(const CacheState& cache) {
   TORCH_CHECK(cache.size() > config_.slots, "S=", cache.size(), " must exceed the ", config_.slots,
               " slots");
+  if (use_fused_compression(cache, config_))
+    return keep_two_shares_fused(cache, config_, gate->mass_weight);
   torch::NoGradGuard no_grad;
   const auto massed_BGS = config_.massed_slots() > 0
                               ? score_with_mass(cache.score_BGS, cache.mass_BGS, gate->mass_weight)
                               : torch::Tensor();
-  const SlotShares shares = {config_.sinks, config_.local, config_.alone_slots(),
-                             config_.massed_slots()};
-  CacheState kept = gather_cache(cache, select_two_shares(cache.score_BGS, massed_BGS, shares));
+  const auto kept_BGM = select_two_shares(cache.score_BGS, massed_BGS, shares_of(config_));
+  CacheState kept = gather_cache(cache, kept_BGM);
   kept.mass_BGS =
       needs().mass ? kept.mass_BGS * config_.score_factor(cache.size()) : torch::Tensor();
   return kept;

@@ -10,6 +10,9 @@
 
 namespace lococo {
 
+/// What a gate's input is multiplied by first.
+inline constexpr double kGateInputScale = 0.25;
+
 /// The gate of one layer, E -> G, all of it float32:
 ///   score = W_out gelu(W_hidden x + b_hidden) + W_skip x + b_out,  x = h / 4, gelu with erf.
 /// Parameters: hidden_weight [U, E], hidden_bias [U], out_weight [G, U], skip_weight [G, E],

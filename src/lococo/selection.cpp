@@ -22,6 +22,10 @@ SlotSelection select_slots(const torch::Tensor& mass_BGS, int64_t kept, int64_t 
   return {order_BGS.narrow(/*dim=*/2, S - kept, kept), order_BGS.narrow(/*dim=*/2, 0, S - kept)};
 }
 
+SlotShares shares_of(const CacheConfig& config) {
+  return {config.sinks, config.local, config.alone_slots(), config.massed_slots()};
+}
+
 torch::Tensor select_two_shares(const torch::Tensor& score_BGS, const torch::Tensor& massed_BGS,
                                 const SlotShares& shares) {
   const int64_t S = score_BGS.size(2), first = shares.sinks;

@@ -27,6 +27,9 @@ struct SlotShares {
   int64_t slots() const { return sinks + local + alone + massed; }
 };
 
+/// Those of retention.
+SlotShares shares_of(const CacheConfig& config);
+
 /// The first `sinks` and last `local` slots; of those between, the `alone` with the largest
 /// score_BGS; of what then is left, the `massed` with the largest massed_BGS (may be undefined when
 /// that is 0): int64 [B, G, slots], ascending. Of equal numbers the lower slot wins. float32, any

@@ -1,5 +1,7 @@
 #include <cuda_runtime.h>
 
+#include <type_traits>
+
 #include "lococo/selection_kernel.h"
 
 namespace lococo {
@@ -146,27 +148,90 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+/// score + weight * log(mass + floor), each step rounded by itself as tensor operations round it.
+__device__ float with_mass(float score, float mass, float weight) {
+  const float log_mass = logf(__fadd_rn(mass, static_cast<float>(kMassFloor)));
+  return __fadd_rn(score, __fmul_rn(weight, log_mass));
+}
+
+/// One thread block for each row.
 template <int kItems>
-void launch(const float* mass, const SelectionLists& lists, const SelectionShape& shape,
-            CUstream_st* stream) {
-  const auto rows = static_cast<unsigned>(shape.batches * shape.heads);
-  selection_kernel<kItems><<<rows, kThreads, 0, stream>>>(mass, lists, shape);
+__global__ void __launch_bounds__(kThreads)
+    two_shares_kernel(TwoShares shares, SelectionLists lists, int kept_slots) {
+  __shared__ int totals[2][kWarps];
+  BlockCounter counter(totals);
+  const int64_t row = blockIdx.x, batch = row / shares.heads, head = row % shares.heads;
+  const float* score =
+      shares.score.data + batch * shares.score.batch_stride + head * shares.score.head_stride;
+  const int first = static_cast<int>(threadIdx.x) * kItems;
+
+  uint32_t keys[kItems];
+  uint32_t valid = 0, fixed = 0;
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) {
+    const int slot = first + i;
+    const bool exists = slot < shares.slots;
+    keys[i] = exists ? ordered_bits(score[slot]) : 0;
+    valid |= (exists ? 1U : 0U) << i;
+    fixed |= (exists && (slot < shares.sinks || slot >= shares.slots - shares.local) ? 1U : 0U)
+             << i;
+  }
+  uint32_t kept = fixed | choose_heaviest(keys, valid & ~fixed, shares.alone, counter);
+  if (shares.massed > 0) {  // for all threads alike
+    const float* mass =
+        shares.mass.data + batch * shares.mass.batch_stride + head * shares.mass.head_stride;
+    const float weight = shares.mass_weight[head];
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const int slot = first + i;
+      if (slot < shares.slots) keys[i] = ordered_bits(with_mass(score[slot], mass[slot], weight));
+    }
+    kept |= choose_heaviest(keys, valid & ~kept, shares.massed, counter);
+  }
+
+  int entry = counter.before(__popc(kept));
+  int32_t* source = lists.source + row * kept_slots;
+  int32_t* target = lists.target + row * kept_slots;
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) {
+    if ((kept >> i & 1U) == 0) continue;
+    source[entry] = first + i;
+    target[entry] = entry;
+    ++entry;
+  }
+}
+
+/// Calls launch with the number of slots of a thread, as a type.
+template <typename Launch>
+void for_items(int slots, const Launch& launch) {
+  static_assert(kMaxSelectionSlots == 32 * kThreads, "a set has one bit for each slot of a thread");
+  if (slots <= 4 * kThreads) {
+    launch(std::integral_constant<int, 4>());
+  } else if (slots <= 8 * kThreads) {
+    launch(std::integral_constant<int, 8>());
+  } else if (slots <= 16 * kThreads) {
+    launch(std::integral_constant<int, 16>());
+  } else {
+    launch(std::integral_constant<int, 32>());
+  }
 }
 
 }  // namespace
 
 void launch_selection(const float* mass, const SelectionLists& lists, const SelectionShape& shape,
                       CUstream_st* stream) {
-  static_assert(kMaxSelectionSlots == 32 * kThreads, "a set has one bit for each slot of a thread");
-  if (shape.slots <= 4 * kThreads) {
-    launch<4>(mass, lists, shape, stream);
-  } else if (shape.slots <= 8 * kThreads) {
-    launch<8>(mass, lists, shape, stream);
-  } else if (shape.slots <= 16 * kThreads) {
-    launch<16>(mass, lists, shape, stream);
-  } else {
-    launch<32>(mass, lists, shape, stream);
-  }
+  const auto rows = static_cast<unsigned>(shape.batches * shape.heads);
+  for_items(shape.slots, [&](auto items) {
+    selection_kernel<decltype(items)::value><<<rows, kThreads, 0, stream>>>(mass, lists, shape);
+  });
+}
+
+void launch_two_shares(const TwoShares& shares, const SelectionLists& lists, CUstream_st* stream) {
+  const auto rows = static_cast<unsigned>(shares.rows);
+  for_items(shares.slots, [&](auto items) {
+    two_shares_kernel<decltype(items)::value>
+        <<<rows, kThreads, 0, stream>>>(shares, lists, shares.kept());
+  });
 }
 
 }  // namespace lococo

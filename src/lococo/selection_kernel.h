@@ -1,4 +1,4 @@
-// The CUDA kernel that decides which slots of a full cache stay, which are mixed and where each
+// The CUDA kernels that decide which slots of a full cache stay, which are mixed and where each
 // goes. Raw pointers and a stream, so that the .cu sees no torch header.
 //
 //   X rows (B * G heads of a batch)    S slots of the full cache    M slots that are left
@@ -8,17 +8,18 @@
 #include <cstdint>
 #include <cstring>
 
+#include "lococo/compress_kernel.h"
+#include "soft/soft_keep_kernel.h"
+
 #ifdef __CUDACC__
 #define LOCOCO_HOST_DEVICE __host__ __device__
 #else
 #define LOCOCO_HOST_DEVICE
 #endif
 
-struct CUstream_st;  // cudaStream_t without CUDA's headers
-
 namespace lococo {
 
-/// Slots that the kernel can rank: it holds a row's masses in the registers of one thread block.
+/// Slots that a kernel can rank: it holds a row's numbers in the registers of one thread block.
 inline constexpr int64_t kMaxSelectionSlots = 8192;
 
 /// Integers that are ordered like the masses they stand for. -0 comes just before +0, and a
@@ -55,5 +56,23 @@ struct SelectionLists {
 /// Of equal masses the lower slot wins. The same masses give the same lists.
 void launch_selection(const float* mass, const SelectionLists& lists, const SelectionShape& shape,
                       CUstream_st* stream);
+
+/// What retention chooses from and how many slots each reason keeps: the first `sinks` and last
+/// `local`; of those between, the `alone` of the highest score; of what then is left, the `massed`
+/// of the highest score + mass_weight * log(mass + kMassFloor).
+struct TwoShares {
+  NumberView<const float> score;
+  NumberView<const float> mass;  ///< not read when massed is 0
+  const float* mass_weight;      ///< [G], not read when massed is 0
+  int64_t rows;                  ///< X
+  int64_t heads;                 ///< G
+  int slots;                     ///< S
+  int sinks, local, alone, massed;
+  int kept() const { return sinks + local + alone + massed; }  ///< M, at most S
+};
+
+/// Writes `source` (ascending) and `target` (the entry's own number). Of equal numbers the lower
+/// slot wins; the numbers of the second share are rounded as with_mass() rounds on this device.
+void launch_two_shares(const TwoShares& shares, const SelectionLists& lists, CUstream_st* stream);
 
 }  // namespace lococo

@@ -23,6 +23,10 @@ bool is_vectorised(const torch::Tensor& x_BGSD) {
          stride_of(x_BGSD, 2) % vector == 0 && is_aligned(x_BGSD);
 }
 
+bool are_neighbours(const torch::Tensor& number_BGS) {
+  return number_BGS.size(2) == 1 || number_BGS.stride(2) == 1;
+}
+
 const uint16_t* bits_of(const torch::Tensor& x) {
   return reinterpret_cast<const uint16_t*>(x.const_data_ptr<at::BFloat16>());
 }
@@ -41,15 +45,26 @@ SlotView<uint16_t> mutable_view_of(const torch::Tensor& x_BGSD) {
           stride_of(x_BGSD, 2)};
 }
 
-MassView<const float> mass_view_of(const torch::Tensor& mass_BGS) {
-  if (!mass_BGS.defined()) return {nullptr, 0, 0};
-  return {mass_BGS.const_data_ptr<float>(), stride_of(mass_BGS, 0), stride_of(mass_BGS, 1)};
+template <typename T>
+NumberView<const T> number_view_of(const torch::Tensor& number_BGS) {
+  if (!number_BGS.defined()) return {nullptr, 0, 0};
+  TORCH_CHECK(are_neighbours(number_BGS), "want neighbouring slots, got strides ",
+              number_BGS.strides());
+  return {number_BGS.const_data_ptr<T>(), stride_of(number_BGS, 0), stride_of(number_BGS, 1)};
 }
 
-MassView<float> mutable_mass_view_of(const torch::Tensor& mass_BGS) {
-  if (!mass_BGS.defined()) return {nullptr, 0, 0};
-  return {mass_BGS.mutable_data_ptr<float>(), stride_of(mass_BGS, 0), stride_of(mass_BGS, 1)};
+template <typename T>
+NumberView<T> mutable_number_view_of(const torch::Tensor& number_BGS) {
+  if (!number_BGS.defined()) return {nullptr, 0, 0};
+  TORCH_CHECK(are_neighbours(number_BGS), "want neighbouring slots, got strides ",
+              number_BGS.strides());
+  return {number_BGS.mutable_data_ptr<T>(), stride_of(number_BGS, 0), stride_of(number_BGS, 1)};
 }
+
+template NumberView<const float> number_view_of<float>(const torch::Tensor& number_BGS);
+template NumberView<const int32_t> number_view_of<int32_t>(const torch::Tensor& number_BGS);
+template NumberView<float> mutable_number_view_of<float>(const torch::Tensor& number_BGS);
+template NumberView<int32_t> mutable_number_view_of<int32_t>(const torch::Tensor& number_BGS);
 
 CompressShape compress_shape(const CacheState& cache, const CacheConfig& config) {
   const auto& k = cache.k_BGSD;

@@ -157,7 +157,7 @@ __device__ Columns log_sum_exp(const uint16_t* y, const Place& place, float* fin
 
 __global__ void __launch_bounds__(kThreads)
     time_softmax_kernel(const uint16_t* __restrict__ y, const int32_t* __restrict__ rest,
-                        MassView<const float> mass, uint16_t* __restrict__ weights, float* lse,
+                        NumberView<const float> mass, uint16_t* __restrict__ weights, float* lse,
                         float* mixed_mass, TimeSoftmaxShape shape) {
   __shared__ Partial partial;
   const Place place(shape);
@@ -239,9 +239,9 @@ dim3 grid_of(const TimeSoftmaxShape& shape) {
 
 }  // namespace
 
-void launch_time_softmax(const uint16_t* y, const int32_t* rest, const MassView<const float>& mass,
-                         uint16_t* weights, float* lse, float* mixed_mass,
-                         const TimeSoftmaxShape& shape, CUstream_st* stream) {
+void launch_time_softmax(const uint16_t* y, const int32_t* rest,
+                         const NumberView<const float>& mass, uint16_t* weights, float* lse,
+                         float* mixed_mass, const TimeSoftmaxShape& shape, CUstream_st* stream) {
   time_softmax_kernel<<<grid_of(shape), kThreads, 0, stream>>>(y, rest, mass, weights, lse,
                                                                mixed_mass, shape);
 }

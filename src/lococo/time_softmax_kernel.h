@@ -21,9 +21,9 @@ struct TimeSoftmaxShape {
 /// weights[x, :, r] = softmax(y[x, :, r]), both bfloat16 [X, S', R], in float32 and rounded once;
 /// lse[x, r] = log(sum over s of exp(y)), float32 [X, R]; mixed_mass[x, r] = sum over s of
 /// weights * mass of slot rest[x, s], float32 [X, R].
-void launch_time_softmax(const uint16_t* y, const int32_t* rest, const MassView<const float>& mass,
-                         uint16_t* weights, float* lse, float* mixed_mass,
-                         const TimeSoftmaxShape& shape, CUstream_st* stream);
+void launch_time_softmax(const uint16_t* y, const int32_t* rest,
+                         const NumberView<const float>& mass, uint16_t* weights, float* lse,
+                         float* mixed_mass, const TimeSoftmaxShape& shape, CUstream_st* stream);
 
 /// The gradient through the softmax and the ReLU that made y, from that of the weights: bfloat16
 /// [X, S', R]. d_bias[x, r] is its sum over time before rounding, float32 [X, R]. The same inputs

@@ -1,13 +1,9 @@
 #include "soft/mass_score.h"
 
+#include "soft/soft_keep_kernel.h"
 #include "tensor/kit/torch.h"
 
 namespace lococo {
-namespace {
-
-constexpr double kMassFloor = 0.001;
-
-}  // namespace
 
 torch::Tensor log_of_mass(const torch::Tensor& mass_BGS) {
   return torch::log(mass_BGS.detach() + kMassFloor);
