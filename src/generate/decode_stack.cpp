@@ -10,14 +10,16 @@ torch::Tensor merged(Linear& linear, torch::ScalarType dtype) {
   return (linear->has_lora() ? linear->merged_weight() : linear->weight.detach()).to(dtype);
 }
 
-/// Weights of one input in one matrix.
-torch::Tensor joined(std::vector<Linear> layers, torch::ScalarType dtype) {
+/// Weights of one input in one matrix, and `below` them rows of that dtype.
+torch::Tensor joined(std::vector<Linear> layers, torch::ScalarType dtype,
+                     const torch::Tensor& below = {}) {
   bool shared = true;
   for (const auto& layer : layers)
     shared = shared && !layer->has_lora() && layer->weight.scalar_type() == dtype;
-  if (shared) return join_weights(layers);
+  if (shared) return join_weights(layers, below);
   std::vector<torch::Tensor> weights;
   for (auto& layer : layers) weights.push_back(merged(layer, dtype));
+  if (below.defined()) weights.push_back(below);
   return torch::cat(weights);
 }
 
@@ -37,18 +39,31 @@ DecodeStack::DecodeStack(Llama model, int64_t batch, int64_t capacity)
                  model_->cache_config().score_distance) {
   torch::NoGradGuard no_grad;
   const auto dtype = model_->compute_dtype();
-  for (auto& layer : model_->model->layers) {
-    auto& attention = *layer->self_attn;
-    auto& mlp = *layer->mlp;
-    layers_.push_back({layer->input_layernorm->weight.detach().to(dtype),
-                       joined({attention.q_proj, attention.k_proj, attention.v_proj}, dtype),
-                       merged(attention.o_proj, dtype),
-                       layer->post_attention_layernorm->weight.detach().to(dtype),
-                       joined({mlp.gate_proj, mlp.up_proj}, dtype), merged(mlp.down_proj, dtype),
-                       scoring_policy(attention)});
-  }
+  for (auto& layer : model_->model->layers) layers_.push_back(make_layer(*layer));
   norm_E_ = model_->model->norm->weight.detach().to(dtype);
   head_VE_ = model_->head_weight().detach().to(dtype);
+}
+
+DecodeStack::Layer DecodeStack::make_layer(DecoderLayerImpl& from) const {
+  const auto dtype = model_->compute_dtype();
+  auto& attention = *from.self_attn;
+  auto& mlp = *from.mlp;
+  Layer layer;
+  layer.scorer = scoring_policy(attention);
+  torch::Tensor below;
+  const auto* retention = dynamic_cast<const RetentionPolicy*>(layer.scorer.get());
+  if (retention != nullptr && has_gate_kernel(dtype, model_->head_weight().device())) {
+    below = gate_rows(*retention->gate, dtype);
+    layer.scores = gate_tail(*retention->gate);
+    layer.scorer = nullptr;
+  }
+  layer.input_norm = from.input_layernorm->weight.detach().to(dtype);
+  layer.qkv = joined({attention.q_proj, attention.k_proj, attention.v_proj}, dtype, below);
+  layer.o = merged(attention.o_proj, dtype);
+  layer.post_norm = from.post_attention_layernorm->weight.detach().to(dtype);
+  layer.gate_up = joined({mlp.gate_proj, mlp.up_proj}, dtype);
+  layer.down = merged(mlp.down_proj, dtype);
+  return layer;
 }
 
 SkinnyNorm DecodeStack::norm(const torch::Tensor& weight_E) const {
@@ -74,12 +89,13 @@ torch::Tensor DecodeStack::forward(const torch::Tensor& tokens_B, std::vector<De
 
 torch::Tensor DecodeStack::few_rows(const Layer& layer, const torch::Tensor& hidden_BE,
                                     DecodeCache& cache, const DecodePosition& position) {
-  if (layer.scores) {
+  if (layer.scorer) {
     note_score(layer, rms_norm(hidden_BE, layer.input_norm, model_->shape().rms_norm_eps), cache,
                position);
   }
   const auto qkv_BO = skinny_linear(hidden_BE, norm(layer.input_norm), {layer.qkv})[0];
-  const auto between_BE = skinny_linear_add(attend(qkv_BO, cache, position), layer.o, hidden_BE);
+  const auto between_BE =
+      skinny_linear_add(attend(layer, qkv_BO, cache, position), layer.o, hidden_BE);
   const auto gate_and_up = layer.gate_up.chunk(2, /*dim=*/0);
   const auto gated_BF =
       skinny_swiglu(between_BE, norm(layer.post_norm), gate_and_up[0], gate_and_up[1]);
@@ -89,28 +105,34 @@ torch::Tensor DecodeStack::few_rows(const Layer& layer, const torch::Tensor& hid
 DeferredSum DecodeStack::many_rows(const Layer& layer, const DeferredSum& hidden,
                                    DecodeCache& cache, const DecodePosition& position) {
   const auto entered = add_norm(hidden, layer.input_norm);
-  if (layer.scores) note_score(layer, entered.normed, cache, position);
-  const auto attended_BE = attend(at::linear(entered.normed, layer.qkv), cache, position);
+  if (layer.scorer) note_score(layer, entered.normed, cache, position);
+  const auto attended_BE = attend(layer, at::linear(entered.normed, layer.qkv), cache, position);
   const auto between = add_norm({entered.sum, at::linear(attended_BE, layer.o)}, layer.post_norm);
   const auto gate_and_up = at::linear(between.normed, layer.gate_up).chunk(2, /*dim=*/1);
   return {between.sum, at::linear(swiglu(gate_and_up[0], gate_and_up[1]), layer.down)};
 }
 
-/// The gate's score of the new token, beside its slot.
+/// The gate's score of the new token, at its slot.
 void DecodeStack::note_score(const Layer& layer, const torch::Tensor& normed_BE, DecodeCache& cache,
                              const DecodePosition& position) const {
-  const auto score_BG1 = layer.scores->score(normed_BE.unsqueeze(1));
+  const auto score_BG1 = layer.scorer->score(normed_BE.unsqueeze(1));
   const auto slot_B11 = position.cursor_B2.select(/*dim=*/1, 0).to(torch::kInt64).view({-1, 1, 1});
   cache.score_BGC.scatter_(/*dim=*/2, slot_B11.expand(score_BG1.sizes()),
                            score_BG1.to(torch::kFloat32));
 }
 
-/// From all heads' queries, keys and values side by side to the heads' results side by side.
-torch::Tensor DecodeStack::attend(const torch::Tensor& qkv_BO, DecodeCache& cache,
-                                  const DecodePosition& position) {
+/// From all heads' queries, keys and values side by side (and perhaps a gate's part behind them) to
+/// the heads' results side by side.
+torch::Tensor DecodeStack::attend(const Layer& layer, const torch::Tensor& qkv_BO,
+                                  DecodeCache& cache, const DecodePosition& position) {
   const auto& shape = model_->shape();
   const int64_t H = shape.num_heads, G = shape.num_kv_heads, D = shape.head_dim;
-  const auto heads_BND = qkv_BO.view({B_, H + 2 * G, D});
+  const int64_t heads = (H + 2 * G) * D;
+  if (layer.scores.defined()) {
+    note_gate_scores(qkv_BO.narrow(/*dim=*/1, heads, qkv_BO.size(1) - heads), layer.scores,
+                     position.cursor_B2, cache.score_BGC);
+  }
+  const auto heads_BND = qkv_BO.narrow(/*dim=*/1, 0, heads).view({B_, H + 2 * G, D});
   const auto attended_BHD =
       attention_.forward(heads_BND.narrow(/*dim=*/1, 0, H), heads_BND.narrow(/*dim=*/1, H, G),
                          heads_BND.narrow(/*dim=*/1, H + G, G), cache, position);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lococo/cache_policy.h"
+#include "lococo/decode_gate.h"
 #include "model/layers.h"
 #include "model/llama.h"
 #include "tensor/attention/decode_attention.h"
@@ -35,8 +36,11 @@ class DecodeStack {
  private:
   struct Layer {  // weights; q, k, v and gate, up below each other
     torch::Tensor input_norm, qkv, o, post_norm, gate_up, down;
-    std::shared_ptr<CachePolicy> scores;  ///< the policy where it gives tokens a score, else null
+    GateTail scores;  ///< defined: behind q, k, v the product `qkv` has what this takes
+    std::shared_ptr<CachePolicy>
+        scorer;  ///< else the policy where it gives tokens a score, or null
   };
+  Layer make_layer(DecoderLayerImpl& layer) const;
 
   /// Few rows: the project's kernels, which do what stands around a product on the way.
   torch::Tensor few_rows(const Layer& layer, const torch::Tensor& hidden_BE, DecodeCache& cache,
@@ -46,7 +50,7 @@ class DecodeStack {
                         const DecodePosition& position);
   void note_score(const Layer& layer, const torch::Tensor& normed_BE, DecodeCache& cache,
                   const DecodePosition& position) const;
-  torch::Tensor attend(const torch::Tensor& qkv_BO, DecodeCache& cache,
+  torch::Tensor attend(const Layer& layer, const torch::Tensor& qkv_BO, DecodeCache& cache,
                        const DecodePosition& position);
   AddNorm add_norm(const DeferredSum& hidden, const torch::Tensor& weight_E) const;
   SkinnyNorm norm(const torch::Tensor& weight_E) const;

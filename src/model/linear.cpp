@@ -74,12 +74,12 @@ std::vector<torch::Tensor> project_all(const std::vector<Linear>& layers, const 
   return outputs;
 }
 
-torch::Tensor join_weights(const std::vector<Linear>& layers) {
+torch::Tensor join_weights(const std::vector<Linear>& layers, const torch::Tensor& below) {
   torch::NoGradGuard no_grad;
   const auto first = layers.front()->weight.detach();
   std::vector<torch::Tensor> weights;
   int64_t rows = 0;
-  bool joined = true;
+  bool joined = !below.defined();
   for (const auto& layer : layers) {
     const auto& weight = layer->weight;
     joined = joined && weight.is_contiguous() && weight.is_alias_of(first) &&
@@ -89,6 +89,7 @@ torch::Tensor join_weights(const std::vector<Linear>& layers) {
   }
   if (joined)
     return first.as_strided({rows, first.size(1)}, {first.size(1), 1}, first.storage_offset());
+  if (below.defined()) weights.push_back(below);
   const auto all = torch::cat(weights);
   int64_t row = 0;
   for (const auto& layer : layers) {

@@ -53,7 +53,9 @@ std::vector<torch::Tensor> project_all(const std::vector<Linear>& layers, const 
 
 /// The weights of several layers of one input below each other, [sum of out, in]: one matrix for
 /// one product. Their memory moves there (values stay, and nothing where it was done before), so
-/// that no second copy of the weights lives. Weights of one dtype and device.
-torch::Tensor join_weights(const std::vector<Linear>& layers);
+/// that no second copy of the weights lives. Weights of one dtype and device. Rows of `below`,
+/// which belong to none of the layers, are copied behind theirs: then the memory always moves,
+/// since older rows may be in use.
+torch::Tensor join_weights(const std::vector<Linear>& layers, const torch::Tensor& below = {});
 
 }  // namespace lococo

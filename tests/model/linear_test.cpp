@@ -104,4 +104,14 @@ TEST_CASE("joined weights are one matrix in the memory of which the layers' weig
   CHECK_SAME(again, all);
   // These do not.
   CHECK_FALSE(join_weights({layers[1], layers[0]}).is_alias_of(all));
+
+  // Rows of no layer are copied behind them, and stand in nobody's way later.
+  const auto below = normal({2, 6}, 9);
+  const auto longer = join_weights(layers, below);
+  CHECK_SAME(longer, torch::cat({before[0], torch::zeros({1, 6}), before[2], below}));
+  CHECK(layers[2]->weight.is_alias_of(longer));
+  CHECK_FALSE(join_weights(layers, below).is_alias_of(longer));
+  const auto without = join_weights(layers);
+  CHECK(without.const_data_ptr() == layers[0]->weight.const_data_ptr());
+  CHECK_SAME(without, longer.narrow(0, 0, 8));
 }
