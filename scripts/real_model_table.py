@@ -28,7 +28,7 @@ LABELS = {"none": "full attention", "streaming": "StreamingLLM", "h2o": "H2O",
           "lococo": "LoCoCo, untuned", "lococo_tuned": "LoCoCo, convolutions tuned",
           "memory": "learned memory"}
 # Questions of each kind and length. Many-shot prompts have lengths of their own.
-TRIALS = {"passkey": 100, "needle": 50, "ruler": 50, "many_shot": 50}
+TRIALS = {"passkey": 100, "needle": 100, "ruler": 50, "many_shot": 50}
 KINDS = {"passkey": 1, "needle": 5, "ruler": 8, "many_shot": 1}
 MANY_SHOT = [1500, 2500, 3500]
 SEGMENTS = 48

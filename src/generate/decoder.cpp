@@ -253,7 +253,7 @@ Decoder::RunWork& Decoder::work_of(const RowRun& run) {
   RunWork& work = works_[run];
   if (work.states.empty()) {
     for (const auto& state : states_) work.states.push_back(state.rows(run.first, run.count));
-    if (config_.positions == PositionKind::kText)
+    if (config_.compresses() && config_.positions == PositionKind::kText)
       work.shift = torch::zeros({}, torch::dtype(torch::kInt32).device(device_));
   }
   return work;

@@ -154,7 +154,7 @@ AttentionInput LlamaImpl::block_input(const BlockStep& step, torch::Device devic
   if (cache_.keys == KeyKind::kRotated) {
     input.queries = rope_.table(step.begin, step.end, device);
     input.keys = input.queries;
-  } else if (cache_.positions == PositionKind::kText) {
+  } else if (cache_.compresses() && cache_.positions == PositionKind::kText) {
     const int64_t first = step.begin - step.origin;
     // What is appended without a compression stays in the frame and may stand further.
     const int64_t room = std::max(cache_.slots + cache_.buffer + cache_.block,
