@@ -218,7 +218,8 @@ struct TeachConfig {
   double temperature = 0.5;                      ///< of the soft choice at the first step
   double final_temperature = 0.05;  ///< at the last; between them it falls geometrically
   double far_weight = 4.0;     ///< of a far repeat's divergence from full attention; of others 1
-  double answer_weight = 0.3;  ///< of the mean divergence over answers, beside that over all
+  double answer_weight = 0.3;  ///< of the mean loss over answers, beside that over all
+  double answer_truth = 0.5;   ///< share of an answer itself, beside full attention's, in its loss
 };
 
 struct CheckpointConfig {

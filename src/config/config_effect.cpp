@@ -16,9 +16,9 @@ const Keys kMixtureKeys = {"cache.keep_fraction",    "cache.kernel_size",
                            "cache.normalizer_range", "cache.mass_channel",
                            "cache.mix_keys",         "cache.init"};
 const Keys kRetentionKeys = {"cache.retention_units", "cache.alone_fraction"};
-const Keys kTeachKeys = {"teach.slots",       "teach.block",
-                         "teach.temperature", "teach.final_temperature",
-                         "teach.far_weight",  "teach.answer_weight"};
+const Keys kTeachKeys = {
+    "teach.slots",      "teach.block",         "teach.temperature", "teach.final_temperature",
+    "teach.far_weight", "teach.answer_weight", "teach.answer_truth"};
 const Keys kScoreKeys = {"cache.scores", "cache.score_decay", "cache.score_distance"};
 /// cache.block stays: the prompt of a generation is read in blocks whatever the policy.
 const Keys kCompressionKeys = {"cache.slots", "cache.buffer",    "cache.sinks",

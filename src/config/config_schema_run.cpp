@@ -55,7 +55,10 @@ void add_teach(SchemaBuilder& add, TeachConfig& teach) {
   add.add("far_weight", not_negative(&teach.far_weight),
           "weight of a far repeat's divergence from full attention; other targets have 1");
   add.add("answer_weight", not_negative(&teach.answer_weight),
-          "weight of the mean divergence over answers, beside that over all targets");
+          "weight of the mean loss over answers, beside that over all targets");
+  add.add("answer_truth", fraction(&teach.answer_truth),
+          "share of the answer itself in what its tokens are to be; full attention, which is not "
+          "always right, has the rest");
 }
 
 void add_run(SchemaBuilder& add, Config& config) {

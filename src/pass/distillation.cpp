@@ -19,27 +19,52 @@ torch::Tensor log_probabilities(const torch::Tensor& hidden_XE, const torch::Ten
   return torch::log_softmax(logits_XV, /*dim=*/-1);
 }
 
+DistilledRows part_of(const DistilledRows& rows, int64_t begin, int64_t count) {
+  const auto part = [&](const torch::Tensor& x) {
+    return x.defined() ? x.narrow(/*dim=*/0, begin, count) : x;
+  };
+  return {part(rows.weights_X), part(rows.targets_X), part(rows.truth_X)};
+}
+
+/// The loss of some rows, from the student's log probabilities and the teacher's, and its gradient
+/// to the student's logits.
+struct ChunkLoss {
+  ChunkLoss(const torch::Tensor& mine_XV, const torch::Tensor& wanted_XV,
+            const DistilledRows& rows) {
+    auto probability_XV = wanted_XV.exp();
+    auto loss_X = (probability_XV * (wanted_XV - mine_XV)).sum(/*dim=*/1);
+    if (rows.truth_X.defined()) {
+      const auto truth_X = rows.truth_X.to(loss_X.scalar_type());
+      const auto target_X1 = rows.targets_X.unsqueeze(1);
+      loss_X = (1 - truth_X) * loss_X - truth_X * mine_XV.gather(/*dim=*/1, target_X1).squeeze(1);
+      const auto truth_X1 = truth_X.unsqueeze(1);
+      probability_XV.mul_(1 - truth_X1).scatter_add_(/*dim=*/1, target_X1, truth_X1);
+    }
+    const auto weight_X = rows.weights_X.to(loss_X.scalar_type());
+    sum = (loss_X * weight_X).sum();
+    // d loss / d logits = softmax - what is wanted.
+    gradient_XV = (mine_XV.exp() - probability_XV) * weight_X.unsqueeze(1);
+  }
+  torch::Tensor sum, gradient_XV;
+};
+
 struct Distillation : torch::autograd::Function<Distillation> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context,
                                const torch::Tensor& hidden_XE, const torch::Tensor& teacher_XE,
                                const torch::Tensor& head_VE, int64_t chunk,
-                               const torch::Tensor& weights_X) {
+                               const DistilledRows& known) {
     torch::NoGradGuard no_grad;
     const auto dtype = hidden_XE.scalar_type();
     const auto head = head_VE.to(dtype);
-    const auto wide = wide_of(dtype);
-    auto total = torch::zeros({}, hidden_XE.options().dtype(wide));
+    auto total = torch::zeros({}, hidden_XE.options().dtype(wide_of(dtype)));
     auto gradient_XE = torch::empty_like(hidden_XE);
     for (int64_t begin = 0; begin < hidden_XE.size(0); begin += chunk) {
       const int64_t rows = std::min(chunk, hidden_XE.size(0) - begin);
       const auto mine = log_probabilities(hidden_XE.narrow(/*dim=*/0, begin, rows), head);
       const auto wanted = log_probabilities(teacher_XE.narrow(/*dim=*/0, begin, rows), head);
-      const auto wanted_probability = wanted.exp();
-      const auto weight_X1 = weights_X.narrow(/*dim=*/0, begin, rows).to(wide).unsqueeze(1);
-      total += (wanted_probability * (wanted - mine) * weight_X1).sum();
-      // d KL / d logits = softmax - teacher's softmax.
-      const auto logit_gradient = ((mine.exp() - wanted_probability) * weight_X1).to(dtype);
-      gradient_XE.narrow(/*dim=*/0, begin, rows).copy_(torch::mm(logit_gradient, head));
+      const ChunkLoss loss(mine, wanted, part_of(known, begin, rows));
+      total += loss.sum;
+      gradient_XE.narrow(/*dim=*/0, begin, rows).copy_(torch::mm(loss.gradient_XV.to(dtype), head));
     }
     context->save_for_backward({gradient_XE});
     return total;
@@ -57,25 +82,32 @@ struct Distillation : torch::autograd::Function<Distillation> {
 
 torch::Tensor distillation_loss(const torch::Tensor& hidden_XE, const torch::Tensor& teacher_XE,
                                 const torch::Tensor& head_VE, int64_t chunk,
-                                const torch::Tensor& weights_X) {
-  CHECK_SHAPE(teacher_XE, hidden_XE.size(0), hidden_XE.size(1));
+                                const DistilledRows& rows) {
+  const int64_t X = hidden_XE.size(0);
+  CHECK_SHAPE(teacher_XE, X, hidden_XE.size(1));
   CHECK_SHAPE(head_VE, -1, hidden_XE.size(1));
-  const auto weights =
-      weights_X.defined() ? weights_X : torch::ones({hidden_XE.size(0)}, hidden_XE.options());
-  CHECK_SHAPE(weights, hidden_XE.size(0));
-  return Distillation::apply(hidden_XE, teacher_XE.detach(), head_VE.detach(), chunk,
-                             weights.detach());
+  DistilledRows known = rows;
+  if (!known.weights_X.defined()) known.weights_X = torch::ones({X}, hidden_XE.options());
+  CHECK_SHAPE(known.weights_X, X);
+  if (known.truth_X.defined()) {
+    CHECK_SHAPE(known.truth_X, X);
+    CHECK_SHAPE(known.targets_X, X);
+  }
+  return Distillation::apply(hidden_XE, teacher_XE.detach(), head_VE.detach(), chunk, known);
 }
 
 torch::Tensor distillation_loss_reference(const torch::Tensor& hidden_XE,
                                           const torch::Tensor& teacher_XE,
-                                          const torch::Tensor& head_VE,
-                                          const torch::Tensor& weights_X) {
+                                          const torch::Tensor& head_VE, const DistilledRows& rows) {
   const auto head = head_VE.detach().to(hidden_XE.scalar_type());
   const auto mine = torch::log_softmax(torch::mm(hidden_XE, head.t()), /*dim=*/-1);
   const auto wanted = torch::log_softmax(torch::mm(teacher_XE.detach(), head.t()), /*dim=*/-1);
-  const auto divergence_X = (wanted.exp() * (wanted - mine)).sum(/*dim=*/-1);
-  return weights_X.defined() ? (divergence_X * weights_X).sum() : divergence_X.sum();
+  auto loss_X = (wanted.exp() * (wanted - mine)).sum(/*dim=*/-1);
+  if (rows.truth_X.defined()) {
+    const auto surprise_X = -mine.gather(/*dim=*/1, rows.targets_X.unsqueeze(1)).squeeze(1);
+    loss_X = (1 - rows.truth_X) * loss_X + rows.truth_X * surprise_X;
+  }
+  return rows.weights_X.defined() ? (loss_X * rows.weights_X).sum() : loss_X.sum();
 }
 
 }  // namespace lococo

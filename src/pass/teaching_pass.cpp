@@ -40,9 +40,11 @@ class TeachingPass : public SequencePass {
                              ? batch.kinds_BT.reshape({-1})
                              : torch::full({B * T}, static_cast<int64_t>(TargetKind::kText),
                                            batch.tokens_BT.options().dtype(torch::kUInt8));
+    const auto targets_X = batch.tokens_BT.narrow(/*dim=*/1, 1, T).reshape({-1});
+    const auto truth_X = answer_truth(kinds_X, config_.teach);
     const auto loss =
         distillation_loss(hidden_XE, teacher_XE, model->head_weight(), config_.train.loss_chunk,
-                          teaching_weights(kinds_X, config_.teach));
+                          {teaching_weights(kinds_X, config_.teach), targets_X, truth_X});
     if (loss.requires_grad()) loss.backward();
     return {loss.detach(), B * T};
   }
@@ -96,6 +98,12 @@ torch::Tensor teaching_weights(const torch::Tensor& kinds_X, const TeachConfig& 
   const auto share = [](const torch::Tensor& x) { return x / x.sum().clamp_min(1.0); };
   return static_cast<double>(kinds_X.size(0)) *
          (share(weight_X) + teach.answer_weight * share(answer_X));
+}
+
+torch::Tensor answer_truth(const torch::Tensor& kinds_X, const TeachConfig& teach) {
+  if (teach.answer_truth == 0.0) return {};
+  const auto is_answer_X = kinds_X == static_cast<int64_t>(TargetKind::kAnswer);
+  return teach.answer_truth * is_answer_X.to(torch::kFloat32);
 }
 
 std::unique_ptr<SequencePass> make_teaching_pass(const Config& config) {

@@ -15,14 +15,19 @@ namespace lococo {
 /// geometrically over train.steps.
 SoftCache soft_cache_of_step(const Config& config, int64_t step);
 
-/// What each target counts for in the sum of divergences, float32 [X], for kinds_X (uint8 of
+/// What each target counts for in the sum of losses, float32 [X], for kinds_X (uint8 of
 /// TargetKind): together X times (their mean, far repeats teach.far_weight times, plus
 /// teach.answer_weight times the mean over answers). Ignored targets have 0.
 torch::Tensor teaching_weights(const torch::Tensor& kinds_X, const TeachConfig& teach);
 
+/// How much of what each target is to be is the token itself, float32 [X]: teach.answer_truth where
+/// it answers, else 0. Undefined when that is 0 everywhere. Full attention of a small model often
+/// answers wrongly, and a fact that it does not find teaches nobody to keep it.
+torch::Tensor answer_truth(const torch::Tensor& kinds_X, const TeachConfig& teach);
+
 /// The loss of train() is the weighted sum of KL(full attention without LoRA || soft cache) over
-/// all targets; evaluate() measures the hard cache, block after block. Gradients reach gates and
-/// LoRA.
+/// all targets, of answers a share of it replaced by their own; evaluate() measures the hard cache,
+/// block after block. Gradients reach gates and LoRA.
 std::unique_ptr<SequencePass> make_teaching_pass(const Config& config);
 
 }  // namespace lococo

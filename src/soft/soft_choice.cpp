@@ -1,6 +1,7 @@
 #include "soft/soft_choice.h"
 
 #include "soft/soft_keep_kernel.h"
+#include "soft/soft_keep_reference.h"
 #include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
 #include "tensor/kit/torch.h"
@@ -98,7 +99,7 @@ bool takes_soft_choice_kernel([[maybe_unused]] const torch::Tensor& score_BGS,
 #ifdef LOCOCO_WITH_CUDA
   return score_BGS.is_cuda() && score_BGS.scalar_type() == torch::kFloat32 &&
          score_BGS.numel() > 0 && score_BGS.size(2) <= kMaxSoftKeepSlots &&
-         !keeps_all(keep, score_BGS.size(2));
+         !keep.keeps_all(score_BGS.size(2));
 #else
   return false;
 #endif
@@ -119,7 +120,7 @@ SoftChoiceGradient soft_choice_gradient([[maybe_unused]] const SoftChoice& choic
                                         const torch::Tensor& score_BGS,
                                         const torch::Tensor& massed_BGS,
                                         const torch::Tensor& d_log_keep_BGS, const SoftKeep& keep) {
-  if (keeps_all(keep, score_BGS.size(2))) return {};
+  if (keep.keeps_all(score_BGS.size(2))) return {};
 #ifdef LOCOCO_WITH_CUDA
   if (choice.thresholds_BG4.defined())
     return gradient_by_kernel(choice, score_BGS, massed_BGS, d_log_keep_BGS, keep);

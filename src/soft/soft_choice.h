@@ -20,16 +20,6 @@ struct SoftChoiceGradient {
   torch::Tensor massed_BGS;
 };
 
-/// Of S keys, those between the sinks and the newest.
-inline int64_t candidates_of(const SoftKeep& keep, int64_t S) {
-  return S - keep.sinks - keep.local;
-}
-
-/// Whether S keys leave nothing to choose.
-inline bool keeps_all(const SoftKeep& keep, int64_t S) {
-  return keep.alone + keep.massed >= candidates_of(keep, S);
-}
-
 /// Throws (our bug) unless soft_keep() takes these.
 void check_soft_keep_inputs(const torch::Tensor& score_BGS, const torch::Tensor& massed_BGS,
                             const SoftKeep& keep);

@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "soft/soft_choice.h"
+#include "soft/soft_keep_reference.h"
 #include "tensor/kit/torch.h"
 
 namespace lococo {

@@ -17,6 +17,11 @@ struct SoftKeep {
   int64_t alone = 0;
   int64_t massed = 0;
   double temperature = 1.0;  ///< of the gates; towards 0 the choice becomes the hard one
+
+  /// Of S keys, those between the sinks and the newest.
+  int64_t candidates(int64_t S) const { return S - sinks - local; }
+  /// Whether S keys leave nothing to choose.
+  bool keeps_all(int64_t S) const { return alone + massed >= candidates(S); }
 };
 
 /// log keep_BGS, what each key's attention logit gets added. Of the candidates, with temperature T,
@@ -32,10 +37,5 @@ struct SoftKeep {
 /// (tensors that are not contiguous are copied). Anything else is soft_keep_reference().
 torch::Tensor soft_keep(const torch::Tensor& score_BGS, const torch::Tensor& massed_BGS,
                         const SoftKeep& keep);
-
-/// The same in plain tensor operations in float64, with thresholds found step by step: slow. The
-/// result has the dtype of score_BGS.
-torch::Tensor soft_keep_reference(const torch::Tensor& score_BGS, const torch::Tensor& massed_BGS,
-                                  const SoftKeep& keep);
 
 }  // namespace lococo

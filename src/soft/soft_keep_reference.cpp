@@ -1,8 +1,9 @@
+#include "soft/soft_keep_reference.h"
+
 #include <cmath>
 #include <limits>
 
 #include "soft/soft_choice.h"
-#include "soft/soft_keep.h"
 #include "soft/soft_keep_kernel.h"
 #include "tensor/kit/torch.h"
 
@@ -108,9 +109,9 @@ torch::Tensor log_keep_of(const torch::Tensor& score_BGS, const torch::Tensor& m
 torch::Tensor soft_keep_reference(const torch::Tensor& score_BGS, const torch::Tensor& massed_BGS,
                                   const SoftKeep& keep) {
   check_soft_keep_inputs(score_BGS, massed_BGS, keep);
-  if (keeps_all(keep, score_BGS.size(2)))
+  if (keep.keeps_all(score_BGS.size(2)))
     return torch::zeros(score_BGS.sizes(), score_BGS.options());
-  const int64_t candidates = candidates_of(keep, score_BGS.size(2));
+  const int64_t candidates = keep.candidates(score_BGS.size(2));
   auto between = [&](const torch::Tensor& x_BGS) {
     return x_BGS.narrow(/*dim=*/2, keep.sinks, candidates).to(torch::kFloat64);
   };

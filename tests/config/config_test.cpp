@@ -64,7 +64,7 @@ cache: {policy: lococo, slots: 128, block: 256, keep_fraction: 0.75, kernel_size
         init: fan_in, bptt_blocks: 3,
         retention_units: 64, alone_fraction: 0.25}
 teach: {slots: [64, 96], block: 32, temperature: 0.4, final_temperature: 0.1, far_weight: 3,
-        answer_weight: 0.5}
+        answer_weight: 0.5, answer_truth: 0.75}
 tune: {conv: 1e-3, normalizer: 2e-3, lora: 3e-4, embed: 1e-5, norm: 5e-5, all: 0,
        lora_rank: 4, lora_alpha: 32, lora_targets: [q_proj, down_proj]}
 train: {steps: 20, sequences_per_step: 32, micro_batch: 2, seed: 18446744073709551615, output: out,

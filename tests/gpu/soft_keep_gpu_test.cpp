@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "soft/soft_keep.h"
+#include "soft/soft_keep_reference.h"
 #include "tensor/kit/cuda_graph.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"

@@ -11,12 +11,26 @@
 using namespace lococo;
 using namespace lococo::testing;
 
+namespace {
+
+/// Of X rows and V tokens, some of them with a share of truth.
+DistilledRows rows_with_truth(int64_t X, int64_t V) {
+  DistilledRows rows;
+  rows.weights_X = normal({X}, 4).abs();
+  rows.targets_X = torch::arange(X, torch::kInt64) * 5 % V;
+  rows.truth_X = torch::arange(X, torch::kFloat32) % 3 / 2;
+  return rows;
+}
+
+}  // namespace
+
 TEST_CASE("the chunked distillation loss is that of all logits at once", "[pass]") {
   const int64_t chunk = GENERATE(1, 3, 7, 100);
   const auto teacher = normal({7, 6}, 2), head = normal({11, 6}, 3);
   auto hidden = normal({7, 6}, 1).requires_grad_(true);
-  const auto got = distillation_loss(hidden, teacher, head, chunk);
-  const auto want = distillation_loss_reference(hidden, teacher, head);
+  const auto rows = GENERATE(false, true) ? rows_with_truth(7, 11) : DistilledRows();
+  const auto got = distillation_loss(hidden, teacher, head, chunk, rows);
+  const auto want = distillation_loss_reference(hidden, teacher, head, rows);
   CHECK_CLOSE(got, want, /*factor=*/3.0);
   CHECK(want.item<double>() > 0);
   CHECK_CLOSE(torch::autograd::grad({2 * got}, {hidden})[0],
@@ -27,8 +41,24 @@ TEST_CASE("the gradient of the distillation loss agrees with differences", "[pas
   const auto teacher = normal({5, 4}, 2, torch::kFloat64),
              head = normal({9, 4}, 3, torch::kFloat64);
   auto hidden = normal({5, 4}, 1, torch::kFloat64).requires_grad_(true);
-  CHECK(gradient_error([&] { return distillation_loss(hidden, teacher, head, 2); }, {hidden}) ==
-        "");
+  const auto rows = GENERATE(false, true) ? rows_with_truth(5, 9) : DistilledRows();
+  CHECK(gradient_error([&] { return distillation_loss(hidden, teacher, head, 2, rows); },
+                       {hidden}) == "");
+}
+
+TEST_CASE("a share of truth takes the place of as much of the teacher", "[pass]") {
+  const auto hidden = normal({4, 6}, 1), teacher = normal({4, 6}, 2), head = normal({11, 6}, 3);
+  DistilledRows rows;
+  rows.targets_X = torch::tensor({3, 0, 10, 7});
+  const auto loss = [&](double share) {
+    rows.truth_X = torch::full({4}, share);
+    return distillation_loss(hidden, teacher, head, 3, rows).item<double>();
+  };
+  const auto known = torch::log_softmax(torch::mm(hidden, head.t()), /*dim=*/-1);
+  const double surprise = -known.gather(1, rows.targets_X.unsqueeze(1)).sum().item<double>();
+  CHECK(loss(1.0) == Approx(surprise).epsilon(1e-5));
+  CHECK(loss(0.0) == Approx(distillation_loss(hidden, teacher, head, 3).item<double>()));
+  CHECK(loss(0.25) == Approx(0.25 * loss(1.0) + 0.75 * loss(0.0)));
 }
 
 TEST_CASE("a model that predicts what its teacher predicts has no distillation loss", "[pass]") {

@@ -110,6 +110,15 @@ TEST_CASE("far repeats and answers weigh more, ignored targets nothing", "[pass]
   CHECK_CLOSE(plain, torch::ones({4}));
 }
 
+TEST_CASE("answers alone have a share of truth", "[pass]") {
+  const auto kinds = torch::tensor({0, 1, 2, 3}, torch::kUInt8);
+  TeachConfig teach;
+  teach.answer_truth = 0.25;
+  CHECK_SAME(answer_truth(kinds, teach), torch::tensor({0.0F, 0.0F, 0.0F, 0.25F}));
+  teach.answer_truth = 0.0;
+  CHECK_FALSE(answer_truth(kinds, teach).defined());
+}
+
 TEST_CASE("teaching brings the compressed cache nearer to full attention", "[pass]") {
   Config config;
   config.cache = taught_memory(12, 6, 0.5);
