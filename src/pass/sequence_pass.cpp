@@ -171,7 +171,7 @@ std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool c
 
 std::unique_ptr<SequencePass> make_pass(const Config& config) {
   if (resolved_pass(config) == PassKind::kTeach) return make_teaching_pass(config);
-  const bool wants_kinds = config.data.lesson_share > 0.0;
+  const bool wants_kinds = config.data.lesson_share > 0.0 || !config.data.records.empty();
   if (is_blockwise(config)) {
     return make_blockwise_pass(config.cache, config.train.loss_chunk, config.train.cuda_graphs,
                                wants_kinds);
