@@ -32,7 +32,7 @@ struct Transcript {
   std::vector<int32_t> ids;
   /// Each answer with the token that ends it, in order.
   std::vector<TokenSpan> answers;
-  TokenSpan document;         ///< tokens of the first user message's document
+  TokenSpan document;          ///< tokens of the first user message's document
   int64_t first_user_end = 0;  ///< one past the last token of that message
 };
 

@@ -12,6 +12,7 @@ namespace {
 
 /// For templates that name the day: records must be the same on every one.
 constexpr const char* kDay = "26 Jul 2024";
+constexpr const char* kAdvice = "set data.template to plain, llama-2, llama-3, chatml or longlora";
 
 std::optional<ChatFormat> format_of(RecordTemplate form) {
   switch (form) {
@@ -43,7 +44,7 @@ TranscriptMaker make_transcripts(const Config& config, const Tokenizer& tokenize
   ChatTemplate chat;
   if (wanted != RecordTemplate::kPlain) {
     const std::string folder = template_folder(config.model.path, config.data.tokenizer);
-    chat = model_template(folder, {format_of(wanted), /*required=*/false}, kDay);
+    chat = model_template(folder, {format_of(wanted), /*required=*/false, kAdvice}, kDay);
   }
   if (chat.format == ChatFormat::kPlain) {
     form = TranscriptForm::kPlain;

@@ -12,8 +12,8 @@
 namespace lococo {
 
 struct RecordRow {
-  std::vector<int64_t> tokens;        ///< T + 1
-  std::vector<uint8_t> kinds;         ///< T: TargetKind of tokens[1..]
+  std::vector<int64_t> tokens;       ///< T + 1
+  std::vector<uint8_t> kinds;        ///< T: TargetKind of tokens[1..]
   std::vector<TokenSpan> documents;  ///< of the T inputs; empty: all are one record's
 };
 

@@ -48,7 +48,9 @@ class Sft(unittest.TestCase):
         cls.place.cleanup()
 
     def run_tool(self, tool, *overrides):
-        return subprocess.run([BIN / f"lococo-{tool}", self.config, f"model.path={self.model}", *overrides],
+        own = any(override.startswith("model.path=") for override in overrides)
+        model = () if own else (f"model.path={self.model}",)
+        return subprocess.run([BIN / f"lococo-{tool}", self.config, *model, *overrides],
                               capture_output=True, text=True, check=False, timeout=180)
 
     def train(self, name, *overrides):
@@ -81,8 +83,10 @@ class Sft(unittest.TestCase):
         self.assertIn("12 records read, 12 to train on", log)
 
     def test_rows_are_packed_and_blocks_begin_anew(self):
-        for name, options in (("packed", ()), ("packed-blocks", LOCOCO), ("grouped", ("data.packing=false",
-                                                                           "data.group_by_length=true"))):
+        for name, options in (("packed", ()), ("packed-blocks", LOCOCO),
+                              ("packed-s2", ("attention.pattern=s2", "attention.group_tokens=16")),
+                              ("packed-sf", ("attention.pattern=sf", "attention.group_tokens=16")),
+                              ("grouped", ("data.packing=false", "data.group_by_length=true"))):
             with self.subTest(name):
                 _, steps, _ = self.train(name, self.records(), "data.packing=true", "train.steps=8", *options)
                 self.assertLess(steps[-1]["loss"], steps[0]["loss"])
@@ -151,13 +155,35 @@ class Sft(unittest.TestCase):
         self.broken("broken.json:3: the record does not end", '[\n{"instruction": "x", "output": "y"},\n{"in',
                     name="broken.json")
         self.broken("holds no records", "\n")
+        path = tiny_files.write_text(str(self.folder / "eval.jsonl"), good + good + "{]\n")
+        self.refused("eval.jsonl:3: is not JSON", f"data.validation_records={path}", tool="eval")
         self.broken("no record is left", good, "data.on_too_long=drop", "data.context_length=8")
+        self.broken('broken.jsonl:1: unknown role "human"', json.dumps(
+            {"messages": [{"role": "human", "content": "x"}, {"role": "assistant", "content": "y"}]}))
+        self.broken("broken.jsonl:1: an answer of the assistant is empty", json.dumps(
+            {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": ""}]}))
         self.broken("data.template: chatml needs <|im_start|>", good, "data.template=chatml")
         self.refused("no-such.json", "data.records=no-such.json")
-        self.refused("weight: must be positive", f"data.records={{path: {self.lines}, weight: 0}}")
+        self.refused("weight: must be positive",
+                     f"data.records=[{{path: {self.lines}, weight: 0}}, {{path: {self.list}, weight: 0}}]")
         self.refused("data.records: are trained on in place of data.train", self.records(), "data.train=x.txt")
         self.refused("cache.distill: compares all tokens", self.records(), *LOCOCO, "cache.distill=1", "tune.lora=null",
                      "tune.embed=null")
+
+    def test_a_template_that_is_not_known_is_refused(self):
+        model = tiny_files.make_model(str(self.folder / "own-template"))
+        tiny_files.write_json(os.path.join(model, "tokenizer.json"), tiny_files.bpe_tokenizer())
+        tiny_files.write_json(os.path.join(model, "tokenizer_config.json"), {"chat_template": "{{ messages[0] }}"})
+        self.refused("chat_template: is none of the templates known here; set data.template to plain, llama-2",
+                     self.records(), "data.template=auto", f"model.path={model}")
+
+    def test_patterns_that_cannot_be_are_refused(self):
+        s2 = (self.records(), "attention.pattern=s2")
+        self.refused("attention.group_fraction", *s2, "attention.group_fraction=0.001")
+        self.refused("attention.sinks: 9 are more than the 8 tokens of a segment", *s2, "attention.group_tokens=8",
+                     "attention.sinks=9")
+        self.refused("attention.pattern", *s2, *LOCOCO)
+        self.refused("attention.pattern", *s2, "train.pass=blockwise")
 
 
 if __name__ == "__main__":
