@@ -12,6 +12,7 @@
 #include "eval/record_report.h"
 #include "tensor/kit/memory_stats.h"
 #include "train/lr_schedule.h"
+#include "train/micro_batch.h"
 #include "train/normalizer_range.h"
 #include "train/resume_check.h"
 #include "train/signals.h"
@@ -158,7 +159,7 @@ Trainer::StepSums Trainer::forward_backward() {
   for (const auto& indices : micro_batches_of_this_rank(step_)) {
     const auto rows = std::span(sequences).subspan(first, indices.size());
     for (const auto& row : rows) tokens += static_cast<int64_t>(row.tokens.size()) - 1;
-    const auto batch = micro_batch(rows);
+    const auto batch = batch_of(rows);
     first += indices.size();
     const auto result = pass_->train(prepared_.model, batch);
     loss_sum += result.loss_sum;
@@ -226,38 +227,12 @@ std::vector<TrainingSequence> Trainer::sequences_of_this_step() {
   return sequences;
 }
 
-/// Inputs of a batch's rows: as many as the longest has. Rows of records have all lengths: in whole
-/// sequences they are rounded up, because libraries prepare themselves for each length.
-int64_t Trainer::padded_length(std::span<const TrainingSequence> sequences) const {
-  constexpr int64_t kStep = 64;
-  size_t longest = 0;
-  for (const TrainingSequence& sequence : sequences)
-    longest = std::max(longest, sequence.tokens.size());
-  const int64_t T = static_cast<int64_t>(longest) - 1;
-  if (!record_counts_ || is_blockwise(config_)) return T;
-  return std::max(T, std::min((T + kStep - 1) / kStep * kStep, config_.data.context_length));
-}
-
-Batch Trainer::micro_batch(std::span<const TrainingSequence> sequences) const {
-  const int64_t T = padded_length(sequences);
-  std::vector<torch::Tensor> tokens, kinds;
-  Documents documents;
-  for (const TrainingSequence& sequence : sequences) {
-    const int64_t missing = T + 1 - static_cast<int64_t>(sequence.tokens.size());
-    const auto padded = [missing](const torch::Tensor& row) {
-      return missing == 0 ? row : torch::constant_pad_nd(row, {0, missing});
-    };
-    tokens.push_back(padded(torch::tensor(sequence.tokens, torch::kInt64)));
-    // What is padded has kind 0: it is ignored.
-    if (!sequence.kinds.empty())
-      kinds.push_back(padded(torch::tensor(sequence.kinds, torch::kUInt8)));
-    if (!sequence.documents.empty()) documents.rows.push_back(sequence.documents);
-  }
-  Batch batch = {torch::stack(tokens).to(device_)};
-  if (!kinds.empty()) batch.kinds_BT = torch::stack(kinds).to(device_);
-  if (!documents.rows.empty())
-    batch.documents = std::make_shared<const Documents>(std::move(documents));
-  return batch;
+/// Rows of records have all lengths: in whole sequences they are rounded up, because libraries
+/// prepare themselves for each length.
+Batch Trainer::batch_of(std::span<const TrainingSequence> sequences) const {
+  const int64_t step = record_counts_ && !is_blockwise(config_) ? 64 : 1;
+  const int64_t T = padded_length(sequences, step, config_.data.context_length);
+  return micro_batch(sequences, T, device_);
 }
 
 void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses,

@@ -58,8 +58,7 @@ class Trainer {
                                       const std::vector<int64_t>& first_indices) const;
   std::vector<std::vector<int64_t>> micro_batches_of_this_rank(int64_t step) const;
   std::vector<TrainingSequence> sequences_of_this_step();
-  Batch micro_batch(std::span<const TrainingSequence> sequences) const;
-  int64_t padded_length(std::span<const TrainingSequence> sequences) const;
+  Batch batch_of(std::span<const TrainingSequence> sequences) const;
   std::string cause_of_non_finite() const;
   void after_step(const StepMetrics& metrics);
   void watch_normalizers();

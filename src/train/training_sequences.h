@@ -17,8 +17,8 @@
 namespace lococo {
 
 struct TrainingSequence {
-  std::vector<int64_t> tokens;                ///< context_length + 1; of records fewer
-  std::vector<uint8_t> kinds;                 ///< TargetKind of tokens[1..]; empty: not asked for
+  std::vector<int64_t> tokens;             ///< context_length + 1; of records fewer
+  std::vector<uint8_t> kinds;              ///< TargetKind of tokens[1..]; empty: not asked for
   std::vector<TokenRange> documents = {};  ///< of the inputs; empty: all are one
 };
 
