@@ -125,6 +125,21 @@ TEST_CASE("packed documents have the loss and gradients that each has by itself"
   check_same(train({}, *checkpointed, {packed(1)}), want);
 }
 
+TEST_CASE("packed documents have the segments that each has by itself", "[pass]") {
+  for (const PatternKind kind : {PatternKind::kS2, PatternKind::kSf}) {
+    AttentionConfig attention;
+    attention.pattern = kind;
+    attention.group_tokens = 8;
+    attention.sinks = kind == PatternKind::kSf ? 2 : 0;
+    const auto pass = make_full_sequence_pass(kLossChunk, /*checkpoint_layers=*/true,
+                                              /*wants_kinds=*/true, {attention, 64});
+    const auto want = train({}, *pass, apart(1));
+    check_same(train({}, *pass, {packed(1)}), want);
+    const auto full = make_full_sequence_pass(kLossChunk, /*checkpoint_layers=*/false);
+    CHECK(std::abs(train({}, *full, {packed(1)}).loss - want.loss) > 1e-2);
+  }
+}
+
 TEST_CASE("without their ranges packed documents see each other", "[pass]") {
   const auto pass = make_full_sequence_pass(kLossChunk, false);
   auto batch = packed(1);
