@@ -4,8 +4,8 @@
   order        a room includes only the rooms that ROOMS names
   cycle        no file includes itself, directly or through others
   containment  a third party library is included only where it belongs (CONTAINED)
-  torch        core, config, report, tokenizer, chat, data, questions, tasks, lessons and CUDA sources
-               are free of torch headers
+  torch        core, config, report, tokenizer, chat, data, questions, tasks, lessons, records and CUDA
+               sources are free of torch headers
   header       headers start with #pragma once; a .cpp includes its own header first
   length       no file is longer than 500 lines
   crowd        no room holds more than 20 .cpp and .cu files
@@ -32,6 +32,7 @@ ROOMS = {
     "questions": "tokenizer data",
     "tasks": "tokenizer chat data questions",
     "lessons": "tokenizer chat data questions tasks",
+    "records": "tokenizer chat data",
     "tensor/kit": "",
     "tensor/layers": "tensor/kit",
     "tensor/conv": "tensor/kit",
@@ -43,10 +44,10 @@ ROOMS = {
     "weights": "tensor lococo model",
     "pass": "tensor lococo model",
     "dist": "tensor/kit",
-    "setup": "tokenizer data lessons tensor lococo model weights pass dist",
+    "setup": "tokenizer chat data lessons records tensor lococo model weights pass dist",
     "generate": "report tokenizer chat data tensor lococo model weights pass dist setup",
-    "eval": "report tokenizer chat data questions tasks tensor lococo model weights pass dist setup generate",
-    "train": "report tokenizer data lessons tensor lococo model weights pass dist setup eval",
+    "eval": "report tokenizer chat data questions tasks records tensor lococo model weights pass dist setup generate",
+    "train": "report tokenizer data lessons records tensor lococo model weights pass dist setup eval",
     "bench": "report tokenizer data tensor lococo model weights pass dist setup generate eval train",
     "tools": "report tokenizer data tensor lococo model weights pass dist setup generate eval train bench",
 }
@@ -68,7 +69,8 @@ CONTAINED = {
 
 TORCH = re.compile(r"(torch|ATen|c10|caffe2)/.*")
 TORCH_FREE = ["src/core/*", "src/config/*", "src/report/*", "src/tokenizer/*", "src/chat/*",
-              "src/data/*", "src/questions/*", "src/tasks/*", "src/lessons/*", "src/*.cu", "src/*.cuh"]
+              "src/data/*", "src/questions/*", "src/tasks/*", "src/lessons/*", "src/records/*",
+              "src/*.cu", "src/*.cuh"]
 
 BUILT = ("src", "tools", "tests")
 SOURCE_NAME = re.compile(r"(?<![\w${}/.-])[\w./-]+\.(?:cpp|cu)\b")

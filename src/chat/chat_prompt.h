@@ -5,16 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "chat/chat_pieces.h"
 #include "chat/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lococo {
-
-/// A part of a conversation's text: one special token, or text that somebody wrote.
-struct ChatPiece {
-  std::string text;
-  bool special = false;
-};
 
 /// Makes the ids that transformers' apply_chat_template(add_generation_prompt=True) makes. Special
 /// tokens are set by their ids, and what people wrote is ordinary text: nobody ends a turn by
@@ -57,16 +52,7 @@ class ChatPrompt {
   const ChatTemplate& chat() const { return chat_; }
 
  private:
-  using Pieces = std::vector<ChatPiece>;
-  ChatPiece begun_answer(const std::string& answer) const;
-  Pieces before_user(const std::string& system) const;
-  Pieces behind_user() const;
-  Pieces behind_answer() const;
-  Pieces header(const std::string& role) const;
-  Pieces ended_message(const std::string& role, const std::string& content) const;
-  std::string left_stripped(const std::string& text, const std::string& system) const;
-  std::string right_stripped(const std::string& text) const;
-  Ids encode(const Pieces& pieces, bool continues_text) const;
+  Ids encode(const ChatPieces& pieces, bool continues_text) const;
   /// Ids of a text that stands behind other text: without the blank that SentencePiece puts before
   /// a text.
   Ids encode_behind_text(const std::string& text) const;

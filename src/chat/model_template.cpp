@@ -14,10 +14,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr uint64_t kLargestTemplate = 1'000'000;
-constexpr const char* kChoices =
-    "set generate.chat_template to llama-2, llama-3, chatml or none (questions and answers as "
-    "plain "
-    "text)";
 
 /// "<s>" of "bos_token": "<s>" and of {"content": "<s>", ...}.
 std::string token_text(const Json& config, const char* key) {
@@ -75,8 +71,8 @@ ChatTemplate model_template(const std::string& folder, const TemplateChoice& cho
   }
   if (known) return *known;
   if (!own.place.empty())
-    throw UserError(own.place + ": is none of the templates known here; " + kChoices);
-  if (choice.required) throw UserError(folder + ": has no chat template; " + kChoices);
+    throw UserError(own.place + ": is none of the templates known here; " + choice.advice);
+  if (choice.required) throw UserError(folder + ": has no chat template; " + choice.advice);
   return usual_template(ChatFormat::kPlain, values);
 }
 

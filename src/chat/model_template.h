@@ -12,6 +12,10 @@ namespace lococo {
 struct TemplateChoice {
   std::optional<ChatFormat> format;  ///< nullopt: auto
   bool required = true;              ///< auto: refuse a model without a template, or take kPlain
+  /// What messages tell the user to do instead.
+  const char* advice =
+      "set generate.chat_template to llama-2, llama-3, chatml or none (questions and answers as "
+      "plain text)";
 };
 
 /// The template for a model folder (or that of its tokenizer): chat_template.jinja, else

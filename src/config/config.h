@@ -47,6 +47,11 @@ struct DataSource {
 
 enum class RawTokenType { kNone, kUint16, kUint32 };
 
+/// How a record's instruction or conversation becomes one text (docs/sft.md).
+enum class RecordTemplate { kAuto, kPlain, kLlama2, kLlama3, kChatml, kLongLora };
+/// What to do with a record that is longer than a sequence.
+enum class TooLong { kError, kDrop, kTruncatePrompt, kSplit };
+
 struct DataConfig {
   std::string tokenizer;  ///< SentencePiece or .json; empty: that of `model.path`
   std::vector<DataSource> train;
@@ -63,6 +68,14 @@ struct DataConfig {
   /// Texts, as paths of sources, in which lessons put what they ask; empty: those of `train`.
   std::vector<std::string> lesson_texts;
   int64_t far = 256;  ///< a target is far when its bigram came last more tokens before
+  /// JSON and JSONL files of records with answers, to train on in place of `train`, and to
+  /// evaluate.
+  std::vector<DataSource> records;
+  std::vector<DataSource> validation_records;
+  RecordTemplate record_template = RecordTemplate::kAuto;
+  TooLong on_too_long = TooLong::kError;
+  bool packing = false;          ///< several records in one sequence, none seeing another
+  bool group_by_length = false;  ///< records of like length in one micro-batch
 };
 
 /// Which implementation of causal attention runs; tensor/attention/attention.h: what each needs.

@@ -66,10 +66,21 @@ class Checker {
   void check_data() const {
     require(!config_.data.text_field.empty(), "data.text_field",
             "is empty; name a key of a record");
-    require(config_.data.lesson_share == 0.0 || !is_blockwise(config_) || !trains(),
-            "data.lesson_share",
-            "needs train.pass full_sequence: the blockwise pass would train on what fills a lesson "
-            "up; use 0, or cache.policy none");
+    if (!config_.data.records.empty()) check_records();
+  }
+
+  void check_records() const {
+    const DataConfig& data = config_.data;
+    require(data.train.empty(), "data.records",
+            "are trained on in place of data.train; give one of the two");
+    require(data.lesson_share == 0.0, "data.lesson_share",
+            "puts lessons among the sequences of data.train, and there are none beside "
+            "data.records; use 0");
+    require(config_.cache.distill == 0.0, "cache.distill",
+            "compares all tokens with full attention, but of data.records the answers alone are "
+            "trained on; use 0");
+    require(!data.packing || resolved_pass(config_) != PassKind::kTeach, "data.packing",
+            "train.pass teach has one text in a sequence; use false");
   }
 
   void check_cache() const {
@@ -79,6 +90,7 @@ class Checker {
                 std::to_string(cache.kernel_size + 1));
     check_bptt();
     check_distill();
+    check_lessons();
     if (!cache.compresses()) return;
     require(cache.block > 1 || cache.boundary_targets || !trains(), "cache.block",
             "1 leaves nothing to train on: without cache.boundary_targets the last query of each "
@@ -136,6 +148,11 @@ class Checker {
               "compares with the model's own full attention, which must not move; tune nothing "
               "but conv and normalizer");
     }
+  }
+
+  void check_lessons() const {
+    require(config_.cache.distill == 0.0 || config_.data.lesson_share == 0.0, "data.lesson_share",
+            "cache.distill would compare what fills a lesson up, too; use 0");
   }
 
   void check_lococo() const {
@@ -339,8 +356,9 @@ class Checker {
             "eval.windows",
             "longlora says where segments begin; remove eval.stride and "
             "eval.segments_per_document");
-    require(eval.every == 0 || !config_.data.validation.empty(), "eval.every",
-            "is set, but data.validation is empty; name a source or set it to 0");
+    require(eval.every == 0 || !config_.data.validation.empty() ||
+                !config_.data.validation_records.empty(),
+            "eval.every", "is set, but data.validation is empty; name a source or set it to 0");
   }
 
   void check_bench() const {

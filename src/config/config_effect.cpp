@@ -125,6 +125,7 @@ class Finder {
       add({"data.lesson_texts"}, "data.lesson_share 0 makes no lessons");
     if (resolved_pass(config_) != PassKind::kTeach)
       add({"data.far"}, "the pass counts far targets like all others");
+    check_records();
     std::vector<DataSource> sources = config_.data.train;
     sources.insert(sources.end(), config_.data.validation.begin(), config_.data.validation.end());
     if (config_.data.lesson_share > 0.0) {
@@ -144,6 +145,23 @@ class Finder {
     }
     if (all_end_with({".txt", ".jsonl", ".jsonl.zst"}))
       add({"data.raw_dtype"}, "no source holds raw tokens");
+  }
+
+  void check_records() {
+    const DataConfig& data = config_.data;
+    if (data.records.empty() && data.validation_records.empty()) {
+      add({"data.template", "data.on_too_long"}, "there are no records");
+    }
+    if (data.records.empty()) {
+      add({"data.packing", "data.group_by_length"}, "data.records names nothing");
+      return;
+    }
+    add({"data.sampling", "data.min_document_tokens"}, "data.records has records, not texts");
+    if (data.packing) {
+      add({"data.group_by_length"}, "data.packing fills all rows alike");
+    } else if (config_.train.micro_batch == 1) {
+      add({"data.group_by_length"}, "a micro-batch of one sequence has no padding");
+    }
   }
 
   void check_tasks() {

@@ -57,6 +57,25 @@ void add_init(SchemaBuilder& add, ModelShape& shape) {
           "use the embedding as the output layer");
 }
 
+void add_records(SchemaBuilder& add, DataConfig& data) {
+  add.add("records", SourcesField{&data.records},
+          "path, list of paths, or list of {path, weight}: JSON or JSONL of {instruction, input, "
+          "output} or {messages}, to train on the answers alone in place of train (docs/sft.md)");
+  add.add("validation_records", SourcesField{&data.validation_records},
+          "the same for evaluation: NLL of the answers");
+  add.choice("template", &data.record_template,
+             {"auto", "plain", "llama-2", "llama-3", "chatml", "longlora"},
+             "form of records; auto: the model's own, plain where it has none");
+  add.choice("on_too_long", &data.on_too_long, {"error", "drop", "truncate_prompt", "split"},
+             "records longer than context_length + 1 tokens: refused, left out, without the "
+             "beginning of what was asked about, or one record for each part of it");
+  add.add("packing", BoolField{&data.packing},
+          "several records in one sequence, none of which sees another; blockwise each begins with "
+          "an empty cache");
+  add.add("group_by_length", BoolField{&data.group_by_length},
+          "records of like length in one micro-batch, so that less of it is padding");
+}
+
 void add_data(SchemaBuilder& add, DataConfig& data) {
   add.section("data");
   add.add("tokenizer", TextField{&data.tokenizer},
@@ -90,6 +109,7 @@ void add_data(SchemaBuilder& add, DataConfig& data) {
   add.add("far", count(&data.far, 1),
           "where targets have kinds: a repeat is far when its latest earlier occurrence is more "
           "tokens back");
+  add_records(add, data);
 }
 
 void add_attention(SchemaBuilder& add, AttentionConfig& attention) {

@@ -10,6 +10,8 @@
 #include "eval/evaluation_report.h"
 #include "eval/evaluator.h"
 #include "eval/per_token_file.h"
+#include "eval/record_evaluator.h"
+#include "eval/record_report.h"
 #include "eval/run_tasks.h"
 #include "setup/model_setup.h"
 #include "setup/session.h"
@@ -51,6 +53,26 @@ int evaluate_on_this_rank(const Config& config, Session& session) {
   return 0;
 }
 
+int evaluate_records_on_this_rank(const Config& config, Session& session) {
+  check_same_adapter(config, *session.communicator);
+  auto sets = open_validation_records(config, effective_shape(config).vocab_size);
+  auto prepared = prepare_model(config, session.device);
+  const RecordEvaluator evaluator(config, std::move(sets));
+  const auto results = evaluator.evaluate(prepared.model, session.device, *session.communicator);
+  const std::string problem = non_finite_record(results);
+  if (!problem.empty()) {
+    if (!session.communicator->is_main()) session.communicator->barrier();  // one line, of rank 0
+    throw UserError(problem);
+  }
+  if (!session.communicator->is_main()) return 0;
+  std::fputs(records_table(results).c_str(), stdout);
+  if (!config.eval.output.empty()) {
+    write_text_file(config.eval.output, records_json(config, results));
+    log_info("wrote " + config.eval.output);
+  }
+  return 0;
+}
+
 }  // namespace
 
 void check_evaluation_outputs(const EvalConfig& eval) {
@@ -66,7 +88,10 @@ int run_evaluation(const Config& given) {
   auto session = start_session(given);
   const auto evaluate = [&] {
     const bool asks = config.eval.task.task != EvalTask::kPerplexity;
-    return asks ? run_tasks(config, session) : evaluate_on_this_rank(config, session);
+    if (asks) return run_tasks(config, session);
+    // Of a training's config that names both, the texts would hide the answers.
+    return config.data.validation_records.empty() ? evaluate_on_this_rank(config, session)
+                                                  : evaluate_records_on_this_rank(config, session);
   };
   return run_on_all_ranks(session, evaluate, [] { return int64_t{-1}; });
 }

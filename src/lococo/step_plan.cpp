@@ -30,6 +30,16 @@ std::vector<BlockStep> make_step_plan(const CacheConfig& config, int64_t context
   return plan;
 }
 
+std::vector<BlockStep> make_document_plan(const CacheConfig& config, int64_t begin, int64_t end) {
+  auto plan = make_step_plan(config, end - begin);
+  for (BlockStep& step : plan) {
+    step.begin += begin;
+    step.end += begin;
+    step.document = begin;
+  }
+  return plan;
+}
+
 PlanExtent extent_of(const std::vector<BlockStep>& plan) {
   PlanExtent extent;
   for (const auto& step : plan) {

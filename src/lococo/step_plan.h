@@ -23,7 +23,13 @@ struct BlockStep {
   int64_t origin = 0;  ///< place in the text that is 0 to RoPE in this block
   int64_t shift = 0;   ///< by how much it has moved since the block before
 
+  int64_t document = 0;  ///< where the document begins whose positions and cache the block has
+
   int64_t length() const { return end - begin; }  ///< L
+  /// The block is a document's first: the cache is emptied when it arrives.
+  bool begins_document() const { return begin == document; }
+  /// The place of its first token in the document.
+  int64_t place() const { return begin - document; }
   /// S: the keys that the block's last query sees, and the cache's size after the block.
   int64_t attended() const { return (compress ? slots : cached) + length(); }
 };
@@ -36,6 +42,10 @@ BlockStep next_step(const CacheConfig& config, int64_t begin, int64_t cached, in
 /// Covers [0, context_length) with blocks of config.block (the last may be shorter). With policy
 /// none nothing is ever compressed.
 std::vector<BlockStep> make_step_plan(const CacheConfig& config, int64_t context_length);
+
+/// The same for one document of a longer sequence, its tokens [begin, end): it begins with an empty
+/// cache and at position 0.
+std::vector<BlockStep> make_document_plan(const CacheConfig& config, int64_t begin, int64_t end);
 
 /// What buffers that serve every block of a plan must hold.
 struct PlanExtent {

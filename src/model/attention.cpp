@@ -19,6 +19,18 @@ SelfAttentionImpl::SelfAttentionImpl(const ModelShape& shape, const CacheConfig&
     register_module("memory_saver", memory_saver);
 }
 
+namespace {
+
+/// x_BHLD turned to the places that its tokens have.
+torch::Tensor rotate(const torch::Tensor& x_BHLD, const RopeTable& table,
+                     const AttentionInput& input) {
+  if (!input.place_BL.defined()) return apply_rope(x_BHLD, table);
+  const int64_t B = x_BHLD.size(0), H = x_BHLD.size(1), L = x_BHLD.size(2);
+  return apply_rope_at(x_BHLD, input.place_BL.unsqueeze(1).expand({B, H, L}), table);
+}
+
+}  // namespace
+
 torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden_BLE,
                                          const AttentionInput& input, CacheState* state,
                                          PatternMemo* memo) {
@@ -26,7 +38,7 @@ torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden_BLE,
                 G = shape_.num_kv_heads, D = shape_.head_dim;
   CHECK_SHAPE(hidden_BLE, B, input.step.length(), shape_.hidden_size);
   const auto qkv = project_all({q_proj, k_proj, v_proj}, hidden_BLE);
-  const auto q_BHLD = apply_rope(qkv[0].view({B, L, H, D}).transpose(1, 2), input.queries);
+  const auto q_BHLD = rotate(qkv[0].view({B, L, H, D}).transpose(1, 2), input.queries, input);
   const auto k_BGLD = qkv[1].view({B, L, G, D}).transpose(1, 2);
   const auto v_BGLD = qkv[2].view({B, L, G, D}).transpose(1, 2);
   torch::Tensor out_BHLD;
@@ -37,7 +49,7 @@ torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden_BLE,
     out_BHLD = memory_saver->attend_softly({hidden_BLE, q_BHLD, k_rotated_BGLD, v_BGLD, backend_},
                                            *input.soft_cache);
   } else {
-    out_BHLD = attend_whole(q_BHLD, apply_rope(k_BGLD, input.keys), v_BGLD, input, memo);
+    out_BHLD = attend_whole(q_BHLD, rotate(k_BGLD, input.keys, input), v_BGLD, input, memo);
   }
   return o_proj->forward(out_BHLD.transpose(1, 2).reshape({B, L, H * D}));
 }

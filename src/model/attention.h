@@ -31,6 +31,9 @@ struct AttentionInput {
   /// documents of its rows (nullptr: every row is one).
   std::shared_ptr<const AttentionPattern> pattern = nullptr;
   std::shared_ptr<const Documents> documents = nullptr;
+  /// With documents: where each token stands in its own, int32 [B, L]; `queries` and `keys` are
+  /// tables of all places.
+  torch::Tensor place_BL = {};
   /// Leave the block's cache in the graph, for a loss of a later block; the states then have no
   /// homes. Otherwise it is detached.
   bool carry_gradient = false;

@@ -108,12 +108,40 @@ torch::Tensor LlamaImpl::run_layers(const torch::Tensor& tokens_BL, const Attent
   return model->norm->add_norm(hidden).normed;
 }
 
+namespace {
+
+int64_t longest_document(const Documents& documents) {
+  int64_t longest = 1;
+  for (const auto& row : documents.rows) {
+    for (const TokenRange& range : row) longest = std::max(longest, range.length());
+  }
+  return longest;
+}
+
+/// Where each of L tokens stands in its document, int32 [B, L] on the CPU; 0 outside of all.
+torch::Tensor document_places(const Documents& documents, int64_t L) {
+  auto place_BL = torch::zeros({static_cast<int64_t>(documents.rows.size()), L}, torch::kInt32);
+  for (size_t b = 0; b < documents.rows.size(); ++b) {
+    for (const TokenRange& range : documents.rows[b]) {
+      place_BL[static_cast<int64_t>(b)]
+          .narrow(/*dim=*/0, range.begin, range.length())
+          .copy_(torch::arange(range.length(), torch::kInt32));
+    }
+  }
+  return place_BL;
+}
+
+}  // namespace
+
 torch::Tensor LlamaImpl::forward(const torch::Tensor& tokens_BL, const WholeSequence& how) {
   const int64_t L = tokens_BL.size(1);
   AttentionInput input;
   input.step.end = L;
-  input.queries = rope_.table(0, L, tokens_BL.device());
+  const bool packed = how.documents && !how.documents->empty();
+  const int64_t places = packed ? longest_document(*how.documents) : L;
+  input.queries = rope_.table(0, places, tokens_BL.device());
   input.keys = input.queries;
+  if (packed) input.place_BL = document_places(*how.documents, L).to(tokens_BL.device());
   input.pattern = how.pattern ? how.pattern : full_;
   input.documents = how.documents;
   return run_layers(tokens_BL, input, /*caches=*/nullptr, how.checkpoint_layers);
@@ -151,15 +179,16 @@ void LlamaImpl::use_lora(bool enabled) {
 AttentionInput LlamaImpl::block_input(const BlockStep& step, torch::Device device) const {
   AttentionInput input;
   input.step = step;
+  const int64_t begin = step.place(), end = begin + step.length();
   if (cache_.keys == KeyKind::kRotated) {
-    input.queries = rope_.table(step.begin, step.end, device);
+    input.queries = rope_.table(begin, end, device);
     input.keys = input.queries;
   } else if (cache_.compresses() && cache_.positions == PositionKind::kText) {
-    const int64_t first = step.begin - step.origin;
+    const int64_t first = begin - step.origin;
     // What is appended without a compression stays in the frame and may stand further.
     const int64_t room = std::max(cache_.slots + cache_.buffer + cache_.block,
                                   first + step.length() - cache_.position_cap);
-    input.keys = frame_table(step.end, room, device);
+    input.keys = frame_table(end, room, device);
     input.queries = rope_.table(first, first + step.length(), device);
     input.frame_2 = torch::tensor({first, step.shift}, torch::kInt32).to(device);
   } else {

@@ -59,7 +59,8 @@ struct WholeSequence {
   bool checkpoint_layers = false;
   /// nullptr: full attention.
   std::shared_ptr<const AttentionPattern> pattern = nullptr;
-  /// Of the rows; nullptr: every row is one.
+  /// Of the rows; nullptr: every row is one. Each begins at position 0; with dynamic RoPE scaling
+  /// the longest one sets the angles.
   std::shared_ptr<const Documents> documents = nullptr;
 };
 

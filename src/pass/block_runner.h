@@ -29,14 +29,16 @@ class BlockRunner {
 
   /// Empties the caches for a new sequence batch of `B` rows and prepares them for the weights as
   /// they are now, which must not change before its last block; `plan` tells how large they get.
+  /// A block that begins a document empties them again.
   void begin(Llama& model, int64_t B, const std::vector<BlockStep>& plan, torch::Device device);
 
-  /// The next block of the plan: inputs and targets from tokens_BT [B, T + 1]. Training adds the
-  /// gradients of the loss sum to the trainable parameters' `.grad`; with cache.distill > 0 that
-  /// loss has cache.distill times the distance from teacher_BTE, final hidden states of full
-  /// attention [B, T, E].
+  /// The next block of the plan: inputs from tokens_BT [B, T + 1], targets_BT [B, T] with
+  /// kIgnoreTarget where one does not count. Training adds the gradients of the loss sum to the
+  /// trainable parameters' `.grad`; with cache.distill > 0 that loss has cache.distill times the
+  /// distance from teacher_BTE, final hidden states of full attention [B, T, E]; then every target
+  /// must count.
   void run(Llama& model, const BlockStep& step, const torch::Tensor& tokens_BT,
-           const torch::Tensor& teacher_BTE = {});
+           const torch::Tensor& targets_BT, const torch::Tensor& teacher_BTE = {});
 
   /// Training: sum of the targets' losses of all blocks since begin() (without the distance from a
   /// teacher), float32 0-dim; a copy.
@@ -44,7 +46,7 @@ class BlockRunner {
   /// Scoring: the last block's NLL of each target, float32 [B, L]; a copy.
   torch::Tensor last_nll(int64_t length) const { return nll_BL_.narrow(1, 0, length).clone(); }
 
-  /// Targets of a block that count, for each row.
+  /// Targets of a block, for each row, that count unless they are ignored.
   int64_t scored(const BlockStep& step) const;
 
  private:
@@ -54,8 +56,8 @@ class BlockRunner {
   bool distills() const { return options_.train && options_.cache.distill > 0; }
 
   BlockRunnerOptions options_;
-  torch::Tensor tokens_BL1_;   ///< int64: a block's inputs and the target after the last
-  torch::Tensor teacher_BLE_;  ///< undefined without distillation
+  torch::Tensor tokens_BL_, targets_BL_;  ///< int64: a block's inputs and targets
+  torch::Tensor teacher_BLE_;             ///< undefined without distillation
   torch::Tensor loss_sum_, nll_BL_;
   std::vector<CacheState> caches_;
   BlockKinds kinds_;

@@ -48,31 +48,32 @@ Caches cut_from_graph(const Caches& caches, bool wants_gradient) {
 
 class WindowedTraining {
  public:
-  WindowedTraining(Llama model, const torch::Tensor& tokens_BT, const CacheConfig& cache,
-                   int64_t loss_chunk)
+  WindowedTraining(Llama model, const Batch& part, const CacheConfig& cache, int64_t loss_chunk)
       : model_(std::move(model)),
-        tokens_BT_(tokens_BT),
+        tokens_BT_(part.tokens_BT),
+        targets_BT_(targets_of(part)),
         boundary_targets_(cache.boundary_targets),
         loss_chunk_(loss_chunk),
         caches_(model_->empty_caches()) {}
 
   void run_window(const std::vector<BlockStep>& window);
-  PassResult result() const;
+  /// Undefined when no target counted.
+  const torch::Tensor& loss_sum() const { return loss_sum_; }
 
  private:
   torch::Tensor forward(const BlockStep& step, Caches& caches, bool carry_gradient);
   torch::Tensor loss_of(const BlockStep& step, const torch::Tensor& hidden_BLE);
 
   Llama model_;
-  torch::Tensor tokens_BT_;
+  torch::Tensor tokens_BT_, targets_BT_;
   bool boundary_targets_;
   int64_t loss_chunk_;
   Caches caches_;  ///< before the next window
   torch::Tensor loss_sum_;
-  int64_t targets_ = 0;
 };
 
 void WindowedTraining::run_window(const std::vector<BlockStep>& window) {
+  if (window.front().begins_document()) caches_ = model_->empty_caches();
   // The second run of a block starts from the very tensors of the first, masses included: it
   // chooses the same slots, in the same code.
   std::vector<Caches> before = {cut_from_graph(caches_, /*wants_gradient=*/false)};
@@ -116,32 +117,44 @@ torch::Tensor WindowedTraining::loss_of(const BlockStep& step, const torch::Tens
   // The official code shifts inside each block, so a block's last query has no target.
   const int64_t count = boundary_targets_ ? step.length() : step.length() - 1;
   if (count == 0) return {};
-  const auto targets_X = tokens_BT_.narrow(/*dim=*/1, step.begin + 1, count).reshape({-1});
+  const auto targets_X = targets_BT_.narrow(/*dim=*/1, step.begin, count).reshape({-1});
   const auto hidden_XE = hidden_BLE.narrow(/*dim=*/1, 0, count).flatten(0, 1);
   const auto loss = chunked_cross_entropy(hidden_XE, model_->head_weight(), targets_X, loss_chunk_);
   loss_sum_ = loss_sum_.defined() ? loss_sum_ + loss.detach() : loss.detach();
-  targets_ += targets_X.numel();
   return loss;
 }
 
-PassResult WindowedTraining::result() const {
-  if (targets_ == 0)
-    return {torch::zeros({}, torch::dtype(torch::kFloat32).device(tokens_BT_.device())), 0};
-  return {loss_sum_, targets_};
+/// One past the last block of the window that begins with block `begin`: no gradient crosses the
+/// border of a document.
+size_t window_end(const std::vector<BlockStep>& plan, size_t begin, size_t most) {
+  size_t end = begin + 1;
+  while (end < plan.size() && end - begin < most && !plan[end].begins_document()) ++end;
+  return end;
 }
 
 }  // namespace
 
-PassResult train_in_windows(Llama& model, const torch::Tensor& tokens_BT, const CacheConfig& cache,
+PassResult train_in_windows(Llama& model, const Batch& batch, const CacheConfig& cache,
                             int64_t loss_chunk) {
-  const auto plan = make_step_plan(cache, tokens_BT.size(1) - 1);
+  PassResult result;
   const auto W = static_cast<size_t>(cache.bptt_blocks);
-  WindowedTraining training(model, tokens_BT, cache, loss_chunk);
-  for (size_t begin = 0; begin < plan.size(); begin += W) {
-    const auto end = std::min(begin + W, plan.size());
-    training.run_window({plan.data() + begin, plan.data() + end});
+  for (const Batch& part : parts_of_one_plan(batch)) {
+    const auto plan = plan_of(part, cache);
+    WindowedTraining training(model, part, cache, loss_chunk);
+    for (size_t begin = 0; begin < plan.size();) {
+      const size_t end = window_end(plan, begin, W);
+      training.run_window({plan.data() + begin, plan.data() + end});
+      begin = end;
+    }
+    result.targets += count_targets(part, plan, cache.boundary_targets);
+    const auto& loss = training.loss_sum();
+    if (loss.defined()) result.loss_sum = result.loss_sum.defined() ? result.loss_sum + loss : loss;
   }
-  return training.result();
+  if (!result.loss_sum.defined()) {
+    result.loss_sum =
+        torch::zeros({}, torch::dtype(torch::kFloat32).device(batch.tokens_BT.device()));
+  }
+  return result;
 }
 
 }  // namespace lococo

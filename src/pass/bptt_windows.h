@@ -11,11 +11,11 @@
 namespace lococo {
 
 /// Forward and backward of make_step_plan(cache) in windows of cache.bptt_blocks = W consecutive
-/// blocks; the last may be shorter. The caches are detached where a window begins. Inside it
-/// gradients flow through the keys and values that blocks leave in the caches, and through each
-/// compression's convolution and normalizer; the choice of slots, which is by attention mass,
-/// carries none. So the gradient of a window's loss sum is exact, except that step.detach_keys
-/// holds as ever. W = 1 is what BlockRunner computes.
+/// blocks; the last of a document may be shorter. The caches are detached where a window begins.
+/// Inside it gradients flow through the keys and values that blocks leave in the caches, and
+/// through each compression's convolution and normalizer; the choice of slots, which is by
+/// attention mass, carries none. So the gradient of a window's loss sum is exact, except that
+/// step.detach_keys holds as ever. W = 1 is what BlockRunner computes.
 ///
 /// Each block but a window's last runs twice: without gradients to get the caches that the next
 /// block meets, and from its own incoming caches again for the backward pass, which goes from the
@@ -24,7 +24,7 @@ namespace lococo {
 ///
 /// Adds the gradients of the loss sum to the trainable parameters' `.grad`, as SequencePass::train.
 /// The loss sum of a float64 model stays float64.
-PassResult train_in_windows(Llama& model, const torch::Tensor& tokens_BT, const CacheConfig& cache,
+PassResult train_in_windows(Llama& model, const Batch& batch, const CacheConfig& cache,
                             int64_t loss_chunk);
 
 }  // namespace lococo

@@ -2,12 +2,10 @@
 
 #include <map>
 
-#include "lococo/step_plan.h"
 #include "pass/block_runner.h"
 #include "pass/bptt_windows.h"
 #include "pass/loss.h"
 #include "pass/teaching_pass.h"
-#include "tensor/kit/shape.h"
 #include "tensor/pattern/training_pattern.h"
 
 namespace lococo {
@@ -17,60 +15,55 @@ torch::Tensor flat_rows(const torch::Tensor& hidden_BLE) {
   return hidden_BLE.reshape({-1, hidden_BLE.size(2)});
 }
 
-struct CountedTargets {
-  torch::Tensor targets_BT;  ///< int64, kIgnoreTarget where one does not count
-  int64_t count = 0;
-};
-
-/// Where the batch has kinds, their number is known on the device alone: this waits for it.
-CountedTargets targets_that_count(const Batch& batch) {
-  const int64_t B = batch.tokens_BT.size(0), T = batch.tokens_BT.size(1) - 1;
-  const auto targets_BT = batch.tokens_BT.narrow(/*dim=*/1, 1, T);
-  if (!batch.kinds_BT.defined()) return {targets_BT, B * T};
-  CHECK_SHAPE(batch.kinds_BT, B, T);
-  const auto ignored_BT = batch.kinds_BT == static_cast<int64_t>(TargetKind::kIgnored);
-  return {targets_BT.masked_fill(ignored_BT, kIgnoreTarget),
-          B * T - ignored_BT.sum().item<int64_t>()};
-}
-
 class BlockwisePass : public SequencePass {
  public:
-  BlockwisePass(const CacheConfig& cache, int64_t loss_chunk, bool cuda_graphs)
-      : cache_(cache), loss_chunk_(loss_chunk), cuda_graphs_(cuda_graphs) {}
+  BlockwisePass(const CacheConfig& cache, int64_t loss_chunk, bool cuda_graphs, bool wants_kinds)
+      : cache_(cache),
+        loss_chunk_(loss_chunk),
+        cuda_graphs_(cuda_graphs),
+        wants_kinds_(wants_kinds) {}
+
+  bool wants_kinds() const override { return wants_kinds_; }
 
   PassResult train(Llama& model, const Batch& batch) override {
-    TORCH_CHECK(!batch.kinds_BT.defined(),
-                "the blockwise pass counts every target: it takes no kinds of them");
-    const auto& tokens_BT = batch.tokens_BT;
-    if (cache_.bptt_blocks > 1) return train_in_windows(model, tokens_BT, cache_, loss_chunk_);
-    const int64_t B = tokens_BT.size(0);
-    const auto plan = make_step_plan(cache_, tokens_BT.size(1) - 1);
-    auto& runner = runner_of(B, /*train=*/true);
-    runner.begin(model, B, plan, tokens_BT.device());
-    const auto teacher_BTE = cache_.distill > 0 ? teach(model, tokens_BT) : torch::Tensor();
+    TORCH_CHECK(cache_.distill == 0 || (!batch.kinds_BT.defined() && !batch.documents),
+                "cache.distill takes no kinds of targets and no documents");
+    if (cache_.bptt_blocks > 1) return train_in_windows(model, batch, cache_, loss_chunk_);
     PassResult result;
-    for (const auto& step : plan) {
-      runner.run(model, step, tokens_BT, teacher_BTE);
-      result.targets += B * runner.scored(step);
+    for (const Batch& part : parts_of_one_plan(batch)) {
+      const auto loss = train_part(model, part);
+      result.loss_sum = result.loss_sum.defined() ? result.loss_sum + loss.loss_sum : loss.loss_sum;
+      result.targets += loss.targets;
     }
-    result.loss_sum = runner.loss_sum();
     return result;
   }
 
   torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) override {
     torch::NoGradGuard no_grad;
     const auto plan = make_step_plan(cache_, tokens_BT.size(1) - 1);
+    const auto targets_BT = targets_of({tokens_BT});
     auto& runner = runner_of(tokens_BT.size(0), /*train=*/false);
     runner.begin(model, tokens_BT.size(0), plan, tokens_BT.device());
     std::vector<torch::Tensor> nll_BL;
     for (const auto& step : plan) {
-      runner.run(model, step, tokens_BT);
+      runner.run(model, step, tokens_BT, targets_BT);
       nll_BL.push_back(runner.last_nll(step.length()));
     }
     return torch::cat(nll_BL, /*dim=*/1);
   }
 
  private:
+  PassResult train_part(Llama& model, const Batch& part) {
+    const auto& tokens_BT = part.tokens_BT;
+    const auto targets_BT = targets_of(part);
+    const auto plan = plan_of(part, cache_);
+    auto& runner = runner_of(tokens_BT.size(0), /*train=*/true);
+    runner.begin(model, tokens_BT.size(0), plan, tokens_BT.device());
+    const auto teacher_BTE = cache_.distill > 0 ? teach(model, tokens_BT) : torch::Tensor();
+    for (const auto& step : plan) runner.run(model, step, tokens_BT, targets_BT, teacher_BTE);
+    return {runner.loss_sum(), count_targets(part, plan, cache_.boundary_targets)};
+  }
+
   /// What full attention makes of the same inputs: the same weights, no cache. One row at a time,
   /// because a whole sequence's feed-forward needs more memory than anything else here.
   static torch::Tensor teach(Llama& model, const torch::Tensor& tokens_BT) {
@@ -100,6 +93,7 @@ class BlockwisePass : public SequencePass {
   CacheConfig cache_;
   int64_t loss_chunk_;
   bool cuda_graphs_;
+  bool wants_kinds_;
   std::map<std::pair<int64_t, bool>, BlockRunner> runners_;
   std::map<bool, std::vector<int64_t>> sizes_;
 };
@@ -117,11 +111,19 @@ class FullSequencePass : public SequencePass {
 
   PassResult train(Llama& model, const Batch& batch) override {
     const int64_t T = batch.tokens_BT.size(1) - 1;
-    const auto [targets_BT, count] = targets_that_count(batch);
-    const auto hidden_BTE = model->forward(batch.tokens_BT.narrow(/*dim=*/1, 0, T),
-                                           {checkpoint_layers_, pattern_of(model)});
-    const auto loss = chunked_cross_entropy(flat_rows(hidden_BTE), model->head_weight(),
-                                            targets_BT.reshape({-1}), loss_chunk_);
+    const auto hidden_BTE =
+        model->forward(batch.tokens_BT.narrow(/*dim=*/1, 0, T),
+                       {checkpoint_layers_, pattern_of(model), batch.documents});
+    auto hidden_XE = flat_rows(hidden_BTE);
+    auto targets_X = targets_of(batch).reshape({-1});
+    if (batch.kinds_BT.defined()) {  // logits of the targets that count alone; waits for the device
+      const auto counted_X = (targets_X != kIgnoreTarget).nonzero().squeeze(-1);
+      hidden_XE = hidden_XE.index_select(/*dim=*/0, counted_X);
+      targets_X = targets_X.index_select(/*dim=*/0, counted_X);
+    }
+    const int64_t count = targets_X.size(0);
+    const auto loss =
+        chunked_cross_entropy(hidden_XE, model->head_weight(), targets_X, loss_chunk_);
     if (loss.requires_grad()) loss.backward();
     return {loss.detach(), count};
   }
@@ -157,8 +159,8 @@ class FullSequencePass : public SequencePass {
 }  // namespace
 
 std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int64_t loss_chunk,
-                                                  bool cuda_graphs) {
-  return std::make_unique<BlockwisePass>(cache, loss_chunk, cuda_graphs);
+                                                  bool cuda_graphs, bool wants_kinds) {
+  return std::make_unique<BlockwisePass>(cache, loss_chunk, cuda_graphs, wants_kinds);
 }
 
 std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool checkpoint_layers,
@@ -169,11 +171,13 @@ std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool c
 
 std::unique_ptr<SequencePass> make_pass(const Config& config) {
   if (resolved_pass(config) == PassKind::kTeach) return make_teaching_pass(config);
+  const bool wants_kinds = config.data.lesson_share > 0.0 || !config.data.records.empty();
   if (is_blockwise(config)) {
-    return make_blockwise_pass(config.cache, config.train.loss_chunk, config.train.cuda_graphs);
+    return make_blockwise_pass(config.cache, config.train.loss_chunk, config.train.cuda_graphs,
+                               wants_kinds);
   }
   return make_full_sequence_pass(config.train.loss_chunk, config.train.activation_checkpointing,
-                                 config.data.lesson_share > 0.0,
+                                 wants_kinds,
                                  {config.attention, config.data.context_length,
                                   config.eval.pattern == EvalPattern::kTraining});
 }

@@ -40,11 +40,13 @@ class SequencePass {
 
 /// Blockwise: executes make_step_plan(cache); backward after every block, or over windows of
 /// cache.bptt_blocks (bptt_windows.h), so memory does not grow with T (but for the teacher of
-/// cache.distill, which sees the whole sequence). Refuses a batch with kinds. `cuda_graphs`: on a
-/// GPU each kind of block is recorded once and replayed (block_runner.h); the pass then keeps its
-/// buffers between calls.
+/// cache.distill, which sees the whole sequence, and with which kinds and documents are refused).
+/// Rows with documents run one by one, each document from an empty cache. `cuda_graphs`: on a GPU
+/// each kind of block is recorded once and replayed (block_runner.h); the pass then keeps its
+/// buffers between calls. `wants_kinds`: some targets will have to be ignored.
 std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int64_t loss_chunk,
-                                                  bool cuda_graphs = true);
+                                                  bool cuda_graphs = true,
+                                                  bool wants_kinds = false);
 
 /// What queries of a whole sequence see.
 struct PassPattern {

@@ -71,22 +71,26 @@ MetricsWriter::MetricsWriter(const std::string& folder, int64_t resumed_step, bo
 }
 
 void MetricsWriter::write(const StepMetrics& metrics) {
-  const nlohmann::ordered_json line = {{"step", metrics.step},
-                                       {"loss", metrics.loss},
-                                       {"tokens", metrics.tokens},
-                                       {"tokens_per_s", metrics.tokens_per_s},
-                                       {"peak_memory_bytes", metrics.peak_memory_bytes},
-                                       {"lr", metrics.lr},
-                                       {"grad_norm", metrics.grad_norm}};
+  nlohmann::ordered_json line = {{"step", metrics.step},
+                                 {"loss", metrics.loss},
+                                 {"tokens", metrics.tokens},
+                                 {"tokens_per_s", metrics.tokens_per_s},
+                                 {"peak_memory_bytes", metrics.peak_memory_bytes},
+                                 {"lr", metrics.lr},
+                                 {"grad_norm", metrics.grad_norm}};
+  for (const auto& [name, count] : metrics.counts) line[name] = count;
   append_to_file(metrics_path_, line.dump() + "\n");
   if (!events_) return;
-  events_->write(metrics.step,
-                 {{"train/loss", metrics.loss},
-                  {"train/tokens", static_cast<double>(metrics.tokens)},
-                  {"train/tokens_per_s", metrics.tokens_per_s},
-                  {"train/peak_memory_bytes", static_cast<double>(metrics.peak_memory_bytes)},
-                  {"train/lr", metrics.lr},
-                  {"train/grad_norm", metrics.grad_norm}});
+  std::map<std::string, double> tagged = {
+      {"train/loss", metrics.loss},
+      {"train/tokens", static_cast<double>(metrics.tokens)},
+      {"train/tokens_per_s", metrics.tokens_per_s},
+      {"train/peak_memory_bytes", static_cast<double>(metrics.peak_memory_bytes)},
+      {"train/lr", metrics.lr},
+      {"train/grad_norm", metrics.grad_norm}};
+  for (const auto& [name, count] : metrics.counts)
+    tagged["train/" + name] = static_cast<double>(count);
+  events_->write(metrics.step, tagged);
 }
 
 void MetricsWriter::write_evaluation(int64_t step, const std::map<std::string, double>& values) {

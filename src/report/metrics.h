@@ -17,7 +17,8 @@ struct StepMetrics {
   double tokens_per_s = 0.0;      ///< of this step, over all ranks
   int64_t peak_memory_bytes = 0;  ///< largest over the ranks
   double lr = 0.0;
-  double grad_norm = 0.0;  ///< before clipping
+  double grad_norm = 0.0;                      ///< before clipping
+  std::map<std::string, int64_t> counts = {};  ///< what else some runs count, by name
 };
 
 /// Appends to FOLDER/metrics.jsonl (one line a step, keys as in StepMetrics),

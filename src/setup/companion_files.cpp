@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "setup/generation_config.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lococo {
@@ -16,6 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kLargestFile = 100'000'000;
+constexpr const char* kGenerationConfig = "generation_config.json";
 
 /// A tokenizer and what says how it is used. vocab.json and merges.txt are the older form of
 /// tokenizer.json.
@@ -68,6 +70,20 @@ class Companions {
   std::vector<CompanionFile> files_;
 };
 
+/// What was tuned on records stops where their answers end.
+void add_end_tokens(const Config& config, int64_t vocab_size, std::vector<CompanionFile>* files) {
+  const auto present = std::ranges::find(*files, kGenerationConfig, &CompanionFile::name);
+  const bool is_there = present != files->end();
+  const auto text =
+      generation_config_of_records(config, is_there ? present->content : "", vocab_size);
+  if (!text) return;
+  if (is_there) {
+    present->content = *text;
+  } else {
+    files->push_back({kGenerationConfig, *text});
+  }
+}
+
 }  // namespace
 
 std::vector<CompanionFile> read_companion_files(const Config& config, int64_t vocab_size) {
@@ -83,8 +99,10 @@ std::vector<CompanionFile> read_companion_files(const Config& config, int64_t vo
   for (const char* const name : kTokenizerFiles) {
     if (!folder.empty()) companions.add(folder, name);
   }
-  if (merged && !base.empty()) companions.add(base, "generation_config.json");
-  return companions.take();
+  if (merged && !base.empty()) companions.add(base, kGenerationConfig);
+  auto files = companions.take();
+  if (merged) add_end_tokens(config, vocab_size, &files);
+  return files;
 }
 
 }  // namespace lococo

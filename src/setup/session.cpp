@@ -7,6 +7,7 @@
 #include "core/memory_error.h"
 #include "data/prepare.h"
 #include "lessons/open_lessons.h"
+#include "records/open_records.h"
 #include "tensor/attention/attention.h"
 
 namespace lococo {
@@ -57,14 +58,26 @@ std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config&
   return open_sources(config.data.validation, config.data, tokenizer.get(), vocab_size);
 }
 
+std::vector<RecordSet> open_validation_records(const Config& config, int64_t vocab_size) {
+  const auto tokenizer = open_tokenizer(config, vocab_size);
+  return open_record_sets(config, config.data.validation_records, tokenizer.get());
+}
+
 TrainingData open_training_data(const Config& config, const Session& session, int64_t vocab_size) {
   const std::shared_ptr<const Tokenizer> tokenizer = open_tokenizer(config, vocab_size);
-  auto lessons = open_lessons(config, tokenizer);
-  prepare_on_each_host(config.data.train, config, tokenizer.get(), session);
-  TrainingData data{open_dataset(config.data.train, config.data, tokenizer.get(), vocab_size),
-                    std::move(lessons),
-                    {}};
-  if (config.eval.every > 0) data.validation = open_validation_data(config, session, vocab_size);
+  TrainingData data;
+  data.records = open_records(config, tokenizer.get());
+  if (!data.records) {
+    data.lessons = open_lessons(config, tokenizer);
+    prepare_on_each_host(config.data.train, config, tokenizer.get(), session);
+    data.train = open_dataset(config.data.train, config.data, tokenizer.get(), vocab_size);
+  }
+  if (config.eval.every == 0) return data;
+  if (!config.data.validation.empty())
+    data.validation = open_validation_data(config, session, vocab_size);
+  if (!config.data.validation_records.empty())
+    data.validation_records =
+        open_record_sets(config, config.data.validation_records, tokenizer.get());
   return data;
 }
 

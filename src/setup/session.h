@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "config/config.h"
@@ -12,6 +13,8 @@
 #include "data/token_file.h"
 #include "dist/communicator.h"
 #include "lessons/lesson_source.h"
+#include "records/record_rows.h"
+#include "records/record_set.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lococo {
@@ -30,14 +33,20 @@ Session start_session(const Config& config);
 std::unique_ptr<Tokenizer> open_tokenizer(const Config& config, int64_t vocab_size);
 
 struct TrainingData {
-  Dataset train;
-  std::unique_ptr<LessonSource> lessons;                     ///< null unless data.lesson_share > 0
-  std::vector<std::shared_ptr<const TokenFile>> validation;  ///< empty unless eval.every > 0
+  std::optional<Dataset> train;           ///< where there are no records
+  std::unique_ptr<LessonSource> lessons;  ///< null unless data.lesson_share > 0
+  std::unique_ptr<RecordRows> records;    ///< null without data.records
+  // Both empty unless eval.every > 0.
+  std::vector<std::shared_ptr<const TokenFile>> validation;
+  std::vector<RecordSet> validation_records;
 };
 
 /// Prepares what is not prepared yet (one rank of each host, the others wait) and opens it. Throws
 /// UserError.
 TrainingData open_training_data(const Config& config, const Session& session, int64_t vocab_size);
+
+/// data.validation_records alone.
+std::vector<RecordSet> open_validation_records(const Config& config, int64_t vocab_size);
 
 /// The same for data.validation alone.
 std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config& config,

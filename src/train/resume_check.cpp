@@ -18,11 +18,12 @@ const Names kOfEveryRun = {"train.output", "train.resume", "train.resume_changed
 const Names kOtherTools = {"export", "generate", "bench"};
 const Names kWithoutPart = {"checkpoint", "distributed", "eval", "log"};
 /// They decide which tokens data.train and the lessons' texts become, and nothing else.
-const Names kTokenKeys = {"data.train",   "data.tokenizer", "data.raw_dtype",   "data.text_field",
-                          "data.add_bos", "data.add_eos",   "data.lesson_texts"};
+const Names kTokenKeys = {
+    "data.train",   "data.tokenizer",    "data.raw_dtype", "data.text_field", "data.add_bos",
+    "data.add_eos", "data.lesson_texts", "data.records",   "data.template",   "data.on_too_long"};
 /// model.path is judged by the base's fingerprint. The last two matter only at the start of a run.
-const Names kNone = {"data.validation", "data.cache_dir", "model.path", "cache.init",
-                     "cache.normalizer_init"};
+const Names kNone = {"data.validation", "data.validation_records", "data.cache_dir", "model.path",
+                     "cache.init",      "cache.normalizer_init"};
 const Names kRounding = {"attention.backend", "train.micro_batch",
                          "train.loss_chunk",  "train.activation_checkpointing",
                          "train.cuda_graphs", "train.deterministic"};
@@ -50,6 +51,7 @@ bool is_trained(const std::string& rate) { return rate != "null" && rate != "0.0
 std::vector<double> shares_of(const Config& config) {
   std::vector<double> shares;
   for (const DataSource& source : config.data.train) shares.push_back(source.weight);
+  for (const DataSource& source : config.data.records) shares.push_back(source.weight);
   return shares;
 }
 

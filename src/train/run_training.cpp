@@ -27,6 +27,11 @@ void check_teacher(const Config& config, const ModelShape& shape) {
   }
 }
 
+TrainingSequences sequences_of(const Config& config, TrainingData* data) {
+  if (data->records) return TrainingSequences(std::move(data->records));
+  return {config, std::move(*data->train), std::move(data->lessons)};
+}
+
 std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
   const auto shape = effective_shape(config);
   check_teacher(config, shape);
@@ -37,11 +42,15 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
   if (resolved_pass(config) == PassKind::kFullSequence)
     log_info(describe_pattern(config.attention, config.data.context_length, shape.num_heads));
   std::unique_ptr<Evaluator> evaluator;
-  if (config.eval.every > 0) evaluator = std::make_unique<Evaluator>(config, data.validation);
-  TrainingSequences sequences(config, std::move(data.train), std::move(data.lessons));
-  return std::make_unique<Trainer>(config, std::move(prepared), std::move(sequences),
+  if (!data.validation.empty()) evaluator = std::make_unique<Evaluator>(config, data.validation);
+  std::unique_ptr<RecordEvaluator> record_evaluator;
+  if (!data.validation_records.empty()) {
+    record_evaluator =
+        std::make_unique<RecordEvaluator>(config, std::move(data.validation_records));
+  }
+  return std::make_unique<Trainer>(config, std::move(prepared), sequences_of(config, &data),
                                    std::move(evaluator), session.device, *session.communicator,
-                                   session.threads);
+                                   session.threads, std::move(record_evaluator));
 }
 
 }  // namespace
@@ -49,7 +58,7 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
 int run_training(const Config& config) {
   if (config.train.output.empty())
     throw UserError("train.output: give the folder for checkpoints and metrics");
-  if (config.data.train.empty())
+  if (config.data.train.empty() && config.data.records.empty())
     throw UserError("data.train: give the training text or token files");
   install_signal_handlers();
   auto session = start_session(config);

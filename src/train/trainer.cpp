@@ -9,8 +9,10 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "eval/evaluation_report.h"
+#include "eval/record_report.h"
 #include "tensor/kit/memory_stats.h"
 #include "train/lr_schedule.h"
+#include "train/micro_batch.h"
 #include "train/normalizer_range.h"
 #include "train/resume_check.h"
 #include "train/signals.h"
@@ -19,11 +21,14 @@ namespace lococo {
 
 Trainer::Trainer(const Config& config, PreparedModel prepared, TrainingSequences sequences,
                  std::unique_ptr<Evaluator> evaluator, torch::Device device,
-                 Communicator& communicator, int64_t threads)
+                 Communicator& communicator, int64_t threads,
+                 std::unique_ptr<RecordEvaluator> record_evaluator)
     : config_(config),
       prepared_(std::move(prepared)),
       sequences_(std::move(sequences)),
       evaluator_(std::move(evaluator)),
+      record_evaluator_(std::move(record_evaluator)),
+      record_counts_(sequences_.record_counts()),
       device_(device),
       communicator_(communicator),
       threads_(threads),
@@ -130,6 +135,14 @@ StepMetrics Trainer::train_step() {
   for (const auto& parameter : trained) peak_rate = std::max(peak_rate, parameter.learning_rate);
   metrics.lr = peak_rate * factor;
   metrics.peak_memory_bytes = communicator_.all_reduce_max_int(peak_memory_bytes(device_));
+  if (record_counts_) {
+    metrics.counts = {{"targets", sums.targets},
+                      {"records", record_counts_->kept},
+                      {"records_dropped", record_counts_->dropped},
+                      {"records_truncated", record_counts_->truncated},
+                      {"records_split", record_counts_->split},
+                      {"records_without_target", record_counts_->without_target}};
+  }
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   metrics.tokens_per_s = static_cast<double>(sums.tokens) / seconds;
@@ -144,12 +157,13 @@ Trainer::StepSums Trainer::forward_backward() {
   const auto sequences = sequences_of_this_step();
   size_t first = 0;
   for (const auto& indices : micro_batches_of_this_rank(step_)) {
-    const auto batch = micro_batch(std::span(sequences).subspan(first, indices.size()));
+    const auto rows = std::span(sequences).subspan(first, indices.size());
+    for (const auto& row : rows) tokens += static_cast<int64_t>(row.tokens.size()) - 1;
+    const auto batch = batch_of(rows);
     first += indices.size();
     const auto result = pass_->train(prepared_.model, batch);
     loss_sum += result.loss_sum;
     targets += result.targets;
-    tokens += static_cast<int64_t>(indices.size()) * config_.data.context_length;
     losses.push_back(result.loss_sum);
     first_indices.push_back(indices.front());
   }
@@ -213,15 +227,12 @@ std::vector<TrainingSequence> Trainer::sequences_of_this_step() {
   return sequences;
 }
 
-Batch Trainer::micro_batch(std::span<const TrainingSequence> sequences) const {
-  std::vector<torch::Tensor> tokens, kinds;
-  for (const TrainingSequence& sequence : sequences) {
-    tokens.push_back(torch::tensor(sequence.tokens, torch::kInt64));
-    if (!sequence.kinds.empty()) kinds.push_back(torch::tensor(sequence.kinds, torch::kUInt8));
-  }
-  Batch batch = {torch::stack(tokens).to(device_)};
-  if (!kinds.empty()) batch.kinds_BT = torch::stack(kinds).to(device_);
-  return batch;
+/// Rows of records have all lengths: in whole sequences they are rounded up, because libraries
+/// prepare themselves for each length.
+Batch Trainer::batch_of(std::span<const TrainingSequence> sequences) const {
+  const int64_t step = record_counts_ && !is_blockwise(config_) ? 64 : 1;
+  const int64_t T = padded_length(sequences, step, config_.data.context_length);
+  return micro_batch(sequences, T, device_);
 }
 
 void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses,
@@ -256,7 +267,8 @@ void Trainer::after_step(const StepMetrics& metrics) {
   if (metrics_) metrics_->write(metrics);
   progress_->update(metrics);
   if (step_ % config_.log.every == 0) watch_normalizers();
-  if (evaluator_ && config_.eval.every > 0 && step_ % config_.eval.every == 0) evaluate();
+  const bool evaluates = evaluator_ || record_evaluator_;
+  if (evaluates && config_.eval.every > 0 && step_ % config_.eval.every == 0) evaluate();
   if (config_.checkpoint.every > 0 && step_ % config_.checkpoint.every == 0) save();
 }
 
@@ -271,7 +283,11 @@ void Trainer::watch_normalizers() {
 
 void Trainer::evaluate() {
   progress_->end_line();
-  const auto results = evaluator_->evaluate(prepared_.model, device_, communicator_);
+  std::vector<LengthResult> results;
+  std::vector<RecordResult> records;
+  if (evaluator_) results = evaluator_->evaluate(prepared_.model, device_, communicator_);
+  if (record_evaluator_)
+    records = record_evaluator_->evaluate(prepared_.model, device_, communicator_);
   reset_peak(device_);
   if (!communicator_.is_main()) return;
   std::map<std::string, double> values;
@@ -282,8 +298,11 @@ void Trainer::evaluate() {
     values["far_nll" + suffix] =
         pool(result.segments, &SegmentScore::far_sum, &SegmentScore::far_targets).mean;
   }
+  if (!records.empty()) values["answer_nll"] = answer_nll(records).mean;
   metrics_->write_evaluation(step_, values);
-  log_info("evaluation after step " + std::to_string(step_) + "\n" + results_table(results));
+  const std::string tables = (results.empty() ? "" : results_table(results)) +
+                             (records.empty() ? "" : records_table(records));
+  log_info("evaluation after step " + std::to_string(step_) + "\n" + tables);
   const std::string problem = non_finite_problem(results);
   if (!problem.empty()) log_warn(problem);
 }

@@ -5,12 +5,14 @@
 
 #include <future>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "config/config.h"
 #include "dist/communicator.h"
 #include "eval/evaluator.h"
+#include "eval/record_evaluator.h"
 #include "pass/sequence_pass.h"
 #include "report/metrics.h"
 #include "report/progress.h"
@@ -29,11 +31,11 @@ enum class TrainOutcome { kFinished, kStoppedBySignal };
 /// of ranks beyond rounding.
 class Trainer {
  public:
-  /// `evaluator` may be null. Resumes as config.train says. Throws UserError for an output folder
-  /// that cannot be used.
+  /// Both evaluators may be null. Resumes as config.train says. Throws UserError for an output
+  /// folder that cannot be used.
   Trainer(const Config& config, PreparedModel prepared, TrainingSequences sequences,
           std::unique_ptr<Evaluator> evaluator, torch::Device device, Communicator& communicator,
-          int64_t threads);
+          int64_t threads, std::unique_ptr<RecordEvaluator> record_evaluator = nullptr);
 
   TrainOutcome train();
 
@@ -56,7 +58,7 @@ class Trainer {
                                       const std::vector<int64_t>& first_indices) const;
   std::vector<std::vector<int64_t>> micro_batches_of_this_rank(int64_t step) const;
   std::vector<TrainingSequence> sequences_of_this_step();
-  Batch micro_batch(std::span<const TrainingSequence> sequences) const;
+  Batch batch_of(std::span<const TrainingSequence> sequences) const;
   std::string cause_of_non_finite() const;
   void after_step(const StepMetrics& metrics);
   void watch_normalizers();
@@ -67,6 +69,8 @@ class Trainer {
   PreparedModel prepared_;
   TrainingSequences sequences_;
   std::unique_ptr<Evaluator> evaluator_;
+  std::unique_ptr<RecordEvaluator> record_evaluator_;
+  std::optional<RecordCounts> record_counts_;
   torch::Device device_;
   Communicator& communicator_;
   int64_t threads_;

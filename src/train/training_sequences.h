@@ -1,4 +1,4 @@
-// What a run is trained on: sequences of data.train, and lessons among them.
+// What a run is trained on: sequences of data.train, and lessons among them; or records.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +11,15 @@
 #include "data/dataset.h"
 #include "data/mix_cycle.h"
 #include "lessons/lesson_source.h"
+#include "records/record_rows.h"
+#include "tensor/pattern/segments.h"
 
 namespace lococo {
 
 struct TrainingSequence {
-  std::vector<int64_t> tokens;  ///< context_length + 1
-  std::vector<uint8_t> kinds;   ///< context_length: TargetKind of tokens[1..]; empty: not asked for
+  std::vector<int64_t> tokens;             ///< context_length + 1; of records fewer
+  std::vector<uint8_t> kinds;              ///< TargetKind of tokens[1..]; empty: not asked for
+  std::vector<TokenRange> documents = {};  ///< of the inputs; empty: all are one
 };
 
 /// Of the global indices, data.lesson_share are lessons, evenly spread as the sources of a Dataset
@@ -26,6 +29,8 @@ class TrainingSequences {
  public:
   /// `lessons` may be null where data.lesson_share is 0.
   TrainingSequences(const Config& config, Dataset dataset, std::unique_ptr<LessonSource> lessons);
+  /// Records alone, whose rows are made for the config's pass.
+  explicit TrainingSequences(std::unique_ptr<RecordRows> records);
 
   /// May be called from several threads.
   TrainingSequence sequence(int64_t global_index, bool with_kinds) const;
@@ -33,21 +38,26 @@ class TrainingSequences {
   bool is_lesson(int64_t global_index) const { return turn(global_index).source == kLessons; }
   /// Where sequences take a while to make: worth making ahead of time.
   bool has_lessons() const { return lessons_ != nullptr; }
+  /// What became of the records; nullopt where none are trained on.
+  std::optional<RecordCounts> record_counts() const;
 
-  /// Where a sequence comes from, for messages: "source 0, token 17", "lesson 3".
+  /// Where a sequence comes from, for messages: "source 0, token 17", "lesson 3",
+  /// "a.jsonl:17".
   std::string place(int64_t global_index) const;
-  /// Of what sequences are made of: each token file, then the lessons'.
+  /// Of what sequences are made of: each token file, then the lessons'; each file of
+  /// records.
   std::vector<uint64_t> fingerprints() const;
 
  private:
   static constexpr int64_t kTexts = 0, kLessons = 1;
   MixCycle::Turn turn(int64_t global_index) const;
 
-  uint64_t seed_;
-  int64_t far_;
-  Dataset dataset_;
+  uint64_t seed_ = 0;
+  int64_t far_ = 0;
+  std::optional<Dataset> dataset_;       ///< or
+  std::unique_ptr<RecordRows> records_;  ///< these
   std::unique_ptr<LessonSource> lessons_;
-  double lesson_share_;
+  double lesson_share_ = 0.0;
   std::optional<MixCycle> mix_;  ///< where there are both
 };
 

@@ -27,7 +27,8 @@ SafetensorsFile open_adapter(const std::string& dir) {
   if (!path_exists(tensor_path(dir)) && path_exists(dir + "/adapter_model.bin")) {
     throw UserError(dir +
                     ": holds adapter_model.bin and no safetensors; load it with PEFT and "
-                    "save_pretrained() it to a new folder");
+                    "save_pretrained() it to a new folder (with LongLoRA's trainable_params.bin: "
+                    "scripts/convert_longlora.py)");
   }
   return SafetensorsFile(tensor_path(dir));
 }

@@ -153,14 +153,34 @@ TEST_CASE("the pass must suit the cache policy", "[config]") {
 }
 
 TEST_CASE("lessons need a pass that can leave out targets", "[config]") {
-  CHECK_CONTAINS(error_of("data: {lesson_share: 0.2}\ncache: {policy: h2o}\ntune: {lora: 1e-4}"),
-                 "x.yaml:1: data.lesson_share: needs train.pass full_sequence");
-  CHECK_CONTAINS(error_of("data: {lesson_share: 0.2}\ntrain: {pass: blockwise}\ntune: {lora: 1e-4}"),
-                 "data.lesson_share: needs train.pass full_sequence");
+  check_accepted("data: {lesson_share: 0.2}\ncache: {policy: h2o}\ntune: {lora: 1e-4}");
+  check_accepted("data: {lesson_share: 0.2}\ntrain: {pass: blockwise}\ntune: {lora: 1e-4}");
+  CHECK_CONTAINS(error_of("data: {lesson_share: 0.2}\ncache: {policy: lococo, distill: 1}"),
+                 "data.lesson_share: cache.distill would compare");
   CHECK_CONTAINS(error_of("data: {lesson_share: 1.5}"), "data.lesson_share: 1.5 is out of range");
   check_accepted("data: {lesson_share: 0.2, lesson_texts: novels, far: 512}");
   check_accepted("data: {lesson_share: 0.2}\ncache: {policy: h2o}");  // where nothing is trained
   check_accepted("data: {lesson_share: 1.0, lesson_texts: [novels, more.txt]}");
+}
+
+TEST_CASE("records are trained on alone", "[config]") {
+  check_accepted("data: {records: [a.jsonl, {path: b.json, weight: 2}], packing: true}");
+  check_accepted("data: {records: a.jsonl, packing: true}\ncache: {policy: h2o}");
+  check_accepted("data: {validation_records: a.jsonl}\neval: {every: 2}");
+  CHECK_CONTAINS(error_of("data: {records: a.jsonl, train: b.txt}"),
+                 "x.yaml:1: data.records: are trained on in place of data.train");
+  CHECK_CONTAINS(error_of("data: {records: a.jsonl, lesson_share: 0.5}"),
+                 "data.lesson_share: puts lessons among the sequences of data.train");
+  CHECK_CONTAINS(error_of("data: {records: a.jsonl}\ncache: {policy: lococo, distill: 1}"),
+                 "cache.distill: compares all tokens");
+  CHECK_CONTAINS(error_of("data: {records: {path: a.jsonl, weight: 0}}"),
+                 "weight: must be positive");
+  CHECK_CONTAINS(error_of("data: {records: a.jsonl, on_too_long: cut}"),
+                 "data.on_too_long: \"cut\" is not a choice");
+  CHECK_CONTAINS(error_of("data: {records: a.jsonl, packing: true}\ntrain: {pass: teach}\n"
+                          "cache: {policy: retention, scores: accumulated, keys: unrotated, "
+                          "positions: text, buffer: 0}"),
+                 "data.packing: train.pass teach has one text");
 }
 
 TEST_CASE("the shape of a random model must fit together", "[config]") {

@@ -54,6 +54,11 @@ data:
   add_bos: false
   add_eos: false
   lesson_texts: [novels, more.txt]
+  validation_records: [{path: r.jsonl, weight: 2}]
+  template: longlora
+  on_too_long: split
+  packing: true
+  group_by_length: true
   far: 512
 attention: {backend: flash, group_tokens: 64, shift_fraction: 0.75, sinks: 2}
 cache: {policy: lococo, slots: 128, block: 256, keep_fraction: 0.75, kernel_size: 9, conv_layers: 2,
@@ -129,7 +134,7 @@ TEST_CASE("the test of every key gives every key another value", "[config]") {
   const std::set<std::string> same = {"keys: rotated",    "distill: 0.0",    "lesson_share: 0.0",
                                       "positions: slot",  "position_cap: 0", "retention: null",
                                       "pattern: full",    "windows: stride", "group_fraction: null",
-                                      "interpolate_to: 0"};
+                                      "interpolate_to: 0", "records: []"};
   size_t a = 0, b = 0;
   while (a < changed.size() && b < defaults.size()) {
     const std::string one = changed.substr(a, changed.find('\n', a) - a);

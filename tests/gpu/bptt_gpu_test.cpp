@@ -40,7 +40,7 @@ Trained train_on(torch::Device device, torch::ScalarType dtype, const CacheConfi
   const auto tokens = random_tokens(2, 16 * 6 + 1, 1).to(device);
   Trained trained;
   trained.result = through_pass ? make_blockwise_pass(cache, 64, false)->train(model, {tokens})
-                                : train_in_windows(model, tokens, cache, 64);
+                                : train_in_windows(model, {tokens}, cache, 64);
   for (const auto& parameter : registry.trainable())
     trained.gradients[parameter.name] = parameter.tensor.grad().cpu();
   return trained;

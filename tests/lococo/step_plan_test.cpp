@@ -91,3 +91,18 @@ TEST_CASE("without a policy nothing is compressed and all tokens stay", "[lococo
     CHECK(step.attended() == step.end);
   }
 }
+
+TEST_CASE("a document's plan is that of a sequence, further on", "[lococo]") {
+  auto config = official(128);
+  const auto alone = make_step_plan(config, 1300), inside = make_document_plan(config, 512, 1812);
+  REQUIRE(inside.size() == alone.size());
+  for (size_t i = 0; i < alone.size(); ++i) {
+    CHECK(inside[i].begin == alone[i].begin + 512);
+    CHECK(inside[i].end == alone[i].end + 512);
+    CHECK(inside[i].place() == alone[i].begin);
+    CHECK(inside[i].begins_document() == (i == 0));
+    CHECK(inside[i].cached == alone[i].cached);
+    CHECK(inside[i].compress == alone[i].compress);
+    CHECK(inside[i].detach_keys == alone[i].detach_keys);
+  }
+}

@@ -86,10 +86,10 @@ std::string pass_gradient_error(Llama& model, const CacheConfig& cache,
                                 const std::vector<std::string>& parts) {
   auto parameters = parameters_with(model, parts);
   for (auto& item : parameters) item.second.requires_grad_(true);
-  train_in_windows(model, tokens_BT, cache, kLossChunk);
+  train_in_windows(model, {tokens_BT}, cache, kLossChunk);
   for (auto& item : parameters) item.second.requires_grad_(false);
   const auto loss = [&] {
-    return train_in_windows(model, tokens_BT, cache, kLossChunk).loss_sum.item<double>();
+    return train_in_windows(model, {tokens_BT}, cache, kLossChunk).loss_sum.item<double>();
   };
   std::ostringstream text;
   for (auto& [name, parameter] : parameters) {
@@ -118,7 +118,7 @@ Trained train_once(Llama model, CacheConfig cache, int64_t window, const torch::
   cache.bptt_blocks = window;
   const ParameterRegistry registry(model, tune, 0.0, torch::kFloat32);
   Trained trained;
-  trained.result = train_in_windows(model, tokens_BT, cache, kLossChunk);
+  trained.result = train_in_windows(model, {tokens_BT}, cache, kLossChunk);
   for (const auto& parameter : registry.all()) {
     if (parameter.tensor.grad().defined())
       trained.gradients[parameter.name] = parameter.tensor.grad();
@@ -227,7 +227,7 @@ TEST_CASE("an answer teaches the first block through two compressions", "[pass]"
     embedding.requires_grad_(true);
     embedding.mutable_grad() = torch::Tensor();
     cache.bptt_blocks = window;
-    train_in_windows(model, tokens, cache, kLossChunk);
+    train_in_windows(model, {tokens}, cache, kLossChunk);
     embedding.requires_grad_(false);
     return embedding.grad()[kFact].clone();
   };
@@ -284,9 +284,9 @@ TEST_CASE("a window's memory grows by its cache states and by no activations", "
     const auto tokens = random_tokens(B, length * cache.block + 1, 1);
     auto options = cache;
     options.bptt_blocks = window;
-    train_in_windows(model, tokens, options, kLossChunk);  // gradients exist from here on
+    train_in_windows(model, {tokens}, options, kLossChunk);  // gradients exist from here on
     const MemoryMeter meter;
-    train_in_windows(model, tokens, options, kLossChunk);
+    train_in_windows(model, {tokens}, options, kLossChunk);
     return meter.peak_bytes();
   };
   const int64_t state = shape.num_layers * B * shape.num_kv_heads * S * (2 * shape.head_dim + 1) *

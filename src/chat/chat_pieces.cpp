@@ -1,0 +1,102 @@
+#include "chat/chat_pieces.h"
+
+#include "chat/blanks.h"
+
+namespace lococo {
+namespace {
+
+ChatPiece special(const std::string& text) { return {text, /*special=*/true}; }
+ChatPiece ordinary(const std::string& text) { return {text, /*special=*/false}; }
+
+}  // namespace
+
+ChatPieces operator+(ChatPieces left, const ChatPieces& right) {
+  left.insert(left.end(), right.begin(), right.end());
+  return left;
+}
+
+std::string closing_token(const ChatTemplate& chat) {
+  switch (chat.format) {
+    case ChatFormat::kPlain:
+      return "";
+    case ChatFormat::kLlama2:
+      return chat.eos;
+    case ChatFormat::kLlama3:
+      return "<|eot_id|>";
+    case ChatFormat::kChatml:
+      return "<|im_end|>";
+  }
+  return "";
+}
+
+namespace {
+
+ChatPieces header(const ChatTemplate& chat, const std::string& role) {
+  if (chat.format == ChatFormat::kChatml) return {special("<|im_start|>"), ordinary(role + "\n")};
+  return {special("<|start_header_id|>"), ordinary(role), special("<|end_header_id|>"),
+          ordinary("\n\n")};
+}
+
+ChatPieces ended_message(const ChatTemplate& chat, const std::string& role,
+                         const std::string& content) {
+  ChatPieces pieces =
+      header(chat, role) + ChatPieces{ordinary(content), special(closing_token(chat))};
+  if (chat.format == ChatFormat::kChatml) pieces.push_back(ordinary("\n"));
+  return pieces;
+}
+
+}  // namespace
+
+ChatPieces before_user(const ChatTemplate& chat, const std::string& system) {
+  ChatPieces pieces;
+  if (!chat.bos.empty()) pieces.push_back(special(chat.bos));
+  if (chat.format == ChatFormat::kPlain) {
+    if (!system.empty()) pieces.push_back(ordinary(system + "\n\n"));
+    return pieces;
+  }
+  if (chat.format == ChatFormat::kLlama2) {
+    pieces.push_back(ordinary("[INST] "));
+    if (!system.empty()) pieces.push_back(ordinary("<<SYS>>\n" + system + "\n<</SYS>>\n\n"));
+    return pieces;
+  }
+  std::string own = chat.system;
+  if (!system.empty()) own = chat.trims ? strip_right(strip_left(system)) : system;
+  const bool has_system = !system.empty() || !chat.system.empty() || !chat.preamble.empty();
+  if (has_system) pieces = pieces + ended_message(chat, "system", chat.preamble + own);
+  return pieces + header(chat, "user");
+}
+
+ChatPieces behind_user(const ChatTemplate& chat) {
+  if (chat.format == ChatFormat::kPlain) return {ordinary("\nAnswer:")};
+  if (chat.format == ChatFormat::kLlama2) return {ordinary(" [/INST]")};
+  ChatPieces pieces = {special(closing_token(chat))};
+  if (chat.format == ChatFormat::kChatml) pieces.push_back(ordinary("\n"));
+  return pieces + header(chat, "assistant");
+}
+
+ChatPieces behind_answer(const ChatTemplate& chat) {
+  if (chat.format == ChatFormat::kPlain) return {ordinary(std::string("\n\n") + kChatQuestion)};
+  if (chat.format == ChatFormat::kLlama2)
+    return {special(chat.eos), special(chat.bos), ordinary("[INST] ")};
+  ChatPieces pieces = {special(closing_token(chat))};
+  if (chat.format == ChatFormat::kChatml) pieces.push_back(ordinary("\n"));
+  return pieces + header(chat, "user");
+}
+
+/// llama-2 strips a message with the system message in front of it, which has no blanks there.
+std::string left_stripped(const ChatTemplate& chat, const std::string& text,
+                          const std::string& system) {
+  const bool behind_system = chat.format == ChatFormat::kLlama2 && !system.empty();
+  return chat.trims && !behind_system ? strip_left(text) : text;
+}
+
+std::string right_stripped(const ChatTemplate& chat, const std::string& text) {
+  return chat.trims ? strip_right(text) : text;
+}
+
+ChatPiece begun_answer(const ChatTemplate& chat, const std::string& answer) {
+  const bool has_blank = chat.format == ChatFormat::kPlain || chat.format == ChatFormat::kLlama2;
+  return ordinary(answer.empty() || !has_blank ? answer : " " + answer);
+}
+
+}  // namespace lococo

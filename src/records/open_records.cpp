@@ -1,0 +1,91 @@
+#include "records/open_records.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "chat/model_template.h"
+#include "core/error.h"
+#include "core/log.h"
+
+namespace lococo {
+namespace {
+
+/// For templates that name the day: records must be the same on every one.
+constexpr const char* kDay = "26 Jul 2024";
+constexpr const char* kAdvice = "set data.template to plain, llama-2, llama-3, chatml or longlora";
+
+std::optional<ChatFormat> format_of(RecordTemplate form) {
+  switch (form) {
+    case RecordTemplate::kLlama2:
+    case RecordTemplate::kLongLora:
+      return ChatFormat::kLlama2;
+    case RecordTemplate::kLlama3:
+      return ChatFormat::kLlama3;
+    case RecordTemplate::kChatml:
+      return ChatFormat::kChatml;
+    case RecordTemplate::kAuto:
+    case RecordTemplate::kPlain:
+      break;
+  }
+  return std::nullopt;
+}
+
+/// Full blocks alone: otherwise each length of a last block would be recorded by itself.
+int64_t step_of_rows(const Config& config) {
+  return is_blockwise(config) ? std::min(config.cache.block, config.data.context_length) : 1;
+}
+
+}  // namespace
+
+TranscriptMaker make_transcripts(const Config& config, const Tokenizer& tokenizer) {
+  const RecordTemplate wanted = config.data.record_template;
+  TranscriptForm form =
+      wanted == RecordTemplate::kLongLora ? TranscriptForm::kLongLora : TranscriptForm::kChat;
+  ChatTemplate chat;
+  if (wanted != RecordTemplate::kPlain) {
+    const std::string folder = template_folder(config.model.path, config.data.tokenizer);
+    chat = model_template(folder, {format_of(wanted), /*required=*/false, kAdvice}, kDay);
+  }
+  if (chat.format == ChatFormat::kPlain) {
+    form = TranscriptForm::kPlain;
+    if (wanted == RecordTemplate::kAuto)
+      log_info("data.template: the model has no chat template; records are plain text");
+  }
+  return {form, chat, tokenizer, config.data.add_bos};
+}
+
+std::vector<RecordSet> open_record_sets(const Config& config,
+                                        const std::vector<DataSource>& sources,
+                                        const Tokenizer* tokenizer) {
+  if (tokenizer == nullptr) {
+    throw UserError(
+        "data.records: records need a tokenizer, and the model has none; give data.tokenizer");
+  }
+  const auto maker = make_transcripts(config, *tokenizer);
+  std::vector<RecordSet> sets;
+  for (const DataSource& source : sources) {
+    sets.push_back(read_records(source.path, maker, config.data.on_too_long,
+                                config.data.context_length + 1, config.distributed.threads));
+  }
+  return sets;
+}
+
+std::unique_ptr<RecordRows> open_records(const Config& config, const Tokenizer* tokenizer) {
+  const DataConfig& data = config.data;
+  if (data.records.empty()) return nullptr;
+  auto sets = open_record_sets(config, data.records, tokenizer);
+  std::vector<double> weights;
+  for (const DataSource& source : data.records) weights.push_back(source.weight);
+  RecordRowOptions options;
+  options.seed = config.train.seed;
+  options.context_length = data.context_length;
+  options.packing = data.packing;
+  options.group_by_length = data.group_by_length;
+  options.group = config.train.micro_batch;
+  options.step = step_of_rows(config);
+  options.filler = std::max(tokenizer->eos_id(), 0);
+  options.far = resolved_pass(config) == PassKind::kTeach ? data.far : 0;
+  return std::make_unique<RecordRows>(std::move(sets), weights, options);
+}
+
+}  // namespace lococo

@@ -1,0 +1,30 @@
+// Records as a config asks for them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "records/record_rows.h"
+#include "records/record_set.h"
+#include "tokenizer/tokenizer.h"
+
+namespace lococo {
+
+/// The form that data.template names: the model's own (auto; plain, with a word in the log, where
+/// it has none), or another. Templates that name the day have the same one in every run. The
+/// tokenizer must outlive the result. Throws UserError for a template that is not known or that the
+/// tokenizer lacks a token of.
+TranscriptMaker make_transcripts(const Config& config, const Tokenizer& tokenizer);
+
+/// The records of `sources` (data.records or data.validation_records), in data.context_length + 1
+/// tokens at most. `tokenizer` may be null: then throws UserError.
+std::vector<RecordSet> open_record_sets(const Config& config,
+                                        const std::vector<DataSource>& sources,
+                                        const Tokenizer* tokenizer);
+
+/// The rows of data.records; null without any.
+std::unique_ptr<RecordRows> open_records(const Config& config, const Tokenizer* tokenizer);
+
+}  // namespace lococo
