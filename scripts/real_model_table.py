@@ -17,9 +17,9 @@ import concurrent.futures
 import json
 import math
 import pathlib
-import subprocess
 import sys
-import time
+
+from tool_runs import Fault, is_trained, problems_of, run
 
 SLOTS = [128, 256, 512]
 LONGER = 8192
@@ -37,10 +37,6 @@ LAST = 128  # targets
 # SmolLM2-135M, loading included.
 RATE = {"eval": 330.0, "train": 250.0}
 TRAIN_TOKENS = 100 * 16 * 4096
-
-
-class Fault(Exception):
-    """What the user can mend: one line, exit code 2."""
 
 
 def local_of(policy, slots):
@@ -136,23 +132,13 @@ class Runner:
     def nll_file(self, policy, slots, length):
         return self.output / (name_of(policy, slots, length, "nll") + ".jsonl")
 
-    def run(self, name, command):
-        """Output goes to a log; the last lines of it are shown when the command fails."""
-        log = self.output / f"{name}.log"
-        began = time.time()
-        with open(log, "w", encoding="utf-8") as file:
-            done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
-        if done.returncode != 0:
-            raise Fault(f"{name} failed ({done.returncode}):\n" + log.read_text()[-1500:])
-        print(f"{name}: {time.time() - began:.0f} s", flush=True)
-
     def train_if_missing(self, slots):
-        if not list(self.adapter(slots).glob("step-*/state.json")):
-            self.run(f"train-{slots}", self.train_command(slots))
+        if not is_trained(self.adapter(slots)):
+            run(f"train-{slots}", self.train_command(slots), self.output)
 
     def evaluate_if_missing(self, row, task):
         if not self.result(*row, task).exists():
-            self.run(name_of(*row, task), self.eval_command(*row, task))
+            run(name_of(*row, task), self.eval_command(*row, task), self.output)
 
     def all(self):
         """Trainings first, because evaluations wait for them; the untuned rows run meanwhile."""
@@ -168,13 +154,11 @@ class Runner:
                         trained[row[1]].result()
                     jobs += [pool.submit(self.evaluate_if_missing, row, task)
                              for task in tasks_of(row[2])]
-            problems = [str(job.exception()) for job in jobs if job.exception()]
-        if problems:
-            raise Fault("\n".join(problems))
+        problems_of(jobs)
 
 
 def missing(runner):
-    trainings = [s for s in runner.tuned_slots if not list(runner.adapter(s).glob("step-*/state.json"))]
+    trainings = [s for s in runner.tuned_slots if not is_trained(runner.adapter(s))]
     tasks = [(row, task) for row in runner.rows for task in tasks_of(row[2])
              if not runner.result(*row, task).exists()]
     return trainings, tasks
