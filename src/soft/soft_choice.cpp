@@ -1,5 +1,6 @@
 #include "soft/soft_choice.h"
 
+#include "soft/soft_keep_cpu.h"
 #include "soft/soft_keep_kernel.h"
 #include "soft/soft_keep_reference.h"
 #include "tensor/kit/kernel_launch.h"
@@ -8,8 +9,6 @@
 
 namespace lococo {
 namespace {
-
-#ifdef LOCOCO_WITH_CUDA
 
 /// Of a tensor that need not be there.
 const float* floats_of(const torch::Tensor& tensor) {
@@ -35,10 +34,18 @@ SoftChoice choose_by_kernel(const torch::Tensor& score_BGS, const torch::Tensor&
   const SoftChoice choice = {
       torch::empty(score.sizes(), score.options()),
       torch::empty({score.size(0), score.size(1), kSoftKeepThresholds}, score.options())};
-  launch_on(score, [&](CUstream_st* stream) {
-    launch_soft_keep(floats_of(score), floats_of(massed), choice.log_keep_BGS.data_ptr<float>(),
-                     choice.thresholds_BG4.data_ptr<float>(), shape_of(score, keep), stream);
-  });
+  const auto shape = shape_of(score, keep);
+  auto* log_keep = choice.log_keep_BGS.data_ptr<float>();
+  auto* thresholds = choice.thresholds_BG4.data_ptr<float>();
+  if (score.is_cuda()) {
+#ifdef LOCOCO_WITH_CUDA
+    launch_on(score, [&](CUstream_st* stream) {
+      launch_soft_keep(floats_of(score), floats_of(massed), log_keep, thresholds, shape, stream);
+    });
+#endif
+  } else {
+    soft_keep_on_cpu(floats_of(score), floats_of(massed), log_keep, thresholds, shape);
+  }
   return choice;
 }
 
@@ -49,16 +56,23 @@ SoftChoiceGradient gradient_by_kernel(const SoftChoice& choice, const torch::Ten
   const auto massed = keep.massed > 0 ? massed_BGS.contiguous() : torch::Tensor();
   SoftChoiceGradient gradient = {torch::empty(score.sizes(), score.options()), {}};
   if (massed.defined()) gradient.massed_BGS = torch::empty(score.sizes(), score.options());
-  launch_on(score, [&](CUstream_st* stream) {
-    launch_soft_keep_gradient(floats_of(score), floats_of(massed), floats_of(choice.thresholds_BG4),
-                              floats_of(d_log_keep), gradient.score_BGS.data_ptr<float>(),
-                              massed.defined() ? gradient.massed_BGS.data_ptr<float>() : nullptr,
-                              shape_of(score, keep), stream);
-  });
+  const auto shape = shape_of(score, keep);
+  const auto* thresholds = floats_of(choice.thresholds_BG4);
+  auto* d_score = gradient.score_BGS.data_ptr<float>();
+  auto* d_massed = massed.defined() ? gradient.massed_BGS.data_ptr<float>() : nullptr;
+  if (score.is_cuda()) {
+#ifdef LOCOCO_WITH_CUDA
+    launch_on(score, [&](CUstream_st* stream) {
+      launch_soft_keep_gradient(floats_of(score), floats_of(massed), thresholds,
+                                floats_of(d_log_keep), d_score, d_massed, shape, stream);
+    });
+#endif
+  } else {
+    soft_keep_gradient_on_cpu(floats_of(score), floats_of(massed), thresholds,
+                              floats_of(d_log_keep), d_score, d_massed, shape);
+  }
   return gradient;
 }
-
-#endif
 
 /// By autograd's own gradient of the slow form.
 SoftChoiceGradient gradient_of_reference(const torch::Tensor& score_BGS,
@@ -94,37 +108,31 @@ void check_soft_keep_inputs(const torch::Tensor& score_BGS, const torch::Tensor&
               "massed_BGS: want the shape and dtype of score_BGS");
 }
 
-bool takes_soft_choice_kernel([[maybe_unused]] const torch::Tensor& score_BGS,
-                              [[maybe_unused]] const SoftKeep& keep) {
+bool takes_soft_choice_kernel(const torch::Tensor& score_BGS, const SoftKeep& keep) {
+  const int64_t S = score_BGS.size(2);
+  if (score_BGS.scalar_type() != torch::kFloat32 || score_BGS.numel() == 0 || keep.keeps_all(S))
+    return false;
 #ifdef LOCOCO_WITH_CUDA
-  return score_BGS.is_cuda() && score_BGS.scalar_type() == torch::kFloat32 &&
-         score_BGS.numel() > 0 && score_BGS.size(2) <= kMaxSoftKeepSlots &&
-         !keep.keeps_all(score_BGS.size(2));
-#else
-  return false;
+  if (score_BGS.is_cuda()) return S <= kMaxSoftKeepSlots;
 #endif
+  return score_BGS.is_cpu();
 }
 
 SoftChoice choose_softly(const torch::Tensor& score_BGS, const torch::Tensor& massed_BGS,
                          const SoftKeep& keep) {
   const torch::NoGradGuard no_grad;
   check_soft_keep_inputs(score_BGS, massed_BGS, keep);
-#ifdef LOCOCO_WITH_CUDA
   if (takes_soft_choice_kernel(score_BGS, keep))
     return choose_by_kernel(score_BGS, massed_BGS, keep);
-#endif
   return {soft_keep_reference(score_BGS, massed_BGS, keep), {}};
 }
 
-SoftChoiceGradient soft_choice_gradient([[maybe_unused]] const SoftChoice& choice,
-                                        const torch::Tensor& score_BGS,
+SoftChoiceGradient soft_choice_gradient(const SoftChoice& choice, const torch::Tensor& score_BGS,
                                         const torch::Tensor& massed_BGS,
                                         const torch::Tensor& d_log_keep_BGS, const SoftKeep& keep) {
   if (keep.keeps_all(score_BGS.size(2))) return {};
-#ifdef LOCOCO_WITH_CUDA
   if (choice.thresholds_BG4.defined())
     return gradient_by_kernel(choice, score_BGS, massed_BGS, d_log_keep_BGS, keep);
-#endif
   return gradient_of_reference(score_BGS, massed_BGS, d_log_keep_BGS, keep);
 }
 

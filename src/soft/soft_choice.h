@@ -24,8 +24,8 @@ struct SoftChoiceGradient {
 void check_soft_keep_inputs(const torch::Tensor& score_BGS, const torch::Tensor& massed_BGS,
                             const SoftKeep& keep);
 
-/// Whether the kernels make the choice: float32 on a GPU, S up to kMaxSoftKeepSlots, and something
-/// to leave out.
+/// Whether kernels make the choice: float32, on a GPU S up to kMaxSoftKeepSlots, and something to
+/// leave out.
 bool takes_soft_choice_kernel(const torch::Tensor& score_BGS, const SoftKeep& keep);
 
 /// The value of soft_keep(), without gradient.

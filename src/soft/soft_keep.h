@@ -33,7 +33,7 @@ struct SoftKeep {
 /// when keep.massed is 0. The gradient to both is exact, the moving thresholds included, but that
 /// of a log keep at its least is cut; it is not differentiable once more. No host synchronisation.
 ///
-/// float32 on a GPU with S up to 16384: one kernel for each direction, which repeat bit for bit
+/// float32, on a GPU with S up to 16384: one kernel for each direction, which repeat bit for bit
 /// (tensors that are not contiguous are copied). Anything else is soft_keep_reference().
 torch::Tensor soft_keep(const torch::Tensor& score_BGS, const torch::Tensor& massed_BGS,
                         const SoftKeep& keep);
