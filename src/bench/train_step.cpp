@@ -1,6 +1,7 @@
 #include "bench/train_step.h"
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 
 #include "bench/hardware_limit.h"
@@ -26,13 +27,17 @@ class TrainStepBench {
     }
   }
 
-  BenchCase measure(int64_t B) {
-    BenchCase measured;
-    measured.parameters = {{"batch", B}, {"tokens", config_.data.context_length}};
-    measured.failure = setup_.or_out_of_memory([&] { measure_sequences(B, &measured); });
-    if (measured.failure.empty() && config_.bench.limit)
-      measured.failure = setup_.or_out_of_memory([&] { measure_limit(B, &measured); });
-    return measured;
+  /// Of a batch size: one case, when a memory is taught one for each number of slots.
+  std::vector<BenchCase> measure(int64_t B) {
+    if (resolved_pass(config_) != PassKind::kTeach) return {measure_case(B, std::nullopt)};
+    std::vector<BenchCase> cases;
+    const auto slots = config_.teach.slots;
+    for (const int64_t taught : slots) {
+      config_.teach.slots = {taught};
+      cases.push_back(measure_case(B, taught));
+    }
+    config_.teach.slots = slots;
+    return cases;
   }
 
   TraceSummary trace(int64_t B) {
@@ -48,6 +53,16 @@ class TrainStepBench {
   }
 
  private:
+  BenchCase measure_case(int64_t B, std::optional<int64_t> slots) {
+    BenchCase measured;
+    measured.parameters = {{"batch", B}, {"tokens", config_.data.context_length}};
+    if (slots) measured.parameters.emplace_back("slots", *slots);
+    measured.failure = setup_.or_out_of_memory([&] { measure_sequences(B, &measured); });
+    if (measured.failure.empty() && config_.bench.limit)
+      measured.failure = setup_.or_out_of_memory([&] { measure_limit(B, &measured); });
+    return measured;
+  }
+
   void measure_sequences(int64_t B, BenchCase* measured) {
     const BenchConfig& bench = config_.bench;
     const auto tokens_BT = setup_.random_tokens(B, config_.data.context_length);
@@ -128,7 +143,9 @@ class TrainStepBench {
 
 void bench_train_step(const Config& config, torch::Device device, Report& report) {
   TrainStepBench bench(config, device);
-  for (const int64_t B : config.bench.batch) report.add(bench.measure(B));
+  for (const int64_t B : config.bench.batch) {
+    for (const auto& measured : bench.measure(B)) report.add(measured);
+  }
   if (!config.bench.trace.empty()) report.add(bench.trace(config.bench.batch.front()));
 }
 

@@ -9,6 +9,7 @@
 #include "config/config_yaml.h"
 #include "core/files.h"
 #include "tests/support/catch.h"
+#include "tests/support/policies.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/tiny_run.h"
@@ -123,6 +124,23 @@ TEST_CASE("train-step reports times that agree with each other", "[bench]") {
   REQUIRE(report["traces"].size() == 1);
   CHECK(report["traces"][0]["kernels"].size() > 10);
   CHECK(Json::parse(read_text_file(config.bench.trace)).contains("traceEvents"));
+}
+
+TEST_CASE("train-step measures teaching for every number of slots", "[bench]") {
+  const TemporaryFolder folder;
+  Config config = tiny_config(folder);
+  config.cache = lococo::testing::taught_memory(12, 6, 0.5);
+  config.teach.slots = {8, 12};
+  config.tune = TuneConfig{};
+  config.tune.retention = 1e-3;
+  config.bench.limit = false;
+  config.bench.batch = {2};
+  const Json report = run("train-step", config);
+  REQUIRE(report["cases"].size() == 2);
+  for (size_t i = 0; i < 2; ++i) {
+    CHECK(report["cases"][i]["slots"] == config.teach.slots[i]);
+    CHECK(value(report["cases"][i], "tokens per second") > 0);
+  }
 }
 
 TEST_CASE("train-step measures a full sequence, with no limit where none is asked for", "[bench]") {
