@@ -28,7 +28,8 @@ WHOLE = "whole"
 # What a variant leaves out, and how.
 VARIANTS = {
     WHOLE: [],
-    "no gate's score: attention's mass alone": ["tune.retention=0", "cache.alone_fraction=0"],
+    "no gate and no teacher: H2O, LoRA tuned through it": [
+        "cache.policy=h2o", "tune.retention=null", "data.lesson_share=0"],
     "no mass: the gate's score alone": ["cache.alone_fraction=1"],
     "no share by score alone: one ranking": ["cache.alone_fraction=0"],
     "no LoRA": ["tune.lora=null"],

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "bench/report.h"
-#include "config/config.h"
+#include "config/attention_config.h"
 
 namespace lococo {
 

@@ -4,7 +4,8 @@
 
 #include <torch/types.h>
 
-#include "config/config.h"
+#include "config/cache_config.h"
+#include "core/model_shape.h"
 #include "lococo/step_plan.h"
 
 namespace lococo {

@@ -171,6 +171,8 @@ class Finder {
       add({"eval.per_token", "eval.position_buckets", "eval.per_segment", "eval.windows",
            "eval.pattern"},
           "they belong to eval.task perplexity");
+      if (config_.eval.task.hay == HayKind::kLongLora)
+        add({"eval.seed", "eval.depths", "eval.distance"}, "eval.hay longlora draws as its code");
     }
   }
 

@@ -94,8 +94,9 @@ void add_task(SchemaBuilder& add, EvalTaskConfig& task) {
           "needle: digits, words, names, paraphrase, multikey; ruler: its tasks; empty: all");
   add.add("depths", IntegersField{&task.depths, 0, 100},
           "passkey, needle: places of what is asked, in percent of the text; empty: at random");
-  add.choice("hay", &task.hay, {"texts", "filler"},
-             "passkey: what surrounds the key: data.validation, or one sentence repeated");
+  add.choice("hay", &task.hay, {"texts", "filler", "longlora"},
+             "passkey: what surrounds the key: data.validation, one sentence repeated, or the "
+             "prompts of LongLoRA's code to the letter");
   add.choice("split", &task.split, {"train", "validation", "test"},
              "whose sentences, words and names questions are made of; they do not overlap");
   add.add("distance", count(&task.distance, 0),

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "config/config.h"
+#include "config/data_config.h"
 #include "data/token_file.h"
 
 namespace lococo {

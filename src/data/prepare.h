@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "config/config.h"
+#include "config/data_config.h"
 #include "data/dataset.h"
 #include "data/documents.h"
 #include "data/token_file.h"

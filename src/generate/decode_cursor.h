@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "config/config.h"
+#include "config/cache_config.h"
 #include "generate/row_runs.h"
 #include "model/rope.h"
 #include "tensor/attention/decode_attention.h"

@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "config/config.h"
+#include "config/cache_config.h"
 #include "lococo/cache_state.h"
 #include "soft/soft_cache.h"
 

@@ -6,7 +6,7 @@
 
 #include <torch/types.h>
 
-#include "config/config.h"
+#include "config/cache_config.h"
 #include "lococo/cache_state.h"
 #include "lococo/compress_kernel.h"
 #include "lococo/selection.h"

@@ -4,7 +4,7 @@
 
 #include <torch/types.h>
 
-#include "config/config.h"
+#include "config/cache_config.h"
 #include "lococo/cache_state.h"
 #include "lococo/compress_kernel.h"
 

@@ -6,7 +6,8 @@
 
 #include <memory>
 
-#include "config/config.h"
+#include "config/attention_config.h"
+#include "config/cache_config.h"
 #include "lococo/cache_policy.h"
 #include "lococo/step_plan.h"
 #include "model/linear.h"

@@ -10,7 +10,8 @@
 #include <memory>
 #include <vector>
 
-#include "config/config.h"
+#include "config/attention_config.h"
+#include "config/cache_config.h"
 #include "lococo/cache_policy.h"
 #include "lococo/cache_state.h"
 #include "lococo/step_plan.h"

@@ -8,7 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "config/config.h"
+#include "config/cache_config.h"
+#include "core/model_shape.h"
 
 namespace lococo {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "config/config.h"
+#include "config/train_config.h"
 #include "model/llama.h"
 #include "model/parameter_list.h"
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "config/config.h"
+#include "config/cache_config.h"
 #include "core/target_kind.h"
 #include "lococo/step_plan.h"
 #include "tensor/pattern/segments.h"

@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "config/config.h"
+#include "config/cache_config.h"
 #include "lococo/step_plan.h"
 #include "model/llama.h"
 #include "pass/block_kinds.h"

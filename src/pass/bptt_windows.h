@@ -4,7 +4,7 @@
 
 #include <torch/types.h>
 
-#include "config/config.h"
+#include "config/cache_config.h"
 #include "model/llama.h"
 #include "pass/sequence_pass.h"
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "chat/transcript.h"
-#include "config/config.h"
+#include "config/data_config.h"
 
 namespace lococo {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "chat/transcript.h"
-#include "config/config.h"
+#include "config/data_config.h"
 #include "records/fit_record.h"
 
 namespace lococo {

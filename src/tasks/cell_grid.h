@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "config/config.h"
+#include "config/eval_config.h"
 #include "tasks/task_sample.h"
 
 namespace lococo {

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "tasks/longlora_passkey.h"
 #include "tasks/many_shot.h"
 #include "tasks/needle.h"
 #include "tasks/passkey.h"
@@ -29,6 +30,8 @@ std::unique_ptr<TaskSource> make_task_source(const EvalTaskConfig& task,
   if (needs_texts(task) && texts == nullptr) throw std::logic_error("a task without its texts");
   switch (task.task) {
     case EvalTask::kPasskey:
+      if (task.hay == HayKind::kLongLora)
+        return std::make_unique<LongLoraPasskeySource>(task, lengths, form);
       return std::make_unique<PasskeySource>(task, lengths, texts, form);
     case EvalTask::kNeedle:
       return std::make_unique<NeedleSource>(task, lengths, *texts, form);

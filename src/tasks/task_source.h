@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "config/config.h"
+#include "config/eval_config.h"
 #include "questions/hay.h"
 #include "questions/prompt_form.h"
 #include "tasks/task_sample.h"

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "config/config.h"
+#include "config/train_config.h"
 
 namespace lococo {
 

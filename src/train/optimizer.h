@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "config/config.h"
+#include "config/train_config.h"
 #include "model/registry.h"
 
 namespace lococo {

@@ -17,7 +17,8 @@
 #include <string>
 #include <vector>
 
-#include "config/config.h"
+#include "config/cache_config.h"
+#include "config/train_config.h"
 #include "model/llama.h"
 #include "model/registry.h"
 #include "tensor/kit/safetensors_tensor.h"

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "config/config.h"
+#include "config/cache_config.h"
 #include "model/llama.h"
 #include "tensor/kit/safetensors_tensor.h"
 

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "config/config.h"
 #include "core/safetensors.h"
 #include "model/llama.h"
 #include "tensor/kit/safetensors_tensor.h"

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "config/config.h"
+#include "config/model_config.h"
 #include "model/llama.h"
 
 namespace lococo {

@@ -81,4 +81,6 @@ TEST_CASE("options of questions do nothing for NLL, and the other way round", "[
   CHECK_CONTAINS(warning_of({"eval.task=passkey", "eval.per_token=nll.bin"}),
                  "eval.per_token (they belong to eval.task perplexity)");
   CHECK(warning_of({"eval.task=passkey", "eval.trials=7", "eval.hay=filler"}).empty());
+  CHECK_CONTAINS(warning_of({"eval.task=passkey", "eval.hay=longlora", "eval.depths=[50]"}),
+                 "eval.depths (eval.hay longlora draws as its code)");
 }

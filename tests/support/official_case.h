@@ -5,7 +5,9 @@
 #include <filesystem>
 #include <string>
 
-#include "config/config.h"
+#include "config/attention_config.h"
+#include "config/cache_config.h"
+#include "core/model_shape.h"
 #include "model/llama.h"
 #include "tensor/kit/safetensors_tensor.h"
 

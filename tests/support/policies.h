@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "config/config.h"
+#include "config/cache_config.h"
 #include "lococo/cache_policy.h"
 #include "lococo/cache_state.h"
 

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 
-#include "config/config.h"
+#include "config/cache_config.h"
+#include "config/train_config.h"
+#include "core/model_shape.h"
 #include "model/llama.h"
 #include "tensor/kit/safetensors_tensor.h"
 

@@ -5,7 +5,7 @@
 
 #include <torch/types.h>
 
-#include "config/config.h"
+#include "config/attention_config.h"
 
 namespace lococo {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "config/config.h"
+#include "config/attention_config.h"
 #include "tensor/attention/attention_recall.h"
 #include "tensor/pattern/segments.h"
 

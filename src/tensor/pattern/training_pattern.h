@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "config/config.h"
+#include "config/attention_config.h"
 #include "tensor/pattern/attention_pattern.h"
 
 namespace lococo {
