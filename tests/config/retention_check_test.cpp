@@ -73,7 +73,7 @@ TEST_CASE("a memory that cannot work is refused with what to do", "[config]") {
   refused({"tune.embed=0.001"}, "train.pass", "must not move");
   refused({"teach.slots=[]"}, "teach.slots", "is empty");
   refused({"cache.sinks=4", "teach.slots=[5]"}, "teach.slots", "nothing to choose");
-  refused({"teach.answer_truth=1.5"}, "teach.answer_truth", "between 0 and 1");
+  refused({"teach.answer_truth=1.5"}, "teach.answer_truth", "from 0 to 1");
   refused({"teach.final_temperature=0.6"}, "teach.final_temperature", "harden");
   refused({"cache.policy=h2o"}, "tune.retention", "only cache.policy retention");
   CHECK_CONTAINS(user_error_of([] { load_config("", {"cache.position_cap=9"}); }),
