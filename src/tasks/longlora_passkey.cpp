@@ -3,24 +3,22 @@
 #include <random>
 
 #include "core/error.h"
+#include "questions/facts.h"
+#include "questions/hay.h"
+#include "tasks/passkey_text.h"
 
 namespace lococo {
 namespace {
 
-constexpr int64_t kSentences = 5000, kKeys = 49999;
+constexpr int64_t kRounds = 5000, kKeys = 49999;
 constexpr double kCharactersPerToken = 3.75;
-constexpr const char* kSentence =
-    "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
-constexpr const char* kBefore =
-    "There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. "
-    "I will quiz you about the important information there.\n";
-constexpr const char* kQuestion = "What is the pass key?";
-constexpr const char* kPrefix = "The pass key is";
 
 std::string filler() {
-  std::string text = kSentence;
-  text.reserve(static_cast<size_t>(kSentences) * (text.size() + 1));
-  for (int64_t i = 1; i < kSentences; ++i) text.append(" ").append(kSentence);
+  const Hay sentences = Hay::filler();
+  std::string text;
+  for (int64_t i = 0; i < kRounds * sentences.num_units(); ++i)
+    text.append(sentences.unit(i).text).append(sentences.unit(i).separator);
+  text.pop_back();  // the last blank
   return text;
 }
 
@@ -70,16 +68,18 @@ TaskSample LongLoraPasskeySource::sample(int64_t index) {
   const auto drawn = longlora_passkey(sample.trial, characters);
   const auto part = [&](int64_t count) { return filler_.substr(0, static_cast<size_t>(count)); };
   const std::string key = std::to_string(drawn.key);
-  const std::string known = kBefore + part(drawn.before) + "\nThe pass key is " + key +
-                            ". Remember it. " + key + " is the pass key.\n";
-  auto ids = form_.ids(known + part(characters - drawn.before) + "\n", kQuestion, kPrefix);
+  const std::string known =
+      kPasskeyBefore + part(drawn.before) + "\n" + filled(kPasskeyFact, "{a}", key) + "\n";
+  auto ids =
+      form_.ids(known + part(characters - drawn.before) + "\n", kPasskeyQuestion, kPasskeyPrefix);
   sample.context_ids = std::move(ids.context);
   sample.question_ids = std::move(ids.question);
-  sample.fact_end = static_cast<int64_t>(form_.ids(known, kQuestion, kPrefix).context.size());
+  sample.fact_end =
+      static_cast<int64_t>(form_.ids(known, kPasskeyQuestion, kPasskeyPrefix).context.size());
   sample.answers = {key};
-  sample.answer_ids = form_.answer_ids(kPrefix, key);
+  sample.answer_ids = form_.answer_ids(kPasskeyPrefix, key);
   sample.guess = std::to_string(drawn.key % kKeys + 1);
-  sample.guess_ids = form_.answer_ids(kPrefix, sample.guess);
+  sample.guess_ids = form_.answer_ids(kPasskeyPrefix, sample.guess);
   sample.chance = 1.0 / static_cast<double>(kKeys);
   sample.scoring = Scoring::kPrefix;
   sample.max_new_tokens = static_cast<int64_t>(sample.answer_ids.size());

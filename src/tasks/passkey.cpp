@@ -1,20 +1,15 @@
 #include "tasks/passkey.h"
 
 #include "questions/facts.h"
+#include "tasks/passkey_text.h"
 
 namespace lococo {
 namespace {
 
 constexpr int64_t kDigits = 5;
 constexpr double kChance = 1.0 / 90000;
-constexpr const char* kBefore =
-    "There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. "
-    "I will quiz you about the important information there.\n";
-constexpr const char* kFact = "The pass key is {a}. Remember it. {a} is the pass key.";
-constexpr const char* kQuestion = "What is the pass key?";
 constexpr const char* kQuestionBehindTexts =
     "Here is the quiz about the important information. What number is the pass key?";
-constexpr const char* kPrefix = "The pass key is";
 
 }  // namespace
 
@@ -38,11 +33,11 @@ TaskSample PasskeySource::sample(int64_t index) {
   sample.guess = draw_number(kDigits, &draws);
 
   PromptText text;
-  text.before = kBefore;
-  text.inserts = {
-      {filled(kFact, "{a}", key), sample.depth == kNoDepth ? drawn_depth : sample.depth / 100.0}};
-  text.question = hay_ == HayKind::kTexts ? kQuestionBehindTexts : kQuestion;
-  text.answer_prefix = kPrefix;
+  text.before = kPasskeyBefore;
+  text.inserts = {{filled(kPasskeyFact, "{a}", key),
+                   sample.depth == kNoDepth ? drawn_depth : sample.depth / 100.0}};
+  text.question = hay_ == HayKind::kTexts ? kQuestionBehindTexts : kPasskeyQuestion;
+  text.answer_prefix = kPasskeyPrefix;
   text.min_distance = min_distance_;
   FittedPrompt fitted = fitter_.fit(text, sample.length, place);
 
@@ -50,8 +45,8 @@ TaskSample PasskeySource::sample(int64_t index) {
   sample.question_ids = std::move(fitted.ids.question);
   sample.fact_end = fitted.fact_ends[0];
   sample.answers = {key};
-  sample.answer_ids = form.answer_ids(kPrefix, key);
-  sample.guess_ids = form.answer_ids(kPrefix, sample.guess);
+  sample.answer_ids = form.answer_ids(kPasskeyPrefix, key);
+  sample.guess_ids = form.answer_ids(kPasskeyPrefix, sample.guess);
   sample.chance = kChance;
   sample.scoring = Scoring::kPrefix;
   sample.max_new_tokens = static_cast<int64_t>(sample.answer_ids.size());
