@@ -14,11 +14,11 @@ paired by seed, with a 95 % interval of Student's t over the seeds. What is ther
 import argparse
 import concurrent.futures
 import json
-import math
 import pathlib
 import statistics
 import sys
 
+from intervals import half_width
 from tool_runs import Fault, is_trained, problems_of, run
 
 STEPS, SLOTS, LENGTH, SEGMENTS = 122, 256, 4096, 48
@@ -39,8 +39,6 @@ VARIANTS = {
 }
 # Thousand tokens a second of one H200 that four runs share, for the estimate alone.
 RATE = {"train": 60.0, "eval": 300.0}
-# t at 97.5 % by degrees of freedom; from 6 on 2.45 is at most 0.5 too wide.
-STUDENT = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57}
 
 
 def slug(variant):
@@ -139,8 +137,7 @@ def interval(values, digits):
     mean = f"{statistics.mean(values):+.{digits}f}"
     if len(values) < 2:
         return mean
-    half = STUDENT.get(len(values) - 1, 2.45) * statistics.stdev(values) / math.sqrt(len(values))
-    return f"{mean} (+- {half:.{digits}f})"
+    return f"{mean} (+- {half_width(values):.{digits}f})"
 
 
 def parse_arguments():

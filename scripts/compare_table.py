@@ -1,11 +1,10 @@
 """The table and pictures of compare_methods.py. Pictures need matplotlib."""
 
-import math
 import statistics
 import sys
 
-# t at 97.5 % by degrees of freedom.
-STUDENT = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57}
+from intervals import half_width
+
 NO_PICTURE = "compare_methods: no pictures: {}; install matplotlib (scripts/requirements.txt)"
 
 
@@ -17,8 +16,7 @@ def mean_text(values, digits):
     mean = f"{statistics.mean(values):.{digits}f}"
     if len(values) < 2:
         return mean
-    half = STUDENT.get(len(values) - 1, 2.45) * statistics.stdev(values) / math.sqrt(len(values))
-    return f"{mean} +- {half:.{digits}f}"
+    return f"{mean} +- {half_width(values):.{digits}f}"
 
 
 def of(figures, length, key):
