@@ -10,6 +10,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/gpu.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/soft_scores.h"
 #include "tests/support/tensors.h"
 
 using namespace lococo;
@@ -17,22 +18,9 @@ using namespace lococo::testing;
 
 namespace {
 
-struct Scores {
-  torch::Tensor score_BGS, massed_BGS;
+using Scores = SoftScores;
 
-  Scores leaves() const {
-    return {score_BGS.detach().clone().requires_grad_(true),
-            massed_BGS.detach().clone().requires_grad_(true)};
-  }
-};
-
-/// Between -50 and 50; all 50 without a spread.
-Scores scores(int64_t S, double spread) {
-  const double centre = spread == 0.0 ? 50.0 : 0.0;
-  const auto score = (centre + spread * normal({2, 2, S}, 1)).clamp(-50, 50);
-  const auto massed = (score + spread * normal({2, 2, S}, 2).abs()).clamp(-50, 50);
-  return {score.to(torch::kCUDA), massed.to(torch::kCUDA)};
-}
+Scores scores(int64_t S, double spread) { return soft_scores(S, spread, torch::kCUDA); }
 
 void compare_with_reference(const Scores& given, const SoftKeep& keep) {
   if (keep.alone < 0 || keep.massed < 0) return;  // too few keys for these budgets

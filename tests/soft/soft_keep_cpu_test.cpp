@@ -7,6 +7,7 @@
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/soft_scores.h"
 #include "tests/support/tensors.h"
 
 using namespace lococo;
@@ -14,20 +15,9 @@ using namespace lococo::testing;
 
 namespace {
 
-struct Scores {
-  torch::Tensor score_BGS, massed_BGS;
+using Scores = SoftScores;
 
-  Scores leaves() const {
-    return {score_BGS.detach().clone().requires_grad_(true),
-            massed_BGS.detach().clone().requires_grad_(true)};
-  }
-};
-
-Scores scores(int64_t S, double spread) {
-  const double centre = spread == 0.0 ? 50.0 : 0.0;
-  const auto score = (centre + spread * normal({2, 2, S}, 1)).clamp(-50, 50);
-  return {score, (score + spread * normal({2, 2, S}, 2).abs()).clamp(-50, 50)};
-}
+Scores scores(int64_t S, double spread) { return soft_scores(S, spread, torch::kCPU); }
 
 torch::Tensor or_zero(const torch::Tensor& gradient, const torch::Tensor& like) {
   return gradient.defined() ? gradient : torch::zeros_like(like);
