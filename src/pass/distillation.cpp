@@ -7,16 +7,15 @@
 #include "tensor/kit/matmul.h"
 #include "tensor/kit/shape.h"
 #include "tensor/kit/wide.h"
+#include "tensor/layers/softmax_divergence.h"
 
 namespace lococo {
 namespace {
 
-torch::Tensor log_probabilities(const torch::Tensor& hidden_XE, const torch::Tensor& head_VE) {
+torch::Tensor logits_of(const torch::Tensor& hidden_XE, const torch::Tensor& head_VE) {
   const auto head_EV = head_VE.to(hidden_XE.scalar_type()).t();
-  const auto logits_XV = hidden_XE.scalar_type() == torch::kFloat64
-                             ? torch::mm(hidden_XE, head_EV)
-                             : matmul_f32(hidden_XE, head_EV);
-  return torch::log_softmax(logits_XV, /*dim=*/-1);
+  return hidden_XE.scalar_type() == torch::kFloat64 ? torch::mm(hidden_XE, head_EV)
+                                                    : matmul_f32(hidden_XE, head_EV);
 }
 
 DistilledRows part_of(const DistilledRows& rows, int64_t begin, int64_t count) {
@@ -26,27 +25,44 @@ DistilledRows part_of(const DistilledRows& rows, int64_t begin, int64_t count) {
   return {part(rows.weights_X), part(rows.targets_X), part(rows.truth_X)};
 }
 
-/// The loss of some rows, from the student's log probabilities and the teacher's, and its gradient
-/// to the student's logits.
+/// The loss of some rows, and its gradient to the student's logits.
 struct ChunkLoss {
-  ChunkLoss(const torch::Tensor& mine_XV, const torch::Tensor& wanted_XV,
-            const DistilledRows& rows) {
-    auto probability_XV = wanted_XV.exp();
-    auto loss_X = (probability_XV * (wanted_XV - mine_XV)).sum(/*dim=*/1);
-    if (rows.truth_X.defined()) {
-      const auto truth_X = rows.truth_X.to(loss_X.scalar_type());
-      const auto target_X1 = rows.targets_X.unsqueeze(1);
-      loss_X = (1 - truth_X) * loss_X - truth_X * mine_XV.gather(/*dim=*/1, target_X1).squeeze(1);
-      const auto truth_X1 = truth_X.unsqueeze(1);
-      probability_XV.mul_(1 - truth_X1).scatter_add_(/*dim=*/1, target_X1, truth_X1);
-    }
-    const auto weight_X = rows.weights_X.to(loss_X.scalar_type());
-    sum = (loss_X * weight_X).sum();
-    // d loss / d logits = softmax - what is wanted.
-    gradient_XV = (mine_XV.exp() - probability_XV) * weight_X.unsqueeze(1);
-  }
   torch::Tensor sum, gradient_XV;
 };
+
+ChunkLoss fused_loss(const torch::Tensor& student_XV, const torch::Tensor& teacher_XV,
+                     const DistilledRows& rows) {
+  const auto found =
+      softmax_divergence(student_XV, teacher_XV, rows.weights_X, rows.targets_X, rows.truth_X);
+  return {found.loss_X.sum(), found.gradient_XV};
+}
+
+ChunkLoss slow_loss(const torch::Tensor& student_XV, const torch::Tensor& teacher_XV,
+                    const DistilledRows& rows, torch::ScalarType dtype) {
+  const auto mine_XV = torch::log_softmax(student_XV, /*dim=*/-1);
+  const auto wanted_XV = torch::log_softmax(teacher_XV, /*dim=*/-1);
+  auto probability_XV = wanted_XV.exp();
+  auto loss_X = (probability_XV * (wanted_XV - mine_XV)).sum(/*dim=*/1);
+  if (rows.truth_X.defined()) {
+    const auto truth_X = rows.truth_X.to(loss_X.scalar_type());
+    const auto target_X1 = rows.targets_X.unsqueeze(1);
+    loss_X = (1 - truth_X) * loss_X - truth_X * mine_XV.gather(/*dim=*/1, target_X1).squeeze(1);
+    const auto truth_X1 = truth_X.unsqueeze(1);
+    probability_XV.mul_(1 - truth_X1).scatter_add_(/*dim=*/1, target_X1, truth_X1);
+  }
+  const auto weight_X = rows.weights_X.to(loss_X.scalar_type());
+  // d loss / d logits = softmax - what is wanted.
+  const auto gradient_XV = (mine_XV.exp() - probability_XV) * weight_X.unsqueeze(1);
+  return {(loss_X * weight_X).sum(), gradient_XV.to(dtype)};
+}
+
+ChunkLoss loss_of(const torch::Tensor& student_XV, const torch::Tensor& teacher_XV,
+                  const DistilledRows& rows, torch::ScalarType dtype) {
+  if (dtype == torch::kBFloat16 && softmax_divergence_takes(student_XV) &&
+      softmax_divergence_takes(teacher_XV))
+    return fused_loss(student_XV, teacher_XV, rows);
+  return slow_loss(student_XV, teacher_XV, rows, dtype);
+}
 
 struct Distillation : torch::autograd::Function<Distillation> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context,
@@ -60,11 +76,11 @@ struct Distillation : torch::autograd::Function<Distillation> {
     auto gradient_XE = torch::empty_like(hidden_XE);
     for (int64_t begin = 0; begin < hidden_XE.size(0); begin += chunk) {
       const int64_t rows = std::min(chunk, hidden_XE.size(0) - begin);
-      const auto mine = log_probabilities(hidden_XE.narrow(/*dim=*/0, begin, rows), head);
-      const auto wanted = log_probabilities(teacher_XE.narrow(/*dim=*/0, begin, rows), head);
-      const ChunkLoss loss(mine, wanted, part_of(known, begin, rows));
+      const auto student_XV = logits_of(hidden_XE.narrow(/*dim=*/0, begin, rows), head);
+      const auto teacher_XV = logits_of(teacher_XE.narrow(/*dim=*/0, begin, rows), head);
+      const auto loss = loss_of(student_XV, teacher_XV, part_of(known, begin, rows), dtype);
       total += loss.sum;
-      gradient_XE.narrow(/*dim=*/0, begin, rows).copy_(torch::mm(loss.gradient_XV.to(dtype), head));
+      gradient_XE.narrow(/*dim=*/0, begin, rows).copy_(torch::mm(loss.gradient_XV, head));
     }
     context->save_for_backward({gradient_XE});
     return total;

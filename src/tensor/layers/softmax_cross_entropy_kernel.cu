@@ -1,9 +1,9 @@
 #include <cuda_runtime.h>
 
-#include <cfloat>
 #include <cmath>
 
 #include "tensor/kit/row_access.cuh"
+#include "tensor/layers/running_sum.cuh"
 #include "tensor/layers/softmax_cross_entropy_kernel.h"
 
 namespace lococo {
@@ -13,58 +13,6 @@ namespace {
 // the two passes, and enough threads to keep memory busy.
 constexpr int kThreads = 512;
 constexpr int kBlocksPerSm = 2;
-constexpr int kWarps = kThreads / 32;
-
-/// sum of exp(x - max) over the logits seen so far. -FLT_MAX instead of -infinity keeps the
-/// differences finite.
-struct RunningSum {
-  float max = -FLT_MAX;
-  float sum = 0.0f;
-
-  __device__ void add(const RunningSum& other) {
-    const float new_max = fmaxf(max, other.max);
-    sum = sum * __expf(max - new_max) + other.sum * __expf(other.max - new_max);
-    max = new_max;
-  }
-
-  template <int kCount>
-  __device__ void add(const float (&x)[kCount]) {
-    float new_max = max;
-    for (int i = 0; i < kCount; ++i) new_max = fmaxf(new_max, x[i]);
-    sum *= __expf(max - new_max);
-    for (int i = 0; i < kCount; ++i) sum += __expf(x[i] - new_max);
-    max = new_max;
-  }
-};
-
-__device__ RunningSum sum_of_warp(RunningSum value) {
-  for (int offset = 16; offset > 0; offset /= 2) {
-    RunningSum other;
-    other.max = __shfl_xor_sync(0xffffffffU, value.max, offset);
-    other.sum = __shfl_xor_sync(0xffffffffU, value.sum, offset);
-    value.add(other);
-  }
-  return value;
-}
-
-/// The block's sum, in every thread.
-__device__ RunningSum sum_of_block(RunningSum value) {
-  __shared__ float max[kWarps];
-  __shared__ float sum[kWarps];
-  value = sum_of_warp(value);
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  if (lane == 0) {
-    max[warp] = value.max;
-    sum[warp] = value.sum;
-  }
-  __syncthreads();
-  value = RunningSum();
-  if (lane < kWarps) {
-    value.max = max[lane];
-    value.sum = sum[lane];
-  }
-  return sum_of_warp(value);
-}
 
 /// kWidth: neighbouring logits that a thread takes at a time.
 template <typename Logit, typename Gradient, int kWidth>
@@ -91,7 +39,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
     read_row(values, logits + v);
     part.add(values);
   }
-  const RunningSum total = sum_of_block(part);
+  const RunningSum total = sum_of_block<kThreads>(part);
   float lse = total.max + logf(total.sum);
   if (target < 0 || target >= V) lse = NAN;
   if (threadIdx.x == 0) x.nll[row] = isnan(lse) ? lse : lse - widen(logits[target]);
