@@ -33,7 +33,7 @@ TEST_CASE("fused divergence agrees with log_softmax", "[gpu]") {
   const auto student = on_gpu({13, V}, 1, torch::kFloat32) * 5;
   const auto teacher = on_gpu({13, V}, 2, torch::kFloat32) * 5;
   auto rows = some_rows(13, V);
-  if (!has_truth) rows.truth_X = rows.targets_X = {};
+  if (!has_truth) rows.truth_X = rows.targets_X = torch::Tensor();
   REQUIRE(softmax_divergence_takes(student));
   const auto got =
       softmax_divergence(student, teacher, rows.weights_X, rows.targets_X, rows.truth_X);
