@@ -32,6 +32,9 @@ def parse_arguments():
     parser.add_argument("--rank", type=int, default=8, help="of LoRA")
     parser.add_argument("--lora-dtype", choices=["float32", "bfloat16"], default="float32",
                         help="float32 is PEFT's own choice")
+    parser.add_argument("--liger", action="store_true",
+                        help="with Liger's kernels (PyPI liger-kernel): norm, RoPE, SwiGLU, and a "
+                             "cross-entropy that holds no logits")
     parser.add_argument("--context", type=int, default=32768, help="tokens of a sequence")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--warmup", type=int, default=1)
@@ -43,6 +46,9 @@ def parse_arguments():
 
 def make_model(arguments):
     """The PEFT model, drawn on the device, so that 7B takes seconds."""
+    if arguments.liger:
+        from liger_kernel.transformers import apply_liger_kernel_to_llama
+        apply_liger_kernel_to_llama()
     config = transformers.LlamaConfig(
         vocab_size=arguments.vocab, hidden_size=arguments.hidden,
         intermediate_size=arguments.intermediate, num_hidden_layers=arguments.layers,
