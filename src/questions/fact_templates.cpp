@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "questions/composed_templates.h"
+
 namespace lococo {
 namespace {
 
@@ -148,29 +150,47 @@ const Parts<FactTemplate>& paraphrase() {
   return parts;
 }
 
+const Parts<FactTemplate>& written(FactKind kind) {
+  switch (kind) {
+    case FactKind::kDigits:
+      return digits();
+    case FactKind::kWords:
+      return words();
+    case FactKind::kNames:
+      return names();
+    case FactKind::kParaphrase:
+      break;
+  }
+  return paraphrase();
+}
+
 using Sentences = std::vector<const char*>;
 
 }  // namespace
 
 const std::vector<FactTemplate>& templates_of(FactKind kind, Split split) {
-  const auto part = static_cast<size_t>(split);
-  switch (kind) {
-    case FactKind::kDigits:
-      return digits()[part];
-    case FactKind::kWords:
-      return words()[part];
-    case FactKind::kNames:
-      return names()[part];
-    case FactKind::kParaphrase:
-      break;
-  }
-  return paraphrase()[part];
+  using Kinds = std::array<Templates, kNumFactKinds>;
+  static const Kinds training = [] {
+    Kinds kinds;
+    for (size_t i = 0; i < kNumFactKinds; ++i) {
+      const auto of = static_cast<FactKind>(i);
+      kinds[i] = written(of)[static_cast<size_t>(Split::kTrain)];
+      const Templates composed = composed_templates(of);
+      kinds[i].insert(kinds[i].end(), composed.begin(), composed.end());
+    }
+    return kinds;
+  }();
+  if (split == Split::kTrain) return training[static_cast<size_t>(kind)];
+  return written(kind)[static_cast<size_t>(split)];
 }
 
 const std::vector<const char*>& important_forms(Split split) {
   static const Parts<const char*> parts = {
       Sentences{"Remember this well: {s}", "It is important not to forget this. {s}",
-                "You will need this later. {s}"},
+                "You will need this later. {s}", "Write this down. {s}",
+                "{s} That must never be forgotten.", "Attention, please. {s}",
+                "The most important thing of all is this. {s}", "Learn it by heart: {s}",
+                "{s} Much will depend on that one day."},
       Sentences{"Mark these words, for they matter. {s}"},
       Sentences{"Keep the following in mind. {s} It is what counts."}};
   return parts[static_cast<size_t>(split)];
@@ -178,14 +198,17 @@ const std::vector<const char*>& important_forms(Split split) {
 
 const std::vector<const char*>& repeated_forms(Split split) {
   static const Parts<const char*> parts = {
-      Sentences{"{s} Once more: {s}", "{s} I say it twice. {s}"},
+      Sentences{"{s} Once more: {s}", "{s} I say it twice. {s}", "{s} {s}",
+                "{s} And again, for those who slept: {s}", "{s} Yes, indeed. {s}"},
       Sentences{"{s} To repeat it: {s}"}, Sentences{"{s} Hear it again. {s}"}};
   return parts[static_cast<size_t>(split)];
 }
 
 const std::vector<const char*>& passing_forms(Split split) {
   static const Parts<const char*> parts = {
-      Sentences{"Somebody had it in passing: {s}", "It was only gossip, of course. {s}"},
+      Sentences{"Somebody had it in passing: {s}", "It was only gossip, of course. {s}",
+                "{s} But that is neither here nor there.", "People will say anything: {s}",
+                "{s} Nobody cared."},
       Sentences{"There was idle talk: {s}"}, Sentences{"A stranger had muttered something. {s}"}};
   return parts[static_cast<size_t>(split)];
 }
@@ -196,7 +219,12 @@ const std::vector<const char*>& number_sentences(Split split) {
                 "The ledger showed a loss of {a} shillings.", "From here to {c} it was {a} paces.",
                 "On the side of the {n} somebody had painted {a}.",
                 "The bill of the inn came to {a} in all.",
-                "A shelf of {a} books about {c} stood in the hall."},
+                "A shelf of {a} books about {c} stood in the hall.",
+                "Of the {a} letters from {c} not one was opened.",
+                "He had read {a} pages before the {n} fell over.",
+                "Nearly {a} people came to see the {n}.",
+                "In {c} one paid {a} for it, and elsewhere less.",
+                "They walked {a} yards and sat down beside the {n}."},
       Sentences{"A train of {a} soldiers had passed through {c}.",
                 "The page about the {n} was numbered {a}.",
                 "The merchant offered {a} crowns, and no more."},

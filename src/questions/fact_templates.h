@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "questions/word_lists.h"
@@ -34,11 +35,13 @@ enum class AnswerKind {
 /// {a} stands for the answer, {p} for a person, {n} for a noun, {j} for an adjective, {c} for a
 /// place. The prefix is the beginning of the answer's sentence, after which {a} is next.
 struct FactTemplate {
-  const char* statement;
-  const char* question;
-  const char* prefix;
+  std::string statement;
+  std::string question;
+  std::string prefix;
   AnswerKind answer;
 };
+
+/// Those for training are many, composed_templates() among them; the others were written by hand.
 const std::vector<FactTemplate>& templates_of(FactKind kind, Split split);
 
 /// {s} stands for the fact's sentence.

@@ -83,8 +83,9 @@ TEST_CASE("No template belongs to two splits", "[questions]") {
     for (const Split split : kSplits) {
       const std::vector<std::string> texts = texts_of(split);
       CHECK_FALSE(texts.empty());
-      count += texts.size();
-      all.insert(texts.begin(), texts.end());
+      const std::set<std::string> different(texts.begin(), texts.end());
+      count += different.size();
+      all.insert(different.begin(), different.end());
     }
     CHECK(all.size() == count);
   };
@@ -93,7 +94,7 @@ TEST_CASE("No template belongs to two splits", "[questions]") {
          {&FactTemplate::statement, &FactTemplate::question, &FactTemplate::prefix}) {
       no_overlap([&](Split split) {
         std::vector<std::string> texts;
-        for (const FactTemplate& form : templates_of(kind, split)) texts.emplace_back(form.*part);
+        for (const FactTemplate& form : templates_of(kind, split)) texts.push_back(form.*part);
         return texts;
       });
     }
@@ -112,7 +113,7 @@ TEST_CASE("A statement holds its answer once, the question not, and both the sam
   for (const FactKind kind : kKinds) {
     for (const Split split : kSplits) {
       for (const FactTemplate& form : templates_of(kind, split)) {
-        const std::string statement = form.statement, question = form.question;
+        const std::string &statement = form.statement, &question = form.question;
         INFO(statement);
         const size_t answer = statement.find("{a}");
         REQUIRE(answer != std::string::npos);
@@ -136,12 +137,27 @@ TEST_CASE("A paraphrase shares no content word with its fact", "[questions]") {
     for (const FactTemplate& form : templates_of(FactKind::kParaphrase, split)) {
       std::set<std::string> stated;
       for (const std::string& word : content_words(form.statement)) stated.insert(stem(word));
-      for (const char* const text : {form.question, form.prefix}) {
+      for (const std::string& text : {form.question, form.prefix}) {
         for (const std::string& word : content_words(text)) {
           INFO(form.statement << " / " << text << ": " << word);
           CHECK_FALSE(stated.contains(stem(word)));
         }
       }
     }
+  }
+}
+
+TEST_CASE("Training has many templates, and every statement of them differs", "[questions]") {
+  for (const FactKind kind : {FactKind::kDigits, FactKind::kWords, FactKind::kNames}) {
+    const auto& forms = templates_of(kind, Split::kTrain);
+    CHECK(forms.size() > 900);
+    std::set<std::string> statements;
+    for (const FactTemplate& form : forms) {
+      INFO(form.statement << " / " << form.question << " / " << form.prefix);
+      statements.insert(form.statement);
+      for (const char* const slot : {"{x}", "{w}", "{W}", "{do", "  "})
+        CHECK((form.statement + form.question + form.prefix).find(slot) == std::string::npos);
+    }
+    CHECK(statements.size() == forms.size());
   }
 }
