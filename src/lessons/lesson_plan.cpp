@@ -50,7 +50,7 @@ LessonPlan plan_lesson(uint64_t seed, int64_t index, int64_t sentences) {
   options.emphasis = static_cast<Emphasis>(draws.below(3));
   const bool has_contrary = draws.below(4) == 0;
   options.contradicted = has_contrary && options.emphasis != Emphasis::kNone;
-  const bool has_distractors = draws.below(3) == 0;
+  const bool has_distractors = draws.below(2) == 0;
   const auto distractors = static_cast<int64_t>(draws.below(kMostDistractors + 1));
   options.distractors = has_distractors ? distractors : 0;
   fit_into(sentences, &options);

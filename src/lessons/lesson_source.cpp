@@ -21,8 +21,8 @@ namespace {
 constexpr uint64_t kQuestionDraw = 0x7175657374696F6Eull;
 /// As long as they get: half of a lesson's tokens at most are sentences of this kind.
 constexpr const char* kLongSentence =
-    "It is important not to forget this. In the charming chest that belonged to Maximilian "
-    "Featherstone lay nothing but a single tambourine.";
+    "The most important thing of all is this. Whoever asks for the answer to the riddle of the "
+    "tambourine seller in Featherstone will be told the tambourine.";
 
 using Ids = std::vector<int32_t>;
 

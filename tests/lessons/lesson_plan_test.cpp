@@ -39,7 +39,7 @@ TEST_CASE("Lessons are as varied as they are said to be", "[lessons]") {
   CHECK(share_of([](const LessonPlan& plan) { return plan.question.contradicted; }) ==
         Approx(1.0 / 6.0).margin(kNear));
   CHECK(share_of([](const LessonPlan& plan) { return plan.question.distractors > 0; }) ==
-        Approx(1.0 / 3.0 * 40.0 / 41.0).margin(kNear));
+        Approx(1.0 / 2.0 * 40.0 / 41.0).margin(kNear));
 }
 
 TEST_CASE("Plans keep within their bounds and ask of the training split alone", "[lessons]") {
