@@ -82,6 +82,37 @@ TEST_CASE("the gradient of an output with respect to later embeddings is exactly
   }
 }
 
+TEST_CASE("in a padded batch no gradient reaches a later token, padding or another row",
+          "[model]") {
+  auto model = tiny_llama(3);
+  const auto backend = GENERATE(AttentionBackend::kReference, AttentionBackend::kFlash);
+  const int64_t L = GENERATE(14, 15);
+  const auto H = model->shape().num_heads;
+  std::vector<Pattern> patterns = {make_full_pattern(backend)};
+  for (const SegmentForm& form : forms(H)) patterns.push_back(make_segment_pattern(form, backend));
+  // Padding on the right, on both sides, and between and behind two documents.
+  const Documents documents = {{{{0, 11}}, {{2, L - 1}}, {{0, 5}, {6, 13}}}};
+  // A row of the embedding for each place of the batch.
+  const auto tokens = distinct_tokens(1, 3 * L, 1).view({3, L});
+  const auto& embedding = model->model->embed_tokens->weight;
+  for (const Pattern& pattern : patterns) {
+    const WholeSequence how = {false, pattern, std::make_shared<const Documents>(documents)};
+    const auto out = model->forward(tokens, how);
+    for (int64_t b = 0; b < 3; ++b) {
+      for (const TokenRange& document : documents.rows[static_cast<size_t>(b)]) {
+        for (int64_t i = document.begin; i < document.end; ++i) {
+          const auto d_VE = torch::autograd::grad({weighted_sum(out[b][i])}, {embedding}, {},
+                                                  /*retain_graph=*/true)[0];
+          auto d_BL = d_VE.index_select(0, tokens.view({-1})).abs().sum(-1).view({3, L});
+          CHECK(d_BL[b][i].item<double>() > 0);
+          d_BL[b].narrow(0, document.begin, i + 1 - document.begin).zero_();  // what it may see
+          CHECK(d_BL.max().item<double>() == 0);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("recomputed layers have the same gradients with every pattern", "[model]") {
   auto model = tuned_llama();
   const auto tokens = random_tokens(2, 19, 1);

@@ -14,6 +14,7 @@ VOCABULARY, HIDDEN, INTERMEDIATE, LAYERS, HEADS, KV_HEADS = 300, 32, 48, 2, 4, 2
 HEAD_DIM = HIDDEN // HEADS
 SLOTS, MIXED, KERNEL, RANK = 8, 4, 3, 2
 CONTEXT = 48
+NAMES = ["Marian", "Walter", "Hartright", "Laura", "Fosco", "Limmeridge", "Gilmore", "Pesca"]
 
 RUN_CONFIG = f"""
 data: {{raw_dtype: uint16, context_length: {CONTEXT}}}
@@ -186,6 +187,22 @@ def bpe_tokenizer():
             "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
                       "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
                       "ignore_merges": False, "vocab": vocab, "merges": merges}}
+
+
+def novel(seed):
+    """Sentences of invented words in which names occur, some paragraphs."""
+    draw = random.Random(seed)
+    words = ["".join(draw.choice("aeioulmnrst") for _ in range(draw.randint(2, 7)))
+             for _ in range(300)]
+    lines = []
+    for _ in range(120):
+        sentences = []
+        for _ in range(5):
+            sentence = [draw.choice(words) for _ in range(draw.randint(5, 14))]
+            sentence[draw.randrange(1, len(sentence))] = draw.choice(NAMES)
+            sentences.append(" ".join(sentence).capitalize() + ".")
+        lines.append(" ".join(sentences))
+    return "\n".join(lines) + "\n"
 
 
 class Tiny:

@@ -1,0 +1,272 @@
+"""What scripts/measure_sft.py tunes and asks: its runs as jobs."""
+
+import dataclasses
+import json
+import pathlib
+import sys
+
+from job_deal import Job
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+# What training sees; what is not full attention or one of LongLoRA and SinkLoRA's own is an extra.
+PATTERNS = {
+    "full": ("attention.pattern=full",),
+    "s2": ("attention.pattern=s2",),
+    "sf": ("attention.pattern=sf",),
+    "sf1": ("attention.pattern=sf", "attention.shift_fraction=1"),
+    "windows": ("attention.pattern=s2", "attention.shift_fraction=0"),
+}
+EXTRAS = ("sf1", "windows")
+TUNE = ("tune.lora=1e-3", "tune.lora_rank=16", "tune.lora_alpha=32", "tune.embed=1e-4",
+        "tune.norm=1e-3", "train.beta2=0.98", "train.loss_chunk=8192")
+KINDS = ("digits", "words", "names")  # paraphrase is beyond this model (docs/real_model.md)
+TRAIN_KINDS = ("multikey", "words", "names")  # multikey asks as digits does, among other numbers
+HAYS = {"texts": "novels", "longlora": "LongLoRA's prompts"}
+SCORES = ("keys: unrotated, buffer: 0, sinks: 4, scores: accumulated, score_decay: 0.8, "
+          "score_distance: 16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """A file of documents with questions, of a length and with questions so far apart that their
+    prompts fit into it."""
+    name: str
+    length: int
+    questions: int  # of a document
+    documents: int
+
+    @property
+    def piece(self):
+        """Tokens of the part that a question is about: the template and its turns take the rest."""
+        return (self.length - 64) // self.questions - 24
+
+    @property
+    def tokens(self):
+        return self.length * self.documents
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    base: int = 8192  # positions of the model
+    long: int = 32768
+    lengths: tuple = (8192, 16384, 32768)  # of passkeys
+    novel_steps: int = 96
+    rows: int = 4  # of a step at `base`
+    long_rows: int = 2
+    # Short documents lie within a segment, so that every pattern sees all of what is asked.
+    records: tuple = (Records("short", 2048, 2, 1500), Records("middle", 8192, 8, 375),
+                      Records("long", 32768, 16, 94))
+    trials: int = 67  # questions of each kind and length: 201
+    passkeys: int = 50
+    slots: int = 512
+    block: int = 512
+    # Tokens of one forward pass: of a training, of an evaluation.
+    train_at_once: int = 32768
+    eval_at_once: int = 262144
+
+
+SCALE = Scale()
+# Thousand tokens a second of one H200, and seconds to begin: for the estimate alone.
+RATES = {"train": 120.0, "train long full": 50.0, "train long": 100.0, "train blocks": 60.0,
+         "eval": 300.0, "eval long": 200.0, "eval blocks": 150.0}
+BEGIN = {"train": 10.0, "eval": 7.0, "cpu": 12.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of the table of pairs, which is read with weights of a training, or untuned."""
+    key: str
+    label: str
+    tuned: dict  # length: name of the training; "": none
+    options: dict = dataclasses.field(default_factory=dict)  # by length
+    is_extra: bool = False
+
+
+class Plan:
+    def __init__(self, arguments, scale=SCALE, threads=1):
+        self.arguments, self.scale, self.threads = arguments, scale, threads
+        self.output = pathlib.Path(arguments.output)
+
+    # --- where things are
+
+    def records_file(self, records):
+        return self.output / f"pairs-{records.name}.jsonl"
+
+    def result(self, name):
+        return self.output / f"{name}.json"
+
+    # --- commands
+
+    def tool(self, tool, config, *options):
+        return (str(pathlib.Path(self.arguments.bin) / f"lococo-{tool}"), f"configs/{config}.yaml",
+                f"model.path={self.arguments.model}", f"data.cache_dir={self.output / 'tokens'}",
+                f"distributed.threads={self.threads}", *options)
+
+    def training(self, name, config, steps, length, rows, options, needs, kind, is_extra=False):
+        at_once = max(1, min(rows, self.scale.train_at_once // length))
+        command = self.tool(
+            "train", config, *TUNE, f"data.context_length={length}", f"train.steps={steps}",
+            f"train.sequences_per_step={rows}", f"train.micro_batch={at_once}",
+            f"train.warmup_steps={steps // 10}", "train.activation_checkpointing=false",
+            f"train.seed={self.arguments.seed}", "checkpoint.every=0",
+            f"train.output={self.output / name}", *options, *self.arguments.options,
+            *self.arguments.tune_options)
+        seconds = BEGIN["train"] + steps * rows * length / RATES[kind] / 1e3
+        return Job(name, command, self.output / name / f"step-{steps:08}" / "state.json",
+                   needs=tuple(needs), seconds=seconds, is_extra=is_extra)
+
+    def reading(self, name, tuned, lengths, options, questions, kind, is_extra=False):
+        batch = max(1, self.scale.eval_at_once // max(lengths))
+        adapter = (f"model.adapter={self.output / tuned}",) if tuned else ()
+        command = self.tool(
+            "eval", "smollm2_sft", *adapter, f"data.validation={self.arguments.texts}",
+            f"eval.lengths={json.dumps(list(lengths))}", f"eval.batch={batch}",
+            f"eval.output={self.result(name)}", *options, *self.arguments.options)
+        seconds = BEGIN["eval"] + questions * sum(lengths) / RATES[kind] / 1e3
+        return Job(name, command, self.result(name), needs=(tuned,) if tuned else (),
+                   seconds=seconds, is_extra=is_extra)
+
+    # --- texts
+
+    def texts(self):
+        command = self.tool("prepare", "smollm2_longlora", f"data.train={self.arguments.train}",
+                            "data.validation=[]", "distributed.threads=0", *self.arguments.options)
+        # Its result is a folder of files whose names are the tool's.
+        mark = self.output / "tokens.done"
+        shell = ("sh", "-c", '"$@" && touch "$0"', str(mark), *command)
+        return Job("tokens", shell, mark, seconds=BEGIN["cpu"], on_gpu=False)
+
+    def records(self):
+        jobs = []
+        for seed, records in enumerate(self.scale.records, start=11):
+            samples = self.output / f"samples-{records.name}.jsonl"
+            # A few more than it takes: some meet their own words in a document and are left out.
+            trials = -(-records.documents * records.questions * 51 // 50 // len(TRAIN_KINDS)) + 2
+            ask = self.tool(
+                "eval", "smollm2_sft", "eval.task=needle", "eval.split=train",
+                f"eval.kinds=[{','.join(TRAIN_KINDS)}]", f"data.validation={self.arguments.train}",
+                f"eval.lengths=[{records.piece}]", f"eval.trials={trials}", f"eval.seed={seed}",
+                "eval.answerer=oracle", "generate.chat_template=none", "distributed.device=cpu",
+                "eval.batch=64", f"eval.samples={samples}", *self.arguments.options)
+            make = (sys.executable, str(HERE / "make_sft_records.py"), str(samples), "--tokenizer",
+                    str(pathlib.Path(self.arguments.model) / "tokenizer.json"), "--pieces",
+                    str(records.questions), "--seed", str(seed), "--most", str(records.documents),
+                    "--output", str(self.records_file(records)))
+            jobs.append(Job(f"samples-{records.name}", ask, samples, seconds=BEGIN["cpu"],
+                            on_gpu=False))
+            jobs.append(Job(f"pairs-{records.name}", make, self.records_file(records),
+                            needs=(jobs[-1].name,), seconds=BEGIN["cpu"], on_gpu=False))
+        return jobs
+
+    # --- passkeys after tuning on novels
+
+    def novels(self, pattern):
+        s = self.scale
+        kind = "train long full" if pattern == "full" else "train long"
+        return self.training(
+            f"novels-{pattern}", "smollm2_longlora", s.novel_steps, s.long, s.long_rows,
+            [f"data.train={self.arguments.train}", *self.longer(), *PATTERNS[pattern]], ["tokens"],
+            kind, pattern in EXTRAS)
+
+    def longer(self):
+        return [f"model.interpolate_to={self.scale.long}"]
+
+    def passkeys(self, pattern):
+        """Of weights that a pattern was tuned with; "": of the untuned model."""
+        tuned, key = (f"novels-{pattern}", pattern) if pattern else ("", "base")
+        return [self.reading(f"passkey-{key}-{hay}", tuned, self.scale.lengths,
+                             ["eval.task=passkey", f"eval.hay={hay}", *self.longer(),
+                              f"eval.trials={self.scale.passkeys}"], self.scale.passkeys,
+                             "eval long", pattern in EXTRAS) for hay in HAYS]
+
+    # --- pairs
+
+    def pairs(self, pattern, is_long):
+        """At `base` from the model itself, at `long` from what novels made of it."""
+        s = self.scale
+        files = s.records[1:] if is_long else s.records[:2]
+        length, rows = (s.long, s.long_rows) if is_long else (s.base, s.rows)
+        steps = max(1, sum(file.tokens for file in files) // (rows * length))
+        sources = ", ".join(f"{{path: {self.records_file(file)}, weight: {file.documents}}}"
+                            for file in files)
+        options = [f"data.records=[{sources}]", "data.on_too_long=drop", *PATTERNS[pattern]]
+        needs = [f"pairs-{file.name}" for file in files]
+        kind = "train"
+        if is_long:
+            options += [f"model.adapter={self.output / f'novels-{pattern}'}", *self.longer()]
+            needs.append(f"novels-{pattern}")
+            kind = "train long full" if pattern == "full" else "train long"
+        name = f"{'long' if is_long else 'pairs'}-{pattern}"
+        return self.training(name, "smollm2_sft", steps, length, rows, options, needs, kind,
+                             pattern in EXTRAS)
+
+    def cache(self, policy, slots=0, more=""):
+        slots = slots or self.scale.slots
+        return (f"cache={{policy: {policy}, slots: {slots}, block: {self.scale.block}, "
+                f"local: {slots * 3 // 8}, {SCORES}{more}}}")
+
+    def lococo(self):
+        return self.cache("lococo", more=", keep_fraction: 0.625, kernel_size: 9, init: fan_in, "
+                          "normalizer_per_head: true, normalizer_range: unit, normalizer_init: 0.2, "
+                          "boundary_targets: true, first_block_gradient: true")
+
+    def lococo_pairs(self):
+        """Through a cache, on half as many rows: it is slower."""
+        s = self.scale
+        files = s.records[:2]
+        steps = max(1, sum(file.tokens for file in files) // (2 * s.rows * s.base))
+        sources = ", ".join(f"{{path: {self.records_file(file)}, weight: {file.documents}}}"
+                            for file in files)
+        options = [f"data.records=[{sources}]", "data.on_too_long=drop", self.lococo(),
+                   "tune.conv=1e-2", "tune.normalizer=5e-2"]
+        return self.training("pairs-lococo", "smollm2_sft", steps, s.base, s.rows, options,
+                             [f"pairs-{file.name}" for file in files], "train blocks")
+
+    def rows(self):
+        s = self.scale
+        longer = {s.long: self.longer()}
+        window = self.cache("streaming", slots=s.base - s.block)
+        h2o, lococo = self.cache("h2o"), self.lococo()
+        both = {"s2": "LongLoRA", "sf": "SinkLoRA, a quarter of the heads"}
+        rows = [
+            Row("base", "not tuned; longer: positions interpolated", {s.base: "", s.long: ""},
+                longer, is_extra=True),
+            Row("window", "not tuned, cut to its own context, facts before it",
+                {s.long: ""}, {s.long: [window, f"eval.distance={s.base}"]}),
+            Row("full", "full attention", {s.base: "pairs-full", s.long: "long-full"}, longer)]
+        rows += [Row(key, label, {s.base: f"pairs-{key}", s.long: f"long-{key}"}, longer)
+                 for key, label in both.items()]
+        return rows + [
+            Row("sf1", "SinkLoRA, half of the heads", {s.base: "pairs-sf1"}, is_extra=True),
+            Row("full-h2o", f"full attention, read with H2O {s.slots}", {s.base: "pairs-full"},
+                {s.base: [h2o]}),
+            Row("sf-h2o", f"SinkLoRA, read with H2O {s.slots}", {s.base: "pairs-sf"},
+                {s.base: [h2o]}),
+            Row("lococo", f"LoCoCo {s.slots}", {s.base: "pairs-lococo"}, {s.base: [lococo]})]
+
+    def needle(self, row, length):
+        options = row.options.get(length, [])
+        in_blocks = any(option.startswith("cache=") for option in options)
+        kind = "eval blocks" if in_blocks else "eval long" if length > self.scale.base else "eval"
+        return self.reading(
+            f"needle-{row.key}-{length}", row.tuned[length], [length],
+            ["eval.task=needle", f"eval.kinds=[{','.join(KINDS)}]",
+             f"eval.trials={self.scale.trials}", *options], self.scale.trials * len(KINDS), kind,
+            row.is_extra)
+
+    # --- all
+
+    def jobs(self):
+        only = self.arguments.only
+        jobs = [self.texts()] + [self.novels(pattern) for pattern in PATTERNS
+                                 if only != "pairs" or pattern not in EXTRAS]
+        if only != "pairs":
+            jobs += [job for pattern in ("", *PATTERNS) for job in self.passkeys(pattern)]
+        if only != "passkey":
+            jobs += self.records()
+            jobs += [self.pairs(pattern, is_long=False) for pattern in ("full", "s2", "sf", "sf1")]
+            jobs += [self.pairs(pattern, is_long=True) for pattern in ("full", "s2", "sf")]
+            jobs.append(self.lococo_pairs())
+            jobs += [self.needle(row, length) for row in self.rows() for length in row.tuned]
+        return jobs

@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+"""The measurement of supervised fine-tuning: records of questions, how runs are dealt to GPUs, what is
+asked of the tools; and, on a tiny model, all of it: data, trainings, questions, tables."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import threading
+import unittest
+
+ROOT = pathlib.Path(os.environ["LOCOCO_SOURCE"])
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "support")]
+import job_deal  # noqa: E402
+import make_sft_records as records  # noqa: E402
+import measure_sft  # noqa: E402
+import measure_sft_table  # noqa: E402
+import tiny_files  # noqa: E402
+from counted import main  # noqa: E402
+from job_deal import Job  # noqa: E402
+from measure_sft_plan import PATTERNS, SCALE, Plan, Records, Scale  # noqa: E402
+from tool_runs import Fault  # noqa: E402
+
+# Tokens are bytes, of which a few facts have several hundreds.
+TINY = Scale(
+    base=2048, long=4096, lengths=(700, 1024), novel_steps=1, rows=2, long_rows=1,
+    records=(Records("short", 1400, 2, 4), Records("middle", 2048, 3, 2), Records("long", 4096, 5, 1)),
+    trials=1, passkeys=1, slots=64, block=64, train_at_once=2048, eval_at_once=8192)
+OPTIONS = ["model.dtype=float32", "distributed.device=cpu", "distributed.threads=1",
+           "log.tensorboard=false"]
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="lococo-measure-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def arguments(self, *words):
+        return measure_sft.parse_arguments(["--texts", "texts", "--train", "novels", "--output",
+                                            str(self.folder / "out"), *words])
+
+
+class MakeRecords(Folder):
+    def setUp(self):
+        super().setUp()
+        self.tokenizer = tiny_files.write_json(str(self.folder / "tokenizer.json"),
+                                               tiny_files.bpe_tokenizer())
+        self.special = len(tiny_files.bpe_tokenizer()["model"]["vocab"])
+
+    def sample(self, text, question, answer):
+        return {"context_ids": [self.special, *self.ids(text)], "question_ids": self.ids(question),
+                "answers": [answer]}
+
+    def ids(self, text):
+        letters = records.byte_letters()
+        vocabulary = tiny_files.bpe_tokenizer()["model"]["vocab"]
+        return [vocabulary[letters[byte]] for byte in text.encode("utf-8")]
+
+    def made(self, samples, count):
+        path = self.folder / "samples.jsonl"
+        path.write_text("".join(json.dumps(sample) + "\n" for sample in samples), encoding="utf-8")
+        return records.make_records([path], self.tokenizer, count, seed=1)
+
+    def test_a_document_has_all_texts_and_a_question_about_each(self):
+        made = self.made([self.sample(f"Nº {n}: the key of {n} is {n}7.\n",
+                                      f"What is the key of {n}? the key of {n} is", f"{n}7")
+                          for n in range(1, 7)], 3)
+        self.assertEqual(len(made), 2)
+        for record in made:
+            messages = record["messages"]
+            self.assertEqual([m["role"] for m in messages], ["user", "assistant"] * 3)
+            text = messages[0]["content"]
+            for user, answer in zip(messages[::2], messages[1::2]):
+                self.assertEqual(user["content"].splitlines()[-1][:19], "What is the key of ")
+                self.assertIn(f"{answer['content']}.\n", text)
+
+    def test_no_document_has_a_question_twice(self):
+        same = [self.sample("a is 1.\n", "What is a? a is", "1") for _ in range(3)]
+        other = [self.sample("b is 2.\n", "What is b? b is", "2") for _ in range(2)]
+        made = self.made(same + other, 2)
+        self.assertEqual(len(made), 2)
+        for record in made:
+            self.assertNotEqual(record["messages"][1], record["messages"][3])
+
+    def test_prompts_of_a_template_are_refused(self):
+        with self.assertRaisesRegex(Fault, "chat_template=none"):
+            self.made([self.sample("a is 1.\n", "What is a?\nassistant\na is", "1")], 1)
+
+    def test_another_tokenizer_is_refused(self):
+        path = tiny_files.write_json(str(self.folder / "other.json"), {"decoder": None})
+        with self.assertRaisesRegex(Fault, "no byte-level BPE"):
+            records.ByteLevelTokens(path)
+
+
+class JobDeal(Folder):
+    def job(self, name, seconds=1.0, needs=(), code=0, **more):
+        result = self.folder / name
+        command = ("sh", "-c", f'test {code} = 0 && echo "$CUDA_VISIBLE_DEVICES" > {result}')
+        return Job(name, command, result, needs=needs, seconds=seconds, **more)
+
+    def deal(self, jobs, gpus, **more):
+        deal = job_deal.Deal(self.folder, gpus, **more)
+        with contextlib.redirect_stdout(io.StringIO()):
+            return deal, deal.all(jobs)
+
+    def test_longest_chains_come_first_and_extras_last(self):
+        jobs = [self.job("extra", 99.0, is_extra=True), self.job("alone", 3.0),
+                self.job("first", 1.0), self.job("second", 5.0, needs=("first",))]
+        names = [job.name for job in job_deal.missing(jobs)]
+        self.assertEqual(names, ["first", "second", "alone", "extra"])
+        self.assertEqual(job_deal.expected_seconds(jobs[1:], 2), 6.0)
+        self.assertEqual(job_deal.expected_seconds(jobs[1:], 1), 9.0)
+
+    def test_each_gpu_has_one_job_at_a_time(self):
+        inside, most, lock = [0], [0], threading.Lock()
+
+        def run(name, command, folder):
+            with lock:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+            (self.folder / name).write_text(command[1])
+            with lock:
+                inside[0] -= 1
+
+        original, job_deal.run = job_deal.run, run
+        self.addCleanup(setattr, job_deal, "run", original)
+        jobs = [self.job(f"job{n}") for n in range(7)]
+        self.deal(jobs, 2)
+        self.assertLessEqual(most[0], 2)
+        used = {job.result.read_text() for job in jobs}
+        self.assertLessEqual(used, {"CUDA_VISIBLE_DEVICES=0", "CUDA_VISIBLE_DEVICES=1"})
+
+    def test_what_needs_a_failed_job_is_not_started_and_the_rest_is(self):
+        jobs = [self.job("bad", code=1), self.job("behind", needs=("bad",)), self.job("good")]
+        deal, left = self.deal(jobs, 1)
+        self.assertEqual(left, ["behind"])
+        self.assertEqual(len(deal.problems), 1)
+        self.assertTrue(jobs[2].is_done())
+
+    def test_nothing_starts_that_would_end_too_late(self):
+        _, left = self.deal([self.job("long", 90.0), self.job("brief", 1.0)], 1, minutes=1.0)
+        self.assertEqual(left, ["long"])
+
+
+class MeasureSft(Folder):
+    def test_there_are_enough_pairs_in_few_enough_tokens(self):
+        for some in (SCALE.records[:2], SCALE.records[1:]):
+            self.assertGreaterEqual(sum(r.questions * r.documents for r in some), 4000)
+        plan = Plan(self.arguments())
+        tokens = {}
+        for job in plan.jobs():
+            if "lococo-train" in job.command[0]:
+                option = dict(o.split("=", 1) for o in job.command if "=" in o)
+                tokens[job.name] = (int(option["train.steps"]) * int(option["data.context_length"]) *
+                                    int(option["train.sequences_per_step"]))
+        self.assertLessEqual(tokens["pairs-s2"] + tokens["long-s2"], 20_000_000)
+        self.assertEqual(tokens["novels-full"], tokens["novels-sf1"])
+        self.assertEqual(tokens["pairs-full"], tokens["pairs-sf"])
+        self.assertGreaterEqual(SCALE.trials * 3, 200)
+
+    def test_test_questions_are_of_the_test_split_and_a_pattern_is_training_s(self):
+        for job in Plan(self.arguments()).jobs():
+            command = " ".join(job.command)
+            if "eval.samples" in command:
+                self.assertIn("eval.split=train", command)
+                self.assertIn("data.validation=novels", command)
+            elif "lococo-eval" in command:
+                self.assertNotIn("eval.split", command)  # its default is test
+                self.assertIn("data.validation=texts", command)
+                self.assertNotIn("attention.", command)
+
+    def test_a_longer_training_goes_on_from_the_novels_of_its_pattern(self):
+        jobs = {job.name: job for job in Plan(self.arguments("--only", "pairs")).jobs()}
+        for pattern in ("full", "s2", "sf"):
+            job = jobs[f"long-{pattern}"]
+            self.assertIn(f"novels-{pattern}", job.needs)
+            for part in (*PATTERNS[pattern], "model.interpolate_to=32768",
+                         f"model.adapter={self.folder / 'out' / f'novels-{pattern}'}"):
+                self.assertIn(part, job.command)
+        self.assertNotIn("passkey-full-texts", jobs)
+
+    def test_figures_are_counts_intervals_and_differences(self):
+        plan = Plan(self.arguments())
+        plan.output.mkdir()
+        for key, right in (("full", 48), ("s2", 46)):
+            cells = [{"length": length, "correct": right, "trials": 50} for length in SCALE.lengths]
+            plan.result(f"passkey-{key}-texts").write_text(json.dumps({"cells": cells}))
+        text = measure_sft_table.table(plan)
+        self.assertIn("| full attention | novels | 48 of 50, 96 [87, 99] |", text)
+        row = next(r for r in text.splitlines() if r.startswith("| LongLoRA (S2-Attn) | novels |"))
+        self.assertTrue(row.endswith("| -4.0 |"), row)
+
+    def test_texts_that_are_not_there_are_named(self):
+        with self.assertRaisesRegex(Fault, "texts: no such file"):
+            with contextlib.redirect_stdout(io.StringIO()):
+                measure_sft.main(["--texts", "texts", "--train", "novels", "--output",
+                                  str(self.folder)])
+
+    def test_everything_runs_on_a_tiny_model_and_once(self):
+        model = tiny_files.make_model(str(self.folder / "model"),
+                                      max_position_embeddings=TINY.base)
+        tiny_files.write_json(os.path.join(model, "tokenizer.json"), tiny_files.bpe_tokenizer())
+        for name, seeds in (("train", (1, 2)), ("test", (3,))):
+            (self.folder / name).mkdir()
+            for seed in seeds:
+                tiny_files.write_text(str(self.folder / name / f"{seed}.txt"),
+                                      tiny_files.novel(seed))
+        before = os.getcwd()
+        os.chdir(ROOT)
+        self.addCleanup(os.chdir, before)
+        words = ["--texts", str(self.folder / "test"), "--train", str(self.folder / "train"),
+                 "--output", str(self.folder / "out"), "--model", model, "--bin",
+                 os.environ["LOCOCO_BIN"], "--gpus", "2", "--no-extras", "--options", *OPTIONS]
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            measure_sft.main(words, TINY)
+        rows = [r for r in printed.getvalue().splitlines() if r.startswith("| ")]
+        empty = {r.split(" |")[0] for r in rows if "|  |  |" in r}
+        self.assertEqual(empty, {"| SinkLoRA, half of the heads", "| fixed windows",
+                                 "| not tuned; longer: positions interpolated"})
+        self.assertIn("| pairs-lococo |", printed.getvalue())
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            measure_sft.main([*words, "--dry-run"], TINY)
+        self.assertTrue(printed.getvalue().startswith("0 of "), printed.getvalue())
+
+
+if __name__ == "__main__":
+    main()
