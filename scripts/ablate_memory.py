@@ -37,6 +37,9 @@ VARIANTS = {
     "no truth in answers": ["teach.answer_truth=0"],
     "soft to the end": ["teach.final_temperature=0.5"],
 }
+# What reads the whole recipe's weights in another way: options of the evaluation.
+READS = {"no places of the text: the slots' numbers, in reading alone": [
+    "cache.positions=slot", "cache.position_cap=0"]}
 # Thousand tokens a second of one H200 that four runs share, for the estimate alone.
 RATE = {"train": 60.0, "eval": 300.0}
 
@@ -49,20 +52,23 @@ class Ablation:
     def __init__(self, arguments):
         self.arguments = arguments
         self.output = pathlib.Path(arguments.output)
-        self.cells = [(variant, seed) for variant in VARIANTS for seed in arguments.seeds]
+        self.variants = [variant for variant in [*VARIANTS, *READS]
+                         if not arguments.variants or slug(variant) in arguments.variants]
+        self.cells = [(variant, seed) for variant in self.variants for seed in arguments.seeds]
 
     def name(self, variant, seed):
         return f"{slug(variant)}-{seed}"
 
     def folder(self, variant, seed):
-        return self.output / self.name(variant, seed)
+        return self.output / self.name(WHOLE if variant in READS else variant, seed)
 
     def result(self, variant, seed, task):
         return self.output / f"{self.name(variant, seed)}-{task}.json"
 
     def common(self, tool, variant):
-        cache = [option for option in VARIANTS[variant] if option.startswith("cache.")]
-        options = cache if tool == "eval" else VARIANTS[variant]
+        taught = VARIANTS.get(variant, [])
+        cache = [option for option in taught if option.startswith("cache.")]
+        options = cache + READS.get(variant, []) if tool == "eval" else taught
         return [str(pathlib.Path(self.arguments.bin) / f"lococo-{tool}"),
                 "configs/smollm2_memory.yaml", f"model.path={self.arguments.model}",
                 f"data.cache_dir={self.output / 'tokens'}", *options, *self.arguments.options]
@@ -85,7 +91,8 @@ class Ablation:
         return command + [f"eval.trials={TRIALS}", f"eval.kinds=[{','.join(KINDS)}]"]
 
     def missing(self):
-        trainings = [cell for cell in self.cells if not is_trained(self.folder(*cell))]
+        trainings = [cell for cell in self.cells
+                     if cell[0] in VARIANTS and not is_trained(self.folder(*cell))]
         tasks = [(*cell, task) for cell in self.cells for task in ("perplexity", "needle")
                  if not self.result(*cell, task).exists()]
         return trainings, tasks
@@ -99,7 +106,7 @@ class Ablation:
 
     def do(self, variant, seed):
         name = self.name(variant, seed)
-        if not is_trained(self.folder(variant, seed)):
+        if variant in VARIANTS and not is_trained(self.folder(variant, seed)):
             run(f"{name}-train", self.train_command(variant, seed), self.output)
         for task in ("perplexity", "needle"):
             if not self.result(variant, seed, task).exists():
@@ -107,8 +114,10 @@ class Ablation:
 
     def all(self):
         self.output.mkdir(parents=True, exist_ok=True)
-        with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
-            problems_of([pool.submit(self.do, *cell) for cell in self.cells])
+        for reads in (False, True):  # trained weights first
+            cells = [cell for cell in self.cells if (cell[0] in READS) == reads]
+            with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
+                problems_of([pool.submit(self.do, *cell) for cell in cells])
 
     def figures(self, variant, seed):
         """(far NLL, share of needles in percent)."""
@@ -121,7 +130,7 @@ class Ablation:
         lines = ["| | far repeats | less the whole | needles | less the whole |",
                  "|---|---|---|---|---|"]
         whole = [self.figures(WHOLE, seed) for seed in self.arguments.seeds]
-        for variant in VARIANTS:
+        for variant in self.variants:
             here = [self.figures(variant, seed) for seed in self.arguments.seeds]
             columns = []
             for i, digits in ((0, 3), (1, 0)):
@@ -147,6 +156,8 @@ def parse_arguments():
     parser.add_argument("--train", required=True, help="novels to teach on, others")
     parser.add_argument("--output", required=True, help="folder of runs and results")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--variants", nargs="+", metavar="NAME",
+                        help="of the runs' names, the whole among them; default: all")
     parser.add_argument("--model", default="models/smollm2-135m")
     parser.add_argument("--bin", default="build/release/bin")
     parser.add_argument("--jobs", type=int, default=4, help="runs at a time")
