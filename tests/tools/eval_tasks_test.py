@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import random
 import subprocess
 import sys
 import tempfile
@@ -14,23 +13,6 @@ import tiny_files  # noqa: E402
 from counted import main  # noqa: E402
 
 BIN = pathlib.Path(os.environ["LOCOCO_BIN"])
-NAMES = ["Marian", "Walter", "Hartright", "Laura", "Fosco", "Limmeridge", "Gilmore", "Pesca"]
-
-
-def novel(seed):
-    """Sentences of invented words in which names occur, some paragraphs."""
-    draw = random.Random(seed)
-    words = ["".join(draw.choice("aeioulmnrst") for _ in range(draw.randint(2, 7)))
-             for _ in range(300)]
-    lines = []
-    for _ in range(120):
-        sentences = []
-        for _ in range(5):
-            sentence = [draw.choice(words) for _ in range(draw.randint(5, 14))]
-            sentence[draw.randrange(1, len(sentence))] = draw.choice(NAMES)
-            sentences.append(" ".join(sentence).capitalize() + ".")
-        lines.append(" ".join(sentences))
-    return "\n".join(lines) + "\n"
 
 
 class EvalTasks(unittest.TestCase):
@@ -46,7 +28,7 @@ class EvalTasks(unittest.TestCase):
         texts = cls.folder / "novels"
         texts.mkdir()
         for seed in range(3):
-            (texts / f"{seed}.txt").write_text(novel(seed), encoding="utf-8")
+            (texts / f"{seed}.txt").write_text(tiny_files.novel(seed), encoding="utf-8")
         cls.arguments = [tiny.config, f"model.path={tiny.model}", f"data.validation={texts}",
                          f"data.tokenizer={cls.tokenizer}", "data.raw_dtype=none",
                          "cache.policy=h2o", "cache.slots=32", "cache.block=32",
@@ -77,13 +59,13 @@ class EvalTasks(unittest.TestCase):
 
     def choices(self):
         return self.questions("choice.jsonl", [
-            {"context": novel(9)[:900], "question": f"Which number follows {i}?",
+            {"context": tiny_files.novel(9)[:900], "question": f"Which number follows {i}?",
              "options": [str(i - 1), str(i + 1), str(i + 7)], "answer": 1} for i in range(3, 9)])
 
     def qa(self):
         return self.questions("qa.jsonl", [
-            {"context": novel(8)[:700], "question": "Who came?", "answers": [name]}
-            for name in NAMES])
+            {"context": tiny_files.novel(8)[:700], "question": "Who came?", "answers": [name]}
+            for name in tiny_files.NAMES])
 
     def every_task(self):
         yield "passkey", ["eval.trials=6"]
