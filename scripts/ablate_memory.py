@@ -12,14 +12,14 @@ paired by seed, with a 95 % interval of Student's t over the seeds. What is ther
 """
 
 import argparse
-import concurrent.futures
 import json
 import pathlib
 import statistics
 import sys
 
 from intervals import half_width
-from tool_runs import Fault, is_trained, problems_of, run
+from tool_runs import (Fault, Job, Queue, add_options_of_runs, is_trained, is_written,
+                       what_is_to_do)
 
 STEPS, SLOTS, LENGTH, SEGMENTS = 122, 256, 4096, 48
 KINDS = ["digits", "multikey", "words", "names"]
@@ -90,34 +90,18 @@ class Ablation:
                               "eval.segments_per_document=8"]
         return command + [f"eval.trials={TRIALS}", f"eval.kinds=[{','.join(KINDS)}]"]
 
-    def missing(self):
-        trainings = [cell for cell in self.cells
-                     if cell[0] in VARIANTS and not is_trained(self.folder(*cell))]
-        tasks = [(*cell, task) for cell in self.cells for task in ("perplexity", "needle")
-                 if not self.result(*cell, task).exists()]
-        return trainings, tasks
-
-    def minutes(self):
-        trainings, tasks = self.missing()
-        taught = len(trainings) * STEPS * 4 * LENGTH / RATE["train"]
-        read = sum(SEGMENTS * LENGTH if task == "perplexity" else TRIALS * len(KINDS) * LENGTH
-                   for _, _, task in tasks) / RATE["eval"]
-        return (taught + read) / 1000 / 60
-
-    def do(self, variant, seed):
-        name = self.name(variant, seed)
-        if variant in VARIANTS and not is_trained(self.folder(variant, seed)):
-            run(f"{name}-train", self.train_command(variant, seed), self.output)
-        for task in ("perplexity", "needle"):
-            if not self.result(variant, seed, task).exists():
-                run(f"{name}-{task}", self.eval_command(variant, seed, task), self.output)
-
-    def all(self):
-        self.output.mkdir(parents=True, exist_ok=True)
-        for reads in (False, True):  # trained weights first
-            cells = [cell for cell in self.cells if (cell[0] in READS) == reads]
-            with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
-                problems_of([pool.submit(self.do, *cell) for cell in cells])
+    def jobs(self):
+        """What is missing, trainings first."""
+        trainings = [Job(f"{self.name(*cell)}-train", tuple(self.train_command(*cell)),
+                         STEPS * 4 * LENGTH / RATE["train"] / 60e3, trains=True)
+                     for cell in self.cells
+                     if cell[0] in VARIANTS and not is_trained(self.folder(*cell), STEPS)]
+        read = {"perplexity": SEGMENTS * LENGTH, "needle": TRIALS * len(KINDS) * LENGTH}
+        return trainings + [
+            Job(f"{self.name(*cell)}-{task}", tuple(self.eval_command(*cell, task)),
+                tokens / RATE["eval"] / 60e3, after=f"{self.folder(*cell).name}-train")
+            for cell in self.cells for task, tokens in read.items()
+            if not is_written(self.result(*cell, task))]
 
     def figures(self, variant, seed):
         """(far NLL, share of needles in percent)."""
@@ -160,7 +144,7 @@ def parse_arguments():
                         help="of the runs' names, the whole among them; default: all")
     parser.add_argument("--model", default="models/smollm2-135m")
     parser.add_argument("--bin", default="build/release/bin")
-    parser.add_argument("--jobs", type=int, default=4, help="runs at a time")
+    add_options_of_runs(parser, jobs=4)
     parser.add_argument("--dry-run", action="store_true", help="print what is to do, and end")
     parser.add_argument("--options", nargs="*", default=[], help="further overrides, KEY=VALUE")
     return parser.parse_args()
@@ -172,12 +156,13 @@ def main():
         if not pathlib.Path(path).exists():
             raise Fault(f"{path}: no such file or folder")
     ablation = Ablation(arguments)
-    trainings, tasks = ablation.missing()
-    print(f"{len(trainings)} trainings and {len(tasks)} evaluations to do: about "
-          f"{ablation.minutes():.0f} minutes of one H200", flush=True)
+    jobs = ablation.jobs()
+    print(what_is_to_do(jobs, arguments.gpus), flush=True)
     if arguments.dry_run:
         return
-    ablation.all()
+    problems = Queue(jobs, ablation.output, arguments.gpus, arguments.jobs).run()
+    if problems:
+        raise Fault("\n".join(problems))
     text = ablation.table()
     (ablation.output / "table.md").write_text(text + "\n")
     print(text)

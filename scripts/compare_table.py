@@ -1,108 +1,102 @@
-"""The table and pictures of compare_methods.py. Pictures need matplotlib."""
+"""The tables of compare_methods.py."""
 
 import statistics
-import sys
 
 from intervals import half_width
 
-NO_PICTURE = "compare_methods: no pictures: {}; install matplotlib (scripts/requirements.txt)"
+NOTES = """\
+Several seeds: mean and half of Student's 95 % interval. Far: targets whose bigram last occurred more than {far:,} tokens ago.
+Share: of the NLL that full attention with LoRA gains over StreamingLLM as it is, at {longest:,} tokens.
+Keys: of a layer, at most, slots and a block. Training: as fast as it was beside the others that shared the GPU (--jobs).
+Decoding: a token behind {longest:,} others, one text, a GPU of its own."""
 
 
-def mean_text(values, digits):
+def mean_text(values, digits, sign=""):
     """Mean and, of several seeds, half of the interval's width."""
-    values = [value for value in values if value is not None]
     if not values:
         return "-"
-    mean = f"{statistics.mean(values):.{digits}f}"
-    if len(values) < 2:
-        return mean
-    return f"{mean} +- {half_width(values):.{digits}f}"
+    mean = f"{statistics.mean(values):{sign}.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} +- {half_width(values):.{digits}f}"
 
 
-def of(figures, length, key):
-    return figures.get(length, {}).get(key)
+def markdown(head, rows):
+    return "\n".join("| " + " | ".join(cells) + " |" if cells else "|" + "---|" * len(head)
+                     for cells in [head, [], *rows])
 
 
-def means(rows, key, length, part):
-    """The mean over seeds of the method `key`; None where it was not run."""
-    for method, seeds in rows:
-        values = [of(figures, length, part) for figures in seeds]
-        values = [value for value in values if value is not None]
-        if method.key == key and values:
-            return statistics.mean(values)
-    return None
+def columns(rows):
+    """(head, text of a method's cell)."""
+    setting = rows.setting
+    longest = setting.lengths[-1]
+
+    def figure(name, digits, scale=1.0):
+        return lambda m: mean_text([scale * v for v in rows.values(m.key, name)], digits)
+
+    def share(part):
+        return lambda m: mean_text(rows.shares_kept(m.key, part), 0)
+
+    kinds = ("digits", "multikey", "words", "names")
+    return [
+        ("method", lambda m: m.label),
+        ("seeds", lambda m: str(rows.seeds_run(m.key)) if rows.seeds_run(m.key) else "not run"),
+        ("keys", lambda m: f"{2 * setting.slots:,}" if m.has_cache else "all"),
+        *[(f"{part}, {n:,}", figure((part, n), 3))
+          for part in ("all", "far", "near") for n in setting.lengths],
+        ("share kept, all, %", share("all")),
+        ("share kept, far, %", share("far")),
+        ("passkey, %", figure("passkey", 0)),
+        *[(f"{kind}, %", figure(("needle", kind), 0)) for kind in kinds],
+        ("RULER, %", figure("ruler", 0)),
+        ("training tokens/s", lambda m: median_text(rows.values(m.key, "tokens_per_s"))),
+        ("training peak GiB", figure("peak_memory_bytes", 1, 2.0**-30)),
+        ("decoding ms/token", figure("decode_ms", 3)),
+    ]
 
 
-def share_kept(rows, seeds, length):
-    """Of what full attention with LoRA gains over the base, by seed."""
-    base, full = means(rows, "base", length, "nll"), means(rows, "full", length, "nll")
-    if base is None or full is None or base == full:
-        return []
-    return [100 * (base - value) / (base - full)
-            for value in (of(figures, length, "nll") for figures in seeds) if value is not None]
+def median_text(values):
+    return f"{statistics.median(values):,.0f}" if values else "-"
 
 
-def table(rows, lengths):
-    """A row for each method: [(method, [figures of a seed])]."""
-    longest = lengths[-1]
-    head = ["method", "seeds", "keys", *[f"{n:,}" for n in lengths], f"far, {longest:,}",
-            f"near, {longest:,}", "share of full attention's gain", "training tokens/s",
-            "peak GiB"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for method, seeds in rows:
-        run = [figures for figures in seeds if figures]
-        keys = {figures.get("keys") for figures in run}
-        cells = [method.label, str(len(run)) if run else "not run",
-                 "all" if keys == {None} else "-" if not keys else f"{max(keys):,}"]
-        cells += [mean_text([of(f, n, "nll") for f in run], 3) for n in lengths]
-        cells += [mean_text([of(f, longest, part) for f in run], 3)
-                  for part in ("far_nll", "near_nll")]
-        share = share_kept(rows, run, longest)
-        cells.append(f"{statistics.mean(share):.0f} %" if share else "-")
-        rates = [f["tokens_per_s"] for f in run if "tokens_per_s" in f]
-        cells.append(f"{statistics.median(rates):,.0f}" if rates else "-")
-        peaks = [f["peak_memory_bytes"] for f in run if "peak_memory_bytes" in f]
-        cells.append(f"{max(peaks) / 2**30:.1f}" if peaks else "-")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def main_table(rows):
+    """A row for each method, also for those that were not run."""
+    chosen = columns(rows)
+    return markdown([head for head, _ in chosen],
+                    [[text(method) for _, text in chosen] for method in rows.methods])
 
 
-def pictures(rows, lengths, folder):
-    """length.png and .svg: NLL over length. cost.png and .svg: far repeats over training speed."""
-    try:
-        import matplotlib
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-    except ImportError as error:
-        print(NO_PICTURE.format(error), file=sys.stderr)
-        return
-    figure, axes = pyplot.subplots(figsize=(9, 6))
-    for number, (method, _) in enumerate(rows):
-        values = [means(rows, method.key, n, "nll") for n in lengths]
-        if None in values:
+def difference_table(rows):
+    """Each method less full attention with LoRA, paired by seed."""
+    longest = rows.setting.lengths[-1]
+    lines = []
+    for method in rows.methods:
+        pairs = [rows.differences(method.key, "full", (part, longest)) for part in ("all", "far")]
+        if method.key != "full" and pairs[0]:
+            lines.append([method.label, str(len(pairs[0])),
+                          *[mean_text(values, 4, "+") for values in pairs]])
+    return markdown(["less full attention with LoRA, paired by seed", "seeds",
+                     f"all, {longest:,}", f"far, {longest:,}"], lines)
+
+
+def pattern_table(rows):
+    """Methods whose training sees less, read densely and as they were trained."""
+    longest = rows.setting.lengths[-1]
+    lines = []
+    for method in rows.methods:
+        if not method.has_pattern:
             continue
-        axes.plot(lengths, values, marker="os^Dv<>"[number % 7], label=method.label)
-    axes.set(xscale="log", xlabel="tokens", ylabel="NLL, nats per token")
-    axes.set_xticks(lengths, [f"{n:,}" for n in lengths])
-    axes.minorticks_off()
-    if axes.lines:
-        axes.legend(fontsize=7)
-    save(figure, folder, "length")
-    figure, axes = pyplot.subplots(figsize=(9, 6))
-    for method, seeds in rows:
-        rates = [f["tokens_per_s"] for f in seeds if "tokens_per_s" in f]
-        far = means(rows, method.key, lengths[-1], "far_nll")
-        if not rates or far is None:
-            continue
-        axes.scatter(statistics.median(rates), far)
-        axes.annotate(method.label, (statistics.median(rates), far), fontsize=7)
-    axes.set(xscale="log", xlabel="training tokens per second",
-             ylabel=f"NLL of far repeats at {lengths[-1]:,} tokens")
-    save(figure, folder, "cost")
-    pyplot.close("all")
+        cells = [method.label]
+        for part in ("all", "far"):
+            seen = ("pattern " + part, longest)
+            cells += [mean_text(rows.values(method.key, (part, longest)), 3),
+                      mean_text(rows.values(method.key, seen), 3),
+                      mean_text(rows.differences(method.key, method.key, seen, (part, longest)), 4,
+                                "+")]
+        lines.append(cells)
+    head = [f"{part}, {longest:,}, {how}" for part in ("all", "far")
+            for how in ("full attention", "pattern of training", "difference")]
+    return markdown(["read as it was trained"] + head, lines)
 
 
-def save(figure, folder, name):
-    figure.tight_layout()
-    for kind in ("png", "svg"):
-        figure.savefig(folder / f"{name}.{kind}", dpi=150)
+def tables(rows):
+    notes = NOTES.format(far=rows.setting.far, longest=rows.setting.lengths[-1])
+    return "\n\n".join([main_table(rows), notes, difference_table(rows), pattern_table(rows)])

@@ -13,13 +13,13 @@ needles of each kind, RULER and many-shot prompts at 4,096 tokens with 128, 256 
 """
 
 import argparse
-import concurrent.futures
 import json
 import math
 import pathlib
 import sys
 
-from tool_runs import Fault, is_trained, problems_of, run
+from tool_runs import (Fault, Job, Queue, add_options_of_runs, is_trained, is_written,
+                       what_is_to_do)
 
 SLOTS = [128, 256, 512]
 LONGER = 8192
@@ -132,41 +132,20 @@ class Runner:
     def nll_file(self, policy, slots, length):
         return self.output / (name_of(policy, slots, length, "nll") + ".jsonl")
 
-    def train_if_missing(self, slots):
-        if not is_trained(self.adapter(slots)):
-            run(f"train-{slots}", self.train_command(slots), self.output)
+    def jobs(self):
+        """What is missing, trainings first; rows that need none run meanwhile."""
+        trainings = [Job(f"train-{slots}", tuple(self.train_command(slots)),
+                         TRAIN_TOKENS / RATE["train"] / 60e3, trains=True)
+                     for slots in self.tuned_slots if not is_trained(self.adapter(slots))]
+        readings = [self.reading(row, task) for row in self.rows for task in tasks_of(row[2])
+                    if not is_written(self.result(*row, task))]
+        return trainings + sorted(readings, key=lambda job: bool(job.after))
 
-    def evaluate_if_missing(self, row, task):
-        if not self.result(*row, task).exists():
-            run(name_of(*row, task), self.eval_command(*row, task), self.output)
-
-    def all(self):
-        """Trainings first, because evaluations wait for them; the untuned rows run meanwhile."""
-        self.output.mkdir(parents=True, exist_ok=True)
-        with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
-            trained = {slots: pool.submit(self.train_if_missing, slots) for slots in self.tuned_slots}
-            jobs = list(trained.values())
-            for tuned in (False, True):
-                for row in self.rows:
-                    if (row[0] == "lococo_tuned") != tuned:
-                        continue
-                    if tuned:
-                        trained[row[1]].result()
-                    jobs += [pool.submit(self.evaluate_if_missing, row, task)
-                             for task in tasks_of(row[2])]
-        problems_of(jobs)
-
-
-def missing(runner):
-    trainings = [s for s in runner.tuned_slots if not is_trained(runner.adapter(s))]
-    tasks = [(row, task) for row in runner.rows for task in tasks_of(row[2])
-             if not runner.result(*row, task).exists()]
-    return trainings, tasks
-
-
-def minutes(trainings, tasks):
-    tokens = sum(tokens_of(task, row[2]) for row, task in tasks)
-    return (len(trainings) * TRAIN_TOKENS / RATE["train"] + tokens / RATE["eval"]) / 1000 / 60
+    def reading(self, row, task):
+        policy, slots, length = row
+        return Job(name_of(*row, task), tuple(self.eval_command(*row, task)),
+                   tokens_of(task, length) / RATE["eval"] / 60e3,
+                   after=f"train-{slots}" if policy == "lococo_tuned" else "")
 
 
 def percent(cells, metric=None, kind=None):
@@ -230,7 +209,7 @@ def parse_arguments():
     parser.add_argument("--memory", help="folder of a learned memory: its rows too")
     parser.add_argument("--model", default="models/smollm2-135m")
     parser.add_argument("--bin", default="build/release/bin")
-    parser.add_argument("--jobs", type=int, default=4, help="evaluations at a time")
+    add_options_of_runs(parser, jobs=4)
     parser.add_argument("--tokens-at-once", type=int, default=131072, help="of a batch of prompts")
     parser.add_argument("--trials", type=int, default=0, help="questions of a kind; 0: as published")
     parser.add_argument("--dry-run", action="store_true", help="print what is to do, and end")
@@ -244,12 +223,13 @@ def main():
     for path in (arguments.texts, arguments.train, arguments.model):
         if not pathlib.Path(path).exists():
             raise Fault(f"{path}: no such file or folder")
-    trainings, tasks = missing(runner)
-    print(f"{len(trainings)} trainings and {len(tasks)} evaluations to do: about "
-          f"{minutes(trainings, tasks):.0f} minutes of one H200", flush=True)
+    jobs = runner.jobs()
+    print(what_is_to_do(jobs, arguments.gpus), flush=True)
     if arguments.dry_run:
         return
-    runner.all()
+    problems = Queue(jobs, runner.output, arguments.gpus, arguments.jobs).run()
+    if problems:
+        raise Fault("\n".join(problems))
     text = table(runner)
     (runner.output / "table.md").write_text(text + "\n")
     print(text)

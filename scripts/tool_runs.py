@@ -1,8 +1,12 @@
-"""Runs of the project's tools for scripts that make tables: logs, results that are kept."""
+"""Runs of the project's tools for scripts that make tables: logs, results that are kept, several GPUs."""
 
-import concurrent.futures
+import dataclasses
+import json
+import os
 import pathlib
+import signal
 import subprocess
+import sys
 import time
 
 
@@ -10,25 +14,151 @@ class Fault(Exception):
     """What the user can mend: one line, exit code 2."""
 
 
-def run(name, command, folder):
-    """Output goes to FOLDER/NAME.log; its last lines are shown when the command fails."""
-    log = pathlib.Path(folder) / f"{name}.log"
-    began = time.time()
-    with open(log, "w", encoding="utf-8") as file:
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
-    if done.returncode != 0:
-        raise Fault(f"{name} failed ({done.returncode}):\n" + log.read_text()[-1500:])
-    print(f"{name}: {time.time() - began:.0f} s", flush=True)
+def problem_of(name, code, log):
+    return f"{name} failed ({code}):\n" + log.read_text(encoding="utf-8", errors="replace")[-1500:]
 
 
-def is_trained(folder):
-    """Whether a run folder of lococo-train has a checkpoint."""
-    return bool(list(pathlib.Path(folder).glob("step-*/state.json")))
+def is_trained(folder, steps=1):
+    """Whether a run folder of lococo-train has a checkpoint of that step or a later one: a run that
+    was told to stop leaves one before its last step, from which the next run goes on."""
+    return any(int(state.parent.name.removeprefix("step-")) >= steps
+               for state in pathlib.Path(folder).glob("step-*/state.json"))
 
 
-def problems_of(jobs):
-    """Waits for futures; raises what went wrong in any of them, all together."""
-    concurrent.futures.wait(jobs)
-    problems = [str(job.exception()) for job in jobs if job.exception()]
-    if problems:
-        raise Fault("\n".join(problems))
+def is_written(path):
+    """Whether a tool's JSON file is there, and whole."""
+    try:
+        return isinstance(json.loads(pathlib.Path(path).read_text(encoding="utf-8")), dict)
+    except (OSError, ValueError):
+        return False
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    name: str  # of its log
+    command: tuple
+    minutes: float  # of a GPU that nothing else uses, for the estimate alone
+    after: str = ""  # the job whose output it reads; it waits for that where both are to be done
+    alone: bool = False  # on its GPU: what measures time
+    trains: bool = False
+
+
+def what_is_to_do(jobs, gpus):
+    """One line."""
+    trainings = sum(job.trains for job in jobs)
+    return (f"{trainings} trainings and {len(jobs) - trainings} evaluations to do: about "
+            f"{sum(job.minutes for job in jobs) / gpus:.0f} minutes of "
+            f"{'one H200' if gpus == 1 else f'{gpus} H200'}")
+
+
+def add_options_of_runs(parser, jobs):
+    parser.add_argument("--gpus", type=int, default=1, help="number of GPUs that runs are dealt to")
+    parser.add_argument("--jobs", type=int, default=jobs, help="runs at a time on each of them")
+
+
+def gpu_names(count):
+    """CUDA_VISIBLE_DEVICES of each GPU; None for the only one: as it is."""
+    if count == 1:
+        return [None]
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = given.split(",") if given else [str(i) for i in range(count)]
+    if len(names) < count:
+        raise Fault(f"--gpus {count}: CUDA_VISIBLE_DEVICES names {len(names)}, {given}")
+    return names[:count]
+
+
+@dataclasses.dataclass
+class Running:
+    job: Job
+    gpu: int
+    process: subprocess.Popen
+    began: float
+
+
+class Queue:
+    """Jobs in their order on several GPUs: the first one that need not wait goes to the GPU with
+    the fewest, the next to the next. With `minutes` nothing starts that would end later than that
+    after the queue was made. Jobs that fail do not keep others from running."""
+
+    def __init__(self, jobs, folder, gpus=1, per_gpu=1, minutes=0.0):
+        self.waiting = list(jobs)
+        self.folder = pathlib.Path(folder)
+        self.gpus = gpu_names(gpus)
+        self.per_gpu = per_gpu
+        self.ends = time.time() + 60 * minutes if minutes else None
+        self.running, self.problems = [], []
+
+    def run(self):
+        """Returns what went wrong, a text for each job that failed. Ends its jobs when it is ended."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        try:
+            while self.start_what_can() or self.running:
+                time.sleep(0.1)
+                self.collect()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            self.stop()
+        return self.problems
+
+    def start_what_can(self):
+        """Whether something was started."""
+        started = False
+        for job in list(self.waiting):
+            loads = self.loads()
+            gpu = loads.index(min(loads))
+            if loads[gpu] >= self.per_gpu:
+                break
+            if loads[gpu] + self.weight(job) <= self.per_gpu and self.is_ready(job):
+                self.waiting.remove(job)
+                self.start(job, gpu)
+                started = True
+        return started
+
+    def loads(self):
+        return [sum(self.weight(r.job) for r in self.running if r.gpu == gpu)
+                for gpu in range(len(self.gpus))]
+
+    def weight(self, job):
+        return self.per_gpu if job.alone else 1
+
+    def is_ready(self, job):
+        if job.after and job.after in {r.job.name for r in self.running} | {
+                other.name for other in self.waiting}:
+            return False
+        # Those that share a GPU slow each other down.
+        minutes = job.minutes * (1 if job.alone else self.per_gpu)
+        return self.ends is None or time.time() + 60 * minutes <= self.ends
+
+    def start(self, job, gpu):
+        environment = dict(os.environ)
+        if self.gpus[gpu] is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[gpu]
+        with open(self.folder / f"{job.name}.log", "w", encoding="utf-8") as log:
+            try:
+                process = subprocess.Popen(job.command, stdout=log, stderr=subprocess.STDOUT,
+                                           env=environment)
+            except OSError as error:
+                raise Fault(f"{job.name}: {error}") from error
+        self.running.append(Running(job, gpu, process, time.time()))
+
+    def collect(self):
+        for done in [r for r in self.running if r.process.poll() is not None]:
+            self.running.remove(done)
+            name, code = done.job.name, done.process.returncode
+            if code == 0:
+                print(f"{name}: {time.time() - done.began:.0f} s", flush=True)
+                continue
+            self.problems.append(problem_of(name, code, self.folder / f"{name}.log"))
+            self.drop_readers(name)
+
+    def drop_readers(self, name):
+        """What was to read the output of a job that failed is not started."""
+        self.waiting = [job for job in self.waiting if job.after != name]
+
+    def stop(self):
+        """lococo-train writes a checkpoint when it is told to end."""
+        for r in self.running:
+            r.process.terminate()
+        for r in self.running:
+            r.process.wait()

@@ -32,9 +32,20 @@ class AblateMemory(unittest.TestCase):
     def test_every_variant_has_every_seed_and_a_folder_of_its_own(self):
         folders = {self.ablation.folder(*cell) for cell in self.ablation.cells}
         self.assertEqual(len(folders), 3 * len(ablate.VARIANTS))
-        trainings, tasks = self.ablation.missing()
-        self.assertEqual((len(trainings), len(tasks)), (len(folders), 2 * len(folders)))
-        self.assertGreater(self.ablation.minutes(), 0)
+        jobs = self.ablation.jobs()
+        self.assertEqual(len(jobs), 3 * len(folders))
+        trainings = [job.name for job in jobs[:len(folders)]]
+        self.assertTrue(all(job.after in trainings for job in jobs[len(folders):]))
+        self.assertGreater(min(job.minutes for job in jobs), 0)
+
+    def test_what_is_there_is_not_done_again_and_a_broken_off_training_is(self):
+        before = len(self.ablation.jobs())
+        self.write(ablate.WHOLE, 1, 2.0, 50)
+        for seed, step in ((1, ablate.STEPS), (2, ablate.STEPS - 1)):
+            state = self.ablation.folder(ablate.WHOLE, seed) / f"step-{step:08}" / "state.json"
+            state.parent.mkdir(parents=True)
+            state.write_text("{}")
+        self.assertEqual(len(self.ablation.jobs()), before - 3)
 
     def test_a_variant_changes_the_training_and_its_cache_the_reading(self):
         variant = next(name for name in ablate.VARIANTS if name.startswith("no gate and no teacher"))

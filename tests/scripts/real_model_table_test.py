@@ -43,15 +43,16 @@ class RealModelTable(unittest.TestCase):
 
     def test_what_is_there_is_not_done_again(self):
         run = runner(self.folder)
-        trainings, tasks = table.missing(run)
-        before = len(tasks)
-        self.assertEqual(trainings, table.SLOTS)
+        before = run.jobs()
+        self.assertEqual([job.name for job in before if job.trains],
+                         [f"train-{slots}" for slots in table.SLOTS])
         run.result("h2o", 256, 4096, "needle").write_text("{}")
         (self.folder / "tuned-128" / "step-00000100").mkdir(parents=True)
         (self.folder / "tuned-128" / "step-00000100" / "state.json").write_text("{}")
-        trainings, tasks = table.missing(run)
-        self.assertEqual((trainings, len(tasks)), ([256, 512], before - 1))
-        self.assertGreater(table.minutes(*table.missing(run)), 0)
+        after = run.jobs()
+        self.assertEqual({job.name for job in before} - {job.name for job in after},
+                         {"train-128", "h2o-256-4096-needle"})
+        self.assertGreater(min(job.minutes for job in after), 0)
 
     def test_commands_ask_for_what_the_row_says(self):
         run = runner(self.folder, options=["data.add_eos=false"])
@@ -70,7 +71,7 @@ class RealModelTable(unittest.TestCase):
     def test_a_learned_memory_has_rows_of_its_own_config(self):
         run = runner(self.folder, policies=["h2o"], memory="runs/memory")
         self.assertEqual({p for p, _, _ in run.rows}, {"none", "h2o", "memory"})
-        self.assertEqual(table.missing(run)[0], [])
+        self.assertFalse(any(job.trains for job in run.jobs()))
         command = run.eval_command("memory", 512, 4096, "needle")
         for part in ("configs/smollm2_memory.yaml", "model.adapter=runs/memory", "cache.slots=512",
                      "cache.local=96", "tune.retention=null", "tune.lora=null"):

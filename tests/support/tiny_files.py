@@ -16,6 +16,8 @@ SLOTS, MIXED, KERNEL, RANK = 8, 4, 3, 2
 CONTEXT = 48
 NAMES = ["Marian", "Walter", "Hartright", "Laura", "Fosco", "Limmeridge", "Gilmore", "Pesca"]
 
+NAMES = ["Marian", "Walter", "Hartright", "Laura", "Fosco", "Limmeridge", "Gilmore", "Pesca"]
+
 RUN_CONFIG = f"""
 data: {{raw_dtype: uint16, context_length: {CONTEXT}}}
 cache: {{policy: lococo, slots: {SLOTS}, block: 8, kernel_size: {KERNEL}, buffer: 0}}
@@ -160,6 +162,22 @@ def make_tokenizer(folder):
                     "--normalization_rule_name=identity", "--unk_id=0", "--bos_id=1", "--eos_id=2",
                     "--pad_id=-1"], check=True, capture_output=True)
     return prefix + ".model"
+
+
+def novel(seed):
+    """Sentences of invented words in which names occur, some paragraphs."""
+    draw = random.Random(seed)
+    words = ["".join(draw.choice("aeioulmnrst") for _ in range(draw.randint(2, 7)))
+             for _ in range(300)]
+    lines = []
+    for _ in range(120):
+        sentences = []
+        for _ in range(5):
+            sentence = [draw.choice(words) for _ in range(draw.randint(5, 14))]
+            sentence[draw.randrange(1, len(sentence))] = draw.choice(NAMES)
+            sentences.append(" ".join(sentence).capitalize() + ".")
+        lines.append(" ".join(sentences))
+    return "\n".join(lines) + "\n"
 
 
 def bpe_tokenizer():
