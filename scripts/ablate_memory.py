@@ -99,7 +99,7 @@ class Ablation:
         read = {"perplexity": SEGMENTS * LENGTH, "needle": TRIALS * len(KINDS) * LENGTH}
         return trainings + [
             Job(f"{self.name(*cell)}-{task}", tuple(self.eval_command(*cell, task)),
-                tokens / RATE["eval"] / 60e3, after=f"{self.folder(*cell).name}-train")
+                tokens / RATE["eval"] / 60e3, after=(f"{self.folder(*cell).name}-train",))
             for cell in self.cells for task, tokens in read.items()
             if not is_written(self.result(*cell, task))]
 
