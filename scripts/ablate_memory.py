@@ -24,6 +24,8 @@ from tool_runs import (Fault, Job, Queue, add_options_of_runs, is_trained, is_wr
 STEPS, SLOTS, LENGTH, SEGMENTS = 122, 256, 4096, 48
 KINDS = ["digits", "multikey", "words", "names"]
 TRIALS = 100
+# Tokens that each reads.
+TASKS = {"perplexity": SEGMENTS * LENGTH, "needle": TRIALS * len(KINDS) * LENGTH}
 WHOLE = "whole"
 # What a variant leaves out, and how.
 VARIANTS = {
@@ -55,6 +57,23 @@ class Ablation:
         self.variants = [variant for variant in [*VARIANTS, *READS]
                          if not arguments.variants or slug(variant) in arguments.variants]
         self.cells = [(variant, seed) for variant in self.variants for seed in arguments.seeds]
+
+    def check(self):
+        """That the table can be made of what is chosen and what is there already."""
+        names = [slug(variant) for variant in [*VARIANTS, *READS]]
+        unknown = [name for name in self.arguments.variants or () if name not in names]
+        if unknown:
+            raise Fault(f"--variants {' '.join(unknown)}: no such run; there are {' '.join(names)}")
+        if WHOLE in self.variants:
+            return
+        for seed in self.arguments.seeds:
+            missing = [path for path in (self.result(WHOLE, seed, task) for task in TASKS)
+                       if not is_written(path)]
+            if set(self.variants) & set(READS) and not is_trained(self.folder(WHOLE, seed), STEPS):
+                missing.append(self.folder(WHOLE, seed))
+            if missing:
+                raise Fault(f"--variants without {WHOLE}, from which the others differ, and "
+                            f"{missing[0]} is not there; name {WHOLE} too")
 
     def name(self, variant, seed):
         return f"{slug(variant)}-{seed}"
@@ -96,11 +115,10 @@ class Ablation:
                          STEPS * 4 * LENGTH / RATE["train"] / 60e3, trains=True)
                      for cell in self.cells
                      if cell[0] in VARIANTS and not is_trained(self.folder(*cell), STEPS)]
-        read = {"perplexity": SEGMENTS * LENGTH, "needle": TRIALS * len(KINDS) * LENGTH}
         return trainings + [
             Job(f"{self.name(*cell)}-{task}", tuple(self.eval_command(*cell, task)),
-                tokens / RATE["eval"] / 60e3, after=f"{self.folder(*cell).name}-train")
-            for cell in self.cells for task, tokens in read.items()
+                tokens / RATE["eval"] / 60e3, after=(f"{self.folder(*cell).name}-train",))
+            for cell in self.cells for task, tokens in TASKS.items()
             if not is_written(self.result(*cell, task))]
 
     def figures(self, variant, seed):
@@ -133,7 +151,7 @@ def interval(values, digits):
     return f"{mean} (+- {half_width(values):.{digits}f})"
 
 
-def parse_arguments():
+def parse_arguments(words=None):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", required=True, help="novels to test on: a folder or a file")
@@ -141,21 +159,23 @@ def parse_arguments():
     parser.add_argument("--output", required=True, help="folder of runs and results")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--variants", nargs="+", metavar="NAME",
-                        help="of the runs' names, the whole among them; default: all")
+                        help="of the runs' names, the whole among them unless its results are "
+                        "there; default: all")
     parser.add_argument("--model", default="models/smollm2-135m")
     parser.add_argument("--bin", default="build/release/bin")
     add_options_of_runs(parser, jobs=4)
     parser.add_argument("--dry-run", action="store_true", help="print what is to do, and end")
     parser.add_argument("--options", nargs="*", default=[], help="further overrides, KEY=VALUE")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
-def main():
-    arguments = parse_arguments()
+def main(words=None):
+    arguments = parse_arguments(words)
+    ablation = Ablation(arguments)
+    ablation.check()
     for path in (arguments.texts, arguments.train, arguments.model):
         if not pathlib.Path(path).exists():
             raise Fault(f"{path}: no such file or folder")
-    ablation = Ablation(arguments)
     jobs = ablation.jobs()
     print(what_is_to_do(jobs, arguments.gpus), flush=True)
     if arguments.dry_run:

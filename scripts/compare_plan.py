@@ -135,5 +135,5 @@ class Comparison:
     def reading(self, method, seed, reading):
         return Job(f"{method.key}-{seed}-{reading.name}",
                    tuple(self.read_command(method, seed, reading)), self.minutes(reading),
-                   after=f"{method.weights}-{seed}-train" if method.weights else "",
+                   after=(f"{method.weights}-{seed}-train",) if method.weights else (),
                    alone=reading.task == "decode")

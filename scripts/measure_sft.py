@@ -21,13 +21,13 @@ is not made again, and --minutes starts nothing that would end later. The estima
 """
 
 import argparse
+import os
 import pathlib
 import sys
 
-from job_deal import Deal, cores_of_each, expected_seconds, missing
 from measure_sft_plan import SCALE, Plan
 from measure_sft_table import table
-from tool_runs import Fault
+from tool_runs import Fault, Queue, add_options_of_runs, what_is_to_do
 
 
 def parse_arguments(words=None):
@@ -38,8 +38,7 @@ def parse_arguments(words=None):
     parser.add_argument("--output", default="runs/sft", help="folder of runs and results")
     parser.add_argument("--model", default="models/smollm2-135m")
     parser.add_argument("--bin", default="build/release/bin")
-    parser.add_argument("--gpus", type=int, default=1)
-    parser.add_argument("--share", type=int, default=1, help="runs at a time on one GPU")
+    add_options_of_runs(parser, jobs=1)
     parser.add_argument("--only", choices=["passkey", "pairs"], help="one of the measurements")
     parser.add_argument("--no-extras", action="store_true",
                         help="without fixed windows, the other SinkLoRA, pairs of the untuned")
@@ -53,40 +52,45 @@ def parse_arguments(words=None):
 
 
 def announce(jobs, arguments):
-    wanted = missing(jobs)
-    seconds = sum(job.seconds for job in wanted if job.on_gpu)
-    slots = arguments.gpus * arguments.share
-    print(f"{len(wanted)} of {len(jobs)} runs to do: {seconds:.0f} s of one H200, about "
-          f"{expected_seconds(jobs, slots) / 60:.1f} minutes of {arguments.gpus}", flush=True)
+    print(what_is_to_do(jobs, arguments.gpus), flush=True)
     if arguments.dry_run:
-        for job in wanted:
-            extra = ", extra" if job.is_extra else ""
-            print(f"  {job.name:24} {job.seconds:4.0f} s{'' if job.on_gpu else ' of CPUs'}{extra}")
+        for job in jobs:
+            notes = (" of CPUs" if job.on_cpus else "") + (", extra" if job.is_extra else "")
+            print(f"  {job.name:24} {job.minutes:5.1f} min{notes}")
+
+
+def threads_of_each(runs):
+    return max(1, (os.cpu_count() or 1) // max(1, runs))
+
+
+def run_missing(plan, arguments):
+    """Returns what went wrong."""
+    jobs = plan.missing()
+    announce(jobs, arguments)
+    if arguments.dry_run:
+        return []
+    for path in (arguments.texts, arguments.train, arguments.model):
+        if not pathlib.Path(path).exists():
+            raise Fault(f"{path}: no such file or folder")
+    queue = Queue(jobs, plan.output, arguments.gpus, arguments.jobs, arguments.minutes)
+    problems = queue.run()
+    if queue.not_started():
+        print("not started: " + ", ".join(queue.not_started()), flush=True)
+    return problems
 
 
 def main(words=None, scale=SCALE):
     arguments = parse_arguments(words)
-    if arguments.gpus < 1 or arguments.share < 1:
-        raise Fault("--gpus and --share are at least 1")
-    plan = Plan(arguments, scale, cores_of_each(arguments.gpus * arguments.share))
-    jobs = [job for job in plan.jobs() if not (job.is_extra and arguments.no_extras)]
-    deal = Deal(plan.output, arguments.gpus, arguments.share, arguments.minutes)
-    plan.output.mkdir(parents=True, exist_ok=True)
-    if not arguments.table:
-        announce(jobs, arguments)
-        if arguments.dry_run:
-            return
-        for path in (arguments.texts, arguments.train, arguments.model):
-            if not pathlib.Path(path).exists():
-                raise Fault(f"{path}: no such file or folder")
-        left = deal.all(jobs)
-        if left:
-            print("not started: " + ", ".join(left), flush=True)
+    plan = Plan(arguments, scale, threads_of_each(arguments.gpus * arguments.jobs))
+    problems = [] if arguments.table else run_missing(plan, arguments)
+    if arguments.dry_run:
+        return
     text = table(plan)
+    plan.output.mkdir(parents=True, exist_ok=True)
     (plan.output / "table.md").write_text(text + "\n", encoding="utf-8")
     print(text)
-    if deal.problems:
-        raise Fault("\n".join(deal.problems))
+    if problems:
+        raise Fault("\n".join(problems))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import json
 import pathlib
 import sys
 
-from job_deal import Job
+from tool_runs import Job, chains_of, is_trained, is_written
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -66,6 +66,19 @@ class Scale:
     eval_at_once: int = 262144
 
 
+@dataclasses.dataclass(frozen=True)
+class Run(Job):
+    result: pathlib.Path = pathlib.Path()  # there when it is done; a training's folder
+    steps: int = 0  # of a training
+    is_extra: bool = False  # begins when nothing else can
+
+    def is_done(self):
+        if self.trains:
+            return is_trained(self.result, self.steps)
+        is_json = self.result.suffix == ".json"
+        return is_written(self.result) if is_json else self.result.exists()
+
+
 SCALE = Scale()
 # Thousand tokens a second of one H200, and seconds to begin: for the estimate alone.
 RATES = {"train": 120.0, "train long full": 50.0, "train long": 100.0, "train blocks": 60.0,
@@ -113,8 +126,8 @@ class Plan:
             f"train.output={self.output / name}", *options, *self.arguments.options,
             *self.arguments.tune_options)
         seconds = BEGIN["train"] + steps * rows * length / RATES[kind] / 1e3
-        return Job(name, command, self.output / name / f"step-{steps:08}" / "state.json",
-                   needs=tuple(needs), seconds=seconds, is_extra=is_extra)
+        return Run(name, command, seconds / 60, after=tuple(needs), trains=True,
+                   result=self.output / name, steps=steps, is_extra=is_extra)
 
     def reading(self, name, tuned, lengths, options, questions, kind, is_extra=False):
         batch = max(1, self.scale.eval_at_once // max(lengths))
@@ -124,8 +137,8 @@ class Plan:
             f"eval.lengths={json.dumps(list(lengths))}", f"eval.batch={batch}",
             f"eval.output={self.result(name)}", *options, *self.arguments.options)
         seconds = BEGIN["eval"] + questions * sum(lengths) / RATES[kind] / 1e3
-        return Job(name, command, self.result(name), needs=(tuned,) if tuned else (),
-                   seconds=seconds, is_extra=is_extra)
+        return Run(name, command, seconds / 60, after=(tuned,) if tuned else (),
+                   result=self.result(name), is_extra=is_extra)
 
     # --- texts
 
@@ -135,7 +148,11 @@ class Plan:
         # Its result is a folder of files whose names are the tool's.
         mark = self.output / "tokens.done"
         shell = ("sh", "-c", '"$@" && touch "$0"', str(mark), *command)
-        return Job("tokens", shell, mark, seconds=BEGIN["cpu"], on_gpu=False)
+        return self.preparation("tokens", shell, mark)
+
+    def preparation(self, name, command, result, needs=()):
+        return Run(name, command, BEGIN["cpu"] / 60, after=tuple(needs), on_cpus=True,
+                   result=result)
 
     def records(self):
         jobs = []
@@ -153,10 +170,9 @@ class Plan:
                     str(pathlib.Path(self.arguments.model) / "tokenizer.json"), "--pieces",
                     str(records.questions), "--seed", str(seed), "--most", str(records.documents),
                     "--output", str(self.records_file(records)))
-            jobs.append(Job(f"samples-{records.name}", ask, samples, seconds=BEGIN["cpu"],
-                            on_gpu=False))
-            jobs.append(Job(f"pairs-{records.name}", make, self.records_file(records),
-                            needs=(jobs[-1].name,), seconds=BEGIN["cpu"], on_gpu=False))
+            jobs += [self.preparation(f"samples-{records.name}", ask, samples),
+                     self.preparation(f"pairs-{records.name}", make, self.records_file(records),
+                                      needs=[f"samples-{records.name}"])]
         return jobs
 
     # --- passkeys after tuning on novels
@@ -270,3 +286,11 @@ class Plan:
             jobs.append(self.lococo_pairs())
             jobs += [self.needle(row, length) for row in self.rows() for length in row.tuned]
         return jobs
+
+    def missing(self):
+        """In the order in which it should begin: what the longest chain of others waits for comes
+        first, extras last."""
+        jobs = [job for job in self.jobs()
+                if not job.is_done() and not (job.is_extra and self.arguments.no_extras)]
+        chains = chains_of(jobs)
+        return sorted(jobs, key=lambda job: (job.is_extra, -chains[job.name]))

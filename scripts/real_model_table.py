@@ -36,7 +36,7 @@ LAST = 128  # targets
 # Thousand tokens a second of one H200 that five runs share, for the estimate alone: measured with
 # SmolLM2-135M, loading included.
 RATE = {"eval": 330.0, "train": 250.0}
-TRAIN_TOKENS = 100 * 16 * 4096
+TRAIN_STEPS, STEP_TOKENS = 100, 16 * 4096
 
 
 def local_of(policy, slots):
@@ -104,7 +104,8 @@ class Runner:
 
     def train_command(self, slots):
         return [str(self.bin / "lococo-train"), *self.common("lococo_tuned", slots),
-                f"data.train={self.arguments.train}", f"train.output={self.adapter(slots)}"]
+                f"data.train={self.arguments.train}", f"train.steps={TRAIN_STEPS}",
+                f"train.output={self.adapter(slots)}"]
 
     def eval_command(self, policy, slots, length, task):
         command = [str(self.bin / "lococo-eval"), *self.common(policy, slots),
@@ -135,8 +136,8 @@ class Runner:
     def jobs(self):
         """What is missing, trainings first; rows that need none run meanwhile."""
         trainings = [Job(f"train-{slots}", tuple(self.train_command(slots)),
-                         TRAIN_TOKENS / RATE["train"] / 60e3, trains=True)
-                     for slots in self.tuned_slots if not is_trained(self.adapter(slots))]
+                         TRAIN_STEPS * STEP_TOKENS / RATE["train"] / 60e3, trains=True)
+                     for slots in self.tuned_slots if not is_trained(self.adapter(slots), TRAIN_STEPS)]
         readings = [self.reading(row, task) for row in self.rows for task in tasks_of(row[2])
                     if not is_written(self.result(*row, task))]
         return trainings + sorted(readings, key=lambda job: bool(job.after))
@@ -145,7 +146,7 @@ class Runner:
         policy, slots, length = row
         return Job(name_of(*row, task), tuple(self.eval_command(*row, task)),
                    tokens_of(task, length) / RATE["eval"] / 60e3,
-                   after=f"train-{slots}" if policy == "lococo_tuned" else "")
+                   after=(f"train-{slots}",) if policy == "lococo_tuned" else ())
 
 
 def percent(cells, metric=None, kind=None):

@@ -1,5 +1,6 @@
 """Runs of the project's tools for scripts that make tables: logs, results that are kept, several GPUs."""
 
+import argparse
 import dataclasses
 import json
 import os
@@ -18,7 +19,7 @@ def problem_of(name, code, log):
     return f"{name} failed ({code}):\n" + log.read_text(encoding="utf-8", errors="replace")[-1500:]
 
 
-def is_trained(folder, steps=1):
+def is_trained(folder, steps):
     """Whether a run folder of lococo-train has a checkpoint of that step or a later one: a run that
     was told to stop leaves one before its last step, from which the next run goes on."""
     return any(int(state.parent.name.removeprefix("step-")) >= steps
@@ -38,22 +39,51 @@ class Job:
     name: str  # of its log
     command: tuple
     minutes: float  # of a GPU that nothing else uses, for the estimate alone
-    after: str = ""  # the job whose output it reads; it waits for that where both are to be done
+    after: tuple = ()  # names of jobs whose output it reads; it waits for those that are to be done
     alone: bool = False  # on its GPU: what measures time
+    on_cpus: bool = False  # needs no GPU: waits for none
     trains: bool = False
+
+
+def chains_of(jobs):
+    """{name: minutes until all that waits for it is done, if nothing else kept it waiting}."""
+    chains = {}
+
+    def chain(job):
+        if job.name not in chains:
+            behind = [chain(other) for other in jobs if job.name in other.after]
+            chains[job.name] = job.minutes + max(behind, default=0.0)
+        return chains[job.name]
+
+    return {job.name: chain(job) for job in jobs}
+
+
+def minutes_of(jobs, gpus):
+    """At least so many: a chain of jobs does not get shorter by more GPUs."""
+    on_gpus = sum(job.minutes for job in jobs if not job.on_cpus)
+    return max(on_gpus / gpus, *chains_of(jobs).values(), 0.0)
 
 
 def what_is_to_do(jobs, gpus):
     """One line."""
-    trainings = sum(job.trains for job in jobs)
-    return (f"{trainings} trainings and {len(jobs) - trainings} evaluations to do: about "
-            f"{sum(job.minutes for job in jobs) / gpus:.0f} minutes of "
+    trainings, on_cpus = (sum(getattr(job, key) for job in jobs) for key in ("trains", "on_cpus"))
+    return (f"{trainings} trainings and {len(jobs) - trainings - on_cpus} evaluations to do"
+            f"{f', {on_cpus} preparations on CPUs' if on_cpus else ''}: about "
+            f"{minutes_of(jobs, gpus):.0f} minutes of "
             f"{'one H200' if gpus == 1 else f'{gpus} H200'}")
 
 
+def at_least_one(text):
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return int(text)
+
+
 def add_options_of_runs(parser, jobs):
-    parser.add_argument("--gpus", type=int, default=1, help="number of GPUs that runs are dealt to")
-    parser.add_argument("--jobs", type=int, default=jobs, help="runs at a time on each of them")
+    parser.add_argument("--gpus", type=at_least_one, default=1,
+                        help="number of GPUs that runs are dealt to")
+    parser.add_argument("--jobs", type=at_least_one, default=jobs,
+                        help="runs at a time on each of them")
 
 
 def gpu_names(count):
@@ -86,20 +116,25 @@ class Queue:
         self.gpus = gpu_names(gpus)
         self.per_gpu = per_gpu
         self.ends = time.time() + 60 * minutes if minutes else None
-        self.running, self.problems = [], []
+        self.running, self.problems, self.dropped = [], [], []
 
     def run(self):
         """Returns what went wrong, a text for each job that failed. Ends its jobs when it is ended."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        before = end_on_signals()
         try:
             while self.start_what_can() or self.running:
                 time.sleep(0.1)
                 self.collect()
         finally:
-            signal.signal(signal.SIGTERM, before)
             self.stop()
+            for number, handler in before.items():
+                signal.signal(number, handler)
         return self.problems
+
+    def not_started(self):
+        """Names: for want of time, or since what they read could not be made."""
+        return [job.name for job in self.dropped + self.waiting]
 
     def start_what_can(self):
         """Whether something was started."""
@@ -107,8 +142,6 @@ class Queue:
         for job in list(self.waiting):
             loads = self.loads()
             gpu = loads.index(min(loads))
-            if loads[gpu] >= self.per_gpu:
-                break
             if loads[gpu] + self.weight(job) <= self.per_gpu and self.is_ready(job):
                 self.waiting.remove(job)
                 self.start(job, gpu)
@@ -120,24 +153,26 @@ class Queue:
                 for gpu in range(len(self.gpus))]
 
     def weight(self, job):
-        return self.per_gpu if job.alone else 1
+        return 0 if job.on_cpus else self.per_gpu if job.alone else 1
 
     def is_ready(self, job):
-        if job.after and job.after in {r.job.name for r in self.running} | {
-                other.name for other in self.waiting}:
+        unfinished = {r.job.name for r in self.running} | {other.name for other in self.waiting}
+        if unfinished & set(job.after):
             return False
         # Those that share a GPU slow each other down.
-        minutes = job.minutes * (1 if job.alone else self.per_gpu)
+        minutes = job.minutes * (1 if job.alone or job.on_cpus else self.per_gpu)
         return self.ends is None or time.time() + 60 * minutes <= self.ends
 
     def start(self, job, gpu):
         environment = dict(os.environ)
         if self.gpus[gpu] is not None:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[gpu]
+        # In a session of its own: Ctrl-C would tell it to end beside stop(), and what is told twice
+        # does not write its checkpoint.
         with open(self.folder / f"{job.name}.log", "w", encoding="utf-8") as log:
             try:
                 process = subprocess.Popen(job.command, stdout=log, stderr=subprocess.STDOUT,
-                                           env=environment)
+                                           env=environment, start_new_session=True)
             except OSError as error:
                 raise Fault(f"{job.name}: {error}") from error
         self.running.append(Running(job, gpu, process, time.time()))
@@ -153,12 +188,25 @@ class Queue:
             self.drop_readers(name)
 
     def drop_readers(self, name):
-        """What was to read the output of a job that failed is not started."""
-        self.waiting = [job for job in self.waiting if job.after != name]
+        """What was to read the output of a job that failed is not started, nor what reads that."""
+        readers = [job for job in self.waiting if name in job.after]
+        self.waiting = [job for job in self.waiting if name not in job.after]
+        self.dropped += readers
+        for job in readers:
+            self.drop_readers(job.name)
 
     def stop(self):
         """lococo-train writes a checkpoint when it is told to end."""
         for r in self.running:
-            r.process.terminate()
+            if r.process.poll() is None:
+                os.killpg(r.process.pid, signal.SIGTERM)
         for r in self.running:
             r.process.wait()
+
+
+def end_on_signals():
+    """Ends the script when it is told to or its terminal goes; returns the handlers before."""
+    chosen = [number for number in (signal.SIGTERM, signal.SIGHUP)
+              if signal.getsignal(number) != signal.SIG_IGN]  # as nohup leaves it
+    return {number: signal.signal(number, lambda number, _: sys.exit(128 + number))
+            for number in chosen}

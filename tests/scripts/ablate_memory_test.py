@@ -3,15 +3,19 @@
 
 import json
 import pathlib
+import subprocess
 import sys
 import tempfile
-import types
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "support")]
 import ablate_memory as ablate  # noqa: E402
 from counted import main  # noqa: E402
+from tool_runs import Fault  # noqa: E402
+
+NO_LORA = "no-LoRA"
+READ = ablate.slug(next(iter(ablate.READS)))
 
 
 class AblateMemory(unittest.TestCase):
@@ -19,9 +23,14 @@ class AblateMemory(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="lococo-ablation-")
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        self.ablation = ablate.Ablation(types.SimpleNamespace(
-            output=self.folder, bin="bin", model="model", texts="texts", train="train", options=[],
-            seeds=[1, 2, 3], jobs=1))
+        self.ablation = self.of()
+
+    def words(self, *words):
+        return ["--texts", "texts", "--train", "train", "--model", "model", "--output",
+                str(self.folder), *words]
+
+    def of(self, *words):
+        return ablate.Ablation(ablate.parse_arguments(self.words(*words)))
 
     def write(self, variant, seed, far, correct):
         result = self.ablation.result
@@ -29,22 +38,30 @@ class AblateMemory(unittest.TestCase):
         result(variant, seed, "needle").write_text(json.dumps(
             {"cells": [{"correct": correct, "trials": 100}, {"correct": 0, "trials": 100}]}))
 
-    def test_every_variant_has_every_seed_and_a_folder_of_its_own(self):
+    def train(self, variant, seed, step=ablate.STEPS):
+        state = self.ablation.folder(variant, seed) / f"step-{step:08}" / "state.json"
+        state.parent.mkdir(parents=True)
+        state.write_text("{}")
+
+    def test_every_variant_has_every_seed_and_a_folder_of_its_own_or_reads_the_whole_s(self):
         folders = {self.ablation.folder(*cell) for cell in self.ablation.cells}
         self.assertEqual(len(folders), 3 * len(ablate.VARIANTS))
         jobs = self.ablation.jobs()
-        self.assertEqual(len(jobs), 3 * len(folders))
-        trainings = [job.name for job in jobs[:len(folders)]]
-        self.assertTrue(all(job.after in trainings for job in jobs[len(folders):]))
+        readings = [job for job in jobs if not job.trains]
+        self.assertEqual(len(readings), 2 * 3 * (len(ablate.VARIANTS) + len(ablate.READS)))
+        trainings = {job.name for job in jobs if job.trains}
+        self.assertEqual(len(trainings), len(folders))
+        for job in readings:
+            self.assertEqual(len(trainings.intersection(job.after)), 1)
+        after = {job.name: job.after for job in readings}
+        self.assertEqual(after[f"{READ}-2-needle"], ("whole-2-train",))
         self.assertGreater(min(job.minutes for job in jobs), 0)
 
     def test_what_is_there_is_not_done_again_and_a_broken_off_training_is(self):
         before = len(self.ablation.jobs())
         self.write(ablate.WHOLE, 1, 2.0, 50)
-        for seed, step in ((1, ablate.STEPS), (2, ablate.STEPS - 1)):
-            state = self.ablation.folder(ablate.WHOLE, seed) / f"step-{step:08}" / "state.json"
-            state.parent.mkdir(parents=True)
-            state.write_text("{}")
+        self.train(ablate.WHOLE, 1)
+        self.train(ablate.WHOLE, 2, ablate.STEPS - 1)
         self.assertEqual(len(self.ablation.jobs()), before - 3)
 
     def test_a_variant_changes_the_training_and_its_cache_the_reading(self):
@@ -60,13 +77,40 @@ class AblateMemory(unittest.TestCase):
             self.assertIn(part, read)
 
     def test_differences_are_paired_by_seed(self):
-        for variant in ablate.VARIANTS:
+        for variant in self.ablation.variants:
             for seed in (1, 2, 3):
                 off = 0.0 if variant == ablate.WHOLE else 0.5
                 self.write(variant, seed, 2.0 + seed + off, 10 * seed)
         table = self.ablation.table()
         self.assertIn("| whole | 4.000 |  | 10 |  |", table)
         self.assertIn("| no LoRA | 4.500 | +0.500 (+- 0.000) | 10 | +0.0 (+- 0.0) |", table)
+
+    def test_names_that_are_no_runs_are_told_before_anything_is_run(self):
+        with self.assertRaisesRegex(Fault, "--variants lora: no such run; there are whole no-gate"):
+            self.of("--variants", "whole", "lora").check()
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "scripts" / "ablate_memory.py"),
+             *self.words("--variants", "lora")], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_the_whole_may_be_left_out_where_its_results_are_there(self):
+        some = self.of("--variants", NO_LORA, "--seeds", "1", "2")
+        self.write(ablate.WHOLE, 1, 2.0, 50)
+        with self.assertRaisesRegex(Fault, "without whole, .*whole-2-perplexity.json is not there"):
+            some.check()
+        self.write(ablate.WHOLE, 2, 2.0, 50)
+        some.check()
+        self.of("--variants", "whole", NO_LORA).check()
+
+    def test_what_reads_the_whole_s_weights_asks_for_them(self):
+        some = self.of("--variants", READ, "--seeds", "1")
+        self.write(ablate.WHOLE, 1, 2.0, 50)
+        with self.assertRaisesRegex(Fault, "whole-1 is not there"):
+            some.check()
+        self.train(ablate.WHOLE, 1)
+        some.check()
 
     def test_an_interval_is_that_of_students_t(self):
         self.assertEqual(ablate.interval([1.0, 2.0, 3.0], 2), "+2.00 (+- 2.48)")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The measurement of supervised fine-tuning: records of questions, how runs are dealt to GPUs, what is
-asked of the tools; and, on a tiny model, all of it: data, trainings, questions, tables."""
+"""The measurement of supervised fine-tuning: records of questions, the order of its runs, what is asked
+of the tools; and, on a tiny model, all of it: data, trainings, questions, tables."""
 
 import contextlib
 import io
@@ -9,18 +9,15 @@ import os
 import pathlib
 import sys
 import tempfile
-import threading
 import unittest
 
 ROOT = pathlib.Path(os.environ["LOCOCO_SOURCE"])
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "support")]
-import job_deal  # noqa: E402
 import make_sft_records as records  # noqa: E402
 import measure_sft  # noqa: E402
 import measure_sft_table  # noqa: E402
 import tiny_files  # noqa: E402
 from counted import main  # noqa: E402
-from job_deal import Job  # noqa: E402
 from measure_sft_plan import PATTERNS, SCALE, Plan, Records, Scale  # noqa: E402
 from tool_runs import Fault  # noqa: E402
 
@@ -96,56 +93,6 @@ class MakeRecords(Folder):
             records.ByteLevelTokens(path)
 
 
-class JobDeal(Folder):
-    def job(self, name, seconds=1.0, needs=(), code=0, **more):
-        result = self.folder / name
-        command = ("sh", "-c", f'test {code} = 0 && echo "$CUDA_VISIBLE_DEVICES" > {result}')
-        return Job(name, command, result, needs=needs, seconds=seconds, **more)
-
-    def deal(self, jobs, gpus, **more):
-        deal = job_deal.Deal(self.folder, gpus, **more)
-        with contextlib.redirect_stdout(io.StringIO()):
-            return deal, deal.all(jobs)
-
-    def test_longest_chains_come_first_and_extras_last(self):
-        jobs = [self.job("extra", 99.0, is_extra=True), self.job("alone", 3.0),
-                self.job("first", 1.0), self.job("second", 5.0, needs=("first",))]
-        names = [job.name for job in job_deal.missing(jobs)]
-        self.assertEqual(names, ["first", "second", "alone", "extra"])
-        self.assertEqual(job_deal.expected_seconds(jobs[1:], 2), 6.0)
-        self.assertEqual(job_deal.expected_seconds(jobs[1:], 1), 9.0)
-
-    def test_each_gpu_has_one_job_at_a_time(self):
-        inside, most, lock = [0], [0], threading.Lock()
-
-        def run(name, command, folder):
-            with lock:
-                inside[0] += 1
-                most[0] = max(most[0], inside[0])
-            (self.folder / name).write_text(command[1])
-            with lock:
-                inside[0] -= 1
-
-        original, job_deal.run = job_deal.run, run
-        self.addCleanup(setattr, job_deal, "run", original)
-        jobs = [self.job(f"job{n}") for n in range(7)]
-        self.deal(jobs, 2)
-        self.assertLessEqual(most[0], 2)
-        used = {job.result.read_text() for job in jobs}
-        self.assertLessEqual(used, {"CUDA_VISIBLE_DEVICES=0", "CUDA_VISIBLE_DEVICES=1"})
-
-    def test_what_needs_a_failed_job_is_not_started_and_the_rest_is(self):
-        jobs = [self.job("bad", code=1), self.job("behind", needs=("bad",)), self.job("good")]
-        deal, left = self.deal(jobs, 1)
-        self.assertEqual(left, ["behind"])
-        self.assertEqual(len(deal.problems), 1)
-        self.assertTrue(jobs[2].is_done())
-
-    def test_nothing_starts_that_would_end_too_late(self):
-        _, left = self.deal([self.job("long", 90.0), self.job("brief", 1.0)], 1, minutes=1.0)
-        self.assertEqual(left, ["long"])
-
-
 class MeasureSft(Folder):
     def test_there_are_enough_pairs_in_few_enough_tokens(self):
         for some in (SCALE.records[:2], SCALE.records[1:]):
@@ -177,11 +124,36 @@ class MeasureSft(Folder):
         jobs = {job.name: job for job in Plan(self.arguments("--only", "pairs")).jobs()}
         for pattern in ("full", "s2", "sf"):
             job = jobs[f"long-{pattern}"]
-            self.assertIn(f"novels-{pattern}", job.needs)
+            self.assertIn(f"novels-{pattern}", job.after)
             for part in (*PATTERNS[pattern], "model.interpolate_to=32768",
                          f"model.adapter={self.folder / 'out' / f'novels-{pattern}'}"):
                 self.assertIn(part, job.command)
         self.assertNotIn("passkey-full-texts", jobs)
+
+    def test_longest_chains_come_first_and_extras_last(self):
+        names = [job.name for job in Plan(self.arguments()).missing()]
+        self.assertEqual(names[:2], ["tokens", "novels-full"])
+        self.assertLess(names.index("long-full"), names.index("pairs-full"))
+        extras = ["novels-sf1", "needle-base-32768", "passkey-windows-texts"]
+        self.assertLess(max(map(names.index, ("needle-sf-8192", "passkey-base-texts"))),
+                        min(map(names.index, extras)))
+        usual = {job.name for job in Plan(self.arguments("--no-extras")).missing()}
+        self.assertEqual(len(usual), len(names) - 10)
+        self.assertFalse(usual.intersection(extras))
+
+    def test_what_is_there_is_not_done_again_and_what_was_broken_off_is(self):
+        plan = Plan(self.arguments())
+        before = {job.name for job in plan.missing()}
+        plan.output.mkdir()
+        (plan.output / "tokens.done").touch()
+        plan.result("needle-full-8192").write_text('{"cells": []}')
+        plan.result("needle-s2-8192").write_text('{"cells": [')
+        for pattern, step in (("full", SCALE.novel_steps), ("s2", SCALE.novel_steps - 1)):
+            state = plan.output / f"novels-{pattern}" / f"step-{step:08}" / "state.json"
+            state.parent.mkdir(parents=True)
+            state.write_text("{}")
+        self.assertEqual(before - {job.name for job in plan.missing()},
+                         {"tokens", "novels-full", "needle-full-8192"})
 
     def test_figures_are_counts_intervals_and_differences(self):
         plan = Plan(self.arguments())
@@ -224,7 +196,8 @@ class MeasureSft(Folder):
         self.assertIn("| pairs-lococo |", printed.getvalue())
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             measure_sft.main([*words, "--dry-run"], TINY)
-        self.assertTrue(printed.getvalue().startswith("0 of "), printed.getvalue())
+        self.assertTrue(printed.getvalue().startswith("0 trainings and 0 evaluations to do: "),
+                        printed.getvalue())
 
 
 if __name__ == "__main__":

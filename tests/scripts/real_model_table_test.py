@@ -47,8 +47,10 @@ class RealModelTable(unittest.TestCase):
         self.assertEqual([job.name for job in before if job.trains],
                          [f"train-{slots}" for slots in table.SLOTS])
         run.result("h2o", 256, 4096, "needle").write_text("{}")
-        (self.folder / "tuned-128" / "step-00000100").mkdir(parents=True)
-        (self.folder / "tuned-128" / "step-00000100" / "state.json").write_text("{}")
+        for slots, step in ((128, 100), (256, 99)):  # the latter was broken off
+            state = self.folder / f"tuned-{slots}" / f"step-{step:08}" / "state.json"
+            state.parent.mkdir(parents=True)
+            state.write_text("{}")
         after = run.jobs()
         self.assertEqual({job.name for job in before} - {job.name for job in after},
                          {"train-128", "h2o-256-4096-needle"})
