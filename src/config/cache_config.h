@@ -62,7 +62,10 @@ struct CacheConfig {
   /// Whether slots are chosen by scores, and not by their place alone.
   bool ranks_slots() const { return compresses() && policy != CachePolicyKind::kStreaming; }
 
-  /// Slots that hold a mixture of tokens (0 unless policy is lococo).
+  /// Whether keys are turned by the place in the text that is kept beside them.
+  bool turns_by_place() const { return compresses() && positions == PositionKind::kText; }
+
+  /// Slots that hold a mixture of tokens, 0 without convolutions; retention's are the massed slots.
   int64_t mixed_slots() const;
   /// Slots that retention fills by the learned score alone, and by score and mass.
   int64_t alone_slots() const;

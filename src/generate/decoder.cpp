@@ -28,7 +28,7 @@ int64_t home_slots_of(const CacheConfig& cache, int64_t capacity) {
 /// The angles of all places that tokens can have while decoding; empty where slots are places.
 RopeTable frame_of(LlamaImpl& model, int64_t home_slots, torch::Device device) {
   const auto& cache = model.cache_config();
-  if (!cache.compresses() || cache.positions == PositionKind::kSlot) return {};
+  if (!cache.turns_by_place()) return {};
   TORCH_CHECK(cache.position_cap > 0, "decoding at places of the text needs a position_cap");
   return model.frame_table(model.shape().max_position_embeddings, home_slots, device);
 }
@@ -253,7 +253,7 @@ Decoder::RunWork& Decoder::work_of(const RowRun& run) {
   RunWork& work = works_[run];
   if (work.states.empty()) {
     for (const auto& state : states_) work.states.push_back(state.rows(run.first, run.count));
-    if (config_.compresses() && config_.positions == PositionKind::kText)
+    if (config_.turns_by_place())
       work.shift = torch::zeros({}, torch::dtype(torch::kInt32).device(device_));
   }
   return work;

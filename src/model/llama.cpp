@@ -183,7 +183,7 @@ AttentionInput LlamaImpl::block_input(const BlockStep& step, torch::Device devic
   if (cache_.keys == KeyKind::kRotated) {
     input.queries = rope_.table(begin, end, device);
     input.keys = input.queries;
-  } else if (cache_.compresses() && cache_.positions == PositionKind::kText) {
+  } else if (cache_.turns_by_place()) {
     const int64_t first = begin - step.origin;
     // What is appended without a compression stays in the frame and may stand further.
     const int64_t room = std::max(cache_.slots + cache_.buffer + cache_.block,
@@ -223,7 +223,7 @@ std::vector<CacheState> LlamaImpl::static_caches(int64_t B, int64_t C, torch::De
       caches[n].mass_home_BGC = torch::zeros({B, G, C}, slots.dtype(torch::kFloat32));
     if (policy && policy->needs().score)
       caches[n].score_home_BGC = torch::zeros({B, G, C}, slots.dtype(torch::kFloat32));
-    if (cache_.compresses() && cache_.positions == PositionKind::kText)
+    if (cache_.turns_by_place())
       caches[n].place_home_BGC = torch::zeros({B, G, C}, slots.dtype(torch::kInt32));
   }
   return caches;

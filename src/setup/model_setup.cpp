@@ -189,8 +189,7 @@ std::optional<int64_t> known_positions(const Config& config, const ModelShape& s
 
 bool has_bounded_positions(const Config& config) {
   return has_slot_positions(config) ||
-         (config.cache.compresses() && config.cache.positions == PositionKind::kText &&
-          config.cache.position_cap > 0);
+         (config.cache.turns_by_place() && config.cache.position_cap > 0);
 }
 
 void warn_beyond_positions(const Config& config, const ModelShape& shape, int64_t tokens,
