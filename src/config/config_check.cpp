@@ -54,6 +54,9 @@ class Checker : ConfigChecker {
   void check_data() const {
     require(!config_.data.text_field.empty(), "data.text_field",
             "is empty; name a key of a record");
+    require(config_.data.lesson_length <= config_.data.context_length, "data.lesson_length",
+            std::to_string(config_.data.lesson_length) + " is more than data.context_length " +
+                std::to_string(config_.data.context_length) + "; use that or less");
     if (!config_.data.records.empty()) check_records();
   }
 

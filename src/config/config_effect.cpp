@@ -122,7 +122,7 @@ class Finder {
 
   void check_data() {
     if (config_.data.lesson_share == 0.0)
-      add({"data.lesson_texts"}, "data.lesson_share 0 makes no lessons");
+      add({"data.lesson_texts", "data.lesson_length"}, "data.lesson_share 0 makes no lessons");
     if (resolved_pass(config_) != PassKind::kTeach)
       add({"data.far"}, "the pass counts far targets like all others");
     check_records();

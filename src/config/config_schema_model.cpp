@@ -103,6 +103,8 @@ void add_data(SchemaBuilder& add, DataConfig& data) {
   add.add("lesson_share", fraction(&data.lesson_share),
           "share of the sequences that are lessons: a text with facts in it, and questions about "
           "them");
+  add.add("lesson_length", count(&data.lesson_length, 0, kMostContext),
+          "tokens of a lesson, where fewer than context_length do; 0: as many");
   add.add("lesson_texts", TextsField{&data.lesson_texts},
           "text, JSONL, folders of them: what surrounds the facts of lessons, held in memory; "
           "empty: that of train");

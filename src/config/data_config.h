@@ -41,6 +41,7 @@ struct DataConfig {
   bool add_bos = true;              ///< a document is [BOS] + ids + [EOS]; BOS if there is one
   bool add_eos = true;
   double lesson_share = 0.0;  ///< of the sequences that are lessons (src/lessons)
+  int64_t lesson_length = 0;  ///< tokens of a lesson; 0: context_length
   /// Texts, as paths of sources, in which lessons put what they ask; empty: those of `train`.
   std::vector<std::string> lesson_texts;
   int64_t far = 256;  ///< a target is far when its bigram came last more tokens before

@@ -97,13 +97,15 @@ struct LessonSource::Impl {
     const auto sentence = static_cast<int64_t>(tokenizer->encode_ordinary(kLongSentence).size());
     sentences = options.context_length / 2 / sentence;
     if (sentences < kFewestSentences) {
-      throw UserError("data.lesson_share: lessons need a data.context_length of at least " +
-                      std::to_string(2 * sentence * kFewestSentences) + " with this tokenizer");
+      throw UserError("data.lesson_share: lessons need at least " +
+                      std::to_string(2 * sentence * kFewestSentences) +
+                      " tokens with this tokenizer; raise data.lesson_length or "
+                      "data.context_length, whichever makes them shorter");
     }
     if (hay.num_words() < options.context_length) {
       throw UserError("data.lesson_texts: the texts have " + std::to_string(hay.num_words()) +
-                      " words, lessons need as many as data.context_length " +
-                      std::to_string(options.context_length) + "; give more text");
+                      " words, lessons need as many as their " +
+                      std::to_string(options.context_length) + " tokens; give more text");
     }
   }
 

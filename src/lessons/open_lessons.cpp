@@ -29,7 +29,7 @@ std::unique_ptr<LessonSource> open_lessons(const Config& config,
         "data.lesson_share: lessons need a tokenizer, and the model has none; give data.tokenizer");
   }
   LessonOptions options;
-  options.context_length = data.context_length;
+  options.context_length = data.lesson_length > 0 ? data.lesson_length : data.context_length;
   options.far = data.far;
   options.chat = model_template(template_folder(config.model.path, data.tokenizer),
                                 {/*format=*/std::nullopt, /*required=*/false}, kDay);

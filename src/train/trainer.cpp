@@ -12,7 +12,6 @@
 #include "eval/record_report.h"
 #include "tensor/kit/memory_stats.h"
 #include "train/lr_schedule.h"
-#include "train/micro_batch.h"
 #include "train/normalizer_range.h"
 #include "train/resume_check.h"
 #include "train/signals.h"
@@ -33,6 +32,7 @@ Trainer::Trainer(const Config& config, PreparedModel prepared, TrainingSequences
       communicator_(communicator),
       threads_(threads),
       pass_(make_pass(config)),
+      batches_(config, sequences_, communicator.rank(), communicator.size(), pass_->wants_kinds()),
       optimizer_(prepared_.registry->trainable(), config.train) {
   if (optimizer_.parameters().empty()) {
     throw UserError(
@@ -154,18 +154,14 @@ Trainer::StepSums Trainer::forward_backward() {
   int64_t targets = 0, tokens = 0;
   std::vector<torch::Tensor> losses;
   std::vector<int64_t> first_indices;
-  const auto sequences = sequences_of_this_step();
-  size_t first = 0;
-  for (const auto& indices : micro_batches_of_this_rank(step_)) {
-    const auto rows = std::span(sequences).subspan(first, indices.size());
-    for (const auto& row : rows) tokens += static_cast<int64_t>(row.tokens.size()) - 1;
-    const auto batch = batch_of(rows);
-    first += indices.size();
+  for (const MicroBatch& micro_batch : batches_.take(step_)) {
+    tokens += micro_batch.num_tokens();
+    const Batch batch = batches_.batch_of(micro_batch, device_);
     const auto result = pass_->train(prepared_.model, batch);
     loss_sum += result.loss_sum;
     targets += result.targets;
     losses.push_back(result.loss_sum);
-    first_indices.push_back(indices.front());
+    first_indices.push_back(micro_batch.first_index);
   }
 
   // At once: the gradients, the loss and the counts.
@@ -190,49 +186,6 @@ Trainer::StepSums Trainer::forward_backward() {
   }
   if (!std::isfinite(sums.loss_sum)) report_non_finite(losses, first_indices);
   return sums;
-}
-
-std::vector<std::vector<int64_t>> Trainer::micro_batches_of_this_rank(int64_t step) const {
-  const int64_t sequences = config_.train.sequences_per_step, ranks = communicator_.size();
-  const int64_t size = std::min(config_.train.micro_batch, (sequences + ranks - 1) / ranks);
-  // Whole micro-batches are dealt out, so that a rank computes what one rank alone would: only the
-  // order of the sum differs.
-  std::vector<std::vector<int64_t>> micro_batches;
-  for (int64_t first = communicator_.rank() * size; first < sequences; first += ranks * size) {
-    std::vector<int64_t> indices;
-    for (int64_t i = first; i < std::min(first + size, sequences); ++i)
-      indices.push_back(step * sequences + i);
-    micro_batches.push_back(indices);
-  }
-  return micro_batches;
-}
-
-/// One micro-batch after the other. Lessons take some ten milliseconds each: they are made while
-/// the step before is computed.
-std::vector<TrainingSequence> Trainer::sequences_of_this_step() {
-  const bool with_kinds = pass_->wants_kinds();
-  const auto make = [this, with_kinds](const std::vector<std::vector<int64_t>>& micro_batches) {
-    std::vector<TrainingSequence> made;
-    for (const auto& indices : micro_batches) {
-      for (const int64_t index : indices) made.push_back(sequences_.sequence(index, with_kinds));
-    }
-    return made;
-  };
-  auto sequences =
-      next_sequences_.valid() ? next_sequences_.get() : make(micro_batches_of_this_rank(step_));
-  const bool takes_a_while = with_kinds || sequences_.has_lessons();
-  if (takes_a_while && step_ + 1 < config_.train.steps) {
-    next_sequences_ = std::async(std::launch::async, make, micro_batches_of_this_rank(step_ + 1));
-  }
-  return sequences;
-}
-
-/// Rows of records have all lengths: in whole sequences they are rounded up, because libraries
-/// prepare themselves for each length.
-Batch Trainer::batch_of(std::span<const TrainingSequence> sequences) const {
-  const int64_t step = record_counts_ && !is_blockwise(config_) ? 64 : 1;
-  const int64_t T = padded_length(sequences, step, config_.data.context_length);
-  return micro_batch(sequences, T, device_);
 }
 
 void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses,

@@ -3,10 +3,8 @@
 
 #include <torch/types.h>
 
-#include <future>
 #include <memory>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "config/config.h"
@@ -18,6 +16,7 @@
 #include "report/progress.h"
 #include "setup/model_setup.h"
 #include "train/optimizer.h"
+#include "train/step_batches.h"
 #include "train/training_sequences.h"
 #include "weights/checkpoint.h"
 
@@ -26,9 +25,8 @@ namespace lococo {
 /// How a run ended, as the process's exit code says it.
 enum class TrainOutcome { kFinished, kStoppedBySignal };
 
-/// One run on one rank. Step s trains on the sequences with global indices s * sequences_per_step
-/// ...; its micro-batches are dealt out over the ranks, so the result does not depend on the number
-/// of ranks beyond rounding.
+/// One run on one rank. A step's micro-batches are dealt out over the ranks (StepBatches), so the
+/// result does not depend on the number of ranks beyond rounding.
 class Trainer {
  public:
   /// Both evaluators may be null. Resumes as config.train says. Throws UserError for an output
@@ -56,9 +54,6 @@ class Trainer {
   StepSums forward_backward();
   [[noreturn]] void report_non_finite(const std::vector<torch::Tensor>& losses,
                                       const std::vector<int64_t>& first_indices) const;
-  std::vector<std::vector<int64_t>> micro_batches_of_this_rank(int64_t step) const;
-  std::vector<TrainingSequence> sequences_of_this_step();
-  Batch batch_of(std::span<const TrainingSequence> sequences) const;
   std::string cause_of_non_finite() const;
   void after_step(const StepMetrics& metrics);
   void watch_normalizers();
@@ -75,6 +70,7 @@ class Trainer {
   Communicator& communicator_;
   int64_t threads_;
   std::unique_ptr<SequencePass> pass_;
+  StepBatches batches_;
   AdamW optimizer_;
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<Progress> progress_;
@@ -83,7 +79,6 @@ class Trainer {
   int64_t first_step_ = 0;  ///< where this process began
   int64_t saved_step_ = -1;
   std::vector<uint64_t> data_fingerprints_;
-  std::future<std::vector<TrainingSequence>> next_sequences_;  ///< of this rank's next step
   int stop_signal_ = 0;
   bool warned_of_normalizers_ = false;
 };

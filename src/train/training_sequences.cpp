@@ -1,5 +1,7 @@
 #include "train/training_sequences.h"
 
+#include <algorithm>
+#include <numeric>
 #include <stdexcept>
 
 #include "lessons/text_kinds.h"
@@ -12,7 +14,8 @@ TrainingSequences::TrainingSequences(const Config& config, Dataset dataset,
       far_(config.data.far),
       dataset_(std::move(dataset)),
       lessons_(std::move(lessons)),
-      lesson_share_(config.data.lesson_share) {
+      lesson_share_(config.data.lesson_share),
+      lessons_are_shorter_(config.data.lesson_length > 0) {
   if ((lesson_share_ > 0.0) != (lessons_ != nullptr))
     throw std::logic_error("lessons are there when some of the sequences are lessons");
   if (lesson_share_ > 0.0 && lesson_share_ < 1.0)
@@ -25,6 +28,16 @@ TrainingSequences::TrainingSequences(std::unique_ptr<RecordRows> records)
 MixCycle::Turn TrainingSequences::turn(int64_t global_index) const {
   if (mix_) return mix_->turn(global_index);
   return {lessons_ ? kLessons : kTexts, global_index};
+}
+
+std::vector<int64_t> TrainingSequences::by_length(int64_t first, int64_t count) const {
+  std::vector<int64_t> indices(static_cast<size_t>(count));
+  std::iota(indices.begin(), indices.end(), first);
+  if (lessons_are_shorter_) {
+    std::stable_partition(indices.begin(), indices.end(),
+                          [this](int64_t index) { return !is_lesson(index); });
+  }
+  return indices;
 }
 
 TrainingSequence TrainingSequences::sequence(int64_t global_index, bool with_kinds) const {

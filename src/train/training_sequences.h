@@ -36,6 +36,9 @@ class TrainingSequences {
   TrainingSequence sequence(int64_t global_index, bool with_kinds) const;
 
   bool is_lesson(int64_t global_index) const { return turn(global_index).source == kLessons; }
+  /// The indices [first, first + count); lessons last where they have a length of their own, so
+  /// that micro-batches hold sequences of like length.
+  std::vector<int64_t> by_length(int64_t first, int64_t count) const;
   /// Where sequences take a while to make: worth making ahead of time.
   bool has_lessons() const { return lessons_ != nullptr; }
   /// What became of the records; nullopt where none are trained on.
@@ -58,6 +61,7 @@ class TrainingSequences {
   std::unique_ptr<RecordRows> records_;  ///< these
   std::unique_ptr<LessonSource> lessons_;
   double lesson_share_ = 0.0;
+  bool lessons_are_shorter_ = false;
   std::optional<MixCycle> mix_;  ///< where there are both
 };
 

@@ -161,6 +161,9 @@ TEST_CASE("lessons need a pass that can leave out targets", "[config]") {
   check_accepted("data: {lesson_share: 0.2, lesson_texts: novels, far: 512}");
   check_accepted("data: {lesson_share: 0.2}\ncache: {policy: h2o}");  // where nothing is trained
   check_accepted("data: {lesson_share: 1.0, lesson_texts: [novels, more.txt]}");
+  check_accepted("data: {context_length: 8192, lesson_share: 0.5, lesson_length: 4096}");
+  CHECK_CONTAINS(error_of("data: {lesson_share: 0.5, lesson_length: 4097}"),
+                 "data.lesson_length: 4097 is more than data.context_length 4096");
 }
 
 TEST_CASE("records are trained on alone", "[config]") {

@@ -59,6 +59,7 @@ data:
   on_too_long: split
   packing: true
   group_by_length: true
+  lesson_length: 64
   far: 512
 attention: {backend: flash, group_tokens: 64, shift_fraction: 0.75, sinks: 2}
 cache: {policy: lococo, slots: 128, block: 256, keep_fraction: 0.75, kernel_size: 9, conv_layers: 2,

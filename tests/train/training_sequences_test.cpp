@@ -83,3 +83,30 @@ TEST_CASE("sequences without lessons are the dataset's, and all may be lessons",
     CHECK(lessons.sequence(i, /*with_kinds=*/false).kinds.empty());
   }
 }
+
+TEST_CASE("shorter lessons stand together at the end of a step", "[train]") {
+  Place place;
+  const auto equal = place.sequences(0.5);
+  CHECK(equal.by_length(4, 3) == std::vector<int64_t>{4, 5, 6});
+  place.config.data.lesson_length = place.config.data.context_length;
+  place.config.data.context_length += 300;
+  const auto sequences = place.sequences(0.5);
+  for (const int64_t first : {0, 5}) {
+    const auto order = sequences.by_length(first, 5);
+    REQUIRE(order.size() == 5);
+    auto sorted = order;
+    std::sort(sorted.begin(), sorted.end());
+    for (int64_t i = 0; i < 5; ++i) CHECK(sorted[static_cast<size_t>(i)] == first + i);
+    CHECK(std::is_sorted(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+      return sequences.is_lesson(a) < sequences.is_lesson(b) ||
+             (sequences.is_lesson(a) == sequences.is_lesson(b) && a < b);
+    }));
+    for (const int64_t index : order) {
+      const auto sequence = sequences.sequence(index, /*with_kinds=*/true);
+      const auto& data = place.config.data;
+      const int64_t length = sequences.is_lesson(index) ? data.lesson_length : data.context_length;
+      CHECK(static_cast<int64_t>(sequence.tokens.size()) == length + 1);
+      CHECK(sequence.kinds.size() + 1 == sequence.tokens.size());
+    }
+  }
+}
