@@ -1,6 +1,6 @@
 #include "weights/hf_weights.h"
 
-#include <chrono>
+#include <ctime>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -240,12 +240,12 @@ TEST_CASE("300,000 unknown tensors are refused in seconds and with few names", "
               R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
   }
   write_raw(saved.file(), header + "}", "");
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   const std::string line = load_error(saved.folder.path());
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  const double took = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   CHECK_CONTAINS(line, "300000 tensors unknown (t0, ");
   CHECK(line.size() < 2000);
-  CHECK(took.count() < 10.0);  // 1 s; quadratic time would be many minutes
+  CHECK(took < 60.0);  // of a processor: 1 s; quadratic time would be many minutes
 }
 
 TEST_CASE("A folder without safetensors says what to do", "[model]") {
