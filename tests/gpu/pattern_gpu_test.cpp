@@ -21,6 +21,20 @@ std::vector<torch::Tensor> gradients(const torch::Tensor& out, const PatternQkv&
   return torch::autograd::grad({out}, {x.q_BHLD, x.k_BGLD, x.v_BGLD}, {d_out});
 }
 
+/// The dense mask in float32 on the same numbers.
+void compare_in_float32(const PatternCase& c, const PatternQkv& x, const torch::Tensor& d_out,
+                        const torch::Tensor& fast, const std::vector<torch::Tensor>& got) {
+  const auto wide = [](const torch::Tensor& t) {
+    return t.detach().to(torch::kFloat32).requires_grad_();
+  };
+  const PatternQkv wide_x = {wide(x.q_BHLD), wide(x.k_BGLD), wide(x.v_BGLD)};
+  const auto exact =
+      masked_attention(wide_x.q_BHLD, wide_x.k_BGLD, wide_x.v_BGLD, c.form, c.documents);
+  CHECK(relative_error(fast, exact) < 2e-2);
+  const auto want = gradients(exact, wide_x, d_out.to(torch::kFloat32));
+  for (size_t i = 0; i < want.size(); ++i) CHECK(relative_error(got[i], want[i]) < 2e-2);
+}
+
 void compare(const PatternCase& c, AttentionBackend backend) {
   INFO(text(c) << " backend " << static_cast<int>(backend));
   const auto x = random_qkv(c, torch::kBFloat16, torch::kCUDA);
@@ -33,11 +47,13 @@ void compare(const PatternCase& c, AttentionBackend backend) {
   const auto memo = pattern->remember(x.q_BHLD, x.k_BGLD, x.v_BGLD, c.documents);
   const auto recalled = pattern->recall(x.q_BHLD, x.k_BGLD, x.v_BGLD, c.documents, memo);
   CHECK_SAME(recalled, fast);
-  for (const auto& out : {fast, recalled}) {
-    const auto got = gradients(out, x, d_out);
+  std::vector<torch::Tensor> got;
+  for (const auto& out : {recalled, fast}) {
+    got = gradients(out, x, d_out);
     // Each part's gradients are rounded to bfloat16 before they are added up.
     for (size_t i = 0; i < want.size(); ++i) CHECK_CLOSE(got[i], want[i], /*factor=*/4.0);
   }
+  compare_in_float32(c, x, d_out, fast, got);
 }
 
 }  // namespace
