@@ -3,25 +3,10 @@
 // code's: layers.0.weight, layers.2.weight, ..., normalizer.
 #pragma once
 
-#include <torch/nn/modules/container/modulelist.h>
-
-#include <vector>
-
 #include "lococo/cache_policy.h"
+#include "lococo/time_mixer.h"
 
 namespace lococo {
-
-/// One 1-d convolution over time, "same" padding; holds the parameters under the official names.
-class TimeConvImpl : public torch::nn::Module {
- public:
-  TimeConvImpl(int64_t in_channels, int64_t out_channels, int64_t kernel_size);
-  /// x_XCS [X, C, S] -> [X, out, S] in the dtype of x. With last_XS, a channel more than C, in a
-  /// product of its own: cuDNN convolves an odd number of channels several times slower.
-  torch::Tensor forward(const torch::Tensor& x_XCS, const torch::Tensor& last_XS = {});
-  torch::Tensor weight;  ///< [out, in, K]
-  torch::Tensor bias;    ///< [out]
-};
-TORCH_MODULE(TimeConv);
 
 class ConvMemory : public CachePolicy {
  public:
@@ -29,9 +14,9 @@ class ConvMemory : public CachePolicy {
   PolicyNeeds needs() const override { return {/*mass=*/true}; }
 
   /// Mixed slot r = (1 - a) * (r-th heaviest of the rest) + a * softmax_time(relu(conv(K ++ V)))_r
-  /// over the rest, for keys and values alike; a is `normalizer`. Without mix_keys its key is that
-  /// of the r-th heaviest, unmixed. With mass_channel the convolution sees the logarithm of the
-  /// masses beside K and V. Masses mix like values, then fade by score_factor(). The result's
+  /// over the rest, for keys and values alike; a is the normalizer. Without mix_keys its key is
+  /// that of the r-th heaviest, unmixed. With mass_channel the convolution sees the logarithm of
+  /// the masses beside K and V. Masses mix like values, then fade by score_factor(). The result's
   /// gradient reaches conv, normalizer and, where they require one, the cache's keys and values.
   /// rotated: kept slots, then mixed ones. unrotated: all in order of time, a mixed slot at the
   /// place of its r-th token.
@@ -41,22 +26,16 @@ class ConvMemory : public CachePolicy {
   /// does nothing.
   void prepare(CacheState& cache) override;
 
-  /// Draws new initial weights as config.init says.
-  void reset_parameters(uint64_t seed);
-
-  torch::Tensor normalizer;  ///< [1], or [G] with normalizer_per_head
+  torch::Tensor normalizer() const { return mixer_.normalizer; }
+  void reset_parameters(uint64_t seed) { mixer_.reset_parameters(seed); }
 
  private:
-  /// Attention of each mixed slot over the rest, rows sum to 1: [B, G, R, S_rest] in the dtype of
-  /// k.
-  torch::Tensor mixing_weights(const CacheState& rest);
-
   /// compress()'s mixed slots in tensor operations, masses not faded. residual_BGR: the places in
   /// `rest` of its R heaviest, ascending.
   CacheState mixed_slots(const CacheState& rest, const torch::Tensor& residual_BGR);
 
   CacheConfig config_;
-  std::vector<TimeConv> convs_;
+  TimeMixer mixer_;
 };
 
 }  // namespace lococo

@@ -77,7 +77,7 @@ inline std::shared_ptr<ConvMemory> make_memory(const CacheConfig& config, const 
   const torch::NoGradGuard no_grad;
   for (auto& parameter : memory->parameters())
     parameter.copy_((parameter.dim() == 3 ? 2.0 * parameter : parameter).to(torch::kBFloat16));
-  memory->normalizer.copy_(0.75 - 0.125 * torch::arange(memory->normalizer.size(0)));
+  memory->normalizer().copy_(0.75 - 0.125 * torch::arange(memory->normalizer().size(0)));
   memory->to(kGpu);
   return memory;
 }

@@ -98,7 +98,7 @@ TEST_CASE("LoCoCo's kernels with normalizer 0 copy the residual tokens", "[gpu]"
   const auto config = config_of(c, CachePolicyKind::kLococo, KeyKind::kUnrotated);
   const auto memory = make_memory(config, c);
   const torch::NoGradGuard no_grad;
-  memory->normalizer.fill_(0.0);
+  memory->normalizer().fill_(0.0);
   const auto cache = random_cache(c, 9);
   check_same(widened(memory->compress(cache)), memory->compress(widened(cache)));
 }

@@ -150,10 +150,10 @@ TEST_CASE("a normalizer for each head mixes each head by its own share", "[lococ
   ConvMemory shared(config, /*kv_heads=*/2, /*head_dim=*/4, /*init_seed=*/5);
   config.normalizer_per_head = true;
   ConvMemory own(config, /*kv_heads=*/2, /*head_dim=*/4, /*init_seed=*/5);  // the same weights
-  REQUIRE(own.normalizer.sizes() == at::IntArrayRef({2}));
+  REQUIRE(own.normalizer().sizes() == at::IntArrayRef({2}));
   {
     const torch::NoGradGuard no_grad;
-    own.normalizer.copy_(torch::tensor({0.25F, 0.75F}));
+    own.normalizer().copy_(torch::tensor({0.25F, 0.75F}));
   }
   const auto result = own.compress(cache);
   for (const int64_t head : {0, 1}) {
@@ -294,7 +294,7 @@ TEST_CASE("initial kernels follow the option and the seed", "[lococo]") {
   CHECK_SAME(kernel_of(ConvInit::kNormal, 1), normal_kernel);
   CHECK_FALSE(torch::equal(kernel_of(ConvInit::kNormal, 2), normal_kernel));
 
-  CHECK(ConvMemory(config, 2, 16, 1).normalizer.item<double>() == 0.5);
+  CHECK(ConvMemory(config, 2, 16, 1).normalizer().item<double>() == 0.5);
   config.init = ConvInit::kIdentity;
-  CHECK(ConvMemory(config, 2, 16, 1).normalizer.item<double>() == 0.0);
+  CHECK(ConvMemory(config, 2, 16, 1).normalizer().item<double>() == 0.0);
 }
