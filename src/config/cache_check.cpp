@@ -13,7 +13,9 @@ class CacheChecker : ConfigChecker {
 
   void run() const {
     check_cache();
-    if (config_.cache.has_convs()) check_lococo();
+    require(config_.cache.mixing == MixingKind::kNone || config_.cache.has_retention(),
+            "cache.mixing", "belongs to cache.policy retention (lococo mixes anyway); remove it");
+    if (config_.cache.has_convs()) check_convs();
     check_positions();
     check_retention();
     check_rope();
@@ -80,7 +82,7 @@ class CacheChecker : ConfigChecker {
     if (config_.cache.distill == 0.0) return;
     const TuneConfig& tune = config_.tune;
     require(config_.cache.has_convs(), "cache.distill",
-            "teaches the convolutions of cache.policy lococo; set that policy or use 0");
+            "teaches convolutions; set cache.policy lococo or cache.mixing conv, or use 0");
     require(config_.train.pass != PassKind::kFullSequence, "cache.distill",
             "has no effect with train.pass full_sequence, which compresses nothing; use 0");
     require(config_.cache.bptt_blocks == 1, "cache.distill",
@@ -92,10 +94,18 @@ class CacheChecker : ConfigChecker {
     }
   }
 
-  void check_lococo() const {
+  void check_convs() const {
     const CacheConfig& cache = config_.cache;
-    require(cache.mixed_slots() > 0, "cache.keep_fraction",
-            "leaves no slot for mixtures; use a smaller one, or cache.policy h2o");
+    if (cache.has_retention()) {
+      require(cache.mixed_slots() > 0, "cache.alone_fraction",
+              "leaves no slot for mixtures; use a smaller one, or cache.mixing none");
+      require(resolved_pass(config_) != PassKind::kTeach, "cache.mixing",
+              "conv: train.pass teach drops softly and mixes nothing; teach without it, then tune "
+              "the convolutions with tune.conv and model.adapter");
+    } else {
+      require(cache.mixed_slots() > 0, "cache.keep_fraction",
+              "leaves no slot for mixtures; use a smaller one, or cache.policy h2o");
+    }
     require(cache.conv_layers > 1 || cache.expand == 1, "cache.expand",
             "has no effect with one convolution; remove it or raise cache.conv_layers");
   }
@@ -110,7 +120,7 @@ class CacheChecker : ConfigChecker {
     require(cache.keys == KeyKind::kUnrotated, "cache.positions",
             "text turns keys when they are read, so they must be cached unrotated; set cache.keys "
             "unrotated (rotated keys stand where they stood in the text anyway)");
-    require(!cache.has_convs(), "cache.positions",
+    require(cache.policy != CachePolicyKind::kLococo, "cache.positions",
             "text: a mixture of tokens has no place in the text; use slot with cache.policy "
             "lococo");
     const int64_t reach = cache.slots + cache.block;

@@ -11,6 +11,8 @@ enum class ScoreKind { kLastBlock, kAccumulated };
 enum class KeyKind { kRotated, kUnrotated };
 /// Where a cached token stands for RoPE: at its slot, or where it stood in the text.
 enum class PositionKind { kSlot, kText };
+/// What becomes of a token that retention drops: nothing, or a convolution mixes its value in.
+enum class MixingKind { kNone, kConv };
 enum class ConvInit { kNormal, kFanIn, kIdentity };
 /// What training may make of a normalizer: any number, or a share in [0, 1].
 enum class NormalizerRange { kUnbounded, kUnit };
@@ -46,8 +48,9 @@ struct CacheConfig {
   /// Share of the slots between sinks and newest tokens that the learned score fills alone; the
   /// rest goes by score and attention's mass (retention).
   double alone_fraction = 0.5;
-  bool boundary_targets = false;      ///< train the target of each block's last query too
-  bool first_block_gradient = false;  ///< let gradients reach the first block's keys and values
+  MixingKind mixing = MixingKind::kNone;  ///< beside the slots that retention chose
+  bool boundary_targets = false;          ///< train the target of each block's last query too
+  bool first_block_gradient = false;      ///< let gradients reach the first block's keys and values
   ConvInit init = ConvInit::kNormal;
   /// Blocks of a window that gradients cross, through caches and compressions; 1: truncate at every
   /// block.
@@ -56,7 +59,9 @@ struct CacheConfig {
 
   // What a policy can do, told here alone.
   bool compresses() const { return policy != CachePolicyKind::kNone; }
-  bool has_convs() const { return policy == CachePolicyKind::kLococo; }
+  bool has_convs() const {
+    return policy == CachePolicyKind::kLococo || (has_retention() && mixing == MixingKind::kConv);
+  }
   bool has_retention() const { return policy == CachePolicyKind::kRetention; }
   bool learns() const { return has_convs() || has_retention(); }
   /// Whether slots are chosen by scores, and not by their place alone.

@@ -111,7 +111,7 @@ class Checker : ConfigChecker {
     const TuneConfig& tune = config_.tune;
     if (!config_.cache.has_convs()) {
       const std::string what =
-          "only cache.policy lococo has these weights; remove it or set the policy";
+          "only cache.policy lococo and cache.mixing conv have these weights; remove it or set one";
       require(!trained(tune.conv), "tune.conv", what);
       require(!trained(tune.normalizer), "tune.normalizer", what);
     }

@@ -84,7 +84,9 @@ class Finder {
         add(kRetentionKeys, "cache.policy lococo has no gates");
         return;
       case CachePolicyKind::kRetention:
-        add(kMixtureKeys, "cache.policy retention mixes nothing");
+        if (!config_.cache.has_convs()) return add(kMixtureKeys, "cache.mixing none mixes nothing");
+        add({"cache.keep_fraction", "cache.mix_keys"},
+            "cache.mixing conv mixes values alone, in the slots that cache.alone_fraction leaves");
         return;
     }
   }

@@ -46,13 +46,14 @@ class Lister {
     add(path + "mass_weight", {G});
   }
 
-  /// Those of ConvMemory or RetentionPolicy; no other policy learns.
+  /// Those of ConvMemory, RetentionPolicy or MixedRetention; no other policy learns.
   void add_policy(const std::string& path) {
+    if (cache_.has_convs())
+      add(path + "normalizer", {cache_.normalizer_per_head ? shape_.num_kv_heads : 1});
     if (cache_.has_retention()) add_gate(path + "retention.");
     if (!cache_.has_convs()) return;
     const int64_t R = cache_.mixed_slots(), hidden = R * cache_.expand,
                   last = cache_.conv_layers - 1;
-    add(path + "normalizer", {cache_.normalizer_per_head ? shape_.num_kv_heads : 1});
     for (int64_t i = 0; i <= last; ++i) {
       const int64_t seen = 2 * shape_.head_dim + (cache_.mass_channel ? 1 : 0);
       const std::string conv = path + "layers." + std::to_string(2 * i);

@@ -89,9 +89,9 @@ void warn_about_random_convolutions(const Config& config) {
         "model.adapter, or tune.retention to teach them");
   }
   if (!has_convs || trained || loaded || config.model.path.empty()) return;
-  log_warn(
-      "cache.policy lococo without trained convolutions: its mixed slots are random; give "
-      "model.adapter, or tune.conv to train them");
+  log_warn(std::string(has_gates ? "cache.mixing conv" : "cache.policy lococo") +
+           " without trained convolutions: its mixed slots are random; give "
+           "model.adapter, or tune.conv to train them");
 }
 
 /// Places that the base was not trained at.

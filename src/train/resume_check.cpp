@@ -36,8 +36,8 @@ const Names kWeights = {"cache.policy",         "cache.slots",
                         "cache.score_distance", "cache.keys",
                         "cache.mass_channel",   "cache.normalizer_per_head",
                         "cache.mix_keys",       "cache.retention_units",
-                        "tune.lora_rank",       "tune.lora_alpha",
-                        "tune.lora_targets"};
+                        "cache.mixing",         "tune.lora_rank",
+                        "tune.lora_alpha",      "tune.lora_targets"};
 const Names kMixture = {
     "cache.keep_fraction",    "cache.kernel_size",         "cache.conv_layers",  "cache.expand",
     "cache.normalizer_range", "cache.normalizer_per_head", "cache.mass_channel", "cache.mix_keys"};
@@ -130,7 +130,8 @@ class Comparison {
     const CachePolicyKind there = checkpoint_.cache.policy, here = here_.config.cache.policy;
     if (section_of(key) != "cache" || there != here) return true;
     if (here == CachePolicyKind::kNone) return kWeights.count(key) == 0 && key != "cache.buffer";
-    return here == CachePolicyKind::kLococo || kMixture.count(key) == 0;
+    const bool mixes = checkpoint_.cache.has_convs() || here_.config.cache.has_convs();
+    return mixes || kMixture.count(key) == 0;
   }
 
   /// Full attention has no segments, and what is said in two ways is compared as it works.

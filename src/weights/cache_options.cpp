@@ -32,9 +32,10 @@ constexpr std::array<OfficialName, 8> kOfficialNames = {{{"slots", "mem_size"},
                                                          {"local", "local_len"}}};
 
 /// Weights from before these options existed were trained as the defaults say.
-constexpr std::array<const char*, 10> kLaterOptions = {
-    "score_decay", "score_distance", "normalizer_per_head", "normalizer_range", "mass_channel",
-    "mix_keys",    "positions",      "position_cap",        "retention_units",  "alone_fraction"};
+constexpr std::array<const char*, 11> kLaterOptions = {
+    "score_decay",  "score_distance",  "normalizer_per_head", "normalizer_range",
+    "mass_channel", "mix_keys",        "positions",           "position_cap",
+    "mixing",       "retention_units", "alone_fraction"};
 
 /// What weights do not depend on: each training decides for itself.
 constexpr std::array<const char*, 4> kOfTraining = {"boundary_targets", "first_block_gradient",
@@ -91,6 +92,7 @@ Json options_of(const CacheConfig& cache) {
           {"position_cap", cache.position_cap},
           {"retention_units", cache.retention_units},
           {"alone_fraction", cache.alone_fraction},
+          {"mixing", cache.mixing == MixingKind::kNone ? "none" : "conv"},
           {"boundary_targets", cache.boundary_targets},
           {"first_block_gradient", cache.first_block_gradient},
           {"init", name_of(cache.init)},
@@ -139,8 +141,16 @@ std::string cache_options_json(const CacheConfig& cache) {
 std::string cache_difference(const std::string& options_json, const CacheConfig& cache) {
   std::string difference = first_difference(options_json, cache, {"policy"});
   if (!difference.empty() || !cache.compresses()) return difference;
-  // A gate is taught for several numbers of slots, and serves others too.
-  if (cache.has_retention()) return first_difference(options_json, cache, {"retention_units"});
+  // A gate is taught for several numbers of slots, and serves others too; convolutions fit one
+  // division of the slots alone. Weights without any may get some.
+  if (cache.has_retention()) {
+    difference = first_difference(options_json, cache, {"retention_units"});
+    const bool is_new = begins_mixing(options_json, cache);
+    if (!difference.empty() || !cache.has_convs() || is_new) return difference;
+    return first_difference(options_json, cache,
+                            {"slots", "local", "sinks", "alone_fraction", "kernel_size",
+                             "conv_layers", "expand", "normalizer_per_head", "mass_channel"});
+  }
   difference = first_difference(
       options_json, cache,
       {"slots", "local", "sinks", "scores", "score_decay", "score_distance", "keys"});
@@ -148,6 +158,11 @@ std::string cache_difference(const std::string& options_json, const CacheConfig&
   return first_difference(options_json, cache,
                           {"keep_fraction", "kernel_size", "conv_layers", "expand",
                            "normalizer_per_head", "mass_channel", "mix_keys"});
+}
+
+bool begins_mixing(const std::string& options_json, const CacheConfig& cache) {
+  return cache.has_retention() && cache.has_convs() &&
+         !first_difference(options_json, cache, {"mixing"}).empty();
 }
 
 std::string harmless_cache_difference(const std::string& options_json, const CacheConfig& cache) {

@@ -23,6 +23,9 @@ std::string cache_options_json(const CacheConfig& cache);
 /// ones are ignored. Throws UserError for other text.
 std::string cache_difference(const std::string& options_json, const CacheConfig& cache);
 
+/// Whether `cache` mixes beside gates that were taught without it: then the convolutions are new.
+bool begins_mixing(const std::string& options_json, const CacheConfig& cache);
+
 /// The same for options that weights survive: block, buffer and normalizer_range.
 std::string harmless_cache_difference(const std::string& options_json, const CacheConfig& cache);
 

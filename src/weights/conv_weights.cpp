@@ -67,7 +67,20 @@ bool check_options(const std::string& dir, const CacheConfig& cache) {
   return stored->path == options_path(dir);
 }
 
+/// What such a folder has to hold of `parameters`: gates alone, where they get convolutions now.
+TensorMap expected_in(const std::string& dir, const CacheConfig& cache,
+                      const TensorMap& parameters) {
+  const auto stored = read_cache_options(dir);
+  if (!stored || !begins_mixing(stored->json, cache)) return parameters;
+  log_info(dir + ": has gates and no convolutions; those of cache.mixing begin anew");
+  TensorMap gates;
+  for (const auto& [name, tensor] : parameters)
+    if (kind_of_parameter(name) == ParameterKind::kRetention) gates[name] = tensor;
+  return gates;
+}
+
 struct ConvFile {
+  TensorMap parameters;  ///< that it holds
   SafetensorsFile file;  ///< keeps the views alive
   std::map<std::string, TensorView> views;
 };
@@ -81,10 +94,10 @@ ConvFile open_matching(const TensorMap& parameters, const CacheConfig& cache,
                     "lococo or retention");
   }
   const bool ours = check_options(dir, cache);
-  ConvFile opened{SafetensorsFile(tensor_path(dir)), {}};
+  ConvFile opened{expected_in(dir, cache, parameters), SafetensorsFile(tensor_path(dir)), {}};
   opened.views = views_of(opened.file, /*allow_others=*/!ours);
   TensorCheck check;
-  check.compare_all(opened.views, parameters);
+  check.compare_all(opened.views, opened.parameters);
   check.throw_if_any(opened.file.path(),
                      "compare cache.slots, keep_fraction, kernel_size, conv_layers, expand, "
                      "normalizer_per_head and mass_channel with the training run's, and the "
@@ -129,9 +142,8 @@ void save_conv_weights(Llama& model, const std::string& dir, const std::string& 
 bool has_conv_weights(const std::string& dir) { return path_exists(tensor_path(dir)); }
 
 void load_conv_weights(Llama& model, const std::string& dir) {
-  const TensorMap parameters = conv_parameters(model);
-  const ConvFile file = open_matching(parameters, model->cache_config(), dir);
-  copy_all(parameters, file.views, [&](const std::string&) { return file.file.path(); });
+  const ConvFile file = open_matching(conv_parameters(model), model->cache_config(), dir);
+  copy_all(file.parameters, file.views, [&](const std::string&) { return file.file.path(); });
   file.file.check_unchanged();
 }
 

@@ -66,7 +66,7 @@ TEST_CASE("scores must reach the tokens that they rank", "[config]") {
 
 TEST_CASE("distillation teaches convolutions, while nothing else moves", "[config]") {
   CHECK_CONTAINS(error_of("cache: {policy: h2o, distill: 0.1}"),
-                 "x.yaml:1: cache.distill: teaches the convolutions of cache.policy lococo");
+                 "x.yaml:1: cache.distill: teaches convolutions; set cache.policy lococo");
   CHECK_CONTAINS(error_of("cache: {policy: lococo, distill: 0.1}\ntrain: {pass: full_sequence}"),
                  "x.yaml:1: cache.distill: has no effect with train.pass full_sequence");
   CHECK_CONTAINS(error_of("cache: {policy: lococo, distill: 0.1, bptt_blocks: 2}"),
@@ -104,7 +104,7 @@ TEST_CASE("unrotated keys refuse RoPE scaling but the model's own", "[config]") 
 
 TEST_CASE("only lococo has convolutions to train", "[config]") {
   CHECK_CONTAINS(error_of("cache: {policy: h2o}\ntune: {conv: 1e-3}"),
-                 "x.yaml:2: tune.conv: only cache.policy lococo has these weights");
+                 "x.yaml:2: tune.conv: only cache.policy lococo and cache.mixing conv have");
   CHECK_CONTAINS(error_of("tune: {normalizer: 1e-3}"), "tune.normalizer: only cache.policy lococo");
   check_accepted("tune: {conv: 0}");
   check_accepted("cache: {policy: lococo}\ntune: {conv: 1e-3, normalizer: 1e-3}");

@@ -79,3 +79,23 @@ TEST_CASE("a memory that cannot work is refused with what to do", "[config]") {
   CHECK_CONTAINS(user_error_of([] { load_config("", {"cache.position_cap=9"}); }),
                  "cache.position_cap: belongs to cache.positions text");
 }
+
+TEST_CASE("mixing beside retention is tuned in blocks, in the slots that mass chose", "[config]") {
+  std::vector<std::string> options = {"cache.policy=retention", "cache.scores=accumulated",
+                                      "cache.mixing=conv",      "tune.conv=0.01",
+                                      "cache.sinks=4",          "cache.local=28"};
+  const CacheConfig cache = load_config("", options).cache;
+  CHECK(cache.has_convs());
+  CHECK(cache.mixed_slots() == cache.massed_slots());
+  CHECK(cache.kept_slots() == cache.slots - cache.massed_slots());
+  const auto error = [&](const std::string& change) {
+    auto changed = options;
+    changed.push_back(change);
+    return user_error_of([&] { load_config("", changed); });
+  };
+  CHECK_CONTAINS(error("cache.alone_fraction=1"), "cache.alone_fraction: leaves no slot");
+  CHECK_CONTAINS(error("cache.policy=h2o"), "cache.mixing: belongs to cache.policy retention");
+  CHECK_CONTAINS(error("cache.mixing=none"),
+                 "tune.conv: only cache.policy lococo and cache.mixing");
+  CHECK_CONTAINS(error_with({"cache.mixing=conv"}), "cache.mixing: conv: train.pass teach");
+}

@@ -57,6 +57,12 @@ CacheConfig retention(int64_t slots, int64_t block, int64_t sinks, int64_t local
   return cache;
 }
 
+CacheConfig mixing(CacheConfig cache) {
+  cache.mixing = MixingKind::kConv;
+  cache.init = ConvInit::kFanIn;
+  return cache;
+}
+
 CacheConfig at_text_places(CacheConfig cache, int64_t cap) {
   cache.positions = PositionKind::kText;
   cache.position_cap = cap;
@@ -99,6 +105,9 @@ std::vector<PolicyCase> all_policies() {
       {"retention", retention(8, 6, 1, 2, 0.5)},
       {"retention by the gate alone, odd", retention(9, 5, 0, 2, 1.0)},
       {"retention at places of the text, capped", at_text_places(retention(9, 7, 1, 2, 0.4), 18)},
+      {"retention that mixes what it drops", mixing(retention(8, 6, 1, 2, 0.5))},
+      {"retention that mixes at places of the text, odd",
+       at_text_places(mixing(retention(9, 7, 0, 3, 0.3)), 18)},
       {"lococo of the official code", scored(kLococo, 8, 8, 0, 0, kLast, kRotated)},
       {"lococo with a buffer", buffered},
       {"lococo with sinks and a window, rotated", scored(kLococo, 11, 7, 1, 2, kSum, kRotated)},

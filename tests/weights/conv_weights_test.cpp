@@ -7,7 +7,9 @@
 #include "core/files.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
+#include "tests/support/policies.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/user_error.h"
 
@@ -172,6 +174,27 @@ TEST_CASE("Without options the shapes decide", "[model]") {
   write_tensors(saved.file(), tensors);
   CHECK_CONTAINS(saved.load_error(tiny_cache()),
                  "1 tensor missing (model.layers.1.self_attn.memory_saver.normalizer)");
+}
+
+TEST_CASE("Gates that were taught alone may get convolutions, which begin anew", "[model]") {
+  const CacheConfig alone = taught_memory(/*slots=*/8, /*block=*/8, /*alone_fraction=*/0.5);
+  CacheConfig mixing = alone;
+  mixing.mixing = MixingKind::kConv;
+  mixing.slots = 12;  // gates serve any number
+  SavedConv gates(alone);
+  Llama loaded = tiny_llama(3, mixing);
+  const TensorMap drawn = snapshot(loaded), taught = snapshot(gates.model);
+  load_conv_weights(loaded, gates.folder.path());
+  for (const auto& [name, tensor] : conv_parameters(loaded)) {
+    INFO(name);
+    CHECK_SAME(tensor, taught.count(name) > 0 ? taught.at(name) : drawn.at(name));
+  }
+
+  SavedConv both(mixing);
+  both.check_loads(mixing);
+  mixing.slots = 9;
+  CHECK_CONTAINS(both.load_error(mixing), "cache.slots is 12 there and 9 here");
+  CHECK_CONTAINS(both.load_error(alone), "unknown");
 }
 
 TEST_CASE("A model without LoCoCo modules neither writes nor reads them", "[model]") {
