@@ -15,13 +15,15 @@ import pathlib
 import re
 import sys
 
-POLICIES = ["base", "full", "streaming", "h2o", "lococo"]
+POLICIES = ["base", "full", "streaming", "h2o", "lococo", "memory"]
+COMPARED = ["lococo", "memory"]  # with all others, at the longest context
 LABELS = {"base": "base, not tuned", "full": "full attention, keeps everything",
-          "streaming": "StreamingLLM", "h2o": "H2O", "lococo": "LoCoCo"}
+          "streaming": "StreamingLLM", "h2o": "H2O", "lococo": "LoCoCo",
+          "memory": "taught memory", "retention": "taught memory"}
 # Colours that stay apart for colour-blind readers too.
 STYLES = {"base": ("#888888", "o", "--"), "full": ("#E69F00", "^", ":"),
           "streaming": ("#56B4E9", "s", "-"), "h2o": ("#009E73", "D", "-"),
-          "lococo": ("#D55E00", "o", "-")}
+          "lococo": ("#D55E00", "o", "-"), "memory": ("#CC79A7", "v", "-")}
 NO_PICTURE = ("plot: no picture: {}; install matplotlib (scripts/requirements.txt, or the package "
               "python3-matplotlib)")
 KEPT = ["length", "nll", "nll_se", "far_nll", "far_se", "far_targets", "near_nll", "new_nll",
@@ -71,15 +73,17 @@ def table(results):
     return "\n".join(lines)
 
 
-def comparisons(results):
-    """What the figures at the longest context say about LoCoCo, with errors of paired differences."""
+def comparisons(results, compared):
+    """How `compared` does against every other at the longest context: mean and standard error of
+    the paired differences."""
     longest = lengths_of(results)[-1]
+    row = results.get(compared, {}).get(longest)
     lines = []
     for policy, rows in results.items():
-        if policy == "lococo" or "lococo" not in results:
+        other = rows.get(longest)
+        if policy == compared or not row or not other:
             continue
-        row, other = results["lococo"].get(longest), rows.get(longest)
-        if not row or not other or not row["far_targets"] or "per_segment" not in other:
+        if not row["far_targets"] or "per_segment" not in row or "per_segment" not in other:
             continue
         mean, error = paired_difference(row, other)
         lines.append({"policy": policy, "length": longest, "far_nll_difference": mean,
@@ -221,7 +225,7 @@ def draw(results, path):
             continue
         xs, ys = [n for n, _ in points], [row["far_nll"] for _, row in points]
         axes.plot(xs, ys, line, color=colour, marker=marker, label=LABELS.get(policy, policy),
-                  linewidth=2.6 if policy == "lococo" else 1.7)
+                  linewidth=2.6 if policy in COMPARED else 1.7)
         ends[policy] = ys[-1]
     bottom, top = axes.get_ylim()
     for policy, place in spread(ends, (top - bottom) * 0.03).items():
@@ -257,15 +261,18 @@ def main():
         sys.exit(f"plot: {error.filename}: {error.strerror}; run lococo-eval with eval.output")
     rows = [{"policy": policy, **{key: row[key] for key in KEPT if key in row}}
             for policy, by_length in results.items() for row in by_length.values()]
-    differences = comparisons(results)
+    differences = {policy: comparisons(results, policy) for policy in COMPARED}
     with open(folder / "results.json", "w", encoding="utf-8") as out:
-        json.dump({"results": rows, "lococo_minus_policy": differences}, out, indent=1)
+        json.dump({"results": rows,
+                   **{f"{policy}_minus_policy": lines for policy, lines in differences.items()}},
+                  out, indent=1)
         out.write("\n")
     print(table(results))
-    for entry in differences:
-        print(f"LoCoCo minus {LABELS.get(entry['policy'], entry['policy'])}, far repeats at "
-              f"{entry['length']}: {entry['far_nll_difference']:+.4f} "
-              f"+- {entry['standard_error']:.4f}")
+    for policy, lines in differences.items():
+        for entry in lines:
+            print(f"{LABELS[policy]} minus {LABELS.get(entry['policy'], entry['policy'])}, far "
+                  f"repeats at {entry['length']}: {entry['far_nll_difference']:+.4f} "
+                  f"+- {entry['standard_error']:.4f}")
     try:
         draw(results, folder / "context.png")
     except ImportError as error:

@@ -1,5 +1,5 @@
-"""scripts/plot.py --speed on reports as lococo-bench and bench_peer.py write them. Exit code 4:
-matplotlib is not installed."""
+"""scripts/plot.py --speed on reports as lococo-bench and bench_peer.py write them, and plot.py on what
+lococo-eval wrote for the demo. Exit code 4: matplotlib is not installed."""
 
 import importlib.util
 import json
@@ -70,6 +70,45 @@ class Speed(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("x.json", done.stderr)
         self.assertFalse(picture.exists())
+
+
+def evaluation(*far_nll):
+    """Of one length, with two segments of ten far targets each."""
+    return {"results": [{"length": 1024, "nll": 1.5, "far_nll": sum(far_nll) / 2, "far_targets": 20,
+                         "per_segment": [{"far_nll": value, "far_targets": 10}
+                                         for value in far_nll]}]}
+
+
+class Policies(unittest.TestCase):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = pathlib.Path(temporary.name)
+
+    def plot(self, *policies, **results):
+        for policy, result in results.items():
+            (self.folder / f"{policy}.json").write_text(json.dumps(result), encoding="utf-8")
+        return subprocess.run([sys.executable, SCRIPT, self.folder, *policies],
+                              capture_output=True, text=True, check=False)
+
+    def test_lococo_and_the_memory_are_compared_with_all_others(self):
+        done = self.plot("h2o", "lococo", "memory", h2o=evaluation(2.0, 2.2),
+                         lococo=evaluation(1.9, 2.1), memory=evaluation(1.8, 1.9))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.splitlines()[-4:], [
+            "LoCoCo minus H2O, far repeats at 1024: -0.1000 +- 0.0000",
+            "LoCoCo minus taught memory, far repeats at 1024: +0.1500 +- 0.0500",
+            "taught memory minus H2O, far repeats at 1024: -0.2500 +- 0.0500",
+            "taught memory minus LoCoCo, far repeats at 1024: -0.1500 +- 0.0500"])
+        written = json.loads((self.folder / "results.json").read_text(encoding="utf-8"))
+        self.assertEqual([entry["policy"] for entry in written["memory_minus_policy"]],
+                         ["h2o", "lococo"])
+        self.assertEqual((self.folder / "context.png").read_bytes()[1:4], b"PNG")
+
+    def test_a_policy_without_a_result_is_named(self):
+        done = self.plot("memory")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("memory.json", done.stderr)
 
 
 if __name__ == "__main__":
