@@ -107,7 +107,7 @@ full_and_memory() {
   # What YaRN and the tuning made it know; the export keeps the base's number.
   sed -i 's/\("max_position_embeddings":\) 128,/\1 1024,/' "$out/full_model/config.json"
   local taught=(configs/demo_memory.yaml model.path="$out/full_model" "${data[@]}" train.seed="$seed")
-  run "$bin/lococo-train" "${taught[@]}" train.output="$out/memory"
+  run "$bin/lococo-train" "${taught[@]}" train.output="$out/memory" eval.after_training=false
   run "$bin/lococo-eval" "${taught[@]}" model.adapter="$(checkpoint "$out/memory")" \
     eval.output="$out/memory.json"
   say "the taught memory is done"
