@@ -22,6 +22,9 @@ from tool_runs import (Fault, Job, Queue, add_options_of_runs, is_trained, is_wr
                        what_is_to_do)
 
 STEPS, SLOTS, LENGTH, SEGMENTS = 122, 256, 4096, 48
+# Short sequences, so that two million tokens hold enough of them.
+SHORT = [f"data.context_length={LENGTH}", f"data.lesson_length={LENGTH}", "data.lesson_share=0.55",
+         "train.micro_batch=4", "teach.answer_weight=0.3", "cache.position_cap=3500"]
 KINDS = ["digits", "multikey", "words", "names"]
 TRIALS = 100
 # Tokens that each reads.
@@ -84,16 +87,16 @@ class Ablation:
     def result(self, variant, seed, task):
         return self.output / f"{self.name(variant, seed)}-{task}.json"
 
-    def common(self, tool, variant):
+    def common(self, tool, variant, recipe=()):
         taught = VARIANTS.get(variant, [])
         cache = [option for option in taught if option.startswith("cache.")]
         options = cache + READS.get(variant, []) if tool == "eval" else taught
         return [str(pathlib.Path(self.arguments.bin) / f"lococo-{tool}"),
                 "configs/smollm2_memory.yaml", f"model.path={self.arguments.model}",
-                f"data.cache_dir={self.output / 'tokens'}", *options, *self.arguments.options]
+                f"data.cache_dir={self.output / 'tokens'}", *recipe, *options, *self.arguments.options]
 
     def train_command(self, variant, seed):
-        return self.common("train", variant) + [
+        return self.common("train", variant, SHORT) + [
             f"data.train={self.arguments.train}", f"train.steps={STEPS}", f"train.seed={seed}",
             f"train.output={self.folder(variant, seed)}"]
 
