@@ -1,6 +1,7 @@
 #include "soft/soft_choice.h"
 
 #include "soft/soft_keep_cpu.h"
+#include "soft/soft_keep_gradient_kernel.h"
 #include "soft/soft_keep_kernel.h"
 #include "soft/soft_keep_reference.h"
 #include "tensor/kit/kernel_launch.h"

@@ -1,5 +1,5 @@
-// soft_keep_kernel.h's two launches on one core of a CPU, in double precision. The same inputs give
-// the same bits.
+// What the kernels of soft_keep() compute, on one core of a CPU and in double precision. The same
+// inputs give the same bits.
 #pragma once
 
 #include "soft/soft_keep_kernel.h"

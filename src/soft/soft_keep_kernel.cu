@@ -1,107 +1,21 @@
-#include <cuda_runtime.h>
+#include "soft/soft_keep_kernel.h"
 
 #include <cfloat>
 
-#include "soft/soft_keep_kernel.h"
+#include "soft/soft_keep_gate.cuh"
 
 namespace lococo {
 namespace {
 
-constexpr int kThreads = 512;
-constexpr int kWarps = kThreads / 32;
-constexpr unsigned kAllLanes = 0xffffffffU;
-constexpr int kMostSums = 6;
-constexpr float kLeastKeep = 9.357623e-14F;  // exp(kLeastLogKeep)
+using namespace soft_keep;
+
 /// A threshold that moves by less, in temperatures, is settled: what is left of it after one more
 /// Newton step is this squared.
 constexpr float kSettled = 3e-4F;
 constexpr int kMostPasses = 64;
-/// Below it a sum of slopes says nothing: all keys are far from the threshold and have no gradient.
-constexpr float kLeastSlope = 1e-30F;
 
-struct Add {
-  __device__ float operator()(float a, float b) const { return a + b; }
-};
 struct Larger {
   __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
-};
-
-/// Merges numbers over a thread block in a fixed order, one barrier each; every thread gets the
-/// same bits. Two sets of totals in turn, so that a fast warp does not overwrite what a slow one
-/// still reads.
-class BlockReducer {
- public:
-  __device__ explicit BlockReducer(float (*totals)[kMostSums][kWarps]) : totals_(totals) {}
-
-  template <class Merge, int kValues>
-  __device__ void reduce(float (&values)[kValues], Merge merge) {
-    static_assert(kValues <= kMostSums);
-    float(*totals)[kWarps] = totals_[turn_];
-    turn_ ^= 1;
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    within_warp<32>(values, merge);
-#pragma unroll
-    for (int v = 0; v < kValues; ++v) {
-      if (lane == 0) totals[v][warp] = values[v];
-    }
-    __syncthreads();
-#pragma unroll
-    for (int v = 0; v < kValues; ++v) values[v] = totals[v][lane % kWarps];
-    within_warp<kWarps>(values, merge);
-  }
-
- private:
-  template <int kLanes, class Merge, int kValues>
-  __device__ static void within_warp(float (&values)[kValues], Merge merge) {
-#pragma unroll
-    for (int distance = kLanes / 2; distance > 0; distance /= 2) {
-#pragma unroll
-      for (int v = 0; v < kValues; ++v)
-        values[v] = merge(values[v], __shfl_xor_sync(kAllLanes, values[v], distance));
-    }
-  }
-
-  float (*totals_)[kMostSums][kWarps];
-  int turn_ = 0;
-};
-
-/// A sigmoid as its distance from 0 or 1, whichever is nearer: neither it nor one minus it loses
-/// digits, however far from its threshold a key lies.
-struct Gate {
-  float tail;  ///< sigmoid(-|x|)
-  bool open;   ///< x > 0
-  __device__ float on() const { return open ? 1.0F - tail : tail; }
-  __device__ float off() const { return open ? tail : 1.0F - tail; }
-  __device__ float slope() const { return tail - tail * tail; }
-  /// One register instead of two: the sign tells `open`, also that of a zero.
-  __device__ float packed() const { return open ? tail : -tail; }
-};
-
-constexpr float kClosed = -0.0F;  // packed() of x = -infinity
-
-__device__ Gate unpacked(float packed) { return {fabsf(packed), !signbit(packed)}; }
-
-__device__ Gate gate(float x) {
-  const float e = __expf(-fabsf(x));
-  return {__fdividef(e, 1.0F + e), x > 0.0F};
-}
-
-struct Threshold {
-  float value;
-  float remainder;
-};
-
-/// value - threshold is exact near the threshold, where it matters.
-__device__ Gate gate(float value, const Threshold& threshold, float inverse_temperature) {
-  return gate(((value - threshold.value) - threshold.remainder) * inverse_temperature);
-}
-
-/// What both gates give for a key: keep = a + (1 - a) b, and how far it is from 1.
-struct Kept {
-  __device__ Kept(const Gate& one, const Gate& two)
-      : keep(one.on() + one.off() * two.on()), rest(one.off() * two.off()) {}
-  float keep;
-  float rest;
 };
 
 /// A threshold's aim: the sum of (1 - a) b over the candidates is to be `wanted`, where a, the
@@ -263,11 +177,6 @@ __device__ void load(const float* row, int candidates, float (&values)[kItems]) 
   }
 }
 
-__device__ void fill_fixed(float* row, const SoftKeepShape& shape) {
-  for (int j = threadIdx.x; j < shape.sinks + shape.local; j += kThreads)
-    row[j < shape.sinks ? j : shape.slots - shape.local + j - shape.sinks] = 0.0F;
-}
-
 /// One thread block for each row.
 template <int kItems>
 __global__ void __launch_bounds__(kThreads)
@@ -322,88 +231,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// A candidate's gates, and what its d_log_keep gives to x = (score - first) / T and
-/// y = (massed - second) / T.
-struct Candidate {
-  Gate one;
-  Gate two;
-  float d_x;
-  float d_y;
-};
-
-struct Row {
-  const float* score;
-  const float* massed;
-  const float* d_log_keep;
-  Threshold first;
-  Threshold second;
-
-  __device__ Candidate at(int j, const SoftKeepShape& shape, float inverse_temperature) const {
-    Candidate candidate{unpacked(kClosed), unpacked(kClosed), 0.0F, 0.0F};
-    if (shape.alone > 0) candidate.one = gate(score[j], first, inverse_temperature);
-    if (shape.massed > 0) candidate.two = gate(massed[j], second, inverse_temperature);
-    const Kept kept(candidate.one, candidate.two);
-    if (kept.keep < kLeastKeep) return candidate;
-    const float slope = d_log_keep[j] * (kept.rest / kept.keep);
-    candidate.d_x = slope * candidate.one.on();
-    candidate.d_y = slope * candidate.two.on();
-    return candidate;
-  }
-};
-
-/// One thread block for each row. With a, b the gates and w = a (1 - a) / sum of a (1 - a), the
-/// first threshold moves by sum of w ds, the second by
-///   [sum of (1 - a) b (1 - b) dz - sum of b a (1 - a) (ds - d first)] / sum of (1 - a) b (1 - b),
-/// whose second sum is that of a (1 - a) (b - sum of w b) ds.
-__global__ void __launch_bounds__(kThreads)
-    soft_keep_gradient_kernel(const float* __restrict__ score, const float* __restrict__ massed,
-                              const float* __restrict__ thresholds,
-                              const float* __restrict__ d_log_keep, float* __restrict__ d_score,
-                              float* __restrict__ d_massed, SoftKeepShape shape) {
-  __shared__ float totals[2][kMostSums][kWarps];
-  BlockReducer block(totals);
-  const int64_t begin = blockIdx.x * static_cast<int64_t>(shape.slots);
-  const int64_t inner = begin + shape.sinks;
-  const int candidates = shape.slots - shape.sinks - shape.local;
-  const float inverse_temperature = 1.0F / shape.temperature;
-  const float* saved = thresholds + blockIdx.x * static_cast<int64_t>(kSoftKeepThresholds);
-  const Row row = {score + inner,
-                   massed + inner,
-                   d_log_keep + inner,
-                   {saved[0], saved[1]},
-                   {saved[2], saved[3]}};
-
-  float sums[6] = {};
-  for (int j = threadIdx.x; j < candidates; j += kThreads) {
-    const Candidate c = row.at(j, shape, inverse_temperature);
-    const float slope = c.one.slope();
-    sums[0] += c.d_x;
-    sums[1] += c.d_y;
-    sums[2] += slope;
-    sums[3] += c.one.off() * c.two.slope();
-    sums[4] += slope * c.two.on();
-    sums[5] += slope * c.two.off();
-  }
-  block.reduce(sums, Add());
-  const float per_first = sums[2] > kLeastSlope ? 1.0F / sums[2] : 0.0F;
-  const float per_second = sums[3] > kLeastSlope ? 1.0F / sums[3] : 0.0F;
-  const float d_first = sums[0] * per_first, d_second = sums[1] * per_second;
-  const float mean_on = sums[4] * per_first, mean_off = sums[5] * per_first;
-
-  for (int j = threadIdx.x; j < candidates; j += kThreads) {
-    const Candidate c = row.at(j, shape, inverse_temperature);
-    // The same difference twice; the form whose terms are small keeps its digits.
-    const float above_mean = c.two.open ? mean_off - c.two.off() : c.two.on() - mean_on;
-    const float threshold_part = c.one.slope() * (d_second * above_mean - d_first);
-    d_score[inner + j] = inverse_temperature * (c.d_x + threshold_part);
-    if (shape.massed > 0) {
-      d_massed[inner + j] = inverse_temperature * (c.d_y - d_second * c.one.off() * c.two.slope());
-    }
-  }
-  fill_fixed(d_score + begin, shape);
-  if (shape.massed > 0) fill_fixed(d_massed + begin, shape);
-}
-
 }  // namespace
 
 void launch_soft_keep(const float* score, const float* massed, float* log_keep, float* thresholds,
@@ -416,14 +243,6 @@ void launch_soft_keep(const float* score, const float* massed, float* log_keep, 
                  : candidates <= 16 * kThreads ? &soft_keep_kernel<16>
                                                : &soft_keep_kernel<32>;
   kernel<<<rows, kThreads, 0, stream>>>(score, massed, log_keep, thresholds, shape);
-}
-
-void launch_soft_keep_gradient(const float* score, const float* massed, const float* thresholds,
-                               const float* d_log_keep, float* d_score, float* d_massed,
-                               const SoftKeepShape& shape, CUstream_st* stream) {
-  const auto rows = static_cast<unsigned>(shape.rows);
-  soft_keep_gradient_kernel<<<rows, kThreads, 0, stream>>>(score, massed, thresholds, d_log_keep,
-                                                           d_score, d_massed, shape);
 }
 
 }  // namespace lococo
