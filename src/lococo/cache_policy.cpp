@@ -1,8 +1,8 @@
 #include "lococo/cache_policy.h"
 
 #include "lococo/conv_memory.h"
+#include "lococo/conv_retention.h"
 #include "lococo/heavy_hitter.h"
-#include "lococo/mixed_retention.h"
 #include "lococo/retention.h"
 #include "lococo/streaming.h"
 
@@ -28,7 +28,7 @@ std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, const 
     case CachePolicyKind::kLococo:
       return std::make_shared<ConvMemory>(config, shape.kv_heads, shape.head_dim, init_seed);
     case CachePolicyKind::kRetention:
-      if (config.has_convs()) return std::make_shared<MixedRetention>(config, shape, init_seed);
+      if (config.has_convs()) return std::make_shared<ConvRetention>(config, shape, init_seed);
       return std::make_shared<RetentionPolicy>(config, shape, init_seed);
   }
   TORCH_CHECK(false, "unknown cache policy");

@@ -46,9 +46,7 @@ MixedChoice choose(const CacheState& cache, const torch::Tensor& massed_BGS,
 
 MixedRetention::MixedRetention(const CacheConfig& config, const PolicyShape& shape,
                                uint64_t init_seed)
-    : RetentionPolicy(config, shape, init_seed),
-      config_(config),
-      mixer_(this, config, shape.kv_heads, shape.head_dim, init_seed) {}
+    : RetentionPolicy(config, shape, init_seed), config_(config) {}
 
 CacheState MixedRetention::compress(const CacheState& cache) {
   TORCH_CHECK(cache.size() > config_.slots, "S=", cache.size(), " must exceed the ", config_.slots,
@@ -58,10 +56,7 @@ CacheState MixedRetention::compress(const CacheState& cache) {
   const MixedChoice choice = choose(cache, massed_BGS, shares_of(config_));
   CacheState kept = gather_cache(cache, choice.kept_BGM);
   kept.mass_BGS = kept.mass_BGS * config_.score_factor(cache.size());
-
-  const CacheState rest = gather_cache(cache, choice.rest_BGS);
-  const auto mixture_BGRD = torch::matmul(mixer_.weights(rest), rest.v_BGSD);
-  const auto mixed_BGRD = mixer_.mix(gather_slots(rest.v_BGSD, choice.in_rest_BGR), mixture_BGRD);
+  const auto mixed_BGRD = mix(gather_cache(cache, choice.rest_BGS), choice.in_rest_BGR);
   const auto at_BGRD = choice.in_kept_BGR.unsqueeze(-1).expand_as(mixed_BGRD);
   kept.v_BGSD = kept.v_BGSD.scatter(/*dim=*/2, at_BGRD, mixed_BGRD);
   return kept;

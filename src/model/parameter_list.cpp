@@ -46,7 +46,7 @@ class Lister {
     add(path + "mass_weight", {G});
   }
 
-  /// Those of ConvMemory, RetentionPolicy or MixedRetention; no other policy learns.
+  /// Those of ConvMemory, RetentionPolicy or ConvRetention; no other policy learns.
   void add_policy(const std::string& path) {
     if (cache_.has_convs())
       add(path + "normalizer", {cache_.normalizer_per_head ? shape_.num_kv_heads : 1});

@@ -1,4 +1,4 @@
-#include "lococo/mixed_retention.h"
+#include "lococo/conv_retention.h"
 
 #include "lococo/selection.h"
 #include "tensor/kit/torch.h"
@@ -22,8 +22,8 @@ CacheConfig config_of() {
   return config;
 }
 
-std::shared_ptr<MixedRetention> policy_with(double normalizer) {
-  auto policy = std::make_shared<MixedRetention>(config_of(), PolicyShape{kE, kG, kD}, 1);
+std::shared_ptr<ConvRetention> policy_with(double normalizer) {
+  auto policy = std::make_shared<ConvRetention>(config_of(), PolicyShape{kE, kG, kD}, 1);
   torch::NoGradGuard no_grad;
   policy->normalizer().fill_(normalizer);
   return policy;
