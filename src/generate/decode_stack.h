@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "generate/decode_weight.h"
 #include "lococo/cache_policy.h"
 #include "lococo/decode_gate.h"
 #include "model/layers.h"
@@ -16,9 +17,7 @@
 
 namespace lococo {
 
-/// Weights in the compute dtype, LoRA merged into them (rounded to that dtype): a snapshot, so that
-/// later changes of LoRA or of float32 master weights are not seen. What needs no conversion is
-/// shared with the model, whose weights move (join_weights).
+/// Weights in the compute dtype, a snapshot of the model's (DecodeWeight).
 class DecodeStack {
  public:
   /// For `batch` sequences and caches of `capacity` slots.
@@ -34,8 +33,9 @@ class DecodeStack {
   torch::Tensor logits(const torch::Tensor& hidden_BE) const;
 
  private:
-  struct Layer {  // weights; q, k, v and gate, up below each other
-    torch::Tensor input_norm, qkv, o, post_norm, gate_up, down;
+  struct Layer {
+    torch::Tensor input_norm, post_norm;
+    DecodeWeight qkv, o, gate_up, down;
     GateTail scores;  ///< defined: behind q, k, v the product `qkv` has what this takes
     std::shared_ptr<CachePolicy>
         scorer;  ///< else the policy where it gives tokens a score, or null

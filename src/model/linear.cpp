@@ -31,6 +31,12 @@ void LinearImpl::add_lora(int64_t rank, double alpha, uint64_t seed) {
   lora_scale_ = alpha / static_cast<double>(rank);
 }
 
+bool LinearImpl::is_frozen(torch::ScalarType dtype) const {
+  return !weight.requires_grad() && weight.scalar_type() == dtype;
+}
+
+FrozenMatrix LinearImpl::frozen_weight(torch::ScalarType dtype) const { return weight.to(dtype); }
+
 torch::Tensor LinearImpl::merged_weight() const {
   torch::NoGradGuard no_grad;
   const auto base = weight.detach().to(torch::kFloat32);
@@ -47,7 +53,7 @@ torch::Tensor LinearImpl::forward(const torch::Tensor& x) {
     const auto low_rank = at::linear(x, lora_A->weight.to(dtype));
     return y + at::linear(low_rank, lora_B->weight.to(dtype)) * lora_scale_;
   }
-  FrozenProjections self = {{weight.to(dtype)}, {}, {}, lora_scale_};
+  FrozenProjections self = {{frozen_weight(dtype)}, {}, {}, lora_scale_};
   if (lora_counts()) {
     self.a_RE = {lora_A->weight};
     self.b_OR = {lora_B->weight};
@@ -61,7 +67,8 @@ std::vector<torch::Tensor> project_all(const std::vector<Linear>& layers, const 
   bool alike = true;
   for (const auto& layer : layers) {
     alike = alike && !layer->weight.requires_grad() && layer->lora_scale() == all.scale;
-    all.weights_OE.push_back(layer->weight.to(x.scalar_type()));
+    if (!alike) break;
+    all.weights_OE.push_back(layer->frozen_weight(x.scalar_type()));
     if (!layer->lora_counts()) continue;
     all.a_RE.push_back(layer->lora_A->weight);
     all.b_OR.push_back(layer->lora_B->weight);

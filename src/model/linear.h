@@ -7,6 +7,8 @@
 
 #include <vector>
 
+#include "tensor/frozen/frozen_matrix.h"
+
 namespace lococo {
 
 /// Holds one weight matrix under the name `weight`, so that registered names equal PEFT's
@@ -30,6 +32,12 @@ class LinearImpl : public torch::nn::Module {
   void use_lora(bool enabled) { lora_enabled_ = enabled; }
   bool lora_counts() const { return has_lora() && lora_enabled_; }
   double lora_scale() const { return lora_scale_; }
+
+  /// Whether the weight is not trained and is kept as inputs of `dtype` need it.
+  bool is_frozen(torch::ScalarType dtype) const;
+  /// The weight, which must not be in training, for inputs of `dtype`; shares its memory where it
+  /// is kept so.
+  FrozenMatrix frozen_weight(torch::ScalarType dtype) const;
 
   /// W + scale * B A in float32, detached: what export writes.
   torch::Tensor merged_weight() const;
