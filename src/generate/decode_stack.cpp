@@ -16,6 +16,7 @@ std::shared_ptr<CachePolicy> scoring_policy(const SelfAttentionImpl& attention) 
 DecodeStack::DecodeStack(Llama model, int64_t batch, int64_t capacity)
     : model_(std::move(model)),
       B_(batch),
+      dense_(!model_->is_quantised()),
       attention_(batch, model_->shape().num_heads, model_->shape().num_kv_heads, capacity,
                  model_->shape().head_dim,
                  torch::empty({0}, model_->head_weight().options().dtype(model_->compute_dtype())),
@@ -59,7 +60,7 @@ torch::Tensor DecodeStack::forward(const torch::Tensor& tokens_B, std::vector<De
   CHECK_SHAPE(tokens_B, B_);
   TORCH_CHECK(caches.size() == layers_.size(), "want a cache for each layer");
   auto hidden_BE = model_->model->embed_tokens->forward(tokens_B, model_->compute_dtype());
-  if (has_skinny_kernel(hidden_BE)) {
+  if (dense_ && has_skinny_kernel(hidden_BE)) {
     for (size_t n = 0; n < layers_.size(); ++n)
       hidden_BE = few_rows(layers_[n], hidden_BE, caches[n], position);
     return skinny_linear_wide(hidden_BE, norm(norm_E_), head_VE_);

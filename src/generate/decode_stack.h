@@ -17,7 +17,7 @@
 
 namespace lococo {
 
-/// Weights in the compute dtype, a snapshot of the model's (DecodeWeight).
+/// A snapshot of the model's weights (DecodeWeight) in the compute dtype.
 class DecodeStack {
  public:
   /// For `batch` sequences and caches of `capacity` slots.
@@ -42,10 +42,11 @@ class DecodeStack {
   };
   Layer make_layer(DecoderLayerImpl& layer) const;
 
-  /// Few rows: the project's kernels, which do what stands around a product on the way.
+  /// Few rows of dense weights: the project's kernels, which do what stands around a product on the
+  /// way.
   torch::Tensor few_rows(const Layer& layer, const torch::Tensor& hidden_BE, DecodeCache& cache,
                          const DecodePosition& position);
-  /// More rows: the library's products, what stands between them in one pass each.
+  /// Else the library's products, what stands between them in one pass each.
   DeferredSum many_rows(const Layer& layer, const DeferredSum& hidden, DecodeCache& cache,
                         const DecodePosition& position);
   void note_score(const Layer& layer, const torch::Tensor& normed_BE, DecodeCache& cache,
@@ -57,6 +58,7 @@ class DecodeStack {
 
   Llama model_;
   int64_t B_;
+  bool dense_;  ///< all weights
   std::vector<Layer> layers_;
   torch::Tensor norm_E_, head_VE_;
   DecodeAttention attention_;

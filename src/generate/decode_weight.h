@@ -9,9 +9,10 @@
 
 namespace lococo {
 
-/// A snapshot in `dtype`, LoRA merged into it (rounded to that dtype), so that later changes of
-/// LoRA or of float32 master weights are not seen. What needs no conversion is shared with the
-/// layers, whose weights move (join_weights).
+/// A snapshot, so that later changes of LoRA or of float32 master weights are not seen. Dense
+/// weights are in `dtype`, LoRA merged into them (rounded to that dtype); what needs no conversion
+/// is shared with the layers, whose weights move (join_weights). Quantised ones are shared and have
+/// LoRA beside them.
 class DecodeWeight {
  public:
   DecodeWeight() = default;
@@ -21,14 +22,20 @@ class DecodeWeight {
                const torch::Tensor& below = {});
 
   /// Whether all of it is one dense matrix, which dense() then returns: for kernels that read one.
-  bool is_dense() const { return matrix_.is_dense(); }
-  const torch::Tensor& dense() const { return matrix_.dense(); }
+  bool is_dense() const { return parts_.size() == 1 && parts_[0].matrix.is_dense(); }
+  const torch::Tensor& dense() const;
 
   /// x_BE -> the outputs of all layers side by side, [B, sum of out].
-  torch::Tensor product(const torch::Tensor& x_BE) const { return matrix_.product(x_BE); }
+  torch::Tensor product(const torch::Tensor& x_BE) const;
 
  private:
-  FrozenMatrix matrix_;
+  struct Part {
+    FrozenMatrix matrix;
+    torch::Tensor a_RE = {}, b_OR = {};  ///< LoRA, undefined without; b is scaled
+  };
+  static Part quantised_part(const LinearImpl& layer, torch::ScalarType dtype);
+
+  std::vector<Part> parts_;
 };
 
 }  // namespace lococo

@@ -6,7 +6,11 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <utility>
 #include <vector>
+
+#include "config/model_config.h"
+#include "tensor/frozen/nf4.h"
 
 namespace lococo {
 
@@ -18,12 +22,15 @@ class FrozenMatrix {
   /// A dense matrix of floating point as it is. Implicit, because that is the plainest form. Throws
   /// for one that requires a gradient: it would silently get none.
   FrozenMatrix(torch::Tensor dense_OE);  // NOLINT(google-explicit-constructor)
+  /// In 4 bits. Its products make it dense for a moment, in the dtype of their input.
+  explicit FrozenMatrix(Nf4Matrix nf4) : nf4_(std::move(nf4)) {}
 
-  bool defined() const { return dense_OE_.defined(); }
-  int64_t out_features() const { return dense_OE_.size(0); }
-  int64_t in_features() const { return dense_OE_.size(1); }
-  /// Of all its memory.
-  int64_t bytes() const { return static_cast<int64_t>(dense_OE_.nbytes()); }
+  bool defined() const { return is_dense() || nf4_.codes_P.defined(); }
+  int64_t out_features() const { return is_dense() ? dense_OE_.size(0) : nf4_.out_features; }
+  int64_t in_features() const { return is_dense() ? dense_OE_.size(1) : nf4_.in_features; }
+  /// All tensors that hold it.
+  std::vector<torch::Tensor> parts() const;
+  int64_t bytes() const;  ///< of all parts
 
   /// Whether it is a dense matrix, which dense() then returns: for kernels that read one.
   bool is_dense() const { return dense_OE_.defined(); }
@@ -40,7 +47,14 @@ class FrozenMatrix {
 
  private:
   torch::Tensor dense_OE_;
+  Nf4Matrix nf4_;  ///< where it is not dense
 };
+
+/// values_OE, finite, as `precision` keeps them, on their device; auto: dense, as they are.
+FrozenMatrix quantise(const torch::Tensor& values_OE, BasePrecision precision);
+
+/// Bytes of a matrix of so many elements, whose dense elements take `dense_element` bytes.
+int64_t matrix_bytes(int64_t elements, int64_t dense_element, BasePrecision precision);
 
 /// Matrices as an autograd context's saved_data takes them, and back.
 c10::IValue keep_matrices(std::vector<FrozenMatrix> matrices);
