@@ -47,8 +47,10 @@ TEST_CASE("NF4 on a GPU is NF4 on a CPU", "[gpu]") {
   Nf4Matrix moved = want;
   for (auto* part : {&moved.codes_P, &moved.scale_codes_S, &moved.group_scales_T, &moved.offset})
     *part = part->to(kGpu);
-  for (const auto dtype : {torch::kFloat32, torch::kBFloat16})
+  for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
     CHECK_SAME(nf4_dequantise(moved, dtype).cpu(), nf4_dequantise(want, dtype));
+    CHECK_SAME(nf4_dequantise_reference(moved, dtype).cpu(), nf4_dequantise(want, dtype));
+  }
 }
 
 TEST_CASE("blocks on a quantised base train as on its dequantised values, recorded or not",

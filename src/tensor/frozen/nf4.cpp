@@ -5,7 +5,12 @@
 #include <cmath>
 #include <map>
 #include <mutex>
+#include <utility>
+#include <vector>
 
+#include "tensor/frozen/nf4_kernel.h"
+#include "tensor/kit/kernel_input.h"
+#include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
 #include "tensor/kit/torch.h"
 
@@ -59,7 +64,8 @@ Tensor middles(const Tensor& ascending) {
   return (ascending.narrow(0, 0, count) + ascending.narrow(0, 1, count)) / 2.0;
 }
 
-/// Made once on each device: a CUDA graph that is recorded later holds their addresses.
+/// Made once on each device and never freed: a CUDA graph that is recorded later holds their
+/// addresses, and at the end of the process the GPU's allocator may be gone before them.
 struct Tables {
   Tensor values_16, value_middles, tree_256, tree_middles;
   Tensor pairs;  ///< float32 [256, 2]: the two values of a byte
@@ -75,7 +81,7 @@ Tables make_tables(torch::Device device) {
 
 const Tables& tables_on(torch::Device device) {
   static std::mutex mutex;
-  static std::map<std::pair<torch::DeviceType, int>, Tables> made;
+  static auto& made = *new std::map<std::pair<torch::DeviceType, int>, Tables>();
   const std::lock_guard lock(mutex);
   const auto key = std::make_pair(device.type(), static_cast<int>(device.index()));
   auto found = made.find(key);
@@ -104,6 +110,42 @@ Coded nearest(const Tensor& rows, const Tensor& middles) {
   const auto parts = (rows * scales.clamp_min(kSmallest).reciprocal().unsqueeze(1)).clamp(-1, 1);
   return {torch::bucketize(parts, middles, /*out_int32=*/true).to(torch::kUInt8), scales};
 }
+
+/// [O, E] of rows of whole blocks.
+Tensor without_filling(const Tensor& blocks, const Nf4Matrix& matrix) {
+  return blocks.flatten()
+      .narrow(/*dim=*/0, 0, matrix.elements())
+      .view({matrix.out_features, matrix.in_features});
+}
+
+#ifdef LOCOCO_WITH_CUDA
+
+constexpr int64_t kMostBlocks = (int64_t{1} << 28) - 1;
+
+bool kernel_takes(const Nf4Matrix& matrix, torch::ScalarType dtype) {
+  const int64_t blocks = matrix.scale_codes_S.numel();
+  return matrix.codes_P.is_cuda() && (dtype == torch::kBFloat16 || dtype == torch::kFloat32) &&
+         blocks > 0 && blocks <= kMostBlocks && is_aligned(matrix.codes_P);
+}
+
+Tensor run_kernel(const Nf4Matrix& matrix, torch::ScalarType dtype) {
+  const auto& tables = tables_on(matrix.codes_P.device());
+  Nf4Input input;
+  input.codes = matrix.codes_P.const_data_ptr<uint8_t>();
+  input.scale_codes = matrix.scale_codes_S.const_data_ptr<uint8_t>();
+  input.group_scales = matrix.group_scales_T.const_data_ptr<float>();
+  input.offset = matrix.offset.const_data_ptr<float>();
+  input.values_16 = tables.values_16.const_data_ptr<float>();
+  input.tree_256 = tables.tree_256.const_data_ptr<float>();
+  input.blocks = matrix.scale_codes_S.numel();
+  auto result = torch::empty({input.blocks, kBlock}, matrix.codes_P.options().dtype(dtype));
+  launch_on(result, [&](CUstream_st* stream) {
+    launch_nf4_dequantise(input, result.data_ptr(), element_type_of(result), stream);
+  });
+  return without_filling(result, matrix);
+}
+
+#endif
 
 }  // namespace
 
@@ -151,6 +193,13 @@ Tensor nf4_scales(const Nf4Matrix& matrix) {
 }
 
 Tensor nf4_dequantise(const Nf4Matrix& matrix, torch::ScalarType dtype) {
+#ifdef LOCOCO_WITH_CUDA
+  if (kernel_takes(matrix, dtype)) return run_kernel(matrix, dtype);
+#endif
+  return nf4_dequantise_reference(matrix, dtype);
+}
+
+Tensor nf4_dequantise_reference(const Nf4Matrix& matrix, torch::ScalarType dtype) {
   torch::NoGradGuard no_grad;
   const auto& tables = tables_on(matrix.codes_P.device());
   const auto scales_S = nf4_scales(matrix);
@@ -164,9 +213,7 @@ Tensor nf4_dequantise(const Nf4Matrix& matrix, torch::ScalarType dtype) {
         .copy_(values.view({count, kBlock}) *
                scales_S.narrow(/*dim=*/0, begin, count).unsqueeze(1));
   }
-  return result.flatten()
-      .narrow(/*dim=*/0, 0, matrix.elements())
-      .view({matrix.out_features, matrix.in_features});
+  return without_filling(result, matrix);
 }
 
 }  // namespace lococo

@@ -30,8 +30,10 @@ int64_t nf4_bytes(int64_t elements);
 Nf4Matrix nf4_quantise(const torch::Tensor& values_OE);
 
 /// [O, E] in `dtype`: the product of table value and scale in float32, rounded once. No wait for
-/// the device; temporary memory beside the result: a few million elements.
+/// the device. The fast path is a kernel, for bfloat16 and float32 on a GPU, to the bit what the
+/// other computes; that needs temporary memory of a few million elements beside the result.
 torch::Tensor nf4_dequantise(const Nf4Matrix& matrix, torch::ScalarType dtype);
+torch::Tensor nf4_dequantise_reference(const Nf4Matrix& matrix, torch::ScalarType dtype);
 
 /// The scales of all blocks, float32 [S], as nf4_dequantise() uses them.
 torch::Tensor nf4_scales(const Nf4Matrix& matrix);
