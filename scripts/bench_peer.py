@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The same work in transformers + PEFT, to compare lococo-bench train-step with.
 
-A LLaMA of random bfloat16 weights (default: the shape of 7B) with LoRA on q, k, v and o and a
-trainable embedding and norms; full attention through SDPA, gradient checkpointing, AdamW with its
-state allocated. Forward and backward of --batch sequences of --context tokens, the loss as
+A LLaMA of random bfloat16 weights (default: the shape of 7B; --nf4: in 4 bits) with LoRA on q, k, v
+and o and a trainable embedding and norms; full attention through SDPA, gradient checkpointing, AdamW
+with its state allocated. Forward and backward of --batch sequences of --context tokens, the loss as
 transformers computes it (all logits at once). Prints a table, and JSON with --output.
 
     bench_peer.py --context 32768 --batch 1 2 4 --output peer.json
@@ -35,6 +35,9 @@ def parse_arguments():
     parser.add_argument("--liger", action="store_true",
                         help="with Liger's kernels (PyPI liger-kernel): norm, RoPE, SwiGLU, and a "
                              "cross-entropy that holds no logits")
+    parser.add_argument("--nf4", action="store_true",
+                        help="the layers' frozen matrices in bitsandbytes' NF4 with double "
+                             "quantisation (QLoRA)")
     parser.add_argument("--context", type=int, default=32768, help="tokens of a sequence")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--warmup", type=int, default=1)
@@ -42,6 +45,24 @@ def parse_arguments():
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--output", help="JSON file")
     return parser.parse_args()
+
+
+def quantise(base, device):
+    """Each linear layer but the output layer in 4 bits, as from_pretrained() with a
+    BitsAndBytesConfig leaves them: a model that is drawn has no files to go through it."""
+    import bitsandbytes
+    for block in base.model.layers.modules():
+        for name, linear in list(block.named_children()):
+            if not isinstance(linear, torch.nn.Linear):
+                continue
+            small = bitsandbytes.nn.Linear4bit(
+                linear.in_features, linear.out_features, bias=False, device="meta",
+                compute_dtype=torch.bfloat16, compress_statistics=True, quant_type="nf4")
+            small.weight = bitsandbytes.nn.Params4bit(
+                linear.weight.data, requires_grad=False, quant_type="nf4",
+                compress_statistics=True, module=small)
+            setattr(block, name, small.to(device))
+    base.is_loaded_in_4bit = True  # PEFT asks for it
 
 
 def make_model(arguments):
@@ -58,6 +79,8 @@ def make_model(arguments):
     with torch.device(arguments.device):
         base = transformers.AutoModelForCausalLM.from_config(
             config, attn_implementation="sdpa", dtype=torch.bfloat16)
+    if arguments.nf4:
+        quantise(base, arguments.device)
     base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     lora = peft.LoraConfig(r=arguments.rank, lora_alpha=2 * arguments.rank, lora_dropout=0.0,
                            target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
@@ -162,7 +185,8 @@ def print_result(result):
 def main():
     arguments = parse_arguments()
     bench = Bench(arguments)
-    report = {"benchmark": "transformers + PEFT, full attention, LoRA + embedding + norms",
+    base = "NF4 base, " if arguments.nf4 else ""
+    report = {"benchmark": f"transformers + PEFT, {base}full attention, LoRA + embedding + norms",
               "device": torch.cuda.get_device_name() if bench.on_gpu else arguments.device,
               "torch": torch.__version__, "transformers": transformers.__version__,
               "peft": peft.__version__, "trained": describe_parameters(bench.model),

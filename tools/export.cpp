@@ -22,8 +22,10 @@ int run_export(const lococo::Config& given) {
   lococo::check_export_output(given.export_);
   const auto companions = companions_of(given);  // before a large model is loaded
   lococo::Config config = given;
-  config.model.dtype = lococo::DType::kFloat32;  // so that tuned weights are not rounded on the way
-  config.tune = lococo::TuneConfig();            // only what the adapter holds is written
+  // So that weights are not rounded on the way: LoRA is merged into those of model.path itself.
+  config.model.dtype = lococo::DType::kFloat32;
+  config.model.base_precision = lococo::BasePrecision::kAuto;
+  config.tune = lococo::TuneConfig();  // only what the adapter holds is written
   lococo::PreparedModel prepared = lococo::prepare_model(config, torch::kCPU);
   lococo::export_model(
       config.export_,

@@ -81,10 +81,14 @@ class Decoding {
 /// looked up and the convolutions, and the keys and values of the cache.
 double bytes_of_a_token(const Llama& model, int64_t B, int64_t slots) {
   double bytes = 0;
+  const auto quantised = model->quantised_layers();
   for (const auto& item : model->named_parameters()) {
     const ParameterKind kind = kind_of_parameter(item.key());
     const bool looked_up = kind == ParameterKind::kEmbedding && !model->shape().tie_word_embeddings;
-    if (!looked_up && !is_of_policy(kind)) bytes += static_cast<double>(item.value().nbytes());
+    if (looked_up || is_of_policy(kind)) continue;
+    const auto layer = quantised.find(item.key());
+    bytes += layer != quantised.end() ? static_cast<double>(layer->second->weight_bytes())
+                                      : static_cast<double>(item.value().nbytes());
   }
   const ModelShape& shape = model->shape();
   const auto element = static_cast<double>(c10::elementSize(model->compute_dtype()));

@@ -13,6 +13,13 @@ namespace lococo {
 /// copy.
 enum class DType { kFloat32, kBFloat16 };
 
+/// How the projections of all layers are kept while they are not trained. Embedding, output layer
+/// and norms have the compute type whatever it is.
+enum class BasePrecision {
+  kAuto,  ///< as the compute type
+  kNf4,   ///< QLoRA's 4 bits (arXiv 2305.14314)
+};
+
 struct ModelConfig {
   /// Hugging Face folder (config.json + safetensors); empty: random weights of shape `init`.
   std::string path;
@@ -21,6 +28,7 @@ struct ModelConfig {
   ModelShape init;         ///< shape of a model with random weights, used when `path` is empty
   double init_std = 0.02;  ///< standard deviation of random linear and embedding weights
   DType dtype = DType::kFloat32;
+  BasePrecision base_precision = BasePrecision::kAuto;
   /// Replaces the scaling that the checkpoint's own config.json names; absent: the checkpoint's.
   std::optional<RopeScaling> rope_scaling;
   /// Tokens that linear interpolation of the positions makes room for, on top of a linear scaling

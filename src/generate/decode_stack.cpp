@@ -6,23 +6,6 @@
 namespace lococo {
 namespace {
 
-torch::Tensor merged(Linear& linear, torch::ScalarType dtype) {
-  return (linear->has_lora() ? linear->merged_weight() : linear->weight.detach()).to(dtype);
-}
-
-/// Weights of one input in one matrix, and `below` them rows of that dtype.
-torch::Tensor joined(std::vector<Linear> layers, torch::ScalarType dtype,
-                     const torch::Tensor& below = {}) {
-  bool shared = true;
-  for (const auto& layer : layers)
-    shared = shared && !layer->has_lora() && layer->weight.scalar_type() == dtype;
-  if (shared) return join_weights(layers, below);
-  std::vector<torch::Tensor> weights;
-  for (auto& layer : layers) weights.push_back(merged(layer, dtype));
-  if (below.defined()) weights.push_back(below);
-  return torch::cat(weights);
-}
-
 std::shared_ptr<CachePolicy> scoring_policy(const SelfAttentionImpl& attention) {
   const auto& policy = attention.memory_saver;
   return policy && policy->needs().score ? policy : nullptr;
@@ -33,6 +16,7 @@ std::shared_ptr<CachePolicy> scoring_policy(const SelfAttentionImpl& attention) 
 DecodeStack::DecodeStack(Llama model, int64_t batch, int64_t capacity)
     : model_(std::move(model)),
       B_(batch),
+      dense_(!model_->is_quantised()),
       attention_(batch, model_->shape().num_heads, model_->shape().num_kv_heads, capacity,
                  model_->shape().head_dim,
                  torch::empty({0}, model_->head_weight().options().dtype(model_->compute_dtype())),
@@ -58,11 +42,11 @@ DecodeStack::Layer DecodeStack::make_layer(DecoderLayerImpl& from) const {
     layer.scorer = nullptr;
   }
   layer.input_norm = from.input_layernorm->weight.detach().to(dtype);
-  layer.qkv = joined({attention.q_proj, attention.k_proj, attention.v_proj}, dtype, below);
-  layer.o = merged(attention.o_proj, dtype);
+  layer.qkv = {{attention.q_proj, attention.k_proj, attention.v_proj}, dtype, below};
+  layer.o = {{attention.o_proj}, dtype};
   layer.post_norm = from.post_attention_layernorm->weight.detach().to(dtype);
-  layer.gate_up = joined({mlp.gate_proj, mlp.up_proj}, dtype);
-  layer.down = merged(mlp.down_proj, dtype);
+  layer.gate_up = {{mlp.gate_proj, mlp.up_proj}, dtype};
+  layer.down = {{mlp.down_proj}, dtype};
   return layer;
 }
 
@@ -76,7 +60,7 @@ torch::Tensor DecodeStack::forward(const torch::Tensor& tokens_B, std::vector<De
   CHECK_SHAPE(tokens_B, B_);
   TORCH_CHECK(caches.size() == layers_.size(), "want a cache for each layer");
   auto hidden_BE = model_->model->embed_tokens->forward(tokens_B, model_->compute_dtype());
-  if (has_skinny_kernel(hidden_BE)) {
+  if (dense_ && has_skinny_kernel(hidden_BE)) {
     for (size_t n = 0; n < layers_.size(); ++n)
       hidden_BE = few_rows(layers_[n], hidden_BE, caches[n], position);
     return skinny_linear_wide(hidden_BE, norm(norm_E_), head_VE_);
@@ -93,23 +77,23 @@ torch::Tensor DecodeStack::few_rows(const Layer& layer, const torch::Tensor& hid
     note_score(layer, rms_norm(hidden_BE, layer.input_norm, model_->shape().rms_norm_eps), cache,
                position);
   }
-  const auto qkv_BO = skinny_linear(hidden_BE, norm(layer.input_norm), {layer.qkv})[0];
+  const auto qkv_BO = skinny_linear(hidden_BE, norm(layer.input_norm), {layer.qkv.dense()})[0];
   const auto between_BE =
-      skinny_linear_add(attend(layer, qkv_BO, cache, position), layer.o, hidden_BE);
-  const auto gate_and_up = layer.gate_up.chunk(2, /*dim=*/0);
+      skinny_linear_add(attend(layer, qkv_BO, cache, position), layer.o.dense(), hidden_BE);
+  const auto gate_and_up = layer.gate_up.dense().chunk(2, /*dim=*/0);
   const auto gated_BF =
       skinny_swiglu(between_BE, norm(layer.post_norm), gate_and_up[0], gate_and_up[1]);
-  return skinny_linear_add(gated_BF, layer.down, between_BE);
+  return skinny_linear_add(gated_BF, layer.down.dense(), between_BE);
 }
 
 DeferredSum DecodeStack::many_rows(const Layer& layer, const DeferredSum& hidden,
                                    DecodeCache& cache, const DecodePosition& position) {
   const auto entered = add_norm(hidden, layer.input_norm);
   if (layer.scorer) note_score(layer, entered.normed, cache, position);
-  const auto attended_BE = attend(layer, at::linear(entered.normed, layer.qkv), cache, position);
-  const auto between = add_norm({entered.sum, at::linear(attended_BE, layer.o)}, layer.post_norm);
-  const auto gate_and_up = at::linear(between.normed, layer.gate_up).chunk(2, /*dim=*/1);
-  return {between.sum, at::linear(swiglu(gate_and_up[0], gate_and_up[1]), layer.down)};
+  const auto attended_BE = attend(layer, layer.qkv.product(entered.normed), cache, position);
+  const auto between = add_norm({entered.sum, layer.o.product(attended_BE)}, layer.post_norm);
+  const auto gate_and_up = layer.gate_up.product(between.normed).chunk(2, /*dim=*/1);
+  return {between.sum, layer.down.product(swiglu(gate_and_up[0], gate_and_up[1]))};
 }
 
 /// The gate's score of the new token, at its slot.

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "generate/decode_weight.h"
 #include "lococo/cache_policy.h"
 #include "lococo/decode_gate.h"
 #include "model/layers.h"
@@ -16,9 +17,7 @@
 
 namespace lococo {
 
-/// Weights in the compute dtype, LoRA merged into them (rounded to that dtype): a snapshot, so that
-/// later changes of LoRA or of float32 master weights are not seen. What needs no conversion is
-/// shared with the model, whose weights move (join_weights).
+/// A snapshot of the model's weights (DecodeWeight) in the compute dtype.
 class DecodeStack {
  public:
   /// For `batch` sequences and caches of `capacity` slots.
@@ -34,18 +33,20 @@ class DecodeStack {
   torch::Tensor logits(const torch::Tensor& hidden_BE) const;
 
  private:
-  struct Layer {  // weights; q, k, v and gate, up below each other
-    torch::Tensor input_norm, qkv, o, post_norm, gate_up, down;
+  struct Layer {
+    torch::Tensor input_norm, post_norm;
+    DecodeWeight qkv, o, gate_up, down;
     GateTail scores;  ///< defined: behind q, k, v the product `qkv` has what this takes
     std::shared_ptr<CachePolicy>
         scorer;  ///< else the policy where it gives tokens a score, or null
   };
   Layer make_layer(DecoderLayerImpl& layer) const;
 
-  /// Few rows: the project's kernels, which do what stands around a product on the way.
+  /// Few rows of dense weights: the project's kernels, which do what stands around a product on the
+  /// way.
   torch::Tensor few_rows(const Layer& layer, const torch::Tensor& hidden_BE, DecodeCache& cache,
                          const DecodePosition& position);
-  /// More rows: the library's products, what stands between them in one pass each.
+  /// Else the library's products, what stands between them in one pass each.
   DeferredSum many_rows(const Layer& layer, const DeferredSum& hidden, DecodeCache& cache,
                         const DecodePosition& position);
   void note_score(const Layer& layer, const torch::Tensor& normed_BE, DecodeCache& cache,
@@ -57,6 +58,7 @@ class DecodeStack {
 
   Llama model_;
   int64_t B_;
+  bool dense_;  ///< all weights
   std::vector<Layer> layers_;
   torch::Tensor norm_E_, head_VE_;
   DecodeAttention attention_;

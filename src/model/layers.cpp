@@ -37,22 +37,25 @@ MlpImpl::MlpImpl(int64_t width, int64_t ffn_width) {
 
 bool MlpImpl::is_frozen(torch::ScalarType dtype) const {
   for (const auto& layer : {gate_proj, up_proj, down_proj}) {
-    if (layer->has_lora() || layer->weight.requires_grad() || layer->weight.scalar_type() != dtype)
-      return false;
+    if (layer->has_lora() || !layer->is_frozen(dtype)) return false;
   }
   return true;
 }
 
 torch::Tensor MlpImpl::input_gradient(const torch::Tensor& x_BLE,
                                       const torch::Tensor& d_out_BLE) const {
-  TORCH_CHECK(is_frozen(x_BLE.scalar_type()), "input_gradient is that of a frozen feed-forward");
-  return frozen_mlp_gradient(d_out_BLE, x_BLE, gate_proj->weight, up_proj->weight,
-                             down_proj->weight);
+  const auto dtype = x_BLE.scalar_type();
+  TORCH_CHECK(is_frozen(dtype), "input_gradient is that of a frozen feed-forward");
+  return frozen_mlp_gradient(d_out_BLE, x_BLE, gate_proj->frozen_weight(dtype),
+                             up_proj->frozen_weight(dtype), down_proj->frozen_weight(dtype));
 }
 
 torch::Tensor MlpImpl::forward(const torch::Tensor& x_BLE) {
-  if (is_frozen(x_BLE.scalar_type()))
-    return frozen_mlp(x_BLE, gate_proj->weight, up_proj->weight, down_proj->weight);
+  const auto dtype = x_BLE.scalar_type();
+  if (is_frozen(dtype)) {
+    return frozen_mlp(x_BLE, gate_proj->frozen_weight(dtype), up_proj->frozen_weight(dtype),
+                      down_proj->frozen_weight(dtype));
+  }
   const auto gate_and_up = project_all({gate_proj, up_proj}, x_BLE);
   return down_proj->forward(swiglu(gate_and_up[0], gate_and_up[1]));
 }

@@ -25,15 +25,50 @@ void LinearImpl::add_lora(int64_t rank, double alpha, uint64_t seed) {
   // nothing changes at first.
   const double bound = 1.0 / std::sqrt(static_cast<double>(in_features));
   const auto initial_a = torch::empty({rank, in_features}).uniform_(-bound, bound, generator);
-  const auto options = torch::dtype(torch::kFloat32).device(weight.device());
+  const auto options = torch::dtype(torch::kFloat32).device(device());
   lora_A = register_module("lora_A", LowRankFactor(initial_a.to(options)));
   lora_B = register_module("lora_B", LowRankFactor(torch::zeros({out_features, rank}, options)));
   lora_scale_ = alpha / static_cast<double>(rank);
 }
 
+void LinearImpl::keep_quantised(BasePrecision precision, torch::Device device) {
+  TORCH_CHECK(precision != BasePrecision::kAuto, "want a precision that quantises");
+  precision_ = precision;
+  device_ = device;
+  quantised_ = {};
+  weight = torch::empty(weight.sizes(), weight.options().device(torch::kMeta));
+  parameters_["weight"] = weight;
+}
+
+void LinearImpl::fill(const torch::Tensor& values) {
+  torch::NoGradGuard no_grad;
+  TORCH_CHECK(values.sizes() == weight.sizes(), "want values of ", weight.sizes(), ", got ",
+              values.sizes());
+  if (!is_quantised()) {
+    weight.copy_(values);
+  } else {
+    quantised_ = quantise(values.to(device_), precision_);
+  }
+}
+
+int64_t LinearImpl::weight_bytes() const {
+  return is_quantised() ? quantised_.bytes() : static_cast<int64_t>(weight.nbytes());
+}
+
+bool LinearImpl::is_frozen(torch::ScalarType dtype) const {
+  return is_quantised() || (!weight.requires_grad() && weight.scalar_type() == dtype);
+}
+
+FrozenMatrix LinearImpl::frozen_weight(torch::ScalarType dtype) const {
+  if (!is_quantised()) return weight.to(dtype);
+  TORCH_CHECK(quantised_.defined(), "a quantised layer before its values have come");
+  return quantised_;
+}
+
 torch::Tensor LinearImpl::merged_weight() const {
   torch::NoGradGuard no_grad;
-  const auto base = weight.detach().to(torch::kFloat32);
+  const auto base = is_quantised() ? quantised_.dequantised(torch::kFloat32)
+                                   : weight.detach().to(torch::kFloat32);
   if (!has_lora()) return base;
   return base + lora_scale_ * torch::mm(lora_B->weight.to(torch::kFloat32),
                                         lora_A->weight.to(torch::kFloat32));
@@ -47,7 +82,7 @@ torch::Tensor LinearImpl::forward(const torch::Tensor& x) {
     const auto low_rank = at::linear(x, lora_A->weight.to(dtype));
     return y + at::linear(low_rank, lora_B->weight.to(dtype)) * lora_scale_;
   }
-  FrozenProjections self = {{weight.to(dtype)}, {}, {}, lora_scale_};
+  FrozenProjections self = {{frozen_weight(dtype)}, {}, {}, lora_scale_};
   if (lora_counts()) {
     self.a_RE = {lora_A->weight};
     self.b_OR = {lora_B->weight};
@@ -61,7 +96,8 @@ std::vector<torch::Tensor> project_all(const std::vector<Linear>& layers, const 
   bool alike = true;
   for (const auto& layer : layers) {
     alike = alike && !layer->weight.requires_grad() && layer->lora_scale() == all.scale;
-    all.weights_OE.push_back(layer->weight.to(x.scalar_type()));
+    if (!alike) break;
+    all.weights_OE.push_back(layer->frozen_weight(x.scalar_type()));
     if (!layer->lora_counts()) continue;
     all.a_RE.push_back(layer->lora_A->weight);
     all.b_OR.push_back(layer->lora_B->weight);
@@ -81,6 +117,7 @@ torch::Tensor join_weights(const std::vector<Linear>& layers, const torch::Tenso
   int64_t rows = 0;
   bool joined = !below.defined();
   for (const auto& layer : layers) {
+    TORCH_CHECK(!layer->is_quantised(), "quantised weights are not joined");
     const auto& weight = layer->weight;
     joined = joined && weight.is_contiguous() && weight.is_alias_of(first) &&
              weight.storage_offset() == first.storage_offset() + rows * first.size(1);

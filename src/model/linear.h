@@ -7,6 +7,8 @@
 
 #include <vector>
 
+#include "tensor/frozen/frozen_matrix.h"
+
 namespace lococo {
 
 /// Holds one weight matrix under the name `weight`, so that registered names equal PEFT's
@@ -31,17 +33,36 @@ class LinearImpl : public torch::nn::Module {
   bool lora_counts() const { return has_lora() && lora_enabled_; }
   double lora_scale() const { return lora_scale_; }
 
-  /// W + scale * B A in float32, detached: what export writes.
+  /// From now on the weight is kept in `precision` (not auto) on `device`, and is not trained:
+  /// `weight` goes on as a name and a shape without memory (meta device). Values come with fill().
+  void keep_quantised(BasePrecision precision, torch::Device device);
+  bool is_quantised() const { return precision_ != BasePrecision::kAuto; }
+  /// Sets the weight to values [out, in] of any floating dtype and device, finite.
+  void fill(const torch::Tensor& values);
+  int64_t weight_bytes() const;
+  /// Where the weight is.
+  torch::Device device() const { return is_quantised() ? device_ : weight.device(); }
+
+  /// Whether the weight is not trained and is kept as inputs of `dtype` need it.
+  bool is_frozen(torch::ScalarType dtype) const;
+  /// The weight, which must not be in training, for inputs of `dtype`; shares its memory where it
+  /// is kept so.
+  FrozenMatrix frozen_weight(torch::ScalarType dtype) const;
+
+  /// W + scale * B A in float32, detached: what export writes. Of a quantised W its values.
   torch::Tensor merged_weight() const;
 
   /// x [..., in] -> [..., out] in the dtype of x; float32 master weights are cast at use.
   torch::Tensor forward(const torch::Tensor& x);
 
-  torch::Tensor weight;  ///< [out, in]
+  torch::Tensor weight;  ///< [out, in]; of a quantised layer without memory
   LowRankFactor lora_A{nullptr};
   LowRankFactor lora_B{nullptr};
 
  private:
+  BasePrecision precision_ = BasePrecision::kAuto;
+  FrozenMatrix quantised_;              ///< undefined before fill()
+  torch::Device device_ = torch::kCPU;  ///< of `quantised_`
   double lora_scale_ = 0.0;
   bool lora_enabled_ = true;
 };
@@ -53,9 +74,9 @@ std::vector<torch::Tensor> project_all(const std::vector<Linear>& layers, const 
 
 /// The weights of several layers of one input below each other, [sum of out, in]: one matrix for
 /// one product. Their memory moves there (values stay, and nothing where it was done before), so
-/// that no second copy of the weights lives. Weights of one dtype and device. Rows of `below`,
-/// which belong to none of the layers, are copied behind theirs: then the memory always moves,
-/// since older rows may be in use.
+/// that no second copy of the weights lives. Weights of one dtype and device, not quantised. Rows
+/// of `below`, which belong to none of the layers, are copied behind theirs: then the memory always
+/// moves, since older rows may be in use.
 torch::Tensor join_weights(const std::vector<Linear>& layers, const torch::Tensor& below = {});
 
 }  // namespace lococo

@@ -55,16 +55,21 @@ LlamaImpl::LlamaImpl(const ModelShape& shape, const CacheConfig& cache,
 void LlamaImpl::init_random(double stddev, uint64_t seed) {
   torch::NoGradGuard no_grad;
   uint64_t index = 0;
+  const auto quantised = quantised_layers();
   for (auto& item : named_parameters()) {
-    auto& weight = item.value();
+    auto weight = item.value();
     if (!is_of_base(kind_of_parameter(item.key()))) continue;
     if (weight.dim() == 1) {
       weight.fill_(1.0);
-    } else {
-      auto generator = at::globalContext().defaultGenerator(weight.device()).clone();
-      generator.set_current_seed(nth_of_stream(seed, index++));
-      weight.normal_(0.0, stddev, generator);
+      continue;
     }
+    const auto found = quantised.find(item.key());
+    const bool to_fill = found != quantised.end();
+    if (to_fill) weight = torch::empty(weight.sizes(), torch::device(found->second->device()));
+    auto generator = at::globalContext().defaultGenerator(weight.device()).clone();
+    generator.set_current_seed(nth_of_stream(seed, index++));
+    weight.normal_(0.0, stddev, generator);
+    if (to_fill) found->second->fill(weight);
   }
 }
 
@@ -166,6 +171,27 @@ RopeTable LlamaImpl::frame_table(int64_t end, int64_t room, torch::Device device
       frame_.cos_LD.defined() && frame_.cos_LD.size(0) == rows && frame_.cos_LD.device() == device;
   if (!fits) frame_ = rope_.table(0, rows, device);
   return frame_;
+}
+
+void LlamaImpl::quantise_projections(BasePrecision precision, torch::Device device) {
+  if (precision == BasePrecision::kAuto) return;
+  for (const auto& [name, layer] : linear_layers()) {
+    if (has_base_precision(kind_of_parameter(name))) layer->keep_quantised(precision, device);
+  }
+}
+
+std::map<std::string, LinearImpl*> LlamaImpl::linear_layers() const {
+  std::map<std::string, LinearImpl*> layers;
+  for (const auto& item : named_modules("", /*include_self=*/false)) {
+    if (auto* linear = item.value()->as<LinearImpl>()) layers[item.key() + ".weight"] = linear;
+  }
+  return layers;
+}
+
+std::map<std::string, LinearImpl*> LlamaImpl::quantised_layers() const {
+  auto layers = linear_layers();
+  std::erase_if(layers, [](const auto& item) { return !item.second->is_quantised(); });
+  return layers;
 }
 
 void LlamaImpl::use_lora(bool enabled) {

@@ -7,7 +7,9 @@
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/pimpl.h>
 
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "config/attention_config.h"
@@ -74,7 +76,7 @@ class LlamaImpl : public torch::nn::Module {
             uint64_t init_seed = 0);
 
   /// Normal weights (deviation `stddev`), ones for norms, from `seed`; drawn where each parameter
-  /// lies, so a seed means one model on a CPU and another on a GPU.
+  /// lies (of quantised ones in float32), so a seed means one model on a CPU and another on a GPU.
   void init_random(double stddev, uint64_t seed);
 
   /// Adds LoRA to every projection whose name is in `targets` (q_proj ... down_proj). Throws
@@ -104,6 +106,15 @@ class LlamaImpl : public torch::nn::Module {
   /// Angles of all places that a cached token can have while a text of `end` tokens is read, and
   /// `room` tokens more (positions text).
   RopeTable frame_table(int64_t end, int64_t room, torch::Device device) const;
+
+  /// Keeps the projections of all layers in `precision` on `device` from now on, before values are
+  /// loaded or drawn; nothing for auto. Replaces the parameters' tensors.
+  void quantise_projections(BasePrecision precision, torch::Device device);
+
+  /// The linear layers by the names of their weights, and those that are quantised.
+  std::map<std::string, LinearImpl*> linear_layers() const;
+  std::map<std::string, LinearImpl*> quantised_layers() const;
+  bool is_quantised() const { return !quantised_layers().empty(); }
 
   /// LoRA counts (as it does from the beginning), or the base is as it was.
   void use_lora(bool enabled);

@@ -29,4 +29,7 @@ constexpr bool is_of_base(ParameterKind kind) {
   return !is_of_policy(kind) && kind != ParameterKind::kLora;
 }
 
+/// Whether model.base_precision decides how a matrix of the kind is kept.
+constexpr bool has_base_precision(ParameterKind kind) { return kind == ParameterKind::kProjection; }
+
 }  // namespace lococo

@@ -24,16 +24,15 @@ std::string gib_text(int64_t bytes) {
 void check_room_for_weights(const Config& config,
                             const std::vector<RegisteredParameter>& parameters,
                             torch::Device device) {
-  const int64_t element = config.model.dtype == DType::kBFloat16 ? 2 : 4;
   int64_t bytes = 0;
-  for (const auto& parameter : parameters)
-    bytes += parameter.tensor.numel() * (parameter.trainable ? 4 : element);
+  for (const auto& parameter : parameters) bytes += bytes_of_weight(config.model, parameter);
   const int64_t there = total_memory_bytes(device);
   if (there == 0 || bytes <= there) return;
-  throw UserError("model: its weights need " + gib_text(bytes) + ", " + device.str() + " has " +
-                  gib_text(there) +
-                  " of memory; use a smaller model, model.dtype: bfloat16 or "
-                  "another device");
+  throw UserError(
+      "model: its weights need " + gib_text(bytes) + ", " + device.str() + " has " +
+      gib_text(there) +
+      " of memory; use a smaller model, model.dtype: bfloat16, model.base_precision: nf4 "
+      "or another device");
 }
 
 std::string memory_warning(const Config& config, const ModelShape& shape,
@@ -49,7 +48,7 @@ std::string memory_warning(const Config& config, const ModelShape& shape,
   if (fits > 0) text += "data.context_length: " + std::to_string(fits) + " fits; ";
   return text +
          "reduce train.micro_batch, data.context_length or train.loss_chunk, or use model.dtype: "
-         "bfloat16";
+         "bfloat16 or model.base_precision: nf4";
 }
 
 }  // namespace lococo

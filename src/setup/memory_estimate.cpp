@@ -5,7 +5,9 @@
 #include <sstream>
 
 #include "lococo/step_plan.h"
+#include "model/parameter_kind.h"
 #include "pass/sequence_pass.h"
+#include "tensor/frozen/frozen_matrix.h"
 
 namespace lococo {
 namespace {
@@ -14,6 +16,13 @@ constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 constexpr int64_t kFloat = 4;
 /// cuBLAS keeps this much for each thread (forward, backward) and stream (usual, recording).
 constexpr int64_t kLibraryWorkspace = int64_t{32} << 20;
+
+int64_t element_of(const ModelConfig& model) { return model.dtype == DType::kBFloat16 ? 2 : 4; }
+
+bool is_quantised(const ModelConfig& model, const RegisteredParameter& parameter) {
+  return model.base_precision != BasePrecision::kAuto && !parameter.trainable &&
+         has_base_precision(kind_of_parameter(parameter.name));
+}
 
 /// What a run's memory depends on, in tokens and bytes.
 struct Run {
@@ -126,8 +135,18 @@ int64_t loss_bytes(const Run& run, const Trained& trained) {
          (head ? V * E * (2 * kFloat + run.element) : 0);
 }
 
+/// The largest quantised matrix, which its products make dense for a moment.
+int64_t dense_copy_bytes(const Run& run, const std::vector<RegisteredParameter>& parameters) {
+  int64_t most = 0;
+  for (const auto& parameter : parameters) {
+    if (is_quantised(run.config.model, parameter))
+      most = std::max(most, parameter.tensor.numel() * run.element);
+  }
+  return most;
+}
+
 Run describe(const Config& config, const ModelShape& shape) {
-  Run run{config, shape, config.model.dtype == DType::kBFloat16 ? 2 : 4};
+  Run run{config, shape, element_of(config.model)};
   run.B = config.train.micro_batch;
   run.L = run.S = config.data.context_length;
   run.blockwise = is_blockwise(config);
@@ -151,6 +170,14 @@ int64_t caches_kept(const Config& config) {
 
 }  // namespace
 
+int64_t bytes_of_weight(const ModelConfig& model, const RegisteredParameter& parameter) {
+  const int64_t elements = parameter.tensor.numel();
+  if (parameter.trainable) return elements * kFloat;
+  const auto precision =
+      is_quantised(model, parameter) ? model.base_precision : BasePrecision::kAuto;
+  return matrix_bytes(elements, element_of(model), precision);
+}
+
 MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
                                const std::vector<RegisteredParameter>& parameters) {
   const Run run = describe(config, shape);
@@ -158,7 +185,7 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
   MemoryEstimate estimate;
   for (const auto& parameter : parameters) {
     const int64_t elements = parameter.tensor.numel();
-    estimate.weights_bytes += elements * (parameter.trainable ? kFloat : run.element);
+    estimate.weights_bytes += bytes_of_weight(config.model, parameter);
     if (!parameter.trainable) continue;
     estimate.gradients_bytes += elements * kFloat;
     estimate.optimizer_bytes += 2 * elements * kFloat;
@@ -193,6 +220,7 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
   }
   const bool records = run.blockwise && config.train.cuda_graphs && config.cache.bptt_blocks == 1;
   estimate.workspace_bytes += (records ? 4 : 2) * kLibraryWorkspace;
+  estimate.workspace_bytes += dense_copy_bytes(run, parameters);
   return estimate;
 }
 

@@ -12,13 +12,14 @@
 namespace lococo {
 
 struct MemoryEstimate {
-  int64_t weights_bytes = 0;    ///< frozen in model.dtype, trained in float32
+  int64_t weights_bytes = 0;    ///< bytes_of_weight() of all
   int64_t gradients_bytes = 0;  ///< float32, trained only
   int64_t optimizer_bytes = 0;  ///< AdamW's two moments, float32
   int64_t cache_bytes = 0;      ///< keys, values and column mass of all layers
   /// Kept between forward and backward of one block, or of the whole sequence.
   int64_t activations_bytes = 0;
-  /// For a moment: logits of one chunk, or a recomputed layer; and what the libraries hold.
+  /// For a moment: logits of one chunk, or a recomputed layer; a quantised matrix made dense; and
+  /// what the libraries hold.
   int64_t workspace_bytes = 0;
   int64_t total() const {
     return weights_bytes + gradients_bytes + optimizer_bytes + cache_bytes + activations_bytes +
@@ -26,6 +27,9 @@ struct MemoryEstimate {
   }
   std::string text() const;  ///< one line each, GiB
 };
+
+/// Bytes of one weight: trained in float32, frozen in model.dtype, or as model.base_precision says.
+int64_t bytes_of_weight(const ModelConfig& model, const RegisteredParameter& parameter);
 
 /// An estimate for a GPU in bfloat16, within about a twentieth where the fused kernels run: on a
 /// CPU, in float32 and for other shapes the reference operations keep more. The allocator's own

@@ -111,7 +111,9 @@ void warn_about_places(const Config& config, const ModelShape& shape) {
 void place_parameters(Llama& model, const Config& config, torch::Device device) {
   torch::NoGradGuard no_grad;
   const auto frozen = scalar_type_of(config.model.dtype);
+  model->quantise_projections(config.model.base_precision, device);
   for (auto& parameter : classify_parameters(model, config.tune, /*weight_decay=*/0.0)) {
+    if (parameter.tensor.is_meta()) continue;  // quantised
     const auto options =
         torch::dtype(keeps_float32(parameter) ? torch::kFloat32 : frozen).device(device);
     const bool initialised = parameter.group == ParameterGroup::kConv ||

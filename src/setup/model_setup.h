@@ -52,9 +52,10 @@ LoraShape lora_shape(const Config& config);
 torch::ScalarType scalar_type_of(DType dtype);
 
 /// Builds the model on `device`: base weights, model.adapter's weights, fresh LoRA where tune.lora
-/// trains it and the adapter has none. Frozen parameters have model.dtype, what is trained is
-/// float32. Logs a warning for convolutions that are neither loaded nor trained. Throws UserError
-/// for anything wrong with the files, and for weights that the device has no room for.
+/// trains it and the adapter has none. Frozen parameters have model.dtype or, as
+/// model.base_precision says, are quantised while they are loaded; what is trained is float32. Logs
+/// a warning for convolutions that are neither loaded nor trained. Throws UserError for anything
+/// wrong with the files, and for weights that the device has no room for.
 PreparedModel prepare_model(const Config& config, torch::Device device);
 
 /// The parameters by group, the RoPE scaling and an estimate of the memory of one GPU, with a

@@ -209,6 +209,7 @@ void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses,
 std::string Trainer::cause_of_non_finite() const {
   for (const auto& parameter : prepared_.registry->all()) {
     const bool as_loaded = !parameter.trainable || step_ == first_step_;
+    if (parameter.tensor.is_meta()) continue;  // quantised, and looked at before that
     if (!as_loaded || torch::isfinite(parameter.tensor).all().item<bool>()) continue;
     return "The weights that the run began with hold values that are not finite (" +
            parameter.name + "); use another model.path or model.adapter";

@@ -161,6 +161,12 @@ Parts find_parts(const std::string& dir, const std::string& base_fingerprint, Da
 }
 
 void load_parts(const std::string& dir, const Parts& parts, Llama& model) {
+  if (parts.whole_base && model->is_quantised()) {
+    throw UserError(dir +
+                    ": holds every weight of a tuned base, which model.base_precision does not "
+                    "quantise; write a merged model of it (lococo-export) and give that as "
+                    "model.path");
+  }
   if (parts.whole_base) load_hf_weights(model, dir);
   if (parts.adapter) load_adapter(model, dir);
   if (!parts.conv) return;

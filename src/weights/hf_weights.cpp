@@ -123,6 +123,17 @@ HfTensors open_matching(const TensorMap& parameters, const std::string& dir) {
   return tensors;
 }
 
+/// Gives quantised layers their values, and takes their weights out of `parameters`.
+void fill_quantised(Llama& model, const std::map<std::string, TensorView>& views,
+                    const FileOf& file_of, TensorMap* parameters) {
+  for (const auto& [name, layer] : model->quantised_layers()) {
+    const auto values = borrow_tensor(views.at(name)).to(layer->device());
+    refuse_non_finite({{name, values}}, file_of);  // of quantised values it could not be told
+    layer->fill(values);
+    parameters->erase(name);
+  }
+}
+
 }  // namespace
 
 HfTensors open_hf_tensors(const std::string& dir) {
@@ -149,14 +160,16 @@ void check_hf_weights(const TensorMap& parameters, const std::string& dir) {
 }
 
 void load_hf_weights(Llama& model, const std::string& dir) {
-  const TensorMap parameters = base_parameters(model);
+  TensorMap parameters = base_parameters(model);
   const HfTensors tensors = open_matching(parameters, dir);
-  copy_all(parameters, tensors.views, [&](const std::string& name) {
+  const FileOf file_of = [&](const std::string& name) {
     for (const SafetensorsFile& file : tensors.files) {
       if (file.tensors().count(name) > 0) return file.path();
     }
     return dir;
-  });
+  };
+  fill_quantised(model, tensors.views, file_of, &parameters);
+  copy_all(parameters, tensors.views, file_of);
   for (const SafetensorsFile& file : tensors.files) file.check_unchanged();
 }
 

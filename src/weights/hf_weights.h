@@ -31,11 +31,12 @@ TensorMap base_parameters(Llama& model);
 void check_hf_weights(const TensorMap& parameters, const std::string& dir);
 
 /// Fills the base parameters from DIR; float32, float16 or bfloat16 values are converted to each
-/// parameter's own dtype and device. Strict: throws one UserError that lists every tensor (the
-/// first ten by name) that is missing, unknown or of another shape. Of tied models lm_head.weight
-/// may be absent or equal to the embedding. Non-parameter buffers of old checkpoints
-/// (rotary_emb.inv_freq) are skipped with one log line. Values that are not finite are refused too.
-/// LoRA and LoCoCo parameters stay as they are.
+/// parameter's own dtype and device, or quantised from what the file holds, one matrix after the
+/// other. Strict: throws one UserError that lists every tensor (the first ten by name) that is
+/// missing, unknown or of another shape. Of tied models lm_head.weight may be absent or equal to
+/// the embedding. Non-parameter buffers of old checkpoints (rotary_emb.inv_freq) are skipped with
+/// one log line. Values that are not finite are refused too. LoRA and LoCoCo parameters stay as
+/// they are.
 void load_hf_weights(Llama& model, const std::string& dir);
 
 }  // namespace lococo

@@ -13,11 +13,8 @@ namespace {
 
 /// The linear layers with LoRA, by the name of their weight.
 std::map<std::string, LinearImpl*> layers_with_lora(Llama& model) {
-  std::map<std::string, LinearImpl*> layers;
-  for (const auto& item : model->named_modules("", /*include_self=*/false)) {
-    auto* linear = dynamic_cast<LinearImpl*>(item.value().get());
-    if (linear != nullptr && linear->has_lora()) layers[item.key() + ".weight"] = linear;
-  }
+  auto layers = model->linear_layers();
+  std::erase_if(layers, [](const auto& item) { return !item.second->has_lora(); });
   return layers;
 }
 
@@ -52,6 +49,7 @@ std::string shard_name(size_t index, size_t count) {
 void save_hf_model(Llama& model, const std::string& dir, std::optional<DType> dtype,
                    int64_t max_shard_bytes, HfWeightForm form) {
   const torch::NoGradGuard no_grad;
+  TORCH_CHECK(!model->is_quantised(), "the weights that this model was loaded from are not in it");
   const TensorMap parameters = base_parameters(model);
   std::optional<torch::ScalarType> type;
   if (dtype) type = *dtype == DType::kBFloat16 ? torch::kBFloat16 : torch::kFloat32;

@@ -19,7 +19,7 @@ enum class HfWeightForm {
 /// Writes a folder that transformers loads: config.json (RoPE scaling included) and
 /// model.safetensors, or shards of at most `max_shard_bytes` with their index. `dtype` absent: each
 /// parameter's own. DIR must exist. The tokenizer is the caller's to copy. Throws UserError when
-/// DIR cannot be written.
+/// DIR cannot be written. The model must not be quantised.
 void save_hf_model(Llama& model, const std::string& dir, std::optional<DType> dtype,
                    int64_t max_shard_bytes, HfWeightForm form = HfWeightForm::kMerged);
 

@@ -163,6 +163,17 @@ TensorMap match(const std::map<std::string, TensorView>& views, const TensorMap&
   return matched;
 }
 
+/// What an adapter replaces has to go into checkpoints too, where a quantised matrix does not fit.
+void refuse_quantised(const TensorMap& matched, Llama& model, const std::string& dir) {
+  const auto layers = model->quantised_layers();
+  for (const auto& [name, parameter] : matched) {
+    if (layers.count(name) == 0) continue;
+    throw UserError(dir + ": replaces " + name +
+                    ", which model.base_precision quantises; write a merged model of it "
+                    "(lococo-export) and give that as model.path");
+  }
+}
+
 /// adapter_config.json. The names are those of PEFT's LoraConfig.
 std::string config_text(const ModelLora& lora, const std::set<std::string>& modules_to_save,
                         const std::string& base_path) {
@@ -223,6 +234,7 @@ void load_adapter(Llama& model, const std::string& dir) {
   const auto views = views_of(file, model->shape().tie_word_embeddings);
   const ModelLora lora = prepare_lora(model, config, dir);
   const auto matched = match(views, lora.factors, base_parameters(model), config, dir);
+  refuse_quantised(matched, model, dir);
   copy_all(matched, views, [&](const std::string&) { return file.path(); });
   file.check_unchanged();
 }

@@ -69,8 +69,7 @@ void TensorCheck::throw_if_any(const std::string& where, const std::string& reme
   if (!line.empty()) throw UserError(where + ": " + line + "; " + remedy);
 }
 
-void refuse_non_finite(const TensorMap& tensors,
-                       const std::function<std::string(const std::string&)>& file_of) {
+void refuse_non_finite(const TensorMap& tensors, const FileOf& file_of) {
   std::vector<torch::Tensor> list;
   for (const auto& [name, tensor] : tensors) list.push_back(tensor);
   const auto found = first_non_finite(list);
@@ -82,7 +81,7 @@ void refuse_non_finite(const TensorMap& tensors,
 }
 
 void copy_all(const TensorMap& parameters, const std::map<std::string, TensorView>& views,
-              const std::function<std::string(const std::string&)>& file_of) {
+              const FileOf& file_of) {
   const torch::NoGradGuard no_grad;
   for (const auto& [name, parameter] : parameters) {
     torch::Tensor target = parameter;

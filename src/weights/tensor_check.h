@@ -38,14 +38,16 @@ class TensorCheck {
   std::vector<std::string> not_float_;
 };
 
+/// Says where a tensor came from.
+using FileOf = std::function<std::string(const std::string& name)>;
+
 /// Throws UserError("FILE: tensor NAME holds values that are not finite ...") when one does;
 /// `file_of` says where a tensor came from. One wait for the device.
-void refuse_non_finite(const TensorMap& tensors,
-                       const std::function<std::string(const std::string&)>& file_of);
+void refuse_non_finite(const TensorMap& tensors, const FileOf& file_of);
 
 /// Copies into each parameter the view of its name, converted to its dtype and device; no gradient.
 /// Then refuses values that are not finite.
 void copy_all(const TensorMap& parameters, const std::map<std::string, TensorView>& views,
-              const std::function<std::string(const std::string&)>& file_of);
+              const FileOf& file_of);
 
 }  // namespace lococo

@@ -40,6 +40,7 @@ model:
                         original_max_position_embeddings: 64}}
   init_std: 0.01
   dtype: bfloat16
+  base_precision: nf4
   rope_scaling: {type: yarn, factor: 4.0, beta_fast: 16, beta_slow: 2, attention_factor: 1.1}
 data:
   tokenizer: "a b.model"

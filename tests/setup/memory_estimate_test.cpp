@@ -1,6 +1,7 @@
 #include "setup/memory_estimate.h"
 
 #include "config/config_yaml.h"
+#include "tensor/frozen/nf4.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/user_error.h"
@@ -88,6 +89,24 @@ TEST_CASE("weights, gradients and moments are counted to the byte", "[train]") {
   CHECK(result.weights_bytes == 4 * trained + 2 * frozen);
   CHECK(result.gradients_bytes == 4 * trained);
   CHECK(result.optimizer_bytes == 8 * trained);
+}
+
+TEST_CASE("a base in NF4 needs its 4 bits, and the largest matrix once more while it multiplies",
+          "[train]") {
+  auto config = blockwise_config();
+  config.model.dtype = DType::kBFloat16;
+  const auto dense = estimate(config);
+  config.model.base_precision = BasePrecision::kNf4;
+  const auto shape = tiny_shape();
+  const int64_t E = shape.hidden_size, F = shape.intermediate_size;
+  const int64_t G = shape.num_kv_heads * shape.head_dim;
+  const int64_t saved =
+      shape.num_layers * (2 * (2 * E * E + 2 * E * G + 3 * E * F) - 2 * nf4_bytes(E * E) -
+                          2 * nf4_bytes(E * G) - 3 * nf4_bytes(E * F));
+  CHECK(estimate(config).weights_bytes == dense.weights_bytes - saved);
+  CHECK(estimate(config).workspace_bytes == dense.workspace_bytes + 2 * E * F);
+  // 6,476 million weights at half a byte and a little, instead of two bytes.
+  CHECK(estimate_7b({"model.base_precision=nf4"}) == Approx(estimate_7b({}) - 8.87).margin(0.05));
 }
 
 TEST_CASE("the cache is counted as it is: keys, values and scores of slots and block", "[train]") {

@@ -19,7 +19,7 @@ Tensor wide_mm(const Tensor& a, const Tensor& b) {
 /// side by side: low_XR = x A' for all projections at once.
 struct Parts {
   Tensor x_XE;  ///< defined only with LoRA
-  std::vector<Tensor> weights_OE;
+  std::vector<FrozenMatrix> weights_OE;
   Tensor a_RE;               ///< all factors A below each other, in the dtype of x
   std::vector<Tensor> b_OR;  ///< in the dtype of x
   Tensor low_XR;
@@ -35,17 +35,17 @@ struct Parts {
 std::vector<Tensor> project(const Tensor& x_XE, const Parts& parts) {
   std::vector<Tensor> outputs;
   for (size_t i = 0; i < parts.weights_OE.size(); ++i) {
-    auto y = torch::mm(x_XE, parts.weights_OE[i].t());
+    auto y = parts.weights_OE[i].product(x_XE);
     if (parts.has_lora()) y.addmm_(parts.slice(parts.low_XR, i), parts.b_OR[i].t(), 1, parts.scale);
     outputs.push_back(y);
   }
   return outputs;
 }
 
-Parts make_parts(const Tensor& x_XE, at::TensorList weights, at::TensorList a, at::TensorList b,
-                 double scale) {
+Parts make_parts(const Tensor& x_XE, const std::vector<FrozenMatrix>& weights, at::TensorList a,
+                 at::TensorList b, double scale) {
   Parts parts;
-  parts.weights_OE = weights.vec();
+  parts.weights_OE = weights;
   parts.scale = scale;
   if (a.empty()) return parts;
   const auto dtype = x_XE.scalar_type();
@@ -71,9 +71,9 @@ Tensor input_gradient(const Parts& parts, const std::vector<Tensor>& dy_XO, cons
   for (size_t i = 0; i < dy_XO.size(); ++i) {
     if (!dy_XO[i].defined()) continue;
     if (dx_XE.defined()) {
-      dx_XE.addmm_(dy_XO[i], parts.weights_OE[i]);
+      parts.weights_OE[i].add_input_gradient(dx_XE, dy_XO[i]);
     } else {
-      dx_XE = torch::mm(dy_XO[i], parts.weights_OE[i]);
+      dx_XE = parts.weights_OE[i].input_gradient(dy_XO[i]);
     }
   }
   if (parts.has_lora() && dx_XE.defined()) dx_XE.addmm_(low_XR, parts.a_RE);
@@ -81,16 +81,16 @@ Tensor input_gradient(const Parts& parts, const std::vector<Tensor>& dy_XO, cons
 }
 
 struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
-  static variable_list forward(AutogradContext* context, const Tensor& x, at::TensorList weights,
-                               at::TensorList a, at::TensorList b, double scale) {
+  static variable_list forward(AutogradContext* context, const Tensor& x,
+                               const std::vector<FrozenMatrix>& weights, at::TensorList a,
+                               at::TensorList b, double scale) {
     const auto x_XE = x.reshape({-1, x.size(-1)});
     const auto parts = make_parts(x_XE, weights, a, b, scale);
-    variable_list saved = parts.weights_OE;
-    saved.insert(saved.end(), parts.b_OR.begin(), parts.b_OR.end());
+    variable_list saved = parts.b_OR;
     if (parts.has_lora()) saved.insert(saved.end(), {parts.x_XE, parts.a_RE, parts.low_XR});
     context->save_for_backward(saved);
     context->set_materialize_grads(false);
-    context->saved_data["count"] = static_cast<int64_t>(weights.size());
+    context->saved_data["weights"] = keep_matrices(weights);
     context->saved_data["scale"] = scale;
     context->saved_data["x_needs_gradient"] = x.requires_grad();
     context->saved_data["sizes"] = x.sizes().vec();
@@ -105,15 +105,15 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
 
   static Parts restore(AutogradContext* context) {
     const auto saved = context->get_saved_variables();
-    const auto count = context->saved_data["count"].toInt();
     Parts parts;
     parts.scale = context->saved_data["scale"].toDouble();
-    parts.weights_OE.assign(saved.begin(), saved.begin() + count);
-    if (static_cast<int64_t>(saved.size()) == count) return parts;
-    parts.b_OR.assign(saved.begin() + count, saved.begin() + 2 * count);
-    parts.x_XE = saved[static_cast<size_t>(2 * count)];
-    parts.a_RE = saved[static_cast<size_t>(2 * count + 1)];
-    parts.low_XR = saved[static_cast<size_t>(2 * count + 2)];
+    parts.weights_OE = kept_matrices(context->saved_data["weights"]);
+    if (saved.empty()) return parts;
+    const size_t count = parts.weights_OE.size();
+    parts.b_OR.assign(saved.begin(), saved.begin() + static_cast<int64_t>(count));
+    parts.x_XE = saved[count];
+    parts.a_RE = saved[count + 1];
+    parts.low_XR = saved[count + 2];
     return parts;
   }
 
@@ -142,7 +142,7 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
       const auto dx = input_gradient(parts, dy_XO, low_gradient_XR);
       if (dx.defined()) result[0] = dx.view(context->saved_data["sizes"].toIntVector());
     }
-    result.resize(1 + count);  // the weights are frozen
+    result.resize(2);  // the weights are frozen
     result.insert(result.end(), a_gradients.begin(), a_gradients.end());
     result.insert(result.end(), b_gradients.begin(), b_gradients.end());
     result.emplace_back();  // scale
@@ -166,9 +166,8 @@ std::vector<Tensor> frozen_projections(const Tensor& x, const FrozenProjections&
   TORCH_CHECK(projections.a_RE.empty() || projections.a_RE.size() == count,
               "all projections of one input have LoRA, or none has");
   if (torch::GradMode::is_enabled() && any_requires_grad(x, projections)) {
-    return FrozenFunction::apply(x, at::TensorList(projections.weights_OE),
-                                 at::TensorList(projections.a_RE), at::TensorList(projections.b_OR),
-                                 projections.scale);
+    return FrozenFunction::apply(x, projections.weights_OE, at::TensorList(projections.a_RE),
+                                 at::TensorList(projections.b_OR), projections.scale);
   }
   torch::NoGradGuard no_grad;
   const auto x_XE = x.reshape({-1, x.size(-1)});

@@ -6,13 +6,15 @@
 
 #include <vector>
 
+#include "tensor/frozen/frozen_matrix.h"
+
 namespace lococo {
 
-/// Several projections of one input; R is LoRA's rank here. weights_OE [out_i, E] in the dtype of
-/// x, without gradient; and either no LoRA or, for each projection, a_RE [R, E] and b_OR [out_i, R]
-/// (float32 masters, cast at use; one rank and one scale for all).
+/// Several projections of one input; R is LoRA's rank here. weights_OE [out_i, E]; and either no
+/// LoRA or, for each projection, a_RE [R, E] and b_OR [out_i, R] (float32 masters, cast at use; one
+/// rank and one scale for all).
 struct FrozenProjections {
-  std::vector<torch::Tensor> weights_OE;
+  std::vector<FrozenMatrix> weights_OE;
   std::vector<torch::Tensor> a_RE;
   std::vector<torch::Tensor> b_OR;
   double scale = 0.0;  ///< alpha / rank

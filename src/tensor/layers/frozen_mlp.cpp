@@ -1,10 +1,7 @@
 #include "tensor/layers/frozen_mlp.h"
 
-#include <ATen/ops/linear.h>
-#include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "tensor/kit/shape.h"
 #include "tensor/layers/swiglu.h"
 
 namespace lococo {
@@ -12,29 +9,30 @@ namespace {
 
 /// Through down, the activation, and gate and up.
 torch::Tensor input_gradient(const torch::Tensor& d_out_XE, const torch::Tensor& gate_XF,
-                             const torch::Tensor& up_XF, const torch::Tensor& gate_FE,
-                             const torch::Tensor& up_FE, const torch::Tensor& down_EF) {
-  const int64_t F = gate_FE.size(0), E = gate_FE.size(1);
-  const auto d_activation_XF = at::mm(d_out_XE.reshape({-1, E}), down_EF);
+                             const torch::Tensor& up_XF, const FrozenMatrix& gate_FE,
+                             const FrozenMatrix& up_FE, const FrozenMatrix& down_EF) {
+  const int64_t F = gate_FE.out_features(), E = gate_FE.in_features();
+  const auto d_activation_XF = down_EF.input_gradient(d_out_XE.reshape({-1, E}));
   const auto [d_gate_XF, d_up_XF] =
       swiglu_gradients(d_activation_XF, gate_XF.view({-1, F}), up_XF.view({-1, F}));
-  auto d_x_XE = at::mm(d_gate_XF, gate_FE);
-  d_x_XE.addmm_(d_up_XF, up_FE);
+  auto d_x_XE = gate_FE.input_gradient(d_gate_XF);
+  up_FE.add_input_gradient(d_x_XE, d_up_XF);
   return d_x_XE.view(d_out_XE.sizes());
 }
 
 struct FrozenMlpFunction : torch::autograd::Function<FrozenMlpFunction> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x_XE,
-                               const torch::Tensor& gate_FE, const torch::Tensor& up_FE,
-                               const torch::Tensor& down_EF, bool recompute) {
-    const auto gate_XF = at::linear(x_XE, gate_FE), up_XF = at::linear(x_XE, up_FE);
+                               const FrozenMatrix& gate_FE, const FrozenMatrix& up_FE,
+                               const FrozenMatrix& down_EF, bool recompute) {
+    const auto gate_XF = gate_FE.product(x_XE), up_XF = up_FE.product(x_XE);
+    context->saved_data["weights"] = keep_matrices({gate_FE, up_FE, down_EF});
     if (recompute) {
-      context->save_for_backward({gate_FE, up_FE, down_EF, x_XE});
+      context->save_for_backward({x_XE});
     } else {
-      context->save_for_backward({gate_FE, up_FE, down_EF, gate_XF, up_XF});
+      context->save_for_backward({gate_XF, up_XF});
     }
     context->set_materialize_grads(false);
-    return at::linear(swiglu(gate_XF, up_XF), down_EF);
+    return down_EF.product(swiglu(gate_XF, up_XF));
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -43,10 +41,10 @@ struct FrozenMlpFunction : torch::autograd::Function<FrozenMlpFunction> {
     const auto& d_out_XE = output_gradients[0];
     if (!d_out_XE.defined()) return gradients;
     const auto saved = context->get_saved_variables();
-    const bool recompute = saved.size() == 4;
-    gradients[0] = recompute
-                       ? frozen_mlp_gradient(d_out_XE, saved[3], saved[0], saved[1], saved[2])
-                       : input_gradient(d_out_XE, saved[3], saved[4], saved[0], saved[1], saved[2]);
+    const auto& w = kept_matrices(context->saved_data["weights"]);
+    const bool recompute = saved.size() == 1;
+    gradients[0] = recompute ? frozen_mlp_gradient(d_out_XE, saved[0], w[0], w[1], w[2])
+                             : input_gradient(d_out_XE, saved[0], saved[1], w[0], w[1], w[2]);
     return gradients;
   }
 };
@@ -54,21 +52,19 @@ struct FrozenMlpFunction : torch::autograd::Function<FrozenMlpFunction> {
 }  // namespace
 
 torch::Tensor frozen_mlp_gradient(const torch::Tensor& d_out_XE, const torch::Tensor& x_XE,
-                                  const torch::Tensor& gate_FE, const torch::Tensor& up_FE,
-                                  const torch::Tensor& down_EF) {
+                                  const FrozenMatrix& gate_FE, const FrozenMatrix& up_FE,
+                                  const FrozenMatrix& down_EF) {
   torch::NoGradGuard no_grad;
-  return input_gradient(d_out_XE, at::linear(x_XE, gate_FE), at::linear(x_XE, up_FE), gate_FE,
-                        up_FE, down_EF);
+  return input_gradient(d_out_XE, gate_FE.product(x_XE), up_FE.product(x_XE), gate_FE, up_FE,
+                        down_EF);
 }
 
-torch::Tensor frozen_mlp(const torch::Tensor& x_XE, const torch::Tensor& gate_FE,
-                         const torch::Tensor& up_FE, const torch::Tensor& down_EF, bool recompute) {
-  const int64_t E = x_XE.size(-1), F = gate_FE.size(0);
-  CHECK_SHAPE(gate_FE, F, E);
-  CHECK_SHAPE(up_FE, F, E);
-  CHECK_SHAPE(down_EF, E, F);
-  TORCH_CHECK(!gate_FE.requires_grad() && !up_FE.requires_grad() && !down_EF.requires_grad(),
-              "frozen_mlp gives its weights no gradient");
+torch::Tensor frozen_mlp(const torch::Tensor& x_XE, const FrozenMatrix& gate_FE,
+                         const FrozenMatrix& up_FE, const FrozenMatrix& down_EF, bool recompute) {
+  const int64_t E = x_XE.size(-1), F = gate_FE.out_features();
+  TORCH_CHECK(gate_FE.in_features() == E && up_FE.out_features() == F && up_FE.in_features() == E &&
+                  down_EF.out_features() == E && down_EF.in_features() == F,
+              "want gate and up [F, E] and down [E, F] for x of width ", E);
   return FrozenMlpFunction::apply(x_XE, gate_FE, up_FE, down_EF, recompute);
 }
 

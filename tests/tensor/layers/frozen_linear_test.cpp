@@ -27,7 +27,7 @@ FrozenProjections three_projections(bool lora, torch::ScalarType dtype) {
 }
 
 torch::Tensor written_out(const torch::Tensor& x, const FrozenProjections& p, size_t i) {
-  auto y = at::linear(x, p.weights_OE[i]);
+  auto y = at::linear(x, p.weights_OE[i].dense());
   if (!p.a_RE.empty()) y = y + at::linear(at::linear(x, p.a_RE[i]), p.b_OR[i]) * p.scale;
   return y;
 }

@@ -1,0 +1,72 @@
+#include "tensor/frozen/frozen_matrix.h"
+
+#include "tensor/kit/torch.h"
+#include "tests/support/catch.h"
+#include "tests/support/tensors.h"
+
+using namespace lococo;
+using namespace lococo::testing;
+
+TEST_CASE("a dense frozen matrix is the tensor that it was made of", "[tensor]") {
+  const auto w = normal({4, 6}, 1), x = normal({2, 3, 6}, 2), dy = normal({5, 4}, 3);
+  const FrozenMatrix matrix = w;
+  CHECK(matrix.defined());
+  CHECK(matrix.out_features() == 4);
+  CHECK(matrix.in_features() == 6);
+  CHECK(matrix.bytes() == 4 * 6 * 4);
+  CHECK(matrix.dense().is_same(w));
+  CHECK(matrix.dequantised(torch::kFloat32).is_same(w));
+  CHECK_SAME(matrix.product(x), at::linear(x, w));
+  CHECK_SAME(matrix.input_gradient(dy), torch::mm(dy, w));
+  auto sum = normal({5, 6}, 4);
+  const auto want = torch::addmm(sum, dy, w);
+  matrix.add_input_gradient(sum, dy);
+  CHECK_CLOSE(sum, want);
+}
+
+TEST_CASE("products of a frozen matrix have the dtype of their input", "[tensor]") {
+  const auto w = normal({4, 6}, 1), x = normal({3, 6}, 2, torch::kBFloat16);
+  const auto rounded = w.to(torch::kBFloat16);
+  CHECK_SAME(FrozenMatrix(w).product(x), at::linear(x, rounded));
+  CHECK_SAME(FrozenMatrix(w).input_gradient(normal({3, 4}, 3, torch::kBFloat16)),
+             torch::mm(normal({3, 4}, 3, torch::kBFloat16), rounded));
+}
+
+TEST_CASE("a matrix that wants a gradient is not frozen", "[tensor]") {
+  CHECK_THROWS_AS(FrozenMatrix(normal({2, 2}, 1).requires_grad_(true)), c10::Error);
+  CHECK_FALSE(FrozenMatrix().defined());
+}
+
+TEST_CASE("an autograd context keeps matrices", "[tensor]") {
+  const auto a = normal({2, 3}, 1), b = normal({3, 2}, 2);
+  const auto kept = keep_matrices({a, b});
+  REQUIRE(kept_matrices(kept).size() == 2);
+  CHECK(kept_matrices(kept)[1].dense().is_same(b));
+}
+
+TEST_CASE("a matrix in NF4 multiplies as its dequantised values do", "[tensor]") {
+  const auto dtype = GENERATE(torch::kFloat32, torch::kBFloat16, torch::kFloat64);
+  const auto w = normal({37, 50}, 1);
+  const auto matrix = quantise(w, BasePrecision::kNf4);
+  CHECK(matrix.defined());
+  CHECK_FALSE(matrix.is_dense());
+  CHECK_THROWS_AS(matrix.dense(), c10::Error);
+  CHECK(matrix.out_features() == 37);
+  CHECK(matrix.in_features() == 50);
+  CHECK(matrix.bytes() == matrix_bytes(37 * 50, 2, BasePrecision::kNf4));
+  const auto dense = matrix.dequantised(dtype);
+  CHECK(dense.scalar_type() == dtype);
+  CHECK(relative_error(dense, w) < 0.12);  // of normal values 0.097
+  const auto x = normal({2, 3, 50}, 2, dtype), dy = normal({5, 37}, 3, dtype);
+  CHECK_SAME(matrix.product(x), at::linear(x, dense));
+  CHECK_SAME(matrix.input_gradient(dy), torch::mm(dy, dense));
+  auto sum = normal({5, 50}, 4, dtype), want = sum.clone();
+  matrix.add_input_gradient(sum, dy);
+  CHECK_SAME(sum, want.addmm_(dy, dense));
+}
+
+TEST_CASE("base_precision auto leaves a matrix as it is", "[tensor]") {
+  const auto w = normal({4, 6}, 1, torch::kBFloat16);
+  CHECK(quantise(w, BasePrecision::kAuto).dense().is_alias_of(w));
+  CHECK(matrix_bytes(24, 2, BasePrecision::kAuto) == 48);
+}
