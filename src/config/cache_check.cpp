@@ -13,8 +13,7 @@ class CacheChecker : ConfigChecker {
 
   void run() const {
     check_cache();
-    require(config_.cache.mixing == MixingKind::kNone || config_.cache.has_retention(),
-            "cache.mixing", "belongs to cache.policy retention (lococo mixes anyway); remove it");
+    if (config_.cache.mixing != MixingKind::kNone) check_mixing();
     if (config_.cache.has_convs()) check_convs();
     check_positions();
     check_retention();
@@ -94,15 +93,23 @@ class CacheChecker : ConfigChecker {
     }
   }
 
+  void check_mixing() const {
+    const CacheConfig& cache = config_.cache;
+    require(cache.has_retention(), "cache.mixing",
+            "belongs to cache.policy retention (lococo mixes anyway); remove it");
+    require(cache.massed_slots() > 0, "cache.alone_fraction",
+            "leaves no slot for mixtures; use a smaller one, or cache.mixing none");
+    require(resolved_pass(config_) != PassKind::kTeach, "cache.mixing",
+            "train.pass teach drops softly and mixes nothing; teach without it, then mix (conv: "
+            "tune the convolutions with tune.conv and model.adapter)");
+    require(cache.mixing != MixingKind::kSimilarity || cache.keys == KeyKind::kUnrotated,
+            "cache.mixing",
+            "similarity compares keys wherever they stood; set cache.keys unrotated");
+  }
+
   void check_convs() const {
     const CacheConfig& cache = config_.cache;
-    if (cache.has_retention()) {
-      require(cache.mixed_slots() > 0, "cache.alone_fraction",
-              "leaves no slot for mixtures; use a smaller one, or cache.mixing none");
-      require(resolved_pass(config_) != PassKind::kTeach, "cache.mixing",
-              "conv: train.pass teach drops softly and mixes nothing; teach without it, then tune "
-              "the convolutions with tune.conv and model.adapter");
-    } else {
+    if (!cache.has_retention()) {
       require(cache.mixed_slots() > 0, "cache.keep_fraction",
               "leaves no slot for mixtures; use a smaller one, or cache.policy h2o");
     }

@@ -12,7 +12,7 @@ enum class KeyKind { kRotated, kUnrotated };
 /// Where a cached token stands for RoPE: at its slot, or where it stood in the text.
 enum class PositionKind { kSlot, kText };
 /// What becomes of a token that retention drops: nothing, or a convolution mixes its value in.
-enum class MixingKind { kNone, kConv };
+enum class MixingKind { kNone, kConv, kSimilarity };
 enum class ConvInit { kNormal, kFanIn, kIdentity };
 /// What training may make of a normalizer: any number, or a share in [0, 1].
 enum class NormalizerRange { kUnbounded, kUnit };

@@ -84,7 +84,8 @@ class Finder {
         add(kRetentionKeys, "cache.policy lococo has no gates");
         return;
       case CachePolicyKind::kRetention:
-        if (!config_.cache.has_convs()) return add(kMixtureKeys, "cache.mixing none mixes nothing");
+        if (!config_.cache.has_convs())
+          return add(kMixtureKeys, "cache.mixing has no convolutions here; conv has");
         add({"cache.keep_fraction", "cache.mix_keys"},
             "cache.mixing conv mixes values alone, in the slots that cache.alone_fraction leaves");
         return;

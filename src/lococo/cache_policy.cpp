@@ -4,6 +4,7 @@
 #include "lococo/conv_retention.h"
 #include "lococo/heavy_hitter.h"
 #include "lococo/retention.h"
+#include "lococo/similar_retention.h"
 #include "lococo/streaming.h"
 
 namespace lococo {
@@ -15,6 +16,23 @@ torch::Tensor CachePolicy::score(const torch::Tensor&) {
 torch::Tensor CachePolicy::attend_softly(const SoftAttentionInput&, const SoftCache&) {
   TORCH_CHECK(false, "this policy has no soft form");
 }
+
+namespace {
+
+std::shared_ptr<CachePolicy> make_retention(const CacheConfig& config, const PolicyShape& shape,
+                                            uint64_t init_seed) {
+  switch (config.mixing) {
+    case MixingKind::kNone:
+      return std::make_shared<RetentionPolicy>(config, shape, init_seed);
+    case MixingKind::kConv:
+      return std::make_shared<ConvRetention>(config, shape, init_seed);
+    case MixingKind::kSimilarity:
+      return std::make_shared<SimilarRetention>(config, shape, init_seed);
+  }
+  TORCH_CHECK(false, "unknown mixing");
+}
+
+}  // namespace
 
 std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, const PolicyShape& shape,
                                                uint64_t init_seed) {
@@ -28,8 +46,7 @@ std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, const 
     case CachePolicyKind::kLococo:
       return std::make_shared<ConvMemory>(config, shape.kv_heads, shape.head_dim, init_seed);
     case CachePolicyKind::kRetention:
-      if (config.has_convs()) return std::make_shared<ConvRetention>(config, shape, init_seed);
-      return std::make_shared<RetentionPolicy>(config, shape, init_seed);
+      return make_retention(config, shape, init_seed);
   }
   TORCH_CHECK(false, "unknown cache policy");
 }

@@ -58,6 +58,18 @@ const char* name_of(ConvInit init) {
   return "";
 }
 
+const char* name_of(MixingKind mixing) {
+  switch (mixing) {
+    case MixingKind::kNone:
+      return "none";
+    case MixingKind::kConv:
+      return "conv";
+    case MixingKind::kSimilarity:
+      return "similarity";
+  }
+  return "";
+}
+
 const char* name_of(NormalizerRange range) {
   switch (range) {
     case NormalizerRange::kUnbounded:
@@ -92,7 +104,7 @@ Json options_of(const CacheConfig& cache) {
           {"position_cap", cache.position_cap},
           {"retention_units", cache.retention_units},
           {"alone_fraction", cache.alone_fraction},
-          {"mixing", cache.mixing == MixingKind::kNone ? "none" : "conv"},
+          {"mixing", name_of(cache.mixing)},
           {"boundary_targets", cache.boundary_targets},
           {"first_block_gradient", cache.first_block_gradient},
           {"init", name_of(cache.init)},

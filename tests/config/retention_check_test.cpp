@@ -97,5 +97,21 @@ TEST_CASE("mixing beside retention is tuned in blocks, in the slots that mass ch
   CHECK_CONTAINS(error("cache.policy=h2o"), "cache.mixing: belongs to cache.policy retention");
   CHECK_CONTAINS(error("cache.mixing=none"),
                  "tune.conv: only cache.policy lococo and cache.mixing");
-  CHECK_CONTAINS(error_with({"cache.mixing=conv"}), "cache.mixing: conv: train.pass teach");
+  CHECK_CONTAINS(error_with({"cache.mixing=conv"}), "cache.mixing: train.pass teach");
+}
+
+TEST_CASE("mixing by likeness has nothing to tune, and compares unrotated keys", "[config]") {
+  const std::vector<std::string> options = {"cache.policy=retention",  "cache.scores=accumulated",
+                                            "cache.mixing=similarity", "cache.sinks=4",
+                                            "cache.local=28",          "train.pass=blockwise"};
+  const auto error = [&](const std::string& change) {
+    auto changed = options;
+    changed.push_back(change);
+    return user_error_of([&] { load_config("", changed); });
+  };
+  CHECK_FALSE(load_config("", {options.begin(), options.end()}).cache.has_convs());
+  CHECK_CONTAINS(error("tune.conv=0.01"), "tune.conv: only cache.policy lococo and cache.mixing");
+  CHECK_CONTAINS(error("cache.alone_fraction=1"), "cache.alone_fraction: leaves no slot");
+  CHECK_CONTAINS(error("cache.keys=rotated"), "cache.mixing: similarity compares keys");
+  CHECK_CONTAINS(error_with({"cache.mixing=similarity"}), "cache.mixing: train.pass teach");
 }

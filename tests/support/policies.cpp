@@ -57,8 +57,8 @@ CacheConfig retention(int64_t slots, int64_t block, int64_t sinks, int64_t local
   return cache;
 }
 
-CacheConfig mixing(CacheConfig cache) {
-  cache.mixing = MixingKind::kConv;
+CacheConfig mixing(CacheConfig cache, MixingKind kind = MixingKind::kConv) {
+  cache.mixing = kind;
   cache.init = ConvInit::kFanIn;
   return cache;
 }
@@ -106,6 +106,8 @@ std::vector<PolicyCase> all_policies() {
       {"retention by the gate alone, odd", retention(9, 5, 0, 2, 1.0)},
       {"retention at places of the text, capped", at_text_places(retention(9, 7, 1, 2, 0.4), 18)},
       {"retention that mixes what it drops", mixing(retention(8, 6, 1, 2, 0.5))},
+      {"retention that mixes by likeness",
+       mixing(retention(8, 6, 1, 2, 0.5), MixingKind::kSimilarity)},
       {"retention that mixes at places of the text, odd",
        at_text_places(mixing(retention(9, 7, 0, 3, 0.3)), 18)},
       {"lococo of the official code", scored(kLococo, 8, 8, 0, 0, kLast, kRotated)},
