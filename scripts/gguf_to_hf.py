@@ -13,11 +13,10 @@ folder cannot express is refused by name, and nothing is left behind then.
 import argparse
 import os
 import pathlib
-import shutil
 import sys
-import tempfile
 
 from gguf_tokenizer import GgufTokenizer, Refused, to_json
+from new_folder import new_folder
 
 try:
     from gguf_config import model_config
@@ -38,20 +37,10 @@ def convert(path, output, dtype):
     plan = checked_tensors(source, config)
     files = {"config.json": to_json(config | ids), "generation_config.json": to_json(ids),
              **tokenizer.files()}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # Under another name until it is complete.
-    folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
+    with new_folder(output) as folder:
         for name, content in files.items():
             (folder / name).write_bytes(content)
         write_weights(folder / "model.safetensors", source, plan, dtype)
-        umask = os.umask(0)
-        os.umask(umask)
-        folder.chmod(0o777 & ~umask)  # mkdtemp's is for its owner alone
-        folder.rename(output)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
     return config
 
 
