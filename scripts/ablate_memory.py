@@ -15,11 +15,10 @@ import argparse
 import json
 import pathlib
 import statistics
-import sys
 
 from intervals import half_width
-from tool_runs import (Fault, Job, Queue, add_options_of_runs, is_trained, is_written,
-                       what_is_to_do)
+from tool_runs import (Fault, Job, Queue, add_options_of_runs, check_inputs, is_trained,
+                       is_written, run_as_script, show_table, what_is_to_do)
 
 STEPS, SLOTS, LENGTH, SEGMENTS = 122, 256, 4096, 48
 # Short sequences, so that two million tokens hold enough of them.
@@ -165,9 +164,7 @@ def parse_arguments(words=None):
                         help="of the runs' names, the whole among them unless its results are "
                         "there; default: all")
     parser.add_argument("--model", default="models/smollm2-135m")
-    parser.add_argument("--bin", default="build/release/bin")
     add_options_of_runs(parser, jobs=4)
-    parser.add_argument("--dry-run", action="store_true", help="print what is to do, and end")
     parser.add_argument("--options", nargs="*", default=[], help="further overrides, KEY=VALUE")
     return parser.parse_args(words)
 
@@ -176,9 +173,7 @@ def main(words=None):
     arguments = parse_arguments(words)
     ablation = Ablation(arguments)
     ablation.check()
-    for path in (arguments.texts, arguments.train, arguments.model):
-        if not pathlib.Path(path).exists():
-            raise Fault(f"{path}: no such file or folder")
+    check_inputs(arguments.texts, arguments.train, arguments.model)
     jobs = ablation.jobs()
     print(what_is_to_do(jobs, arguments.gpus), flush=True)
     if arguments.dry_run:
@@ -186,14 +181,8 @@ def main(words=None):
     problems = Queue(jobs, ablation.output, arguments.gpus, arguments.jobs).run()
     if problems:
         raise Fault("\n".join(problems))
-    text = ablation.table()
-    (ablation.output / "table.md").write_text(text + "\n")
-    print(text)
+    show_table(ablation.output, ablation.table())
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Fault as fault:
-        print(f"ablate_memory: {fault}", file=sys.stderr)
-        sys.exit(2)
+    run_as_script(main)

@@ -15,16 +15,13 @@ import os
 import pathlib
 import re
 import subprocess
-import sys
 import time
+
+from tool_runs import Fault, run_as_script
 
 PROMPT = ("The lighthouse stood at the end of a long spit of sand, and for forty years the same man "
           "had climbed its stairs every evening. ")
 RATES = re.compile(r"(\d+) tokens in ([\d.]+) s \(.*?\) after a prompt of (\d+) in ([\d.]+) s")
-
-
-class Fault(Exception):
-    """What the user can mend: one line, exit code 2."""
 
 
 def parse_arguments():
@@ -119,8 +116,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Fault as fault:
-        print(f"bench_generation: {fault}", file=sys.stderr)
-        sys.exit(2)
+    run_as_script(main)

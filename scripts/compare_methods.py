@@ -16,7 +16,6 @@ that nothing else uses. The table has a row for each method, also for those that
 
 import argparse
 import pathlib
-import sys
 import time
 
 from compare_figures import Rows
@@ -24,7 +23,8 @@ from compare_pictures import pictures
 from compare_plan import Comparison
 from compare_settings import SETTINGS
 from compare_table import tables
-from tool_runs import Fault, Queue, add_options_of_runs, what_is_to_do
+from tool_runs import (Fault, Queue, add_options_of_runs, check_inputs, run_as_script, show_table,
+                       what_is_to_do)
 
 
 def parse_arguments(words=None):
@@ -32,11 +32,9 @@ def parse_arguments(words=None):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("setting", nargs="?", choices=sorted(SETTINGS), help="default: all")
     parser.add_argument("--output", default="runs/compare", help="folder of runs and results")
-    parser.add_argument("--bin", default="build/release/bin")
     parser.add_argument("--seeds", nargs="+", type=int, help="default: those of the setting")
     add_options_of_runs(parser, jobs=3)
     parser.add_argument("--minutes", type=float, default=0.0, help="of this call; 0: no limit")
-    parser.add_argument("--dry-run", action="store_true", help="print what is to do, and end")
     parser.add_argument("--table", action="store_true", help="run nothing")
     parser.add_argument("--options", nargs="*", default=[], help="further overrides, KEY=VALUE")
     return parser.parse_args(words)
@@ -51,17 +49,8 @@ def announce(name, jobs, arguments):
 
 def show(comparison):
     rows = Rows(comparison)
-    text = tables(rows)
-    comparison.output.mkdir(parents=True, exist_ok=True)
-    (comparison.output / "table.md").write_text(text + "\n", encoding="utf-8")
-    print(text, flush=True)
+    show_table(comparison.output, tables(rows))
     pictures(rows, comparison.output)
-
-
-def check_inputs(setting):
-    for path in (setting.model, setting.train, setting.validation):
-        if not pathlib.Path(path).exists():
-            raise Fault(f"{path}: no such file or folder")
 
 
 def main(words=None, settings=None):
@@ -71,7 +60,7 @@ def main(words=None, settings=None):
     ends, problems = time.time() + 60 * arguments.minutes, []
     runs = not arguments.dry_run and not arguments.table
     for setting in chosen.values() if runs else ():
-        check_inputs(setting)
+        check_inputs(setting.model, setting.train, setting.validation)
     for name, setting in chosen.items():
         comparison = Comparison(setting, arguments, pathlib.Path(arguments.output) / name)
         jobs = comparison.jobs()
@@ -87,8 +76,4 @@ def main(words=None, settings=None):
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Fault as fault:
-        print(f"compare_methods: {fault}", file=sys.stderr)
-        sys.exit(2)
+    run_as_script(main)

@@ -18,10 +18,10 @@ import math
 import os
 import pathlib
 import pickle
-import shutil
 import sys
-import tempfile
 import zipfile
+
+from new_folder import new_folder
 
 try:
     import torch
@@ -205,31 +205,16 @@ def read_adapter(source, base, lora_only):
     return lora, modules, {PREFIX + name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
-def write_folder(output, files, tensors):
-    """Under another name until it is complete."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
-        for name, value in files.items():
-            (folder / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-        umask = os.umask(0)
-        os.umask(umask)
-        (folder / "adapter_model.safetensors").chmod(0o666 & ~umask)
-        folder.chmod(0o777 & ~umask)  # mkdtemp's is for its owner alone
-        folder.rename(output)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
-
-
 def convert(arguments, output):
     base = Base(arguments.base)
     lora, modules, tensors = read_adapter(arguments.source, base, arguments.lora_only)
     files = {"adapter_config.json": lora.with_whole(modules, str(arguments.base))}
     if arguments.context:
         files["config.json"] = interpolated(base, arguments.context)
-    write_folder(output, files, tensors)
+    with new_folder(output) as folder:
+        for name, value in files.items():
+            (folder / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     whole = sum(".lora_" not in name for name in tensors)
     print(f"{arguments.output}: LoRA of rank {lora.rank} on {', '.join(lora.targets)}, {whole} tensors whole")
     if arguments.context:

@@ -22,9 +22,8 @@ import json
 import os
 import pathlib
 import random
-import sys
 
-from tool_runs import Fault
+from tool_runs import Fault, run_as_script
 
 END = "?"  # of every question; behind it a plain prompt has the beginning of the answer
 
@@ -146,8 +145,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Fault as fault:
-        print(f"make_sft_records: {fault}", file=sys.stderr)
-        sys.exit(2)
+    run_as_script(main)

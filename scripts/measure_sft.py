@@ -22,12 +22,11 @@ is not made again, and --minutes starts nothing that would end later. The estima
 
 import argparse
 import os
-import pathlib
-import sys
 
 from measure_sft_plan import SCALE, Plan
 from measure_sft_table import table
-from tool_runs import Fault, Queue, add_options_of_runs, what_is_to_do
+from tool_runs import (Fault, Queue, add_options_of_runs, check_inputs, run_as_script, show_table,
+                       what_is_to_do)
 
 
 def parse_arguments(words=None):
@@ -37,14 +36,12 @@ def parse_arguments(words=None):
     parser.add_argument("--train", required=True, help="novels to tune on, others")
     parser.add_argument("--output", default="runs/sft", help="folder of runs and results")
     parser.add_argument("--model", default="models/smollm2-135m")
-    parser.add_argument("--bin", default="build/release/bin")
     add_options_of_runs(parser, jobs=1)
     parser.add_argument("--only", choices=["passkey", "pairs"], help="one of the measurements")
     parser.add_argument("--no-extras", action="store_true",
                         help="without fixed windows, the other SinkLoRA, pairs of the untuned")
     parser.add_argument("--seed", type=int, default=1, help="of the trainings")
     parser.add_argument("--minutes", type=float, default=0.0, help="of this call; 0: no limit")
-    parser.add_argument("--dry-run", action="store_true", help="print what is to do, and end")
     parser.add_argument("--table", action="store_true", help="run nothing")
     parser.add_argument("--options", nargs="*", default=[], help="further overrides, KEY=VALUE")
     parser.add_argument("--tune-options", nargs="*", default=[], help="the same of trainings alone")
@@ -69,9 +66,7 @@ def run_missing(plan, arguments):
     announce(jobs, arguments)
     if arguments.dry_run:
         return []
-    for path in (arguments.texts, arguments.train, arguments.model):
-        if not pathlib.Path(path).exists():
-            raise Fault(f"{path}: no such file or folder")
+    check_inputs(arguments.texts, arguments.train, arguments.model)
     queue = Queue(jobs, plan.output, arguments.gpus, arguments.jobs, arguments.minutes)
     problems = queue.run()
     if queue.not_started():
@@ -85,17 +80,10 @@ def main(words=None, scale=SCALE):
     problems = [] if arguments.table else run_missing(plan, arguments)
     if arguments.dry_run:
         return
-    text = table(plan)
-    plan.output.mkdir(parents=True, exist_ok=True)
-    (plan.output / "table.md").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    show_table(plan.output, table(plan))
     if problems:
         raise Fault("\n".join(problems))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Fault as fault:
-        print(f"measure_sft: {fault}", file=sys.stderr)
-        sys.exit(2)
+    run_as_script(main)

@@ -3,8 +3,8 @@
 import json
 import statistics
 
+from intervals import wilson
 from measure_sft_plan import HAYS, KINDS, PATTERNS
-from peer_scoring import wilson
 
 LABELS = {"base": "not tuned, positions interpolated", "full": "full attention",
           "s2": "LongLoRA (S2-Attn)", "sf": "SinkLoRA, a quarter of the heads",

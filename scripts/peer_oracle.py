@@ -16,16 +16,13 @@ eval.segments_per_document and eval.far.
 import argparse
 import json
 import pathlib
-import sys
 
 import torch
 import transformers
 
+from tool_runs import Fault, run_as_script
+
 KINDS = ("far", "near", "new")
-
-
-class BadInput(Exception):
-    """One readable line."""
 
 
 class Oracle:
@@ -100,14 +97,14 @@ def segments_of(texts, tokenizer, length, count):
     path = pathlib.Path(texts)
     files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
     if not files:
-        raise BadInput(f"{texts}: holds no .txt files")
+        raise Fault(f"{texts}: holds no .txt files")
     segments = []
     for file in files:
         ids = tokenizer(file.read_text(encoding="utf-8"), add_special_tokens=False)["input_ids"]
         starts = [number * length for number in range(count)]
         segments += [ids[s:s + length + 1] for s in starts if s + length < len(ids) - 1]
     if not segments:
-        raise BadInput(f"{texts}: no text is longer than {length} tokens")
+        raise Fault(f"{texts}: no text is longer than {length} tokens")
     return segments
 
 
@@ -153,7 +150,7 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     if not pathlib.Path(arguments.model, "config.json").exists():
-        raise BadInput(f"{arguments.model}: holds no config.json")
+        raise Fault(f"{arguments.model}: holds no config.json")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
     segments = segments_of(arguments.texts, tokenizer, arguments.length, arguments.segments)
@@ -163,7 +160,7 @@ def main():
     for slots in arguments.slots:
         local = int(slots * arguments.local)
         if arguments.sinks + local >= slots:
-            raise BadInput(f"--slots {slots}: nothing is left beside sinks and newest tokens")
+            raise Fault(f"--slots {slots}: nothing is left beside sinks and newest tokens")
         means = measure(model, segments, Oracle(slots, slots, arguments.sinks, local), arguments.far)
         results.append({"slots": slots, "length": arguments.length, "segments": len(segments),
                         **means})
@@ -173,8 +170,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except BadInput as problem:
-        print(f"peer_oracle: {problem}", file=sys.stderr)
-        sys.exit(2)
+    run_as_script(main)

@@ -1,11 +1,13 @@
 """What peer_kvpress.py needs beside a model: reading samples, scoring answers as lococo-eval does,
-intervals, and the table. Standard library only."""
+and the table. Standard library only."""
 
 import collections
 import json
 import math
 import re
 import string
+
+from intervals import mean_interval, wilson
 
 
 class BadInput(Exception):
@@ -139,24 +141,6 @@ def scores_of(sample, ids=(), text="", log_likelihoods=()):
 
 
 # --- figures
-
-def wilson(share, trials, z=1.96):
-    """95 % interval of a share."""
-    if trials == 0:
-        return 0.0, 1.0
-    middle = share + z * z / (2 * trials)
-    spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    scale = 1 + z * z / trials
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
-
-
-def mean_interval(values, z=1.96):
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-        return mean, math.nan, math.nan
-    error = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values))
-    return mean, mean - z * error, mean + z * error
-
 
 def summarize(results):
     """`results`: (policy, kept, sample, scores) -> the cells of lococo-eval's eval.output, with the

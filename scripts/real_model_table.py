@@ -16,10 +16,9 @@ import argparse
 import json
 import math
 import pathlib
-import sys
 
-from tool_runs import (Fault, Job, Queue, add_options_of_runs, is_trained, is_written,
-                       what_is_to_do)
+from tool_runs import (Fault, Job, Queue, add_options_of_runs, check_inputs, is_trained,
+                       is_written, run_as_script, show_table, what_is_to_do)
 
 SLOTS = [128, 256, 512]
 LONGER = 8192
@@ -209,11 +208,9 @@ def parse_arguments():
     parser.add_argument("--policies", nargs="*", choices=POLICIES, help="rows; default: all, no name: none")
     parser.add_argument("--memory", help="folder of a learned memory: its rows too")
     parser.add_argument("--model", default="models/smollm2-135m")
-    parser.add_argument("--bin", default="build/release/bin")
     add_options_of_runs(parser, jobs=4)
     parser.add_argument("--tokens-at-once", type=int, default=131072, help="of a batch of prompts")
     parser.add_argument("--trials", type=int, default=0, help="questions of a kind; 0: as published")
-    parser.add_argument("--dry-run", action="store_true", help="print what is to do, and end")
     parser.add_argument("options", nargs="*", help="further overrides, KEY=VALUE")
     return parser.parse_args()
 
@@ -221,9 +218,7 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     runner = Runner(arguments)
-    for path in (arguments.texts, arguments.train, arguments.model):
-        if not pathlib.Path(path).exists():
-            raise Fault(f"{path}: no such file or folder")
+    check_inputs(arguments.texts, arguments.train, arguments.model)
     jobs = runner.jobs()
     print(what_is_to_do(jobs, arguments.gpus), flush=True)
     if arguments.dry_run:
@@ -231,14 +226,8 @@ def main():
     problems = Queue(jobs, runner.output, arguments.gpus, arguments.jobs).run()
     if problems:
         raise Fault("\n".join(problems))
-    text = table(runner)
-    (runner.output / "table.md").write_text(text + "\n")
-    print(text)
+    show_table(runner.output, table(runner))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Fault as fault:
-        print(f"real_model_table: {fault}", file=sys.stderr)
-        sys.exit(2)
+    run_as_script(main)

@@ -15,6 +15,28 @@ class Fault(Exception):
     """What the user can mend: one line, exit code 2."""
 
 
+def run_as_script(main):
+    """Calls main(), and ends the script at a Fault."""
+    try:
+        main()
+    except Fault as fault:
+        print(f"{pathlib.Path(sys.argv[0]).stem}: {fault}", file=sys.stderr)
+        sys.exit(2)
+
+
+def check_inputs(*paths):
+    for path in paths:
+        if not pathlib.Path(path).exists():
+            raise Fault(f"{path}: no such file or folder")
+
+
+def show_table(folder, text):
+    """Prints it, and keeps it in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "table.md").write_text(text + "\n", encoding="utf-8")
+    print(text, flush=True)
+
+
 def problem_of(name, code, log):
     return f"{name} failed ({code}):\n" + log.read_text(encoding="utf-8", errors="replace")[-1500:]
 
@@ -80,10 +102,12 @@ def at_least_one(text):
 
 
 def add_options_of_runs(parser, jobs):
+    parser.add_argument("--bin", default="build/release/bin", help="folder of the tools")
     parser.add_argument("--gpus", type=at_least_one, default=1,
                         help="number of GPUs that runs are dealt to")
     parser.add_argument("--jobs", type=at_least_one, default=jobs,
                         help="runs at a time on each of them")
+    parser.add_argument("--dry-run", action="store_true", help="print what is to do, and end")
 
 
 def gpu_names(count):

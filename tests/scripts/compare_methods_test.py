@@ -253,7 +253,8 @@ class CompareMethods(unittest.TestCase):
             tokens=2 * 2 * 2048, sequences=2, memory_context=2048, slots=4 * SLOTS,
             eval_tokens=2 * 2048, headline=(), new_tokens=4,
             questions=Questions(2048, ONCE, fewer_slots=(2 * SLOTS,)),
-            more={"memory": (*setting.more["memory"], *small, "cache.position_cap=0"),
+            more={"memory": (*setting.more["memory"], *small, "cache.position_cap=0",
+                             "data.lesson_length=0"),
                   "lococo": (*setting.more["lococo"], *small, "cache.local=4")}), FEW)
         for row in rows:
             untuned = any(f"| {method.label} |" in row for method in methods() if not method.trained)

@@ -3,7 +3,6 @@ the adapter is W + (alpha / r) B A with the released embedding and norms, and wh
 
 import argparse
 import contextlib
-import importlib.util
 import io
 import json
 import os
@@ -29,9 +28,9 @@ except ImportError as error:
 
 SCRIPT = pathlib.Path(os.environ["LOCOCO_SOURCE"]) / "scripts" / "convert_longlora.py"
 BIN = pathlib.Path(os.environ["LOCOCO_BIN"])
-SPEC = importlib.util.spec_from_file_location("convert_longlora", SCRIPT)
-converter = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(converter)
+sys.path.insert(0, str(SCRIPT.parent))
+import convert_longlora as converter  # noqa: E402
+
 RANK, ALPHA = 2, 4
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
 EMBEDDING = "model.embed_tokens.weight"

@@ -20,6 +20,7 @@ import peer_kvpress  # noqa: E402
 import peer_model  # noqa: E402
 import peer_scoring as scoring  # noqa: E402
 from counted import main  # noqa: E402
+from intervals import mean_interval, wilson  # noqa: E402
 
 
 def sample(scoring_kind, **more):
@@ -75,12 +76,12 @@ class Scoring(unittest.TestCase):
                 self.assertEqual(int(length * (1 - ratio)), min(kept, length))
 
     def test_intervals(self):
-        low, high = scoring.wilson(0.5, 100)
+        low, high = wilson(0.5, 100)
         self.assertAlmostEqual(low, 0.4038, places=4)
         self.assertAlmostEqual(high, 0.5962, places=4)
-        self.assertEqual(scoring.wilson(1.0, 8)[1], 1.0)
-        self.assertAlmostEqual(scoring.wilson(1.0, 8)[0], 0.6756, places=4)
-        mean, low, high = scoring.mean_interval([0.0, 0.5, 1.0, 0.5])
+        self.assertEqual(wilson(1.0, 8)[1], 1.0)
+        self.assertAlmostEqual(wilson(1.0, 8)[0], 0.6756, places=4)
+        mean, low, high = mean_interval([0.0, 0.5, 1.0, 0.5])
         self.assertEqual(mean, 0.5)
         self.assertAlmostEqual(high - low, 2 * 1.96 * (0.5 / 3) ** 0.5 / 2)
 
@@ -100,7 +101,7 @@ class Tables(Folder):
             [(256, "needle", 50.0, "accuracy", 2, 1.0), (256, "needle", 0.0, "accuracy", 1, 1.0),
              (512, "needle", 50.0, "accuracy", 1, 1.0), (512, "needle", 50.0, "other", 1, 0.0),
              (256, "ruler", 50.0, "match", 2, 1.0)])
-        self.assertEqual((rows[0]["low"], rows[0]["high"]), scoring.wilson(0.5, 2))
+        self.assertEqual((rows[0]["low"], rows[0]["high"]), wilson(0.5, 2))
         self.assertAlmostEqual(rows[4]["high"] - rows[4]["low"], 2 * 1.96 * 0.25)
 
         report = {"cells": rows, "nll": scoring.summarize_nll([("full", None, 3.0),
