@@ -6,9 +6,9 @@
 #include <memory>
 #include <vector>
 
+#include "generate/decode_gate.h"
 #include "generate/decode_weight.h"
 #include "lococo/cache_policy.h"
-#include "lococo/decode_gate.h"
 #include "model/layers.h"
 #include "model/llama.h"
 #include "tensor/attention/decode_attention.h"

@@ -1,4 +1,4 @@
-#include "lococo/decode_gate.h"
+#include "generate/decode_gate.h"
 
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
