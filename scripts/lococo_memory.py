@@ -13,9 +13,9 @@ INPUT_SCALE = 0.25  # of the hidden state, before the gate
 MASS_FLOOR = 0.001
 GATE_PARAMETERS = ("hidden_weight", "hidden_bias", "out_weight", "skip_weight", "out_bias",
                    "mass_weight")
-# What is implemented, of options that have other values too.
+# What is implemented, of options that have other values too; older exports may leave out the last.
 REQUIRED = {"policy": "retention", "scores": "accumulated", "keys": "unrotated",
-            "positions": "text"}
+            "positions": "text", "mixing": "none"}
 
 
 class BadExport(Exception):
@@ -40,8 +40,9 @@ class MemoryOptions:
     def read(cls, path, **overrides):
         stored = json.loads(path.read_text(encoding="utf-8"))
         for name, value in REQUIRED.items():
-            if stored.get(name) != value:
-                raise BadExport(f"{path}: {name} is {stored.get(name)}, only {value} can be run")
+            found = stored.get(name, "none")
+            if found != value:
+                raise BadExport(f"{path}: {name} is {found}, only {value} can be run")
         values = {field.name: stored[field.name] for field in dataclasses.fields(cls)
                   if field.name in stored}
         values.update({name: value for name, value in overrides.items() if value is not None})

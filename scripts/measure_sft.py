@@ -40,6 +40,8 @@ def parse_arguments(words=None):
     parser.add_argument("--only", choices=["passkey", "pairs"], help="one of the measurements")
     parser.add_argument("--no-extras", action="store_true",
                         help="without fixed windows, the other SinkLoRA, pairs of the untuned")
+    parser.add_argument("--scaling", choices=["linear", "yarn"], default="linear",
+                        help="of positions beyond the model's own; another --output for each")
     parser.add_argument("--seed", type=int, default=1, help="of the trainings")
     parser.add_argument("--minutes", type=float, default=0.0, help="of this call; 0: no limit")
     parser.add_argument("--table", action="store_true", help="run nothing")

@@ -186,7 +186,11 @@ class Plan:
             kind, pattern in EXTRAS)
 
     def longer(self):
-        return [f"model.interpolate_to={self.scale.long}"]
+        if self.arguments.scaling == "linear":
+            return [f"model.interpolate_to={self.scale.long}"]
+        factor = self.scale.long / self.scale.base
+        return ["model.interpolate_to=0", f"model.rope_scaling={{rope_type: yarn, factor: {factor}, "
+                f"original_max_position_embeddings: {self.scale.base}}}"]
 
     def passkeys(self, pattern):
         """Of weights that a pattern was tuned with; "": of the untuned model."""

@@ -120,6 +120,14 @@ class MeasureSft(Folder):
                 self.assertIn("data.validation=texts", command)
                 self.assertNotIn("attention.", command)
 
+    def test_positions_are_scaled_by_yarn_where_it_is_asked_for(self):
+        linear = Plan(self.arguments(), SCALE).novels("full").command
+        yarn = Plan(self.arguments("--scaling", "yarn"), SCALE).novels("full").command
+        self.assertIn("model.interpolate_to=32768", linear)
+        self.assertNotIn("model.interpolate_to=32768", yarn)
+        self.assertIn("model.rope_scaling={rope_type: yarn, factor: 4.0, "
+                      "original_max_position_embeddings: 8192}", yarn)
+
     def test_a_longer_training_goes_on_from_the_novels_of_its_pattern(self):
         jobs = {job.name: job for job in Plan(self.arguments("--only", "pairs")).jobs()}
         for pattern in ("full", "s2", "sf"):
