@@ -12,6 +12,7 @@
 #include <optional>
 #include <system_error>
 
+#include "config/config_effect.h"
 #include "config/config_write.h"
 #include "config/config_yaml.h"
 #include "core/build_info.h"
@@ -186,7 +187,11 @@ int run_tool(const Tool& tool, int argc, const char* const* argv) {
     const std::optional<CommandLine> line = Parser(tool).parse(argc, argv);
     if (!line) return 0;
     debug = line->debug;
-    return tool.run(*line, read_config_of(*line, tool));
+    const Config config = read_config_of(*line, tool);
+    // A run says so itself when it starts.
+    if (const auto warning = effect_warning(config); line->dry_run && !warning.empty())
+      log_warn(warning);
+    return tool.run(*line, config);
   } catch (const UserError& error) {
     return report(tool.name, error.what(), 2);
   } catch (const std::exception& error) {

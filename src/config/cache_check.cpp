@@ -1,5 +1,6 @@
 #include "config/cache_check.h"
 
+#include <algorithm>
 #include <string>
 
 #include "config/config_checker.h"
@@ -113,6 +114,12 @@ class CacheChecker : ConfigChecker {
       require(cache.mixed_slots() > 0, "cache.keep_fraction",
               "leaves no slot for mixtures; use a smaller one, or cache.policy h2o");
     }
+    const bool tunes = trained(config_.tune.conv) || trained(config_.tune.normalizer);
+    const int64_t room = cache.slots + cache.buffer, length = config_.data.context_length;
+    require(!tunes || length > room, "data.context_length",
+            std::to_string(length) + " tokens fit into the cache's " + std::to_string(room) +
+                " slots, so that nothing is mixed and convolutions learn nothing; use longer "
+                "sequences or fewer slots");
     require(cache.conv_layers > 1 || cache.expand == 1, "cache.expand",
             "has no effect with one convolution; remove it or raise cache.conv_layers");
   }
@@ -176,6 +183,13 @@ class CacheChecker : ConfigChecker {
                   std::to_string(cache.sinks) + " sinks; use " + std::to_string(fewest) +
                   " or more");
     }
+    const int64_t fewest =
+        *std::min_element(config_.teach.slots.begin(), config_.teach.slots.end());
+    require(fewest < config_.data.context_length, "data.context_length",
+            std::to_string(config_.data.context_length) + " tokens fit into the " +
+                std::to_string(fewest) +
+                " slots of teach.slots, so that nothing is dropped and nothing is learned; use "
+                "longer sequences or fewer slots");
     require(config_.teach.final_temperature <= config_.teach.temperature, "teach.final_temperature",
             "is above teach.temperature, but the choice must harden");
   }

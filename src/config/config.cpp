@@ -6,8 +6,8 @@
 namespace lococo {
 
 int64_t CacheConfig::mixed_slots() const {
+  if (has_retention()) return mixing == MixingKind::kNone ? 0 : massed_slots();
   if (!has_convs()) return 0;
-  if (has_retention()) return massed_slots();
   // The official code's int(slots * (1 - keep_fraction)), rounding of the double product included.
   return static_cast<int64_t>(static_cast<double>(slots) * (1.0 - keep_fraction));
 }

@@ -185,7 +185,9 @@ class Checker : ConfigChecker {
             "eval.segments_per_document");
     require(eval.every == 0 || !config_.data.validation.empty() ||
                 !config_.data.validation_records.empty(),
-            "eval.every", "is set, but data.validation is empty; name a source or set it to 0");
+            "eval.every",
+            "is set, but data.validation is empty (data.validation_records too); name a "
+            "source or set it to 0");
   }
 
   void check_bench() const {

@@ -26,6 +26,23 @@ const Keys kCompressionKeys = {"cache.slots", "cache.buffer",    "cache.sinks",
 const Keys kQuestionKeys = {"eval.trials",    "eval.seed",     "eval.kinds",    "eval.depths",
                             "eval.hay",       "eval.split",    "eval.distance", "eval.distractors",
                             "eval.questions", "eval.answerer", "eval.samples"};
+/// What only some of the tasks with questions read.
+struct TaskKey {
+  const char* key;
+  std::set<EvalTask> tasks;
+  const char* names;
+};
+const std::vector<TaskKey> kTaskKeys = {
+    {"eval.kinds", {EvalTask::kNeedle, EvalTask::kRuler}, "needle and ruler"},
+    {"eval.hay", {EvalTask::kPasskey}, "passkey"},
+    {"eval.distance", {EvalTask::kPasskey, EvalTask::kNeedle}, "passkey and needle"},
+    {"eval.distractors", {EvalTask::kNeedle}, "needle"},
+    {"eval.questions",
+     {EvalTask::kChoice, EvalTask::kQa, EvalTask::kManyShot},
+     "choice, qa and many_shot"}};
+const Keys kTextEvalKeys = {
+    "eval.windows",    "eval.lengths", "eval.position_buckets",     "eval.per_token", "eval.stride",
+    "eval.max_tokens", "eval.far",     "eval.segments_per_document"};
 const Keys kPatternKeys = {"attention.group_tokens", "attention.group_fraction",
                            "attention.shift_fraction", "attention.sinks"};
 const Keys kBlockTrainingKeys = {"cache.boundary_targets", "cache.first_block_gradient"};
@@ -111,6 +128,8 @@ class Finder {
     }
     if (config_.attention.pattern == PatternKind::kFull)
       add(kPatternKeys, "attention.pattern full has no segments");
+    if (config_.attention.pattern == PatternKind::kFull)
+      add({"eval.pattern"}, "attention.pattern full is dense anyway");
     if (resolved_pass(config_) != PassKind::kTeach) add(kTeachKeys, "train.pass is not teach");
     if (config_.cache.bptt_blocks > 1)
       add({"train.cuda_graphs"}, "windows of cache.bptt_blocks are not recorded");
@@ -170,10 +189,16 @@ class Finder {
   void check_tasks() {
     if (config_.eval.task.task == EvalTask::kPerplexity) {
       add(kQuestionKeys, "eval.task perplexity asks nothing");
+      if (!config_.data.validation_records.empty())
+        add(kTextEvalKeys, "data.validation_records are scored record by record");
     } else {
       add({"eval.per_token", "eval.position_buckets", "eval.per_segment", "eval.windows",
            "eval.pattern"},
           "they belong to eval.task perplexity");
+      for (const TaskKey& task_key : kTaskKeys) {
+        if (task_key.tasks.count(config_.eval.task.task) == 0)
+          add({task_key.key}, std::string("eval.task ") + task_key.names + " alone read it");
+      }
       if (config_.eval.task.hay == HayKind::kLongLora)
         add({"eval.seed", "eval.depths", "eval.distance"}, "eval.hay longlora draws as its code");
     }

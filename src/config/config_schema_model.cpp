@@ -190,10 +190,10 @@ void add_cache(SchemaBuilder& add, CacheConfig& cache) {
   add.add("alone_fraction", fraction(&cache.alone_fraction),
           "share of the slots between sinks and newest tokens that the gate fills alone; the rest "
           "by gate and attention (retention)");
-  add.choice(
-      "mixing", &cache.mixing, {"none", "conv", "similarity"},
-      "what becomes of a token that is dropped: nothing, or its value goes into the slots that gate "
-      "and attention chose, by a convolution or by the likeness of keys (retention)");
+  add.choice("mixing", &cache.mixing, {"none", "conv", "similarity"},
+             "what becomes of a token that is dropped: nothing, or its value goes into the slots "
+             "that gate "
+             "and attention chose, by a convolution or by the likeness of keys (retention)");
   add.add("boundary_targets", BoolField{&cache.boundary_targets},
           "train the target of each block's last query too");
   add.add("first_block_gradient", BoolField{&cache.first_block_gradient},

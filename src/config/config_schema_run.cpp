@@ -100,7 +100,7 @@ void add_task(SchemaBuilder& add, EvalTaskConfig& task) {
   add.choice("split", &task.split, {"train", "validation", "test"},
              "whose sentences, words and names questions are made of; they do not overlap");
   add.add("distance", count(&task.distance, 0),
-          "needle: tokens at least between what is asked and the question");
+          "passkey, needle: tokens at least between what is asked and the question");
   add.add("distractors", count(&task.distractors, 0, kManyHeld),
           "needle: other facts of the same form in the text");
   add.add("questions", TextField{&task.questions},

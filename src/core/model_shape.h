@@ -19,6 +19,8 @@ struct RopeScaling {
   double beta_fast = 32.0;                       ///< yarn
   double beta_slow = 1.0;                        ///< yarn
   double attention_factor = 0.0;                 ///< yarn; 0: derived from the factor
+
+  bool operator==(const RopeScaling&) const = default;
 };
 
 struct ModelShape {

@@ -180,7 +180,7 @@ FittedPrompt PromptFitter::fit_once(const PromptText& text, int64_t length, int6
   };
   const int64_t bare = encoded(assemble(text, *stretch, {}, 0)).size();
   if (length - bare < std::max<int64_t>(distance, 1)) {
-    throw UserError("a prompt of " + std::to_string(length) +
+    throw UserError("eval.lengths: a prompt of " + std::to_string(length) +
                     " tokens has no room: its own sentences take " + std::to_string(bare) +
                     ", the distance to the question " + std::to_string(distance) +
                     "; give longer eval.lengths or ask for less");

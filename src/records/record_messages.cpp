@@ -103,7 +103,11 @@ std::vector<ChatMessage> of_messages(const Json& list, const std::string& place)
 
 std::vector<ChatMessage> record_messages(const Json& record, const std::string& place) {
   const auto messages = record.find("messages");
-  if (messages != record.end()) return of_messages(*messages, place);
+  if (messages != record.end()) {
+    if (record.contains("instruction"))
+      fail(place, "the record has both \"messages\" and \"instruction\"; keep one of them");
+    return of_messages(*messages, place);
+  }
   if (!record.contains("instruction"))
     fail(place, "the record has neither \"instruction\" and \"output\" nor \"messages\"");
   return of_instruction(record, place);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "config/config_yaml.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/hf_config.h"
@@ -98,6 +99,33 @@ std::vector<std::string> take_lora_options(const std::string& dir, const ConfigO
   return changed;
 }
 
+/// The scaling of positions that a checkpoint was tuned with, where the config gives none and its
+/// cache lets positions grow with the text.
+std::vector<std::string> take_scaling(const std::string& dir, const ConfigOrigins& origins,
+                                      Config* config) {
+  std::vector<std::string> changed;
+  const bool given = origins.given("model.interpolate_to") || origins.given("model.rope_scaling");
+  if (given || !is_checkpoint(dir)) return changed;
+  const std::string path = dir + "/" + kConfigFile;
+  const ModelConfig there = parse_old_config(read_text_file(path), path).model;
+  ModelConfig& here = config->model;
+  if (there.interpolate_to == here.interpolate_to && there.rope_scaling == here.rope_scaling)
+    return changed;
+  const CacheConfig& cache = config->cache;
+  if (cache.compresses() && cache.keys == KeyKind::kUnrotated) {
+    log_warn(dir +
+             ": was tuned with another scaling of positions (model.interpolate_to, "
+             "model.rope_scaling), which a cache of unrotated keys does not take");
+    return changed;
+  }
+  here.interpolate_to = there.interpolate_to;
+  here.rope_scaling = there.rope_scaling;
+  if (here.interpolate_to > 0)
+    changed.push_back("model.interpolate_to " + std::to_string(here.interpolate_to));
+  if (here.rope_scaling) changed.push_back("model.rope_scaling");
+  return changed;
+}
+
 void complete_from_adapter(Config* config, ConfigOrigins* origins) {
   std::string& adapter = config->model.adapter;
   if (adapter.empty() || !is_folder(adapter)) return;
@@ -106,6 +134,8 @@ void complete_from_adapter(Config* config, ConfigOrigins* origins) {
   auto taken = take_cache_options(adapter, origins, &config->cache);
   const auto lora = take_lora_options(adapter, *origins, &config->tune);
   taken.insert(taken.end(), lora.begin(), lora.end());
+  const auto scaling = take_scaling(adapter, *origins, config);
+  taken.insert(taken.end(), scaling.begin(), scaling.end());
   if (taken.empty()) return;
   std::string line = "taken from " + adapter + ", because the config does not give them:";
   for (const std::string& text : taken) line += (text == taken.front() ? " " : ", ") + text;

@@ -11,6 +11,8 @@ namespace lococo {
 ///   a run folder (that holds step-*) becomes its newest good checkpoint;
 ///   cache.* keys that were not given are taken from the options it was tuned with; LoCoCo modules
 ///   without such options mean cache.policy lococo;
+///   model.interpolate_to and model.rope_scaling, where neither was given, are the checkpoint's
+///   (but for caches of unrotated keys, whose positions stay within the base's: a warning);
 ///   tune.lora_rank, lora_alpha and lora_targets that were not given are those of its LoRA, where
 ///   tune.lora trains it.
 /// Under a launcher only the first process logs. Throws UserError for files that cannot be read.

@@ -88,7 +88,8 @@ void warn_about_random_convolutions(const Config& config) {
         "cache.policy retention without taught gates: what it keeps is random; give "
         "model.adapter, or tune.retention to teach them");
   }
-  if (!has_convs || trained || loaded || config.model.path.empty()) return;
+  const bool begins = loaded && begins_mixing_from(config.model.adapter, config.cache);
+  if (!has_convs || trained || (loaded && !begins) || config.model.path.empty()) return;
   log_warn(std::string(has_gates ? "cache.mixing conv" : "cache.policy lococo") +
            " without trained convolutions: its mixed slots are random; give "
            "model.adapter, or tune.conv to train them");

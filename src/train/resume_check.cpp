@@ -93,7 +93,9 @@ class Comparison {
     if (knows_data_ && there_.data_fingerprints != here_.data_fingerprints) {
       const bool lessons =
           checkpoint_.data.lesson_share > 0.0 || here_.config.data.lesson_share > 0.0;
-      changes_.push_back({std::string("the fingerprint of data.train's tokens") +
+      const bool records = !checkpoint_.data.records.empty() || !here_.config.data.records.empty();
+      changes_.push_back({std::string("the fingerprint of ") +
+                              (records ? "data.records" : "data.train's tokens") +
                               (lessons ? " and of the lessons' texts" : ""),
                           hex_list(there_.data_fingerprints), hex_list(here_.data_fingerprints),
                           ChangeKind::kMeaning});
@@ -110,6 +112,7 @@ class Comparison {
     if (key.rfind("tune.lora_", 0) == 0 && !trains_lora()) return ChangeKind::kNone;
     if (!matters_to_policy(key) || !matters_to_pattern(key)) return ChangeKind::kNone;
     if (kWeights.count(key) > 0) return ChangeKind::kWeights;
+    if (key == "cache.alone_fraction" && mixes()) return ChangeKind::kWeights;
     if (kGroups.count(key) > 0 && !is_trained(change.there) && !is_trained(change.here))
       return ChangeKind::kNone;
     if (kGroups.count(key) > 0 && is_trained(change.there) != is_trained(change.here)) {
@@ -130,9 +133,10 @@ class Comparison {
     const CachePolicyKind there = checkpoint_.cache.policy, here = here_.config.cache.policy;
     if (section_of(key) != "cache" || there != here) return true;
     if (here == CachePolicyKind::kNone) return kWeights.count(key) == 0 && key != "cache.buffer";
-    const bool mixes = checkpoint_.cache.has_convs() || here_.config.cache.has_convs();
-    return mixes || kMixture.count(key) == 0;
+    return mixes() || kMixture.count(key) == 0;
   }
+
+  bool mixes() const { return checkpoint_.cache.has_convs() || here_.config.cache.has_convs(); }
 
   /// Full attention has no segments, and what is said in two ways is compared as it works.
   bool matters_to_pattern(const std::string& key) const {

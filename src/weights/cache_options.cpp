@@ -206,6 +206,8 @@ std::vector<std::string> adopt_cache_options(const std::string& options_json,
   ConfigOrigins origins;
   read_config(tree, &config, &origins);
   *cache = config.cache;
+  // Of another policy these options mean nothing; what mixes would be refused.
+  if (!cache->has_retention() && given.count("mixing") == 0) cache->mixing = MixingKind::kNone;
 
   std::vector<std::string> changed;
   const Json after = options_of(*cache);

@@ -70,13 +70,25 @@ bool check_options(const std::string& dir, const CacheConfig& cache) {
 /// What such a folder has to hold of `parameters`: gates alone, where they get convolutions now.
 TensorMap expected_in(const std::string& dir, const CacheConfig& cache,
                       const TensorMap& parameters) {
-  const auto stored = read_cache_options(dir);
-  if (!stored || !begins_mixing(stored->json, cache)) return parameters;
+  if (!begins_mixing_from(dir, cache)) return parameters;
   log_info(dir + ": has gates and no convolutions; those of cache.mixing begin anew");
   TensorMap gates;
   for (const auto& [name, tensor] : parameters)
     if (kind_of_parameter(name) == ParameterKind::kRetention) gates[name] = tensor;
   return gates;
+}
+
+/// Leaves out the convolutions of a memory that mixes, where this one does not.
+void leave_out_mixing(const std::string& dir, const CacheConfig& cache,
+                      std::map<std::string, TensorView>* views) {
+  if (!cache.has_retention() || cache.has_convs()) return;
+  const size_t convs = std::erase_if(*views, [](const auto& item) {
+    return kind_of_parameter(item.first) != ParameterKind::kRetention;
+  });
+  if (convs > 0) {
+    log_info(dir + ": left out " + std::to_string(convs) +
+             " tensors of convolutions, because cache.mixing has none here");
+  }
 }
 
 struct ConvFile {
@@ -96,6 +108,7 @@ ConvFile open_matching(const TensorMap& parameters, const CacheConfig& cache,
   const bool ours = check_options(dir, cache);
   ConvFile opened{expected_in(dir, cache, parameters), SafetensorsFile(tensor_path(dir)), {}};
   opened.views = views_of(opened.file, /*allow_others=*/!ours);
+  leave_out_mixing(dir, cache, &opened.views);
   TensorCheck check;
   check.compare_all(opened.views, opened.parameters);
   check.throw_if_any(opened.file.path(),
@@ -114,6 +127,11 @@ std::optional<StoredCacheOptions> read_cache_options(const std::string& dir) {
   if (!path_exists(path)) return std::nullopt;
   const std::string arguments = read_json_object(path).dump();
   return StoredCacheOptions{options_of_official_arguments(arguments, path), path};
+}
+
+bool begins_mixing_from(const std::string& dir, const CacheConfig& cache) {
+  const auto stored = read_cache_options(dir);
+  return stored && begins_mixing(stored->json, cache);
 }
 
 TensorMap conv_parameters(Llama& model) {

@@ -40,6 +40,9 @@ std::optional<StoredCacheOptions> read_cache_options(const std::string& dir);
 /// Whether DIR holds a lococo.safetensors.
 bool has_conv_weights(const std::string& dir);
 
+/// Whether DIR holds gates alone, and `cache` mixes by convolutions, which then begin anew.
+bool begins_mixing_from(const std::string& dir, const CacheConfig& cache);
+
 /// Loads DIR/lococo.safetensors into the model's policies. Names may carry the prefixes `module.`
 /// and `base_model.model.` and, in a folder without a lococo_config.json, may stand among tensors
 /// of the base, which are left out with one log line. Throws one UserError that names the option

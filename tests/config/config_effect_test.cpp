@@ -83,4 +83,16 @@ TEST_CASE("options of questions do nothing for NLL, and the other way round", "[
   CHECK(warning_of({"eval.task=passkey", "eval.trials=7", "eval.hay=filler"}).empty());
   CHECK_CONTAINS(warning_of({"eval.task=passkey", "eval.hay=longlora", "eval.depths=[50]"}),
                  "eval.depths (eval.hay longlora draws as its code)");
+  CHECK_CONTAINS(warning_of({"eval.task=passkey", "eval.distractors=5"}),
+                 "eval.distractors (eval.task needle alone read it)");
+  CHECK_CONTAINS(warning_of({"eval.task=many_shot", "eval.questions=q.jsonl", "eval.distance=50"}),
+                 "eval.distance (eval.task passkey and needle alone read it)");
+  CHECK(warning_of({"eval.task=needle", "eval.distance=50", "eval.kinds=[digits]"}).empty());
+}
+
+TEST_CASE("records are scored one by one, and full attention has one pattern", "[config]") {
+  CHECK_CONTAINS(warning_of({"data.validation_records=x.jsonl", "eval.per_token=nll.bin"}),
+                 "eval.per_token (data.validation_records are scored record by record)");
+  CHECK_CONTAINS(warning_of({"eval.pattern=training"}), "eval.pattern (attention.pattern full");
+  CHECK(warning_of({"eval.pattern=training", "attention.pattern=s2"}).empty());
 }

@@ -100,10 +100,21 @@ TEST_CASE("mixing beside retention is tuned in blocks, in the slots that mass ch
   CHECK_CONTAINS(error_with({"cache.mixing=conv"}), "cache.mixing: train.pass teach");
 }
 
+TEST_CASE("a sequence that fits into the slots teaches nothing", "[config]") {
+  CHECK_CONTAINS(error_with({"data.context_length=128", "teach.slots=[128, 256]"}),
+                 "data.context_length: 128 tokens fit into the 128 slots of teach.slots");
+  CHECK_CONTAINS(user_error_of([] {
+                   load_config("", {"cache.policy=lococo", "cache.slots=512", "cache.buffer=16",
+                                    "tune.conv=0.01", "data.context_length=528"});
+                 }),
+                 "data.context_length: 528 tokens fit into the cache's 528 slots");
+}
+
 TEST_CASE("mixing by likeness has nothing to tune, and compares unrotated keys", "[config]") {
   const std::vector<std::string> options = {"cache.policy=retention",  "cache.scores=accumulated",
-                                            "cache.mixing=similarity", "cache.sinks=4",
-                                            "cache.local=28",          "train.pass=blockwise"};
+                                            "cache.mixing=similarity", "cache.keys=unrotated",
+                                            "cache.sinks=4",           "cache.local=28",
+                                            "train.pass=blockwise"};
   const auto error = [&](const std::string& change) {
     auto changed = options;
     changed.push_back(change);

@@ -230,6 +230,7 @@ class LococoTransformers(unittest.TestCase):
         cases = {
             "policy is lococo, only retention": (export(policy="lococo"), {}),
             "keys is rotated, only unrotated": (export(keys="rotated"), {}),
+            "mixing is conv, only none": (export(mixing="conv"), {}),
             "out_weight is [4, 16], the model needs [2, 16]": (export(kv_heads=4), {}),
             "holds no lococo.safetensors": (self.model, {}),
             "10 slots leave nothing to choose": (self.plain, {"slots": 10}),

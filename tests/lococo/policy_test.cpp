@@ -165,9 +165,9 @@ TEST_CASE("only a learning policy has parameters, and only they get a gradient",
   for_each_policy([](const CacheConfig& config, CachePolicy& policy, const CacheState& cache) {
     const auto result = policy.compress(cache);
     CHECK(policy.parameters().empty() != config.learns());
-    const bool mixes = config.mixed_slots() > 0;
-    CHECK(result.k_BGSD.requires_grad() == (mixes && config.mix_keys && !config.has_retention()));
-    CHECK(result.v_BGSD.requires_grad() == mixes);
+    const bool learns = config.has_convs() && config.mixed_slots() > 0;
+    CHECK(result.k_BGSD.requires_grad() == (learns && config.mix_keys && !config.has_retention()));
+    CHECK(result.v_BGSD.requires_grad() == learns);
     CHECK_FALSE(cache.k_BGSD.requires_grad());
   });
 }

@@ -103,6 +103,8 @@ TEST_CASE("a record that nothing can be learned from is refused", "[records]") {
   CHECK_CONTAINS(problem_of(R"({"messages": [{"role": "assistant", "content": "x"}]})"),
                  "message 1 is the assistant's, but user and assistant speak in turn");
   CHECK_CONTAINS(problem_of(R"({"messages": [{"role": "user"}]})"), "has no \"content\"");
+  CHECK_CONTAINS(problem_of(R"({"messages": [], "instruction": "x", "output": "y"})"),
+                 "both \"messages\" and \"instruction\"; keep one");
   CHECK_CONTAINS(problem_of(R"({"messages": "x"})"), "\"messages\" holds no list but string");
   CHECK_CONTAINS(problem_of(R"({"messages": [{"role": "user", "content": "x"},
       {"role": "assistant", "content": ""}]})"),

@@ -70,6 +70,37 @@ TEST_CASE("What the config gives stays, and the whole is checked afterwards", "[
                  "cache.local: 1 sinks and 4 newest tokens do not fit");
 }
 
+TEST_CASE("An adapter brings the scaling of positions that it was tuned with", "[setup]") {
+  TemporaryFolder folder;
+  Config tuned = config_on(write_base(folder.make("base")));
+  tuned.cache.policy = CachePolicyKind::kNone;
+  tuned.tune = {};
+  tuned.tune.lora = 1e-3;
+  tuned.model.interpolate_to = 512;
+  const std::string adapter = write_checkpoint(tuned, folder / "run", 1);
+  const auto read = [&](const std::string& more) {
+    return parse_config("model: {path: " + folder.path() + "/base, adapter: " + adapter + "}\n" +
+                            "log: {level: error}\n",
+                        "x.yaml", {more}, complete_config);
+  };
+  CHECK(read("train.seed=1").model.interpolate_to == 512);
+  CHECK(read("model.interpolate_to=256").model.interpolate_to == 256);
+  const Config scaled = read("model.rope_scaling={type: linear, factor: 2}");
+  CHECK(scaled.model.interpolate_to == 0);
+  CHECK(scaled.model.rope_scaling->factor == 2.0);
+  CHECK(read("cache={policy: h2o, keys: unrotated}").model.interpolate_to == 0);
+}
+
+TEST_CASE("What mixes belongs to retention: another policy does not take it over", "[setup]") {
+  const TunedRun tuned;
+  const std::string exported = tuned.folder.make("exported");
+  write_text_file(exported + "/lococo_config.json",
+                  R"({"policy": "retention", "scores": "accumulated", "mixing": "conv"})");
+  write_text_file(exported + "/lococo.safetensors", "");
+  CHECK(tuned.read(exported).cache.mixing == MixingKind::kConv);
+  CHECK(tuned.read(exported, "cache: {policy: h2o}\n").cache.mixing == MixingKind::kNone);
+}
+
 TEST_CASE("Options come from each kind of folder of ours", "[setup]") {
   const TunedRun tuned;
   const std::string exported = tuned.folder.make("exported");

@@ -1,6 +1,6 @@
 #include "setup/model_setup.h"
 
-#include <chrono>
+#include <ctime>
 #include <filesystem>
 
 #include "core/hf_config.h"
@@ -226,9 +226,9 @@ TEST_CASE("A run of a 70B model is described at once and in little memory", "[se
   config.data.context_length = 131072;
   reset_peak(torch::kCPU);
   const int64_t before = peak_memory_bytes(torch::kCPU);
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();  // of the processor: others may use it too
   const std::string text = describe_run(config);
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(2));
+  CHECK(std::clock() - start < 2 * CLOCKS_PER_SEC);
   CHECK(peak_memory_bytes(torch::kCPU) - before < int64_t{64} << 20);
   CHECK_CONTAINS(text, "frozen   base: 69501714432 parameters");
   CHECK_CONTAINS(text, "warning: the run needs about ");
