@@ -99,6 +99,19 @@ std::vector<std::string> take_lora_options(const std::string& dir, const ConfigO
   return changed;
 }
 
+/// What a checkpoint's own config says of its model; the defaults, with a warning, where it cannot
+/// be read (another version's).
+ModelConfig model_config_of(const std::string& dir) {
+  const std::string path = dir + "/" + kConfigFile;
+  try {
+    return parse_old_config(read_text_file(path), path).model;
+  } catch (const UserError& error) {
+    log_warn(std::string(error.what()) +
+             "; so the scaling of positions that it was tuned with is not known");
+    return {};
+  }
+}
+
 /// The scaling of positions that a checkpoint was tuned with, where the config gives none and its
 /// cache lets positions grow with the text.
 std::vector<std::string> take_scaling(const std::string& dir, const ConfigOrigins& origins,
@@ -106,8 +119,7 @@ std::vector<std::string> take_scaling(const std::string& dir, const ConfigOrigin
   std::vector<std::string> changed;
   const bool given = origins.given("model.interpolate_to") || origins.given("model.rope_scaling");
   if (given || !is_checkpoint(dir)) return changed;
-  const std::string path = dir + "/" + kConfigFile;
-  const ModelConfig there = parse_old_config(read_text_file(path), path).model;
+  const ModelConfig there = model_config_of(dir);
   ModelConfig& here = config->model;
   if (there.interpolate_to == here.interpolate_to && there.rope_scaling == here.rope_scaling)
     return changed;

@@ -89,6 +89,8 @@ TEST_CASE("An adapter brings the scaling of positions that it was tuned with", "
   CHECK(scaled.model.interpolate_to == 0);
   CHECK(scaled.model.rope_scaling->factor == 2.0);
   CHECK(read("cache={policy: h2o, keys: unrotated}").model.interpolate_to == 0);
+  write_text_file(adapter + "/config.yaml", "an option of another version: 1\n");
+  CHECK(read("train.seed=1").model.interpolate_to == 0);  // with a warning
 }
 
 TEST_CASE("What mixes belongs to retention: another policy does not take it over", "[setup]") {

@@ -1,5 +1,6 @@
 #include "tests/support/tiny_base.h"
 
+#include "config/config_write.h"
 #include "core/log.h"
 #include "setup/model_setup.h"
 #include "weights/checkpoint.h"
@@ -29,6 +30,7 @@ std::string write_checkpoint(const Config& config, const std::string& output, in
   CheckpointState state;
   state.step = step;
   state.base_fingerprint = prepared.base_fingerprint;
+  state.config_yaml = config_to_yaml(config);
   return save_checkpoint(output, {}, state, prepared.model, *prepared.registry, {});
 }
 
