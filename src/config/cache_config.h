@@ -70,7 +70,7 @@ struct CacheConfig {
   /// Whether keys are turned by the place in the text that is kept beside them.
   bool turns_by_place() const { return compresses() && positions == PositionKind::kText; }
 
-  /// Slots that hold a mixture of tokens, 0 without convolutions; retention's are the massed slots.
+  /// Slots that hold a mixture of tokens: LoCoCo's, or with `mixing` retention's massed slots.
   int64_t mixed_slots() const;
   /// Slots that retention fills by the learned score alone, and by score and mass.
   int64_t alone_slots() const;
