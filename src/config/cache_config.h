@@ -11,7 +11,8 @@ enum class ScoreKind { kLastBlock, kAccumulated };
 enum class KeyKind { kRotated, kUnrotated };
 /// Where a cached token stands for RoPE: at its slot, or where it stood in the text.
 enum class PositionKind { kSlot, kText };
-/// What becomes of a token that retention drops: nothing, or a convolution mixes its value in.
+/// What becomes of a token that retention drops: nothing, or its value is mixed into slots that
+/// stay, by a convolution or by the likeness of keys.
 enum class MixingKind { kNone, kConv, kSimilarity };
 enum class ConvInit { kNormal, kFanIn, kIdentity };
 /// What training may make of a normalizer: any number, or a share in [0, 1].

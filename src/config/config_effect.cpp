@@ -128,8 +128,6 @@ class Finder {
     }
     if (config_.attention.pattern == PatternKind::kFull)
       add(kPatternKeys, "attention.pattern full has no segments");
-    if (config_.attention.pattern == PatternKind::kFull)
-      add({"eval.pattern"}, "attention.pattern full is dense anyway");
     if (resolved_pass(config_) != PassKind::kTeach) add(kTeachKeys, "train.pass is not teach");
     if (config_.cache.bptt_blocks > 1)
       add({"train.cuda_graphs"}, "windows of cache.bptt_blocks are not recorded");
@@ -189,6 +187,8 @@ class Finder {
   void check_tasks() {
     if (config_.eval.task.task == EvalTask::kPerplexity) {
       add(kQuestionKeys, "eval.task perplexity asks nothing");
+      if (config_.attention.pattern == PatternKind::kFull)
+        add({"eval.pattern"}, "attention.pattern full is dense anyway");
       if (!config_.data.validation_records.empty())
         add(kTextEvalKeys, "data.validation_records are scored record by record");
     } else {

@@ -8,15 +8,6 @@
 #include "lococo/streaming.h"
 
 namespace lococo {
-
-torch::Tensor CachePolicy::score(const torch::Tensor&) {
-  TORCH_CHECK(false, "this policy gives tokens no score");
-}
-
-torch::Tensor CachePolicy::attend_softly(const SoftAttentionInput&, const SoftCache&) {
-  TORCH_CHECK(false, "this policy has no soft form");
-}
-
 namespace {
 
 std::shared_ptr<CachePolicy> make_retention(const CacheConfig& config, const PolicyShape& shape,
@@ -33,6 +24,14 @@ std::shared_ptr<CachePolicy> make_retention(const CacheConfig& config, const Pol
 }
 
 }  // namespace
+
+torch::Tensor CachePolicy::score(const torch::Tensor&) {
+  TORCH_CHECK(false, "this policy gives tokens no score");
+}
+
+torch::Tensor CachePolicy::attend_softly(const SoftAttentionInput&, const SoftCache&) {
+  TORCH_CHECK(false, "this policy has no soft form");
+}
 
 std::shared_ptr<CachePolicy> make_cache_policy(const CacheConfig& config, const PolicyShape& shape,
                                                uint64_t init_seed) {
