@@ -28,6 +28,8 @@ class SingleCommunicator : public Communicator {
   int local_rank() const override { return 0; }
   int local_size() const override { return 1; }
   void all_reduce_sum(std::vector<torch::Tensor>&) override {}
+  void reduce_scatter_sum(torch::Tensor&) override {}
+  void all_gather(torch::Tensor&) override {}
   int64_t all_reduce_sum_int(int64_t value) override { return value; }
   int64_t all_reduce_max_int(int64_t value) override { return value; }
   void all_reduce_sum_numbers(std::vector<double>&, std::vector<int64_t>&) override {}
