@@ -68,12 +68,11 @@ void Trainer::resume() {
   folder = communicator_.broadcast_text(folder, /*root=*/0);
   if (folder.empty()) return;
 
-  std::map<std::string, torch::Tensor> optimizer_state;
   const ResumingRun run = {config_, prepared_.base_fingerprint, data_fingerprints_};
   const auto state = load_checkpoint(
-      folder, prepared_.model, *prepared_.registry, prepared_.base_fingerprint, &optimizer_state,
+      folder, prepared_.model, *prepared_.registry, prepared_.base_fingerprint,
+      [&](const TensorMap& optimizer_state) { optimizer_.load_state(optimizer_state); },
       [&](const CheckpointState& there) { check_resume(folder, there, run); });
-  optimizer_.load_state(optimizer_state);
   step_ = first_step_ = saved_step_ = state.step;
   tokens_seen_ = state.tokens_seen;
   log_info("resuming from " + folder + " at step " + std::to_string(step_));
@@ -277,7 +276,8 @@ void Trainer::save() {
     state.world_size = communicator_.size();
     progress_->end_line();
     log_info("saved " + save_checkpoint(config_.train.output, config_.checkpoint, state,
-                                        prepared_.model, *prepared_.registry, optimizer_.state()));
+                                        prepared_.model, *prepared_.registry,
+                                        state_to_save(optimizer_.state())));
   }
   saved_step_ = step_;
   communicator_.barrier();
