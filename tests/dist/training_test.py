@@ -175,6 +175,16 @@ class ShardedOptimizer(Training):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("distributed.shard_optimizer: without effect in this run, which has one rank", done.stderr)
 
+    def test_a_dry_run_counts_a_part_of_the_state(self):
+        lines = []
+        for ranks in (1, 2):
+            done = subprocess.run([*self.command("dry", 1, ranks, distributed__shard_optimizer="true"), "--dry-run"],
+                                  capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            lines.append(done.stdout)
+        self.assertIn("N ranks need the N-th part of the optimizer's line each", lines[0])
+        self.assertIn("the optimizer's line is the part of one of 2 ranks", lines[1])
+
 
 class Resume(Training):
     def assert_same_bits(self, one, other, step):

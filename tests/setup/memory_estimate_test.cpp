@@ -88,6 +88,15 @@ TEST_CASE("weights, gradients and moments are counted to the byte", "[train]") {
   CHECK(result.weights_bytes == 4 * trained + 2 * frozen);
   CHECK(result.gradients_bytes == 4 * trained);
   CHECK(result.optimizer_bytes == 8 * trained);
+
+  const auto moments = [&](int64_t ranks) {
+    const auto parameters = classify_parameters(model, config.tune, 0.0);
+    return estimate_memory(config, tiny_shape(), parameters, ranks).optimizer_bytes;
+  };
+  CHECK(moments(4) == 8 * trained);
+  config.distributed.shard_optimizer = true;
+  CHECK(moments(4) == 2 * trained);
+  CHECK(moments(1) == 8 * trained);
 }
 
 TEST_CASE("the cache is counted as it is: keys, values and scores of slots and block", "[train]") {
