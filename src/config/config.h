@@ -30,6 +30,7 @@ struct DistributedConfig {
   CommBackend backend = CommBackend::kAuto;
   std::string device = "auto";  ///< auto, cpu, cuda (GPU by local rank), cuda:N
   int64_t threads = 0;  ///< CPU threads of one rank; 0: cores / local ranks (recorded, see resume)
+  bool shard_optimizer = false;  ///< each rank holds AdamW's moments of its part alone (ZeRO-1)
 };
 
 enum class ExportKind { kConv, kOfficialConv, kAdapter, kMerged };

@@ -81,6 +81,8 @@ void add_run(SchemaBuilder& add, Config& config) {
           "auto, cpu, cuda (the GPU of the local rank) or cuda:N");
   add.add("threads", count(&config.distributed.threads, 0, 65536),
           "CPU threads of one rank; 0: cores / local ranks");
+  add.add("shard_optimizer", BoolField{&config.distributed.shard_optimizer},
+          "each rank holds and updates its part of the optimizer's state alone (ZeRO stage 1)");
 }
 
 void add_task(SchemaBuilder& add, EvalTaskConfig& task) {

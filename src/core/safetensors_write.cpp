@@ -21,9 +21,6 @@ size_t bytes_to_write(const TensorToWrite& tensor) {
       throw std::logic_error("write_safetensors: impossible shape of " + tensor.name);
     }
   }
-  if (total > 0 && tensor.data == nullptr) {
-    throw std::logic_error("write_safetensors: no data for " + tensor.name);
-  }
   return total;
 }
 
@@ -31,6 +28,12 @@ size_t bytes_to_write(const TensorToWrite& tensor) {
 
 void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
                        const std::map<std::string, std::string>& metadata) {
+  write_safetensors(path, tensors, metadata, [&](size_t i) { return tensors[i].data; });
+}
+
+void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
+                       const std::map<std::string, std::string>& metadata,
+                       const std::function<const std::byte*(size_t)>& bytes_of_tensor) {
   // Wide elements first: then every tensor is aligned to its element, because the header is padded.
   std::vector<const TensorToWrite*> order;
   for (const TensorToWrite& tensor : tensors) order.push_back(&tensor);
@@ -63,7 +66,12 @@ void write_safetensors(const std::string& path, const std::vector<TensorToWrite>
   AtomicFile file(path);
   file.write(&length, sizeof(length));
   file.write(text.data(), text.size());
-  for (size_t i = 0; i < order.size(); ++i) file.write(order[i]->data, sizes[i]);
+  for (size_t i = 0; i < order.size(); ++i) {
+    const std::byte* data = bytes_of_tensor(static_cast<size_t>(order[i] - tensors.data()));
+    if (sizes[i] > 0 && data == nullptr)
+      throw std::logic_error("write_safetensors: no data for " + order[i]->name);
+    file.write(data, sizes[i]);
+  }
   file.commit();
 }
 

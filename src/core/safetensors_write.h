@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -22,5 +23,12 @@ struct TensorToWrite {
 /// the place not writable; nothing half-written keeps the name `path`.
 void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
                        const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
+
+/// The same of tensors that need not lie in memory together: `bytes_of_tensor` is asked for each
+/// one's bytes (its index in `tensors`) once, wide elements first and otherwise in their order, and
+/// they are needed until it is asked for the next.
+void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
+                       const std::map<std::string, std::string>& metadata,
+                       const std::function<const std::byte*(size_t)>& bytes_of_tensor);
 
 }  // namespace lococo

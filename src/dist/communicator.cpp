@@ -28,6 +28,8 @@ class SingleCommunicator : public Communicator {
   int local_rank() const override { return 0; }
   int local_size() const override { return 1; }
   void all_reduce_sum(std::vector<torch::Tensor>&) override {}
+  void reduce_scatter_sum(torch::Tensor&) override {}
+  void all_gather(torch::Tensor&) override {}
   int64_t all_reduce_sum_int(int64_t value) override { return value; }
   int64_t all_reduce_max_int(int64_t value) override { return value; }
   void all_reduce_sum_numbers(std::vector<double>&, std::vector<int64_t>&) override {}
@@ -40,10 +42,12 @@ class SingleCommunicator : public Communicator {
   }
 };
 
+constexpr const char* kSizeVariables[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
+
 // Whether a launcher started this process as one of several: what Open MPI, MPICH's hydra and
 // Slurm's PMI plugins leave in the environment. Asking MPI itself would initialise it.
 bool launched_with_others() {
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
+  for (const char* name : kSizeVariables) {
     if (const char* size = std::getenv(name)) return std::atoi(size) > 1;
   }
   return std::getenv("PMIX_RANK") != nullptr || std::getenv("PMI_RANK") != nullptr;
@@ -76,6 +80,14 @@ void check_devices(bool nccl, torch::Device device) {
 }
 
 }  // namespace
+
+int64_t launched_ranks() {
+  for (const char* name : kSizeVariables) {
+    if (const char* size = std::getenv(name)) return std::max(1, std::atoi(size));
+  }
+  const char* tasks = std::getenv("SLURM_NTASKS");
+  return launched_with_others() && tasks != nullptr ? std::max(1, std::atoi(tasks)) : 1;
+}
 
 ProcessRanks join_ranks(const DistributedConfig& config) {
   if (!launched_with_others()) return {};

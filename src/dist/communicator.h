@@ -26,6 +26,10 @@ struct ProcessRanks {
 /// `backend` is single: each process would train alone into the same folder.
 ProcessRanks join_ranks(const DistributedConfig& config);
 
+/// How many processes a launcher started together, as its environment says: 1 without one. Asks MPI
+/// nothing, so that a process that will not join the others may know.
+int64_t launched_ranks();
+
 /// The device that `config.device` names: auto is the GPU of this local rank, or the CPU where
 /// there is no GPU. Makes it the current one, and float32 convolutions exact (no TF32). Throws
 /// UserError for a GPU that is not there.
@@ -56,6 +60,13 @@ class Communicator {
   /// device. Every rank gets the same bits. On CPUs the sum runs in rank order, so it is the same
   /// in every run with this number of ranks.
   virtual void all_reduce_sum(std::vector<torch::Tensor>& tensors) = 0;
+
+  /// `flat`: contiguous, float32, 1-D, on the communicator's device; its N equal parts belong to
+  /// the N ranks in their order. Afterwards a rank's own part holds the sum over the ranks and the
+  /// others nothing of use: half of all_reduce_sum's work, with the same bits on CPUs.
+  virtual void reduce_scatter_sum(torch::Tensor& flat) = 0;
+  /// The other half: every rank's own part of such a tensor goes into everybody's, in place.
+  virtual void all_gather(torch::Tensor& flat) = 0;
 
   virtual int64_t all_reduce_sum_int(int64_t value) = 0;
   virtual int64_t all_reduce_max_int(int64_t value) = 0;

@@ -35,6 +35,8 @@ class MpiCommunicator : public Communicator {
   int local_size() const override { return ranks_.local_size; }
 
   void all_reduce_sum(std::vector<torch::Tensor>& tensors) override;
+  void reduce_scatter_sum(torch::Tensor& flat) override;
+  void all_gather(torch::Tensor& flat) override;
   int64_t all_reduce_sum_int(int64_t value) override;
   int64_t all_reduce_max_int(int64_t value) override;
   void all_reduce_sum_numbers(std::vector<double>& values, std::vector<int64_t>& counts) override;
@@ -47,6 +49,9 @@ class MpiCommunicator : public Communicator {
   /// Sums each buffer over the ranks in place: contiguous, all float32 or all int64, on the
   /// communicator's device.
   virtual void sum_buffers(std::vector<torch::Tensor>& buffers);
+
+  /// Elements of a rank's part of `flat`. Fails for what reduce_scatter_sum() does not take.
+  int64_t part_length(const torch::Tensor& flat) const;
 
   /// An exception is being thrown that was not when this object was made.
   bool is_unwinding() const;

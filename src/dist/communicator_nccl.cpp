@@ -74,6 +74,17 @@ class NcclCommunicator : public MpiCommunicator {
     if (sent[0].data_ptr() != tensor.data_ptr()) tensor.detach().copy_(sent[0]);
   }
 
+  // Both in place, which NCCL does where the own part lies in its place.
+  void reduce_scatter_sum(torch::Tensor& flat) override {
+    torch::Tensor own = own_part(flat);
+    group_->_reduce_scatter_base(own, flat)->wait();
+  }
+
+  void all_gather(torch::Tensor& flat) override {
+    torch::Tensor own = own_part(flat);
+    group_->_allgather_base(flat, own)->wait();
+  }
+
  protected:
   // wait() makes the current stream wait, not this thread.
   void sum_buffers(std::vector<torch::Tensor>& buffers) override {
@@ -85,6 +96,13 @@ class NcclCommunicator : public MpiCommunicator {
   }
 
  private:
+  torch::Tensor own_part(const torch::Tensor& flat) const {
+    const int64_t part = part_length(flat);
+    TORCH_CHECK(flat.device() == device_, "a tensor of equal parts on ", flat.device(),
+                ", but this rank has ", device_);
+    return flat.narrow(/*dim=*/0, rank() * part, part);
+  }
+
   // Rank 0's own port is free because the system chose it.
   c10::intrusive_ptr<c10d::Store> make_store(const ProcessRanks& ranks) {
     c10d::TCPStoreOptions options;

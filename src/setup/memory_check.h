@@ -23,6 +23,6 @@ void check_room_for_weights(const Config& config,
 /// (not known).
 std::string memory_warning(const Config& config, const ModelShape& shape,
                            const std::vector<RegisteredParameter>& parameters, int64_t there,
-                           const std::string& where);
+                           const std::string& where, int64_t ranks = 1);
 
 }  // namespace lococo

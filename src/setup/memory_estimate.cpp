@@ -179,7 +179,7 @@ int64_t bytes_of_weight(const ModelConfig& model, const RegisteredParameter& par
 }
 
 MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
-                               const std::vector<RegisteredParameter>& parameters) {
+                               const std::vector<RegisteredParameter>& parameters, int64_t ranks) {
   const Run run = describe(config, shape);
   const Trained trained(parameters);
   MemoryEstimate estimate;
@@ -190,6 +190,7 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
     estimate.gradients_bytes += elements * kFloat;
     estimate.optimizer_bytes += 2 * elements * kFloat;
   }
+  if (config.distributed.shard_optimizer) estimate.optimizer_bytes /= ranks;
 
   const int64_t E = shape.hidden_size, N = shape.num_layers, tokens = run.B * run.L;
   if (run.blockwise) {
@@ -225,12 +226,13 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
 }
 
 int64_t longest_context(const Config& config, const ModelShape& shape,
-                        const std::vector<RegisteredParameter>& parameters, int64_t bytes) {
+                        const std::vector<RegisteredParameter>& parameters, int64_t bytes,
+                        int64_t ranks) {
   constexpr int64_t kStep = 256;
   Config shorter = config;
   const auto fits = [&](int64_t steps) {
     shorter.data.context_length = steps * kStep;
-    return estimate_memory(shorter, shape, parameters).total() <= bytes;
+    return estimate_memory(shorter, shape, parameters, ranks).total() <= bytes;
   };
   // Memory grows with the length, or (blockwise) does not depend on it beyond the first blocks.
   int64_t low = 0, high = (config.data.context_length + kStep - 1) / kStep;

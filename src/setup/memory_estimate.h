@@ -14,7 +14,7 @@ namespace lococo {
 struct MemoryEstimate {
   int64_t weights_bytes = 0;    ///< bytes_of_weight() of all
   int64_t gradients_bytes = 0;  ///< float32, trained only
-  int64_t optimizer_bytes = 0;  ///< AdamW's two moments, float32
+  int64_t optimizer_bytes = 0;  ///< AdamW's two moments, float32; of this rank where sharded
   int64_t cache_bytes = 0;      ///< keys, values and column mass of all layers
   /// Kept between forward and backward of one block, or of the whole sequence.
   int64_t activations_bytes = 0;
@@ -33,13 +33,15 @@ int64_t bytes_of_weight(const ModelConfig& model, const RegisteredParameter& par
 
 /// An estimate for a GPU in bfloat16, within about a twentieth where the fused kernels run: on a
 /// CPU, in float32 and for other shapes the reference operations keep more. The allocator's own
-/// overhead is not in it.
+/// overhead is not in it. `ranks`: what distributed.shard_optimizer divides AdamW's moments by.
 MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
-                               const std::vector<RegisteredParameter>& parameters);
+                               const std::vector<RegisteredParameter>& parameters,
+                               int64_t ranks = 1);
 
 /// The longest data.context_length, a multiple of 256, whose estimate is at most `bytes`; 0 if
 /// there is none, or if none is shorter than the config's.
 int64_t longest_context(const Config& config, const ModelShape& shape,
-                        const std::vector<RegisteredParameter>& parameters, int64_t bytes);
+                        const std::vector<RegisteredParameter>& parameters, int64_t bytes,
+                        int64_t ranks = 1);
 
 }  // namespace lococo

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/hf_config.h"
 #include "core/log.h"
+#include "dist/communicator.h"
 #include "setup/memory_check.h"
 #include "setup/memory_estimate.h"
 #include "tensor/kit/memory_stats.h"
@@ -146,6 +147,14 @@ void check_backend(const Config& config, torch::Device device) {
   }
 }
 
+/// Without a launcher --dry-run does not know how many ranks there will be.
+std::string sharing_text(const Config& config, int64_t ranks) {
+  if (!config.distributed.shard_optimizer) return "";
+  if (ranks == 1)
+    return "\ndistributed.shard_optimizer: N ranks need the N-th part of the optimizer's line each";
+  return "\nthe optimizer's line is the part of one of " + std::to_string(ranks) + " ranks";
+}
+
 }  // namespace
 
 torch::ScalarType scalar_type_of(DType dtype) {
@@ -265,23 +274,25 @@ PreparedModel prepare_model(const Config& config, torch::Device device) {
 std::string describe_run(const Config& config) {
   const auto shape = effective_shape(config);
   const auto parameters = describe_parameters(config, shape);
-  const auto estimate = estimate_memory(config, shape, parameters);
+  const int64_t ranks = launched_ranks();
+  const auto estimate = estimate_memory(config, shape, parameters, ranks);
   const bool on_gpu = config.distributed.device != "cpu" && torch::cuda::is_available();
   const torch::Device device = on_gpu ? torch::Device(torch::kCUDA, 0) : torch::Device(torch::kCPU);
   const std::string warning =
-      memory_warning(config, shape, parameters, total_memory_bytes(device), device.str());
+      memory_warning(config, shape, parameters, total_memory_bytes(device), device.str(), ranks);
   const bool whole = resolved_pass(config) == PassKind::kFullSequence;
   const std::string pattern =
       whole ? describe_pattern(config.attention, config.data.context_length, shape.num_heads) + "\n"
             : "";
   return summarise(parameters) + "\n" + describe_rope(config) + "\n" + pattern + estimate.text() +
-         (warning.empty() ? "" : "\nwarning: " + warning);
+         sharing_text(config, ranks) + (warning.empty() ? "" : "\nwarning: " + warning);
 }
 
 void warn_about_memory(const Config& config, torch::Device device) {
   const auto shape = effective_shape(config);
-  const std::string warning = memory_warning(config, shape, describe_parameters(config, shape),
-                                             total_memory_bytes(device), device.str());
+  const std::string warning =
+      memory_warning(config, shape, describe_parameters(config, shape), total_memory_bytes(device),
+                     device.str(), launched_ranks());
   if (!warning.empty()) log_warn(warning);
 }
 

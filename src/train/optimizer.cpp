@@ -21,9 +21,9 @@ std::vector<torch::Tensor> gradients_of(const std::vector<RegisteredParameter>& 
   return gradients;
 }
 
-std::string shape_text(const torch::Tensor& tensor) {
+std::string shape_text(torch::IntArrayRef sizes, torch::ScalarType type) {
   std::ostringstream text;
-  text << tensor.sizes() << " " << tensor.scalar_type();
+  text << sizes << " " << type;
   return text.str();
 }
 
@@ -137,17 +137,28 @@ std::map<std::string, torch::Tensor> AdamW::state() const {
 
 void AdamW::load_state(const std::map<std::string, torch::Tensor>& state) {
   torch::NoGradGuard no_grad;
-  const std::map<std::string, torch::Tensor> own = this->state();
-  for (const auto& [name, tensor] : own) {
+  check_adamw_state(parameters_, state);
+  for (const auto& [name, tensor] : this->state()) torch::Tensor(tensor).copy_(state.at(name));
+}
+
+void check_adamw_state(const std::vector<RegisteredParameter>& parameters,
+                       const std::map<std::string, torch::Tensor>& state) {
+  std::map<std::string, std::vector<int64_t>> own;
+  for (const RegisteredParameter& parameter : parameters) {
+    own[parameter.name + ".m"] = own[parameter.name + ".v"] = parameter.tensor.sizes().vec();
+    own[parameter.name + ".step"] = {};
+  }
+  for (const auto& [name, shape] : own) {
     const auto found = state.find(name);
     if (found == state.end()) {
       throw UserError("optimizer state: " + name +
                       " is missing; resume with the `tune` section that the checkpoint was "
                       "written with, or start with train.resume: never");
     }
-    if (found->second.sizes() != tensor.sizes() || found->second.scalar_type() != torch::kFloat32) {
-      throw UserError("optimizer state: " + name + " is " + shape_text(found->second) +
-                      ", but this model needs " + shape_text(tensor) +
+    if (found->second.sizes() != shape || found->second.scalar_type() != torch::kFloat32) {
+      throw UserError("optimizer state: " + name + " is " +
+                      shape_text(found->second.sizes(), found->second.scalar_type()) +
+                      ", but this model needs " + shape_text(shape, torch::kFloat32) +
                       "; the checkpoint belongs to another model or `tune` section");
     }
   }
@@ -158,30 +169,6 @@ void AdamW::load_state(const std::map<std::string, torch::Tensor>& state) {
                       "checkpoint was written with");
     }
   }
-  for (const auto& [name, tensor] : own) torch::Tensor(tensor).copy_(state.at(name));
-}
-
-torch::Tensor global_grad_norm(const std::vector<RegisteredParameter>& parameters) {
-  torch::NoGradGuard no_grad;
-  const std::vector<torch::Tensor> gradients = gradients_of(parameters);
-  if (gradients.empty()) {
-    const auto device = parameters.empty() ? torch::kCPU : parameters.front().tensor.device();
-    return torch::zeros({}, torch::device(device).dtype(torch::kFloat32));
-  }
-  // One float32 norm a tensor, then a sum of a few numbers in double.
-  const torch::Tensor norms = torch::stack(at::_foreach_norm(gradients, 2)).to(torch::kFloat64);
-  return norms.norm().to(torch::kFloat32);
-}
-
-torch::Tensor clip_gradients(const std::vector<RegisteredParameter>& parameters, double max_norm) {
-  torch::NoGradGuard no_grad;
-  const torch::Tensor norm = global_grad_norm(parameters);
-  if (max_norm <= 0) return norm;
-  std::vector<torch::Tensor> gradients = gradients_of(parameters);
-  if (gradients.empty()) return norm;
-  const torch::Tensor scale = (max_norm / (norm + 1e-6)).clamp_max(1.0);
-  at::_foreach_mul_(gradients, scale);
-  return norm;
 }
 
 }  // namespace lococo

@@ -1,5 +1,4 @@
-// AdamW over the trainable parameters of a registry, its state by parameter name, and gradient
-// clipping.
+// AdamW over the trainable parameters of a registry, its state by parameter name.
 #pragma once
 
 #include <torch/types.h>
@@ -76,13 +75,8 @@ class AdamW {
   AdamWPath path_;
 };
 
-/// 2-norm of all gradients as one vector: 0-dim float32 on the parameters' device, 0 where there is
-/// no gradient. The same bits for the same gradients and thread count on a CPU. Never waits for the
-/// GPU.
-torch::Tensor global_grad_norm(const std::vector<RegisteredParameter>& parameters);
-
-/// Scales the gradients by min(1, max_norm / (norm + 1e-6)), as torch does, and returns the norm
-/// before that. max_norm 0: only measures.
-torch::Tensor clip_gradients(const std::vector<RegisteredParameter>& parameters, double max_norm);
+/// Throws what AdamW(parameters).load_state(state) throws of a state that does not fit.
+void check_adamw_state(const std::vector<RegisteredParameter>& parameters,
+                       const std::map<std::string, torch::Tensor>& state);
 
 }  // namespace lococo

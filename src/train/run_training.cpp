@@ -62,6 +62,8 @@ int run_training(const Config& config) {
     throw UserError("data.train: give the training text or token files");
   install_signal_handlers();
   auto session = start_session(config);
+  if (config.distributed.shard_optimizer && session.communicator->size() == 1)
+    log_warn("distributed.shard_optimizer: without effect in this run, which has one rank");
 
   FileLock lock;
   std::unique_ptr<Trainer> trainer;

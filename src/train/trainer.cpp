@@ -33,7 +33,8 @@ Trainer::Trainer(const Config& config, PreparedModel prepared, TrainingSequences
       threads_(threads),
       pass_(make_pass(config)),
       batches_(config, sequences_, communicator.rank(), communicator.size(), pass_->wants_kinds()),
-      optimizer_(prepared_.registry->trainable(), config.train) {
+      optimizer_(prepared_.registry->trainable(), config.train, communicator,
+                 config.distributed.shard_optimizer) {
   if (optimizer_.parameters().empty()) {
     throw UserError(
         "tune: nothing is trained; give at least one group a learning rate, e.g. tune.conv=0.05");
@@ -68,12 +69,11 @@ void Trainer::resume() {
   folder = communicator_.broadcast_text(folder, /*root=*/0);
   if (folder.empty()) return;
 
-  std::map<std::string, torch::Tensor> optimizer_state;
   const ResumingRun run = {config_, prepared_.base_fingerprint, data_fingerprints_};
   const auto state = load_checkpoint(
-      folder, prepared_.model, *prepared_.registry, prepared_.base_fingerprint, &optimizer_state,
+      folder, prepared_.model, *prepared_.registry, prepared_.base_fingerprint,
+      [&](const TensorMap& optimizer_state) { optimizer_.load_state(optimizer_state); },
       [&](const CheckpointState& there) { check_resume(folder, there, run); });
-  optimizer_.load_state(optimizer_state);
   step_ = first_step_ = saved_step_ = state.step;
   tokens_seen_ = state.tokens_seen;
   log_info("resuming from " + folder + " at step " + std::to_string(step_));
@@ -107,14 +107,13 @@ TrainOutcome Trainer::train() {
 StepMetrics Trainer::train_step() {
   const auto started = std::chrono::steady_clock::now();
   optimizer_.zero_grad();
-  optimizer_.allocate_gradients();
   pass_->begin_step(step_);
   const auto sums = forward_backward();
   const auto& trained = optimizer_.parameters();
-  for (const auto& parameter : trained)
-    parameter.tensor.mutable_grad().div_(static_cast<double>(sums.targets));
   const double factor = lr_factor(config_.train, step_);
-  const double grad_norm = clip_gradients(trained, config_.train.clip).item<double>();
+  const double grad_norm =
+      optimizer_.scale_and_clip(static_cast<double>(sums.targets), config_.train.clip)
+          .item<double>();
   // Before the update: a weight that is not a number could still be saved.
   if (!std::isfinite(grad_norm)) {
     if (!communicator_.is_main()) communicator_.barrier();  // all ranks know: rank 0 tells
@@ -164,13 +163,8 @@ Trainer::StepSums Trainer::forward_backward() {
     first_indices.push_back(micro_batch.first_index);
   }
 
-  // At once: the gradients, the loss and the counts.
   auto counts = torch::tensor({targets, tokens}, torch::dtype(torch::kInt64)).to(device_);
-  std::vector<torch::Tensor> shared;
-  for (const auto& parameter : optimizer_.parameters()) shared.push_back(parameter.tensor.grad());
-  shared.push_back(loss_sum);
-  shared.push_back(counts);
-  communicator_.all_reduce_sum(shared);
+  optimizer_.sum_gradients({loss_sum, counts});
   const auto counts_host = counts.cpu();
 
   StepSums sums;
@@ -264,7 +258,10 @@ void Trainer::evaluate() {
 void Trainer::save() {
   if (saved_step_ == step_) return;
   watch_normalizers();
-  if (communicator_.is_main()) {
+  const StateToSave optimizer_state = optimizer_.state_to_save();
+  if (!communicator_.is_main()) {
+    DataParallelOptimizer::hand_over(optimizer_state);
+  } else {
     CheckpointState state;
     state.step = step_;
     state.tokens_seen = tokens_seen_;
@@ -278,7 +275,7 @@ void Trainer::save() {
     state.world_size = communicator_.size();
     progress_->end_line();
     log_info("saved " + save_checkpoint(config_.train.output, config_.checkpoint, state,
-                                        prepared_.model, *prepared_.registry, optimizer_.state()));
+                                        prepared_.model, *prepared_.registry, optimizer_state));
   }
   saved_step_ = step_;
   communicator_.barrier();

@@ -15,7 +15,7 @@
 #include "report/metrics.h"
 #include "report/progress.h"
 #include "setup/model_setup.h"
-#include "train/optimizer.h"
+#include "train/data_parallel_optimizer.h"
 #include "train/step_batches.h"
 #include "train/training_sequences.h"
 #include "weights/checkpoint.h"
@@ -71,7 +71,7 @@ class Trainer {
   int64_t threads_;
   std::unique_ptr<SequencePass> pass_;
   StepBatches batches_;
-  AdamW optimizer_;
+  DataParallelOptimizer optimizer_;
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<Progress> progress_;
   int64_t step_ = 0;

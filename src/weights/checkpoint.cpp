@@ -1,6 +1,8 @@
 #include "weights/checkpoint.h"
 
 #include <filesystem>
+#include <functional>
+#include <numeric>
 #include <set>
 
 #include "core/error.h"
@@ -69,7 +71,7 @@ Contents contents_of(const CheckpointState& state, Llama& model,
 }
 
 int64_t bytes_of_checkpoint(const Contents& contents, Llama& model,
-                            const ParameterRegistry& registry, const TensorMap& optimizer_state) {
+                            const ParameterRegistry& registry, const StateToSave& optimizer_state) {
   constexpr int64_t kSmallFiles = 1 << 20;
   const std::set<std::string> whole(contents.saved_whole.begin(), contents.saved_whole.end());
   int64_t bytes = kSmallFiles;
@@ -81,7 +83,10 @@ int64_t bytes_of_checkpoint(const Contents& contents, Llama& model,
     const int64_t copies = model->shape().tie_word_embeddings && is_base ? 2 : 1;
     bytes += copies * static_cast<int64_t>(parameter.tensor.nbytes());
   }
-  for (const auto& [name, tensor] : optimizer_state) bytes += static_cast<int64_t>(tensor.nbytes());
+  for (const auto& [name, shape] : optimizer_state.tensors) {
+    bytes += std::accumulate(shape.begin(), shape.end(), static_cast<int64_t>(sizeof(float)),
+                             std::multiplies<>());
+  }
   return bytes;
 }
 
@@ -182,22 +187,17 @@ void load_parts(const std::string& dir, const Parts& parts, Llama& model) {
 /// Before a checkpoint gets its name: one that is not finite would pass as good, and no run could
 /// go on from it.
 void require_finite(const std::string& output, const CheckpointState& state,
-                    const ParameterRegistry& registry, const TensorMap& optimizer_state) {
-  std::vector<std::string> names;
+                    const ParameterRegistry& registry, const StateToSave& optimizer_state) {
+  std::string name;
+  if (!optimizer_state.not_finite.empty()) name = "the optimizer's " + optimizer_state.not_finite;
+  const auto trained = registry.trainable();
   std::vector<torch::Tensor> tensors;
-  for (const RegisteredParameter& parameter : registry.trainable()) {
-    names.push_back(parameter.name);
-    tensors.push_back(parameter.tensor);
-  }
-  for (const auto& [name, tensor] : optimizer_state) {
-    names.push_back("the optimizer's " + name);
-    tensors.push_back(tensor);
-  }
-  const auto found = first_non_finite(tensors);
-  if (!found) return;
+  for (const RegisteredParameter& parameter : trained) tensors.push_back(parameter.tensor);
+  if (const auto found = first_non_finite(tensors)) name = trained[*found].name;
+  if (name.empty()) return;
   const auto saved = checkpoints_newest_first(output);
   throw UserError(
-      "step " + std::to_string(state.step) + ": " + names[*found] +
+      "step " + std::to_string(state.step) + ": " + name +
       " is not finite (NaN or infinity), so nothing was saved" +
       (saved.empty() ? "" : " and the last checkpoint " + saved.front().second + " stays") +
       "; use a smaller learning rate or a larger train.epsilon");
@@ -207,8 +207,7 @@ void require_finite(const std::string& output, const CheckpointState& state,
 
 std::string save_checkpoint(const std::string& output, const CheckpointConfig& config,
                             const CheckpointState& state, Llama& model,
-                            const ParameterRegistry& registry,
-                            const std::map<std::string, torch::Tensor>& optimizer_state) {
+                            const ParameterRegistry& registry, const StateToSave& optimizer_state) {
   const std::string dir = output + "/" + checkpoint_name(state.step);
   const Contents contents = contents_of(state, model, registry);
   require_finite(output, state, registry, optimizer_state);
@@ -224,7 +223,7 @@ std::string save_checkpoint(const std::string& output, const CheckpointConfig& c
                  {state.base_path, state.base_fingerprint});
   }
   if (contents.conv) save_conv_weights(model, folder.path(), state.base_fingerprint);
-  write_tensors(folder.path() + "/" + kOptimizerFile, optimizer_state);
+  write_state_tensors(folder.path() + "/" + kOptimizerFile, optimizer_state);
   write_text_file(folder.path() + "/" + kConfigFile, state.config_yaml);
   write_state(folder.path(), state, trainable_names(registry),
               cache_options_json(model->cache_config()));
@@ -245,7 +244,7 @@ std::optional<std::string> newest_good_checkpoint(const std::string& output) {
 CheckpointState load_checkpoint(const std::string& dir, Llama& model,
                                 const ParameterRegistry& registry,
                                 const std::string& base_fingerprint,
-                                std::map<std::string, torch::Tensor>* optimizer_state,
+                                const std::function<void(const TensorMap&)>& load_state,
                                 const std::function<void(const CheckpointState&)>& check) {
   const std::string problem = find_damage(dir);
   if (!problem.empty()) {
@@ -257,9 +256,13 @@ CheckpointState load_checkpoint(const std::string& dir, Llama& model,
   check_base(dir, stored.state.base_fingerprint, base_fingerprint);
   check_same_training(dir, stored, registry, model->cache_config());
   load_parts(dir, {holds_whole_base(dir), has_adapter(dir), has_conv_weights(dir)}, model);
-  const std::string optimizer_file = dir + "/" + kOptimizerFile;
-  *optimizer_state = read_tensors(optimizer_file);
-  refuse_non_finite(*optimizer_state, [&](const std::string&) { return optimizer_file; });
+  const SafetensorsFile optimizer_file(dir + "/" + kOptimizerFile);
+  TensorMap optimizer_state;
+  for (const auto& [name, view] : optimizer_file.tensors())
+    optimizer_state[name] = borrow_tensor(view);
+  refuse_non_finite(optimizer_state, [&](const std::string&) { return optimizer_file.path(); });
+  load_state(optimizer_state);
+  optimizer_file.check_unchanged();
   return stored.state;
 }
 

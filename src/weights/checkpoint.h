@@ -12,7 +12,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +21,7 @@
 #include "model/llama.h"
 #include "model/registry.h"
 #include "tensor/kit/safetensors_tensor.h"
+#include "weights/state_to_save.h"
 
 namespace lococo {
 
@@ -53,21 +53,21 @@ std::string checkpoint_name(int64_t step);
 /// stays.
 std::string save_checkpoint(const std::string& output, const CheckpointConfig& config,
                             const CheckpointState& state, Llama& model,
-                            const ParameterRegistry& registry,
-                            const std::map<std::string, torch::Tensor>& optimizer_state);
+                            const ParameterRegistry& registry, const StateToSave& optimizer_state);
 
 /// The checkpoint with the most steps in OUTPUT whose files all have the size and checksum that
 /// state.json lists; damaged ones are passed over with a warning line each.
 std::optional<std::string> newest_good_checkpoint(const std::string& output);
 
-/// Restores the trained parameters and the optimizer state of a checkpoint folder of ours. Throws
+/// Restores the trained parameters of a checkpoint folder of ours and gives the optimizer's state
+/// to `load_state`: tensors on the file's own bytes, which are there during the call only. Throws
 /// UserError when the folder is damaged or was made on another base, with another set of trained
 /// parameters or with cache options that do not fit. `check` sees what an undamaged folder says of
 /// itself before it is compared with anything.
 CheckpointState load_checkpoint(const std::string& dir, Llama& model,
                                 const ParameterRegistry& registry,
                                 const std::string& base_fingerprint,
-                                std::map<std::string, torch::Tensor>* optimizer_state,
+                                const std::function<void(const TensorMap&)>& load_state,
                                 const std::function<void(const CheckpointState&)>& check = {});
 
 /// Loads what was tuned, for evaluation, generation, export or further training: `dir` is a

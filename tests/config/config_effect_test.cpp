@@ -57,6 +57,9 @@ TEST_CASE("training options without effect are named", "[config]") {
   CHECK(warning_of({"data.on_too_long=drop", "data.validation_records=a.json"}).empty());
   CHECK_CONTAINS(warning_of({"data.records=a.json", "data.group_by_length=true"}),
                  "data.group_by_length (a micro-batch of one");
+  CHECK_CONTAINS(warning_of({"distributed.shard_optimizer=true", "distributed.backend=single"}),
+                 "distributed.shard_optimizer (distributed.backend single has one rank)");
+  CHECK(warning_of({"distributed.shard_optimizer=true"}).empty());
   CHECK_CONTAINS(warning_of({"generate.top_p=0.9"}), "generate.top_p");
   CHECK(warning_of({"generate.top_p=0.9", "generate.temperature=0.7"}).empty());
 }

@@ -42,6 +42,40 @@ void check_sums(Communicator& communicator, torch::Device device) {
   }
 }
 
+// The two halves of a sum: each rank gets its part of it, then everybody's. Three million take
+// several exchanges.
+void check_parts(Communicator& communicator, torch::Device device) {
+  const int size = communicator.size(), rank = communicator.rank();
+  for (const int64_t part : {int64_t{1}, int64_t{40}, int64_t{3000000}}) {
+    std::vector<torch::Tensor> of_rank;
+    for (int other = 0; other < size; ++other) {
+      torch::manual_seed(31 + other);
+      of_rank.push_back(torch::randn({part * size}));
+    }
+    torch::Tensor expected = of_rank[0].clone();
+    for (int other = 1; other < size; ++other) expected += of_rank[other];
+    torch::Tensor flat = of_rank[rank].to(device, torch::kFloat32, false, /*copy=*/true);
+    const void* address = flat.data_ptr();
+    communicator.reduce_scatter_sum(flat);
+    const torch::Tensor own = flat.narrow(0, rank * part, part).cpu();
+    const torch::Tensor own_expected = expected.narrow(0, rank * part, part);
+    DIST_CHECK(device.is_cpu() ? torch::equal(own, own_expected)
+                               : torch::allclose(own, own_expected, 1e-5, 1e-6));
+    communicator.all_gather(flat);
+    DIST_CHECK(flat.data_ptr() == address);  // in place
+    DIST_CHECK(torch::equal(flat.narrow(0, rank * part, part).cpu(), own));
+    DIST_CHECK(device.is_cpu() ? torch::equal(flat, expected)
+                               : torch::allclose(flat.cpu(), expected, 1e-5, 1e-6));
+    torch::Tensor of_root = flat.clone();
+    communicator.broadcast(of_root, 0);
+    DIST_CHECK(torch::equal(of_root, flat));
+    // On CPUs it is the very sum of all_reduce_sum.
+    std::vector<torch::Tensor> whole = {of_rank[rank].clone().to(device)};
+    communicator.all_reduce_sum(whole);
+    DIST_CHECK(!device.is_cpu() || torch::equal(whole[0], flat));
+  }
+}
+
 // Every rank must hold the same bits, or the ranks' models drift apart.
 void check_same_bits(Communicator& communicator, torch::Device device) {
   std::vector<torch::Tensor> tensors = {torch::randn({2000, 1000}, device)};
@@ -100,6 +134,7 @@ void check_numbers(Communicator& communicator) {
 void check_collectives(Communicator& communicator, torch::Device device) {
   check_numbers(communicator);
   check_sums(communicator, device);
+  check_parts(communicator, device);
   check_same_bits(communicator, device);
   check_gradients(communicator, device);
   check_broadcast(communicator, device);

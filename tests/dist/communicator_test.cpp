@@ -73,6 +73,9 @@ TEST_CASE("A program started alone is rank 0 of 1 and reduces to what it has",
   communicator->all_reduce_sum(tensors);
   CHECK(torch::equal(tensors[0], torch::full({3}, 2.5f)));
   CHECK(torch::equal(tensors[1], torch::tensor({7, -9})));
+  communicator->reduce_scatter_sum(tensors[0]);
+  communicator->all_gather(tensors[0]);
+  CHECK(torch::equal(tensors[0], torch::full({3}, 2.5f)));
   CHECK(communicator->all_reduce_sum_int(5) == 5);
   CHECK(communicator->all_reduce_max_int(-5) == -5);
   std::vector<double> values = {0.25};

@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "tests/dist/check.h"
 #include "tests/dist/collectives.h"
+#include "tests/dist/sharding.h"
 #include "train/signals.h"
 
 namespace lococo {
@@ -73,6 +74,7 @@ int run(const std::string& what, const std::string& argument) {
     }
   } else {
     testing::check_collectives(*communicator, torch::kCPU);
+    testing::check_sharding(*communicator, torch::kCPU);
   }
   return 0;
 }

@@ -8,6 +8,7 @@
 #include "dist/communicator_nccl.h"
 #include "tests/dist/check.h"
 #include "tests/dist/collectives.h"
+#include "tests/dist/sharding.h"
 
 namespace {
 
@@ -28,6 +29,7 @@ int run() {
   DIST_CHECK(communicator.size() > 1);
   DIST_CHECK(device.index() == communicator.local_rank());
   for (int round = 0; round < 3; ++round) testing::check_collectives(communicator, device);
+  testing::check_sharding(communicator, device);
   return 0;
 }
 

@@ -119,6 +119,73 @@ class Ranks(Training):
         self.assert_close(self.tuned("whole", 8), self.tuned("split", 8), 1e-3)
 
 
+class ShardedOptimizer(Training):
+    """All weights tuned, groups with rates and decays of their own, gradients clipped."""
+
+    def tune_all(self, name, steps, ranks, sharded, **options):
+        self.train(name, steps, ranks, tune__all="1e-2", tune__conv="2e-2", tune__lora="null", tune__embed="null",
+                   tune__norm="null", train__weight_decay="0.1", train__clip="0.5", distributed__shard_optimizer=sharded,
+                   **options)
+
+    def assert_same_files(self, one, other, step):
+        folders = [self.path(name, f"step-{step:08d}") for name in (one, other)]
+        names = sorted(name for name in os.listdir(folders[0]) if name.endswith(".safetensors"))
+        self.assertEqual(names, ["lococo.safetensors", "model.safetensors", "optimizer.safetensors"])
+        for name in names:
+            contents = []
+            for folder in folders:
+                with open(os.path.join(folder, name), "rb") as file:
+                    contents.append(file.read())
+            self.assertTrue(contents[0] == contents[1], name)
+
+    def test_it_trains_what_the_whole_one_does_bit_for_bit(self):
+        for ranks in (1, 2, 3):
+            for sharded in ("false", "true"):
+                self.tune_all(f"{sharded}{ranks}", 5, ranks, sharded)
+            self.assert_same_files(f"false{ranks}", f"true{ranks}", 5)
+            metrics = [self.metrics(f"{sharded}{ranks}") for sharded in ("false", "true")]
+            for key in ("loss", "grad_norm", "lr"):
+                self.assertEqual(*[[line[key] for line in lines] for lines in metrics], key)
+            self.assertGreater(metrics[0][0]["grad_norm"], 0.5, "nothing is clipped")
+
+    def test_it_goes_on_with_any_number_of_ranks_sharded_or_not(self):
+        self.tune_all("whole", 6, 1, "false")
+        for steps, ranks, sharded in ((2, 2, "true"), (4, 3, "true"), (6, 1, "true")):
+            self.tune_all("sharded", steps, ranks, sharded)
+            self.tune_all("plain", steps, ranks, "false")
+            self.tune_all("mixed", steps, ranks, "true" if ranks == 2 else "false")
+            self.assert_same_files("plain", "sharded", steps)
+            self.assert_same_files("plain", "mixed", steps)
+        self.assertEqual([line["step"] for line in self.metrics("sharded")], list(range(1, 7)))
+        files = ("model.safetensors", "lococo.safetensors")
+        self.assert_close(self.tensors("whole", 6, *files), self.tensors("sharded", 6, *files), 1e-3)
+
+    def test_convolutions_and_lora_alone(self):
+        for sharded in ("false", "true"):
+            self.train(sharded, 3, ranks=3, distributed__shard_optimizer=sharded)
+        for file in ("adapter_model.safetensors", "lococo.safetensors", "optimizer.safetensors"):
+            one, other = self.tensors("false", 3, file), self.tensors("true", 3, file)
+            self.assertEqual(one.keys(), other.keys())
+            for key in one:
+                self.assertTrue(numpy.array_equal(one[key], other[key]), key)
+
+    def test_one_rank_is_told_that_it_shares_with_nobody(self):
+        done = subprocess.run(self.command("alone", 1, distributed__shard_optimizer="true"), capture_output=True,
+                              text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("distributed.shard_optimizer: without effect in this run, which has one rank", done.stderr)
+
+    def test_a_dry_run_counts_a_part_of_the_state(self):
+        lines = []
+        for ranks in (1, 2):
+            done = subprocess.run([*self.command("dry", 1, ranks, distributed__shard_optimizer="true"), "--dry-run"],
+                                  capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            lines.append(done.stdout)
+        self.assertIn("N ranks need the N-th part of the optimizer's line each", lines[0])
+        self.assertIn("the optimizer's line is the part of one of 2 ranks", lines[1])
+
+
 class Resume(Training):
     def assert_same_bits(self, one, other, step):
         for files in (["adapter_model.safetensors"], ["lococo.safetensors"], ["optimizer.safetensors"]):

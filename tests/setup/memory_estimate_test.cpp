@@ -89,6 +89,15 @@ TEST_CASE("weights, gradients and moments are counted to the byte", "[train]") {
   CHECK(result.weights_bytes == 4 * trained + 2 * frozen);
   CHECK(result.gradients_bytes == 4 * trained);
   CHECK(result.optimizer_bytes == 8 * trained);
+
+  const auto moments = [&](int64_t ranks) {
+    const auto parameters = classify_parameters(model, config.tune, 0.0);
+    return estimate_memory(config, tiny_shape(), parameters, ranks).optimizer_bytes;
+  };
+  CHECK(moments(4) == 8 * trained);
+  config.distributed.shard_optimizer = true;
+  CHECK(moments(4) == 2 * trained);
+  CHECK(moments(1) == 8 * trained);
 }
 
 TEST_CASE("a base in NF4 needs its 4 bits, and the largest matrix once more while it multiplies",

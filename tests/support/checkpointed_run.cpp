@@ -61,13 +61,13 @@ std::string CheckpointedRun::save(const std::string& output, int64_t keep_last) 
   state.git_revision = "abc";
   state.threads = 2;
   state.world_size = 3;
-  return save_checkpoint(output, config, state, model, *registry, optimizer->state());
+  return save_checkpoint(output, config, state, model, *registry,
+                         state_to_save(optimizer->state()));
 }
 
 CheckpointState CheckpointedRun::load(const std::string& dir, const std::string& base) {
-  TensorMap loaded;
-  const CheckpointState state = load_checkpoint(dir, model, *registry, base, &loaded);
-  optimizer->load_state(loaded);
+  const CheckpointState state = load_checkpoint(
+      dir, model, *registry, base, [&](const TensorMap& loaded) { optimizer->load_state(loaded); });
   step = state.step;
   return state;
 }

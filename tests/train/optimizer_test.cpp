@@ -1,6 +1,5 @@
 #include "train/optimizer.h"
 
-#include <torch/nn/utils/clip_grad.h>
 #include <torch/optim/adamw.h>
 
 #include <cmath>
@@ -253,45 +252,6 @@ TEST_CASE("AdamW zeroes gradients where they are and allocates the missing ones"
   CHECK(optimizer.parameters()[0].tensor.grad().abs().max().item<float>() == 0.0f);
 }
 
-TEST_CASE("The gradient norm is that of all gradients as one vector, the same bits each time",
-          "[train][optimizer]") {
-  std::vector<RegisteredParameter> parameters = parameters_of_test();
-  CHECK(global_grad_norm(parameters).item<double>() == 0.0);
-  CHECK(global_grad_norm({}).item<double>() == 0.0);
-  parameters.push_back(parameter("large", {300, 700}, 1.0, 0.0));
-  set_gradients(parameters, 0);
-  double squares = 0.0;
-  for (const RegisteredParameter& one : parameters) {
-    squares += one.tensor.grad().to(torch::kFloat64).square().sum().item<double>();
-  }
-  const torch::Tensor norm = global_grad_norm(parameters);
-  CHECK(norm.dim() == 0);
-  CHECK(norm.scalar_type() == torch::kFloat32);
-  CHECK(norm.item<double>() == Approx(std::sqrt(squares)).epsilon(1e-6));
-  for (int i = 0; i < 20; ++i) CHECK(torch::equal(global_grad_norm(parameters), norm));
-}
-
-TEST_CASE("Clipping scales as torch does and leaves small gradients as they are",
-          "[train][optimizer]") {
-  const std::vector<RegisteredParameter> ours = parameters_of_test();
-  const std::vector<RegisteredParameter> theirs = copies_of(ours);
-  set_gradients(ours, 0);
-  set_gradients(theirs, 0);
-  std::vector<torch::Tensor> tensors;
-  for (const RegisteredParameter& one : theirs) tensors.push_back(one.tensor);
-  const double norm = global_grad_norm(ours).item<double>();
-  const double max_norm = GENERATE(0.0, 0.5, 1e3);
-  const torch::Tensor returned = clip_gradients(ours, max_norm);
-  if (max_norm > 0) torch::nn::utils::clip_grad_norm_(tensors, max_norm);
-  CHECK(returned.item<double>() == norm);
-  const bool clipped = max_norm == 0.5;
-  CHECK(global_grad_norm(ours).item<double>() == Approx(clipped ? 0.5 : norm).epsilon(1e-5));
-  for (size_t i = 0; i < ours.size(); ++i) {
-    const torch::Tensor& theirs_i = theirs[i].tensor.grad();
-    CHECK(torch::allclose(ours[i].tensor.grad(), theirs_i, clipped ? 1e-6 : 0.0, 0.0));
-  }
-}
-
 #ifdef LOCOCO_WITH_CUDA
 TEST_CASE("On a GPU the optimizer does what it does on a CPU, without waiting for the GPU",
           "[train][optimizer][gpu]") {
@@ -310,14 +270,11 @@ TEST_CASE("On a GPU the optimizer does what it does on a CPU, without waiting fo
     for (size_t i = 0; i < moved.size(); ++i) {
       moved[i].tensor.mutable_grad() = on_cpu.parameters()[i].tensor.grad().to(device);
     }
-    clip_gradients(on_cpu.parameters(), 1.0);
     on_cpu.step(factor_of(step));
     c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_ERROR);
-    const torch::Tensor norm = clip_gradients(on_gpu.parameters(), 1.0);
     on_gpu.step(factor_of(step));
     on_gpu.zero_grad();
     c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_DISABLED);
-    CHECK(norm.device() == device);
   }
   for (size_t i = 0; i < moved.size(); ++i) {
     CHECK(torch::allclose(moved[i].tensor.cpu(), on_cpu.parameters()[i].tensor, 1e-5, 1e-6));

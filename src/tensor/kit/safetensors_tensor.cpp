@@ -68,15 +68,17 @@ TensorMap read_tensors(const std::string& path) {
 
 void write_tensors(const std::string& path, const TensorMap& tensors,
                    const std::map<std::string, std::string>& metadata) {
-  std::vector<torch::Tensor> alive;  // copies on the CPU live until the file is written
+  std::vector<const torch::Tensor*> sources;
   std::vector<TensorToWrite> entries;
   for (const auto& [name, tensor] : tensors) {
-    alive.push_back(tensor.detach().to(torch::kCPU).contiguous());
-    const torch::Tensor& source = alive.back();
-    entries.push_back({name, file_dtype_of(source.scalar_type()), source.sizes().vec(),
-                       static_cast<const std::byte*>(source.const_data_ptr())});
+    sources.push_back(&tensor);
+    entries.push_back({name, file_dtype_of(tensor.scalar_type()), tensor.sizes().vec(), nullptr});
   }
-  write_safetensors(path, entries, metadata);
+  torch::Tensor held;  // one tensor's copy on the CPU at a time
+  write_safetensors(path, entries, metadata, [&](size_t i) {
+    held = sources[i]->detach().to(torch::kCPU).contiguous();
+    return static_cast<const std::byte*>(held.const_data_ptr());
+  });
 }
 
 }  // namespace lococo

@@ -1,0 +1,147 @@
+#include "train/data_parallel_optimizer.h"
+
+#include <torch/nn/utils/clip_grad.h>
+
+#include <cmath>
+
+#ifdef LOCOCO_WITH_CUDA
+#include <c10/cuda/CUDAFunctions.h>
+#endif
+
+#include "tensor/kit/torch.h"
+#include "tests/support/catch.h"
+
+// One rank; tests/dist/sharding.cpp compares several.
+namespace lococo {
+namespace {
+
+RegisteredParameter parameter(const std::string& name, torch::IntArrayRef shape, double rate,
+                              double decay) {
+  RegisteredParameter made;
+  made.name = name;
+  made.tensor = torch::randn(shape).set_requires_grad(true);
+  made.trainable = true;
+  made.learning_rate = rate;
+  made.weight_decay = decay;
+  return made;
+}
+
+std::vector<RegisteredParameter> parameters_of_test(torch::Device device = torch::kCPU) {
+  torch::manual_seed(1);
+  std::vector<RegisteredParameter> made = {
+      parameter("weight", {300, 70}, 1e-2, 0.1), parameter("norm", {7}, 1e-2, 0.0),
+      parameter("mix", {}, 3e-3, 0.1), parameter("conv", {4, 3, 2}, 3e-3, 0.1)};
+  for (auto& one : made) one.tensor = one.tensor.detach().to(device).set_requires_grad(true);
+  return made;
+}
+
+void set_gradients(const std::vector<RegisteredParameter>& parameters, int step) {
+  torch::manual_seed(1000 + step);
+  for (const auto& one : parameters) {
+    const auto gradient = torch::randn(one.tensor.sizes()).to(one.tensor.device());
+    torch::Tensor tensor = one.tensor;
+    if (!tensor.grad().defined()) tensor.mutable_grad() = torch::zeros_like(tensor.detach());
+    tensor.mutable_grad().copy_(gradient);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("Alone, a step is AdamW's own, bit for bit", "[train][optimizer]") {
+  const auto communicator = make_single_communicator();
+  const bool shard = GENERATE(false, true);
+  DataParallelOptimizer optimizer(parameters_of_test(), TrainConfig(), *communicator, shard);
+  AdamW plain(parameters_of_test(), TrainConfig());
+  for (int step = 0; step < 4; ++step) {
+    optimizer.zero_grad();
+    set_gradients(optimizer.parameters(), step);
+    set_gradients(plain.parameters(), step);
+    optimizer.sum_gradients({});
+    optimizer.scale_and_clip(1.0, 0.0);
+    optimizer.step(0.9);
+    plain.step(0.9);
+    for (size_t i = 0; i < plain.parameters().size(); ++i)
+      CHECK(torch::equal(optimizer.parameters()[i].tensor, plain.parameters()[i].tensor));
+  }
+  const auto state = optimizer.state_to_save();
+  const auto expected = plain.state();
+  REQUIRE(state.tensors.size() == expected.size());
+  for (size_t i = 0; i < state.tensors.size(); ++i)
+    CHECK(torch::equal(state.fetch(i), expected.at(state.tensors[i].name)));
+}
+
+TEST_CASE("The gradient norm is that of all gradients as one vector, the same bits each time",
+          "[train][optimizer]") {
+  const auto communicator = make_single_communicator();
+  DataParallelOptimizer optimizer(parameters_of_test(), TrainConfig(), *communicator, false);
+  CHECK(optimizer.scale_and_clip(1.0, 0.0).item<double>() == 0.0);
+  set_gradients(optimizer.parameters(), 0);
+  double squares = 0.0;
+  for (const auto& one : optimizer.parameters())
+    squares += one.tensor.grad().to(torch::kFloat64).square().sum().item<double>();
+  const torch::Tensor norm = optimizer.scale_and_clip(1.0, 0.0);
+  CHECK(norm.dim() == 0);
+  CHECK(norm.scalar_type() == torch::kFloat32);
+  CHECK(norm.item<double>() == Approx(std::sqrt(squares)).epsilon(1e-6));
+  for (int i = 0; i < 20; ++i) CHECK(torch::equal(optimizer.scale_and_clip(1.0, 0.0), norm));
+  CHECK(optimizer.scale_and_clip(4.0, 0.0).item<double>() == norm.item<double>() / 4);
+}
+
+TEST_CASE("Clipping scales as torch does and leaves small gradients as they are",
+          "[train][optimizer]") {
+  const auto communicator = make_single_communicator();
+  DataParallelOptimizer ours(parameters_of_test(), TrainConfig(), *communicator, false);
+  const auto theirs = parameters_of_test();
+  set_gradients(ours.parameters(), 0);
+  set_gradients(theirs, 0);
+  std::vector<torch::Tensor> tensors;
+  for (const auto& one : theirs) tensors.push_back(one.tensor);
+  const double max_norm = GENERATE(0.0, 0.5, 1e3);
+  const double norm = ours.scale_and_clip(1.0, max_norm).item<double>();
+  const bool clipped = max_norm == 0.5;
+  if (clipped) CHECK(torch::nn::utils::clip_grad_norm_(tensors, max_norm) == Approx(norm));
+  const double after = ours.scale_and_clip(1.0, 0.0).item<double>();
+  CHECK(after == Approx(clipped ? 0.5 : norm).epsilon(1e-5));
+  for (size_t i = 0; i < theirs.size(); ++i) {
+    CHECK(torch::allclose(ours.parameters()[i].tensor.grad(), theirs[i].tensor.grad(),
+                          clipped ? 1e-6 : 0.0, 0.0));
+  }
+}
+
+TEST_CASE("A gradient that is not finite makes the norm so", "[train][optimizer]") {
+  const auto communicator = make_single_communicator();
+  DataParallelOptimizer optimizer(parameters_of_test(), TrainConfig(), *communicator, false);
+  const float value = GENERATE(NAN, INFINITY);
+  torch::Tensor(optimizer.parameters()[0].tensor.grad())[299][69] = value;
+  CHECK_FALSE(std::isfinite(optimizer.scale_and_clip(1.0, 1.0).item<double>()));
+}
+
+#ifdef LOCOCO_WITH_CUDA
+TEST_CASE("On a GPU a step does what it does on a CPU, without waiting for the GPU",
+          "[train][optimizer][gpu]") {
+  if (!torch::cuda::is_available()) SKIP("no GPU");
+  const auto communicator = make_single_communicator();
+  const torch::Device device(torch::kCUDA, 0);
+  DataParallelOptimizer on_cpu(parameters_of_test(), TrainConfig(), *communicator, false);
+  DataParallelOptimizer on_gpu(parameters_of_test(device), TrainConfig(), *communicator, false);
+  for (int step = 0; step < 8; ++step) {
+    set_gradients(on_cpu.parameters(), step);
+    set_gradients(on_gpu.parameters(), step);
+    const torch::Tensor expected = on_cpu.scale_and_clip(3.0, 1.0);
+    on_cpu.step(1.0);
+    c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_ERROR);
+    const torch::Tensor norm = on_gpu.scale_and_clip(3.0, 1.0);
+    on_gpu.step(1.0);
+    on_gpu.zero_grad();
+    c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_DISABLED);
+    CHECK(norm.device() == device);
+    CHECK(norm.item<double>() == Approx(expected.item<double>()).epsilon(1e-5));
+  }
+  for (size_t i = 0; i < on_cpu.parameters().size(); ++i) {
+    CHECK(torch::allclose(on_gpu.parameters()[i].tensor.cpu(), on_cpu.parameters()[i].tensor, 1e-5,
+                          1e-6));
+  }
+}
+#endif
+
+}  // namespace lococo
