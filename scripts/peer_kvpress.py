@@ -12,10 +12,11 @@
 
 A press reads a prompt's context with full attention, keeps KEPT keys of each head, and then the
 question is read and answered greedily; the question is not in view when it compresses. Keys keep
-their positions. Presses: full, streaming, snapkv, observed (H2O's score, in one shot), tova, kvzip,
-merging (dropped values are folded into the keys that snapkv keeps). "snapkv-32" and "merging-32"
-look through the last 32 queries instead of 64. kvzip reads the context a second time and spreads
-its keys over layers and heads: KEPT is their mean.
+their positions. Presses: full, streaming, snapkv, observed (H2O's score, in one shot), tova, expected
+(the attention that queries like those of the text will pay), kvzip, merging (dropped values are
+folded into the keys that snapkv keeps). "snapkv-32" and "merging-32" look through the last 32
+queries instead of 64. kvzip reads the context a second time and spreads its keys over layers and
+heads: KEPT is their mean.
 
 --segments: lines {"ids": [...]}; all but the last 129 tokens are compressed, NLL of the last 128.
 Prompts are run in waves in which every press answers the same ones; --minutes stops before a wave.

@@ -8,7 +8,7 @@ import pathlib
 import peer_scoring as scoring
 from peer_scoring import BadInput
 
-PRESSES = ["full", "streaming", "snapkv", "observed", "tova", "kvzip", "merging"]
+PRESSES = ["full", "streaming", "snapkv", "observed", "tova", "expected", "kvzip", "merging"]
 TARGETS = 128  # of a segment
 
 
@@ -24,6 +24,7 @@ def make_press(kvpress, name):
             "snapkv": lambda: kvpress.SnapKVPress(**more),
             "observed": kvpress.ObservedAttentionPress,
             "tova": kvpress.TOVAPress,
+            "expected": kvpress.ExpectedAttentionPress,
             "kvzip": lambda: kvzip_press(kvpress),
             "merging": lambda: kvpress.MergingPress(kvpress.SnapKVPress(**more))}[kind]()
 

@@ -253,7 +253,8 @@ class Presses(Folder):
                           past_key_values=cache).logits[0]
 
     def test_prompts_answered_together_get_the_answers_of_each_alone(self):
-        peer = self.peer("full", "streaming", "snapkv-16", "observed", "tova", "merging-16")
+        peer = self.peer("full", "streaming", "snapkv-16", "observed", "tova", "expected",
+                         "merging-16")
         kept = 32
         cases, answers = self.prompts(), {}
         with self.torch.inference_mode():
