@@ -162,7 +162,7 @@ def summarize(results):
 
 
 def summarize_nll(results):
-    """`results`: (policy, kept, NLL of a segment)."""
+    """`results`: (policy, kept, NLL of a segment). Each row keeps them, to be paired with another's."""
     groups = collections.defaultdict(list)
     for policy, kept, nll in results:
         groups[(policy, kept)].append(nll)
@@ -170,7 +170,7 @@ def summarize_nll(results):
     for (policy, kept), values in groups.items():
         mean, low, high = mean_interval(values)
         rows.append({"policy": policy, "kept": kept, "segments": len(values), "nll": mean,
-                     "low": low, "high": high})
+                     "low": low, "high": high, "nlls": values})
     return rows
 
 

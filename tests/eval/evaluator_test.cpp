@@ -78,6 +78,8 @@ class LonelyRank : public Communicator {
   int64_t all_reduce_sum_int(int64_t value) override { return value; }
   int64_t all_reduce_max_int(int64_t value) override { return value; }
   void all_reduce_sum(std::vector<torch::Tensor>&) override {}
+  void reduce_scatter_sum(torch::Tensor&) override {}
+  void all_gather(torch::Tensor&) override {}
   void broadcast(torch::Tensor&, int) override {}
   std::string broadcast_text(const std::string& text, int) override { return text; }
   void barrier() override {}
