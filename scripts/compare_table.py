@@ -6,7 +6,7 @@ from intervals import half_width
 
 NOTES = """\
 Several seeds: mean and half of Student's 95 % interval. Far: targets whose bigram last occurred more than {far:,} tokens ago.
-Share: of the NLL that full attention with LoRA gains over StreamingLLM as it is, at {longest:,} tokens.
+Share: of the NLL that full attention with LoRA gains over StreamingLLM as it is, at {longest:,} tokens; -: it gains nothing.
 Keys: of a layer, at most, slots and a block. Training: as fast as it was beside the others that shared the GPU (--jobs).
 Decoding: a token behind {longest:,} others, one text, a GPU of its own."""
 

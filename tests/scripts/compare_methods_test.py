@@ -21,7 +21,7 @@ import tiny_files  # noqa: E402
 from compare_figures import Rows  # noqa: E402
 from compare_plan import Comparison, Reading  # noqa: E402
 from compare_settings import SETTINGS, Questions, methods  # noqa: E402
-from compare_table import difference_table, main_table, pattern_table  # noqa: E402
+from compare_table import difference_table, main_table, pattern_table, tables  # noqa: E402
 from counted import main  # noqa: E402
 from tool_runs import Fault  # noqa: E402
 
@@ -166,6 +166,14 @@ class CompareMethods(unittest.TestCase):
         self.assertIn("| fixed windows | 1 | +0.4000 | +0.4000 |", text)
         self.assertNotIn("| full attention with LoRA |", text)
         self.assertIn("| learned memory with LoRA | 3 | 1,024 |", main_table(rows))
+
+    def test_there_is_no_share_where_full_attention_gains_nothing(self):
+        comparison = self.comparison()
+        for key, nll in (("streaming", 3.8), ("full", 4.0), ("memory", 3.9)):
+            self.write_nll(comparison, key, 1, nll)
+        rows = Rows(comparison)
+        self.assertEqual(rows.shares_kept("memory", "all"), [])
+        self.assertIn("-: it gains nothing", tables(rows))
 
     def test_answers_speed_and_patterns_have_their_columns(self):
         comparison = self.comparison("smollm2")
