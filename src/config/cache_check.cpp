@@ -4,6 +4,7 @@
 #include <string>
 
 #include "config/config_checker.h"
+#include "config/position_scaling.h"
 
 namespace lococo {
 namespace {
@@ -18,7 +19,7 @@ class CacheChecker : ConfigChecker {
     if (config_.cache.has_convs()) check_convs();
     check_positions();
     check_retention();
-    check_rope();
+    check_scaling();
   }
 
  private:
@@ -194,19 +195,15 @@ class CacheChecker : ConfigChecker {
             "is above teach.temperature, but the choice must harden");
   }
 
-  /// Unrotated keys get positions of at most slots + block, which the base model knows anyway. The
-  /// scaling that a base was made with (its config.json, model.init) stays: it belongs to it.
-  void check_rope() const {
-    const bool compresses = config_.cache.compresses();
-    if (!compresses || config_.cache.keys != KeyKind::kUnrotated) return;
-    const auto scales = [](const RopeScaling& scaling) {
-      return scaling.type != RopeType::kDefault && scaling.factor != 1.0;
-    };
+  void check_scaling() const {
+    if (takes_scaling(config_.cache)) return;
+    const auto& scaling = config_.model.rope_scaling;
+    const bool scales = scaling && scaling->type != RopeType::kDefault && scaling->factor != 1.0;
     const std::string what =
-        "RoPE scaling does harm with cache.keys unrotated, where positions never exceed slots + "
-        "block; remove it, or use cache.keys rotated";
-    require(!config_.model.rope_scaling || !scales(*config_.model.rope_scaling),
-            "model.rope_scaling", what);
+        "scaling does harm with cache.keys unrotated, whose positions stay within those that the "
+        "base knows; remove it, or use cache.keys rotated";
+    require(!scales, "model.rope_scaling", what);
+    require(config_.model.interpolate_to == 0, "model.interpolate_to", what);
   }
 };
 

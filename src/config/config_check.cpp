@@ -101,10 +101,6 @@ class Checker : ConfigChecker {
             "model.interpolate_to",
             "and model.rope_scaling both say how positions are scaled; "
             "remove one");
-    const bool slots = config_.cache.compresses() && config_.cache.keys == KeyKind::kUnrotated;
-    require(config_.model.interpolate_to == 0 || !slots, "model.interpolate_to",
-            "does harm with cache.keys unrotated, where positions never exceed slots + block; "
-            "remove it, or use cache.keys rotated");
   }
 
   void check_tune() const {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/config_yaml.h"
+#include "config/position_scaling.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/hf_config.h"
@@ -123,8 +124,7 @@ std::vector<std::string> take_scaling(const std::string& dir, const ConfigOrigin
   ModelConfig& here = config->model;
   if (there.interpolate_to == here.interpolate_to && there.rope_scaling == here.rope_scaling)
     return changed;
-  const CacheConfig& cache = config->cache;
-  if (cache.compresses() && cache.keys == KeyKind::kUnrotated) {
+  if (!takes_scaling(config->cache)) {
     log_warn(dir +
              ": was tuned with another scaling of positions (model.interpolate_to, "
              "model.rope_scaling), which a cache of unrotated keys does not take");

@@ -89,7 +89,9 @@ TEST_CASE("gradients cross blocks only where there are caches", "[config]") {
 TEST_CASE("unrotated keys refuse RoPE scaling but the model's own", "[config]") {
   const std::string cache = "cache: {policy: lococo, keys: unrotated}\n";
   const std::string scaling = "model: {rope_scaling: {type: linear, factor: 8}}\n";
-  CHECK_CONTAINS(error_of(cache + scaling), "x.yaml:2: model.rope_scaling: RoPE scaling does harm");
+  CHECK_CONTAINS(error_of(cache + scaling), "x.yaml:2: model.rope_scaling: scaling does harm");
+  CHECK_CONTAINS(error_of(cache + "model: {interpolate_to: 8192}"),
+                 "x.yaml:2: model.interpolate_to: scaling does harm");
   const std::string shape =
       "vocab_size: 8, hidden_size: 8, intermediate_size: 8, num_hidden_layers: 1, "
       "num_attention_heads: 2";
