@@ -81,7 +81,7 @@ class Decoding {
 /// looked up and the convolutions, and the keys and values of the cache.
 double bytes_of_a_token(const Llama& model, int64_t B, int64_t slots) {
   double bytes = 0;
-  const auto quantised = model->quantised_layers();
+  const auto& quantised = model->quantised_layers();
   for (const auto& item : model->named_parameters()) {
     const ParameterKind kind = kind_of_parameter(item.key());
     const bool looked_up = kind == ParameterKind::kEmbedding && !model->shape().tie_word_embeddings;

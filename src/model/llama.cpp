@@ -55,7 +55,7 @@ LlamaImpl::LlamaImpl(const ModelShape& shape, const CacheConfig& cache,
 void LlamaImpl::init_random(double stddev, uint64_t seed) {
   torch::NoGradGuard no_grad;
   uint64_t index = 0;
-  const auto quantised = quantised_layers();
+  const auto& quantised = quantised_layers();
   for (auto& item : named_parameters()) {
     auto weight = item.value();
     if (!is_of_base(kind_of_parameter(item.key()))) continue;
@@ -176,7 +176,9 @@ RopeTable LlamaImpl::frame_table(int64_t end, int64_t room, torch::Device device
 void LlamaImpl::quantise_projections(BasePrecision precision, torch::Device device) {
   if (precision == BasePrecision::kAuto) return;
   for (const auto& [name, layer] : linear_layers()) {
-    if (has_base_precision(kind_of_parameter(name))) layer->keep_quantised(precision, device);
+    if (!has_base_precision(kind_of_parameter(name))) continue;
+    layer->keep_quantised(precision, device);
+    quantised_[name] = layer;
   }
 }
 
@@ -185,12 +187,6 @@ std::map<std::string, LinearImpl*> LlamaImpl::linear_layers() const {
   for (const auto& item : named_modules("", /*include_self=*/false)) {
     if (auto* linear = item.value()->as<LinearImpl>()) layers[item.key() + ".weight"] = linear;
   }
-  return layers;
-}
-
-std::map<std::string, LinearImpl*> LlamaImpl::quantised_layers() const {
-  auto layers = linear_layers();
-  std::erase_if(layers, [](const auto& item) { return !item.second->is_quantised(); });
   return layers;
 }
 

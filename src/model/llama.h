@@ -111,10 +111,11 @@ class LlamaImpl : public torch::nn::Module {
   /// loaded or drawn; nothing for auto. Replaces the parameters' tensors.
   void quantise_projections(BasePrecision precision, torch::Device device);
 
-  /// The linear layers by the names of their weights, and those that are quantised.
+  /// The linear layers by the names of their weights, found by a walk through all modules, and
+  /// those that quantise_projections() made quantised, which are remembered.
   std::map<std::string, LinearImpl*> linear_layers() const;
-  std::map<std::string, LinearImpl*> quantised_layers() const;
-  bool is_quantised() const { return !quantised_layers().empty(); }
+  const std::map<std::string, LinearImpl*>& quantised_layers() const { return quantised_; }
+  bool is_quantised() const { return !quantised_.empty(); }
 
   /// LoRA counts (as it does from the beginning), or the base is as it was.
   void use_lora(bool enabled);
@@ -149,6 +150,7 @@ class LlamaImpl : public torch::nn::Module {
   Rope rope_;
   std::shared_ptr<const AttentionPattern> full_;  ///< for all layers
   mutable RopeTable frame_;                       ///< the last frame_table()
+  std::map<std::string, LinearImpl*> quantised_;
   torch::ScalarType compute_dtype_ = torch::kFloat32;
 };
 TORCH_MODULE(Llama);

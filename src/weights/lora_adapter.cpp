@@ -165,7 +165,7 @@ TensorMap match(const std::map<std::string, TensorView>& views, const TensorMap&
 
 /// What an adapter replaces has to go into checkpoints too, where a quantised matrix does not fit.
 void refuse_quantised(const TensorMap& matched, Llama& model, const std::string& dir) {
-  const auto layers = model->quantised_layers();
+  const auto& layers = model->quantised_layers();
   for (const auto& [name, parameter] : matched) {
     if (layers.count(name) == 0) continue;
     throw UserError(dir + ": replaces " + name +

@@ -76,7 +76,9 @@ TEST_CASE("a quantised base is the projections of the layers, without a dense co
     elements += parameter.tensor.numel();
     CHECK(layer->weight.sizes() == parameter.tensor.sizes());
     CHECK_FALSE(parameter.trainable);
+    CHECK(pair.quantised.model->quantised_layers().at(parameter.name) == layer);
   }
+  CHECK(pair.quantised.model->quantised_layers().size() + 1 == layers.size());  // not lm_head
   CHECK(elements == pair.dense.registry->count(false) - pair.dense.model->lm_head->weight.numel());
   // 4.127 bits, and a little more because the matrices are small.
   CHECK(static_cast<double>(quantised) / static_cast<double>(elements) ==
