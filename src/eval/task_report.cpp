@@ -66,7 +66,7 @@ std::string task_json(const Config& config, const TaskResults& results) {
   json["prompt_tokens"] = results.prompt_tokens;
   json["seconds"] = results.seconds;
   json["peak_memory_bytes"] = results.peak_memory_bytes;
-  json["policy"] = name_of(config.cache.policy);
+  json["policy"] = policy_name(config.cache);
   json["slots"] = config.cache.slots;
   json["model"] = config.model.path;
   json["adapter"] = config.model.adapter;

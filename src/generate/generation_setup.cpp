@@ -16,7 +16,7 @@ std::string describe_generation(const Config& config, const CacheConfig& cache) 
   std::string text =
       "model " + (config.model.path.empty() ? "with random weights" : config.model.path);
   text += config.model.adapter.empty() ? ", no adapter" : ", adapter " + config.model.adapter;
-  text += std::string(", cache policy ") + name_of(cache.policy);
+  text += ", cache policy " + policy_name(cache);
   if (!cache.compresses()) return text + ": every token stays";
   return text + ": " + std::to_string(cache.slots) + " slots a layer, and " +
          std::to_string(config.generate.decode_buffer) + " more while decoding";

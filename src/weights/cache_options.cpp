@@ -4,8 +4,10 @@
 #include <array>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "config/config_read.h"
+#include "config/config_schema.h"
 #include "config/config_tree.h"
 #include "core/error.h"
 #include "core/json_file.h"
@@ -46,70 +48,25 @@ bool contains(const std::array<const char*, N>& names, const std::string& name) 
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-const char* name_of(ConvInit init) {
-  switch (init) {
-    case ConvInit::kNormal:
-      return "normal";
-    case ConvInit::kFanIn:
-      return "fan_in";
-    case ConvInit::kIdentity:
-      return "identity";
-  }
-  return "";
+Json json_of(const FieldValue& value) {
+  if (const auto* integer = std::get_if<IntegerField>(&value)) return *integer->value;
+  if (const auto* number = std::get_if<NumberField>(&value)) return *number->value;
+  if (const auto* flag = std::get_if<BoolField>(&value)) return *flag->value;
+  if (const auto* choice = std::get_if<ChoiceField>(&value)) return choice->names[choice->get()];
+  throw std::logic_error("a cache option is an integer, a number, a flag or a choice");
 }
 
-const char* name_of(MixingKind mixing) {
-  switch (mixing) {
-    case MixingKind::kNone:
-      return "none";
-    case MixingKind::kConv:
-      return "conv";
-    case MixingKind::kSimilarity:
-      return "similarity";
-  }
-  return "";
-}
-
-const char* name_of(NormalizerRange range) {
-  switch (range) {
-    case NormalizerRange::kUnbounded:
-      return "unbounded";
-    case NormalizerRange::kUnit:
-      return "unit";
-  }
-  return "";
-}
-
+/// Every key of the section `cache`, in the schema's order and with its names of choices.
 Json options_of(const CacheConfig& cache) {
-  return {{"policy", name_of(cache.policy)},
-          {"slots", cache.slots},
-          {"block", cache.block},
-          {"keep_fraction", cache.keep_fraction},
-          {"kernel_size", cache.kernel_size},
-          {"conv_layers", cache.conv_layers},
-          {"expand", cache.expand},
-          {"normalizer_init", cache.normalizer_init},
-          {"normalizer_per_head", cache.normalizer_per_head},
-          {"normalizer_range", name_of(cache.normalizer_range)},
-          {"mass_channel", cache.mass_channel},
-          {"mix_keys", cache.mix_keys},
-          {"local", cache.local},
-          {"sinks", cache.sinks},
-          {"buffer", cache.buffer},
-          {"scores", cache.scores == ScoreKind::kLastBlock ? "last_block" : "accumulated"},
-          {"score_decay", cache.score_decay},
-          {"score_distance", cache.score_distance},
-          {"keys", cache.keys == KeyKind::kRotated ? "rotated" : "unrotated"},
-          {"positions", cache.positions == PositionKind::kSlot ? "slot" : "text"},
-          {"position_cap", cache.position_cap},
-          {"retention_units", cache.retention_units},
-          {"alone_fraction", cache.alone_fraction},
-          {"mixing", name_of(cache.mixing)},
-          {"boundary_targets", cache.boundary_targets},
-          {"first_block_gradient", cache.first_block_gradient},
-          {"init", name_of(cache.init)},
-          {"bptt_blocks", cache.bptt_blocks},
-          {"distill", cache.distill}};
+  const std::string section = "cache.";
+  Config config;
+  config.cache = cache;
+  Json options;
+  for (const Field& field : config_fields(config)) {
+    if (field.key.starts_with(section))
+      options[field.key.substr(section.size())] = json_of(field.value);
+  }
+  return options;
 }
 
 std::string first_difference(const std::string& options_json, const CacheConfig& cache,
@@ -130,20 +87,8 @@ std::string first_difference(const std::string& options_json, const CacheConfig&
 
 }  // namespace
 
-const char* name_of(CachePolicyKind policy) {
-  switch (policy) {
-    case CachePolicyKind::kNone:
-      return "none";
-    case CachePolicyKind::kStreaming:
-      return "streaming";
-    case CachePolicyKind::kH2o:
-      return "h2o";
-    case CachePolicyKind::kLococo:
-      return "lococo";
-    case CachePolicyKind::kRetention:
-      return "retention";
-  }
-  return "";
+std::string policy_name(const CacheConfig& cache) {
+  return options_of(cache)["policy"].get<std::string>();
 }
 
 std::string cache_options_json(const CacheConfig& cache) {

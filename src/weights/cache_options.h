@@ -10,8 +10,8 @@
 
 namespace lococo {
 
-/// As in the YAML section `cache`.
-const char* name_of(CachePolicyKind policy);
+/// The policy's name in the YAML section `cache`.
+std::string policy_name(const CacheConfig& cache);
 
 /// The cache options as the text of one JSON object, keys as in the YAML section `cache`.
 std::string cache_options_json(const CacheConfig& cache);
