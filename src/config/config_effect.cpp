@@ -33,13 +33,13 @@ struct TaskKey {
   const char* names;
 };
 const std::vector<TaskKey> kTaskKeys = {
-    {"eval.kinds", {EvalTask::kNeedle, EvalTask::kRuler}, "needle and ruler"},
+    {"eval.kinds", {EvalTask::kNeedle, EvalTask::kRuler}, "needle or ruler"},
     {"eval.hay", {EvalTask::kPasskey}, "passkey"},
-    {"eval.distance", {EvalTask::kPasskey, EvalTask::kNeedle}, "passkey and needle"},
+    {"eval.distance", {EvalTask::kPasskey, EvalTask::kNeedle}, "passkey or needle"},
     {"eval.distractors", {EvalTask::kNeedle}, "needle"},
     {"eval.questions",
      {EvalTask::kChoice, EvalTask::kQa, EvalTask::kManyShot},
-     "choice, qa and many_shot"}};
+     "choice, qa or many_shot"}};
 const Keys kTextEvalKeys = {
     "eval.windows",    "eval.lengths", "eval.position_buckets",     "eval.per_token", "eval.stride",
     "eval.max_tokens", "eval.far",     "eval.segments_per_document"};
@@ -196,10 +196,10 @@ class Finder {
     } else {
       add({"eval.per_token", "eval.position_buckets", "eval.per_segment", "eval.windows",
            "eval.pattern"},
-          "they belong to eval.task perplexity");
+          "for eval.task perplexity alone");
       for (const TaskKey& task_key : kTaskKeys) {
         if (task_key.tasks.count(config_.eval.task.task) == 0)
-          add({task_key.key}, std::string("eval.task ") + task_key.names + " alone read it");
+          add({task_key.key}, std::string("only eval.task ") + task_key.names + " reads it");
       }
       if (config_.eval.task.hay == HayKind::kLongLora)
         add({"eval.seed", "eval.depths", "eval.distance"}, "eval.hay longlora draws as its code");
@@ -214,7 +214,7 @@ class Finder {
     if (!config_.cache.compresses())
       add({"generate.decode_buffer"}, "cache.policy none compresses nothing");
     if (config_.export_.kind != ExportKind::kMerged)
-      add({"export.dtype", "export.max_shard_bytes"}, "they belong to export.kind merged");
+      add({"export.dtype", "export.max_shard_bytes"}, "for export.kind merged alone");
   }
 
   const Config& config_;

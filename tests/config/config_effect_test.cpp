@@ -82,14 +82,14 @@ TEST_CASE("options of questions do nothing for NLL, and the other way round", "[
   CHECK_CONTAINS(warning_of({"eval.trials=7", "eval.answerer=oracle"}),
                  "eval.trials, eval.answerer (eval.task perplexity asks nothing)");
   CHECK_CONTAINS(warning_of({"eval.task=passkey", "eval.per_token=nll.bin"}),
-                 "eval.per_token (they belong to eval.task perplexity)");
+                 "eval.per_token (for eval.task perplexity alone)");
   CHECK(warning_of({"eval.task=passkey", "eval.trials=7", "eval.hay=filler"}).empty());
   CHECK_CONTAINS(warning_of({"eval.task=passkey", "eval.hay=longlora", "eval.depths=[50]"}),
                  "eval.depths (eval.hay longlora draws as its code)");
   CHECK_CONTAINS(warning_of({"eval.task=passkey", "eval.distractors=5"}),
-                 "eval.distractors (eval.task needle alone read it)");
+                 "eval.distractors (only eval.task needle reads it)");
   CHECK_CONTAINS(warning_of({"eval.task=many_shot", "eval.questions=q.jsonl", "eval.distance=50"}),
-                 "eval.distance (eval.task passkey and needle alone read it)");
+                 "eval.distance (only eval.task passkey or needle reads it)");
   CHECK(warning_of({"eval.task=needle", "eval.distance=50", "eval.kinds=[digits]"}).empty());
 }
 
