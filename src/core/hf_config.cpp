@@ -205,8 +205,12 @@ void write_rope(ModelShape shape, OrderedJson* config) {
   // Both types leave every angle as it is with factor 1, which older releases refuse.
   const bool is_simple = scaling.type == RopeType::kLinear || scaling.type == RopeType::kDynamic;
   if (is_simple && scaling.factor == 1.0) scaling = RopeScaling{};
-  // transformers takes the pretrained length of the dynamic type from max_position_embeddings.
+  // transformers takes the pretrained length of the dynamic type from max_position_embeddings; of
+  // yarn and llama3 it wants the length after scaling there, and of linear it does not care: others
+  // multiply what is there by the factor, as positions_of() does.
   if (scaling.type == RopeType::kDynamic) shape.max_position_embeddings = original;
+  if (scaling.type == RopeType::kYarn || scaling.type == RopeType::kLlama3)
+    shape.max_position_embeddings = positions_of(shape);
   scaling.original_max_position_embeddings = original;
 
   (*config)["max_position_embeddings"] = shape.max_position_embeddings;

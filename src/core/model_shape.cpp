@@ -60,10 +60,26 @@ const char* name_of(RopeType type) {
 }
 
 int64_t positions_of(const ModelShape& shape) {
-  const bool linear = shape.rope_scaling.type == RopeType::kLinear;
-  const double factor = linear ? shape.rope_scaling.factor : 1.0;
-  const double positions = factor * static_cast<double>(shape.max_position_embeddings);
-  return static_cast<int64_t>(std::min(positions, static_cast<double>(kMostPositions)));
+  const RopeScaling& scaling = shape.rope_scaling;
+  const int64_t given = shape.max_position_embeddings;
+  const int64_t original = scaling.original_max_position_embeddings;
+  const int64_t pretrained = original > 0 ? original : given;
+  const auto scaled = [&](int64_t positions) {
+    const double reach = scaling.factor * static_cast<double>(positions);
+    return static_cast<int64_t>(std::min(reach, static_cast<double>(kMostPositions)));
+  };
+  switch (scaling.type) {
+    case RopeType::kLinear:
+      return scaled(given);
+    case RopeType::kYarn:  // the factor is the ratio of both lengths
+      return std::max(given, scaled(pretrained));
+    case RopeType::kLlama3:  // it need not be: Llama 3.2 has 131,072 for 32 times 8,192
+      return given > pretrained ? given : scaled(pretrained);
+    case RopeType::kDefault:
+    case RopeType::kDynamic:
+      break;
+  }
+  return given;
 }
 
 std::string shape_problem(const ModelShape& shape) {

@@ -56,8 +56,8 @@ const char* name_of(RopeType type);
 /// Why a scaling makes no sense, as "rope_scaling: reason"; empty when it does.
 std::string rope_problem(const RopeScaling& scaling);
 
-/// Tokens that the shape has positions for: max_position_embeddings, times the factor of a linear
-/// scaling, which Hugging Face files give beside the positions before it.
+/// Tokens that the shape has positions for. Its max_position_embeddings are those before a linear
+/// scaling, and those after a yarn or llama3 one if they are more than the pretrained length.
 int64_t positions_of(const ModelShape& shape);
 
 /// Why a shape (its defaults resolved) cannot be a model, as "key: reason" with the Hugging Face

@@ -146,6 +146,10 @@ TEST_CASE("a written config.json reads back in either spelling alone", "[core][h
                               RopeType::kYarn, RopeType::kLlama3}) {
     INFO(lococo::name_of(type));
     ModelShape shape = shape_with_rope(type, type == RopeType::kDefault ? 1.0 : 4.0);
+    if (type == RopeType::kYarn || type == RopeType::kLlama3) {  // as for a model made so
+      shape.max_position_embeddings = 1024;
+      shape.rope_scaling.original_max_position_embeddings = 256;
+    }
     if (type == RopeType::kYarn) shape.rope_scaling.attention_factor = 1.25;
     if (type == RopeType::kYarn) shape.rope_scaling.beta_fast = 24.0;
     if (type == RopeType::kLlama3) shape.rope_scaling.high_freq_factor = 6.0;
@@ -192,6 +196,27 @@ TEST_CASE("the pretrained length of dynamic scaling goes where transformers look
   const Json yarn = Json::parse(lococo::hf_config_to_json(shape, "float32"));
   CHECK(yarn["max_position_embeddings"] == 1024);
   CHECK(yarn["rope_scaling"]["original_max_position_embeddings"] == 256);
+}
+
+TEST_CASE("a model that was made longer by yarn or llama3 says how long it is",
+          "[core][hf_config]") {
+  const auto written = [](RopeType type, int64_t original) {
+    ModelShape shape = shape_with_rope(type, 4.0);
+    shape.rope_scaling.original_max_position_embeddings = original;
+    return Json::parse(lococo::hf_config_to_json(shape, "float32"));
+  };
+  for (const RopeType type : {RopeType::kYarn, RopeType::kLlama3}) {
+    for (const int64_t original : {0, 256}) {
+      const Json json = written(type, original);
+      CHECK(json["max_position_embeddings"] == 1024);
+      CHECK(json["rope_scaling"]["original_max_position_embeddings"] == 256);
+      CHECK(lococo::positions_of(parse(json)) == 1024);
+    }
+  }
+  // There the factor is applied by who reads it.
+  const Json linear = written(RopeType::kLinear, 0);
+  CHECK(linear["max_position_embeddings"] == 256);
+  CHECK(lococo::positions_of(parse(linear)) == 1024);
 }
 
 TEST_CASE("models that are not a LLaMA as we compute it are refused", "[core][hf_config]") {

@@ -4,6 +4,7 @@ Usage: hugging_face_test.py INTEROP_MODELS, with the folder of the tools in LOCO
 Exit code 4: transformers or PEFT is not installed.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -74,6 +75,19 @@ class ExportTest(unittest.TestCase):
             self.assertIn("LoCoCo modules are not in it", log)
             model = load_model(merged)
             self.assert_close(logits_of(model, expected["input_ids"]), expected["logits"])
+
+    def test_transformers_finds_no_fault_with_the_exported_rope_scaling(self):
+        logging.Logger.warning_once.cache_clear()  # which else says nothing twice
+        lengths = set()
+        for case, _ in self.each_case():
+            merged = os.path.join(case, "merged-quietly")
+            export(case, "merged", merged)
+            with self.assertNoLogs("transformers.modeling_rope_utils", "WARNING"):
+                config = load_model(merged).config
+            base = AutoConfig.from_pretrained(os.path.join(case, "base"))
+            longer = config.max_position_embeddings / base.max_position_embeddings
+            lengths.add((config.rope_scaling["rope_type"], longer))
+        self.assertEqual(lengths, {("linear", 1), ("yarn", 4), ("llama3", 4)})
 
     def test_transformers_loads_a_sharded_merged_model(self):
         case = self.cases[0]
