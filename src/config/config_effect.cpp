@@ -207,7 +207,12 @@ class Finder {
   }
 
   void check_other_tools() {
-    if (config_.generate.temperature == 0.0) {
+    const GenerateConfig& generate = config_.generate;
+    const bool talks = generate.chat || !generate.question.empty() || !generate.document.empty();
+    // The questions of a task are put in the form of conversations too.
+    if (!talks && config_.eval.task.task == EvalTask::kPerplexity)
+      add({"generate.chat_template", "generate.system"}, "a prompt is continued as it is");
+    if (generate.temperature == 0.0) {
       add({"generate.top_p", "generate.top_k", "generate.seed"},
           "generate.temperature 0 draws nothing");
     }

@@ -62,6 +62,12 @@ TEST_CASE("training options without effect are named", "[config]") {
   CHECK(warning_of({"distributed.shard_optimizer=true"}).empty());
   CHECK_CONTAINS(warning_of({"generate.top_p=0.9"}), "generate.top_p");
   CHECK(warning_of({"generate.top_p=0.9", "generate.temperature=0.7"}).empty());
+  CHECK_CONTAINS(warning_of({"generate.prompt=Hi", "generate.chat_template=chatml",
+                             "generate.system=Be brief."}),
+                 "generate.chat_template, generate.system (a prompt is continued as it is)");
+  for (const char* talk :
+       {"generate.chat=true", "generate.question=Who?", "generate.document=a", "eval.task=needle"})
+    CHECK(warning_of({talk, "generate.chat_template=chatml", "generate.system=Brief"}).empty());
 }
 
 TEST_CASE("what nobody gave, and a default that was given, is passed over", "[config]") {
