@@ -4,6 +4,7 @@
 #include "config/config_write.h"
 #include "setup/complete_config.h"
 #include "setup/model_setup.h"
+#include "setup/training_sources.h"
 #include "tools/cli.h"
 #include "train/run_training.h"
 #include "train/trainer.h"
@@ -14,6 +15,8 @@ int run(const lococo::CommandLine& line, const lococo::Config& config) {
   if (!line.dry_run) return lococo::run_training(config);
   std::printf("%s%s\n", lococo::config_to_yaml(config).c_str(),
               lococo::describe_run(config).c_str());
+  lococo::warn_about_untrained_answers(config);
+  lococo::check_training_sources(config);
   return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "data/prepare.h"
 #include "lessons/open_lessons.h"
 #include "records/open_records.h"
+#include "setup/training_sources.h"
 #include "tensor/attention/attention.h"
 
 namespace lococo {
@@ -66,6 +67,7 @@ std::vector<RecordSet> open_validation_records(const Config& config, int64_t voc
 TrainingData open_training_data(const Config& config, const Session& session, int64_t vocab_size) {
   const std::shared_ptr<const Tokenizer> tokenizer = open_tokenizer(config, vocab_size);
   TrainingData data;
+  warn_about_untrained_answers(config);
   data.records = open_records(config, tokenizer.get());
   if (!data.records) {
     data.lessons = open_lessons(config, tokenizer);

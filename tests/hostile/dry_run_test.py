@@ -69,6 +69,19 @@ class DryRun(HostileTest):
         self.check_dry_runs("an adapter of another model",
                             "model.adapter=" + self.adapter_of_another_model())
 
+    def test_sources_that_training_would_refuse_are_refused(self):
+        form = self.path("book.pdf")
+        tiny.write_text(form, "%PDF")
+        for name, path, *more in (("no such file", self.path("nothing.txt")),
+                                  ("a file of an unknown form", form),
+                                  ("records that are no JSON", form, "data.records=" + form)):
+            self.check([Case(f"lococo-train --dry-run, {name}", "train",
+                             self.tiny.train("data.train=" + path, *more, *self.texts(), "--dry-run"),
+                             mentions=(os.path.basename(path),))])
+
+    def texts(self):
+        return ["data.tokenizer=" + self.tokenizer] if self.tokenizer else []
+
     def test_what_is_right_works_and_writes_nothing(self):
         before = sorted(os.listdir(self.folder))
         adapter = tiny.make_conv(self.path("conv"))

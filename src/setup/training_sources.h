@@ -1,0 +1,20 @@
+// What a training run says of the files that it learns from before it learns.
+#pragma once
+
+#include "config/config.h"
+
+namespace lococo {
+
+/// Looks at the files that lococo-train would open: data.tokenizer, data.train with
+/// data.lesson_texts or data.records, and what it evaluates on. Throws UserError, in the run's own
+/// words and one line for all, for files that are missing or cannot be opened, names of no known
+/// form, tokens of another tokenizer, records that are none. Records are read and not tokenised,
+/// texts are not read; what a config does not name is not missed. Sources that only the evaluation
+/// after training reads are warned of, as the run would.
+void check_training_sources(const Config& config);
+
+/// Warns where the blockwise pass takes records without cache.boundary_targets: the last query of
+/// each block then has no target, which may be a token of an answer.
+void warn_about_untrained_answers(const Config& config);
+
+}  // namespace lococo
