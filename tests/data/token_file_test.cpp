@@ -2,14 +2,11 @@
 
 #include <sys/resource.h>
 
-#include <atomic>
-#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <thread>
 
 #include "core/files.h"
 #include "core/log.h"
@@ -27,10 +24,6 @@ using namespace lococo::testing;
 namespace {
 
 using token_format::Header;
-
-std::string sample_file(const TemporaryFolder& folder, int64_t vocab_size = 1000) {
-  return write_tokens(folder / "sample.tokens", {{1, 5, 999}, {}, {7, 8, 9, 10}}, vocab_size);
-}
 
 const std::byte* as_bytes(const std::string& content) {
   return reinterpret_cast<const std::byte*>(content.data());
@@ -78,26 +71,6 @@ TEST_CASE("A token file gives back what was written", "[data]") {
   file.verify_checksum();
   const size_t bytes_of_tokens = vocab_size <= 65536 ? 18 + 6 : 36 + 4;
   CHECK(std::filesystem::file_size(path) == 96 + bytes_of_tokens + 2 * 5 * 8 + 4 * 10);
-}
-
-TEST_CASE("A token file larger than the write buffer is whole", "[data]") {
-  const TemporaryFolder folder;
-  std::vector<std::vector<int32_t>> documents;
-  for (int32_t d = 0; d < 300; ++d) {
-    // One document is larger than the buffer of 1 MiB itself.
-    documents.emplace_back(d == 100 ? 700000 : d * 50);
-    for (size_t t = 0; t < documents.back().size(); ++t) {
-      documents.back()[t] = static_cast<int32_t>((d * 31 + t) % 5000);
-    }
-  }
-  const TokenFile file(write_tokens(folder / "a.tokens", documents, 5000));
-  file.verify_checksum();
-  for (int64_t d = 0; d < 300; ++d) {
-    std::vector<int64_t> ids(static_cast<size_t>(file.document_length(d)));
-    file.copy(file.document_begin(d), file.document_length(d), ids.data());
-    const auto& expected = documents[static_cast<size_t>(d)];
-    CHECK(ids == std::vector<int64_t>(expected.begin(), expected.end()));
-  }
 }
 
 TEST_CASE("A reader refuses indexes outside the file", "[data]") {
@@ -240,43 +213,6 @@ TEST_CASE("Our own format is known by its magic even when a raw type is declared
   CHECK_THROWS_AS(TokenFile::has_magic(folder.path()), UserError);
 }
 
-TEST_CASE("A writer that does not finish leaves nothing and keeps the old file", "[data]") {
-  const TemporaryFolder folder;
-  const std::string path = sample_file(folder);
-  const std::string before = read_text_file(path);
-  {
-    TokenFileWriter writer(path, {1000, 1, 2});
-    writer.add_document("x", {1, 2, 3});
-    CHECK_THROWS_AS(writer.add_document("y", {1000}), std::logic_error);
-    CHECK_THROWS_AS(writer.add_document("y", {-1}), std::logic_error);
-  }
-  CHECK(read_text_file(path) == before);
-  CHECK_FALSE(std::filesystem::exists(path + ".tmp"));
-}
-
-TEST_CASE("A second writer of one file waits for the first", "[data]") {
-  const TemporaryFolder folder;
-  const std::string path = folder / "a.tokens";
-  configure_log(LogLevel::kError, true);
-  auto first = std::make_unique<TokenFileWriter>(path, TokenFileInfo{1000, 1, 2});
-  first->add_document("x", {1, 2, 3});
-  std::atomic<bool> entered = false;
-  std::thread other([&] {
-    TokenFileWriter second(path, {1000, 1, 2});
-    entered = true;
-    CHECK(TokenFile(path).num_tokens() == 3);  // what the first has made is there
-    second.finish();
-  });
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  CHECK_FALSE(entered);
-  first->finish();
-  first.reset();
-  other.join();
-  configure_log(LogLevel::kInfo, true);
-  CHECK(TokenFile(path).num_documents() == 0);
-  CHECK_FALSE(std::filesystem::exists(path + ".tmp"));
-}
-
 TEST_CASE("A token file that is overwritten while it is open is refused", "[data]") {
   const TemporaryFolder folder;
   const std::string path = sample_file(folder);
@@ -316,24 +252,4 @@ TEST_CASE("A token file that is cut short while it is open ends the process with
   });
   CHECK(result.exit_code == 2);
   CHECK_CONTAINS(result.err, path + ": the file was cut short while it was read");
-}
-
-TEST_CASE("A full disk stops the writer with one line and leaves nothing", "[data]") {
-  const TemporaryFolder folder;
-  rlimit before{};
-  getrlimit(RLIMIT_FSIZE, &before);
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  rlimit small = before;
-  small.rlim_cur = 100000;  // stands in for a full disk
-  setrlimit(RLIMIT_FSIZE, &small);
-  std::string line;
-  {
-    TokenFileWriter writer(folder / "a.tokens", {1000, 1, 2});
-    writer.add_document("x", std::vector<int32_t>(200000, 5));
-    line = user_error_of([&] { writer.finish(); });
-  }
-  setrlimit(RLIMIT_FSIZE, &before);
-  std::signal(SIGXFSZ, handler);
-  CHECK_CONTAINS(line, "a.tokens.tmp: cannot write");
-  CHECK(std::filesystem::is_empty(folder.path()));
 }

@@ -7,6 +7,7 @@
 
 #include "data/token_file.h"
 #include "data/token_file_writer.h"
+#include "tests/support/temporary_folder.h"
 
 namespace lococo::testing {
 
@@ -23,6 +24,11 @@ inline std::string write_tokens(const std::string& path,
   }
   writer.finish();
   return path;
+}
+
+/// FOLDER/sample.tokens: three documents, one of them empty.
+inline std::string sample_file(const TemporaryFolder& folder, int64_t vocab_size = 1000) {
+  return write_tokens(folder / "sample.tokens", {{1, 5, 999}, {}, {7, 8, 9, 10}}, vocab_size);
 }
 
 /// Documents of the given lengths in which no id occurs twice: 0, 1, 2, ... over all of them.
