@@ -8,6 +8,7 @@
 #include "config/config_schema.h"
 #include "config/config_values.h"
 #include "config/config_write.h"
+#include "config/scalar_reader.h"
 #include "core/edit_distance.h"
 #include "core/error.h"
 

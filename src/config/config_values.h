@@ -12,7 +12,4 @@ namespace lococo {
 /// value out of range.
 void read_value(const YamlNode& node, const std::string& where, const FieldValue& field);
 
-/// A node for messages: `"12x"`, `a list`, `a map`, `nothing`.
-std::string describe(const YamlNode& node);
-
 }  // namespace lococo
