@@ -1,4 +1,4 @@
-// Hugging Face config.json <-> ModelShape, in the old (rope_theta, rope_scaling) and the new
+// Hugging Face config.json -> ModelShape, in the old (rope_theta, rope_scaling) and the new
 // (rope_parameters) spelling.
 #pragma once
 
@@ -16,13 +16,7 @@ void check_model_folder(const std::string& dir);
 /// projection, an unknown RoPE type or a shape that does not fit together.
 ModelShape read_hf_config(const std::string& dir);
 
-/// Writes DIR/config.json so that transformers 4.3x (old spelling) and 5.x (new spelling) both read
-/// it, RoPE scaling included. `dtype` is the Hugging Face name of the weights' type ("float32",
-/// "bfloat16").
-void write_hf_config(const std::string& dir, const ModelShape& shape, const std::string& dtype);
-
-/// The same without files: `name` stands for the file in messages.
+/// The same without a file: `name` stands for it in messages.
 ModelShape parse_hf_config(const std::string& text, const std::string& name);
-std::string hf_config_to_json(const ModelShape& shape, const std::string& dtype);
 
 }  // namespace lococo

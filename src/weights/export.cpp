@@ -2,7 +2,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "core/hf_config.h"
+#include "core/hf_config_write.h"
 #include "core/log.h"
 #include "tensor/kit/torch.h"
 #include "weights/atomic_folder.h"

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
-#include "core/hf_config.h"
+#include "core/hf_config_write.h"
 #include "tensor/kit/torch.h"
 #include "weights/hf_weights.h"
 

@@ -1,7 +1,7 @@
 #include "core/safetensors.h"
 
-#include <ctime>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
