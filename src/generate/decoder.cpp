@@ -205,14 +205,7 @@ DecoderSnapshot Decoder::save() const {
   int64_t slots = 0;
   for (const RowState& row : rows_) slots = std::max(slots, row.size);
   DecoderSnapshot snapshot;
-  for (const auto& state : states_) {
-    CacheState saved;
-    for (const auto& field : CacheState::fields()) {
-      const auto& home = state.*field.home;
-      if (home.defined()) saved.*field.slots = home.narrow(/*dim=*/2, 0, slots).clone();
-    }
-    snapshot.caches.push_back(saved);
-  }
+  for (const auto& state : states_) snapshot.caches.push_back(state.copy_of_home(slots));
   snapshot.rows = rows_;
   snapshot.logits_BV = logits_BV_.clone();
   return snapshot;
@@ -222,13 +215,7 @@ void Decoder::restore(const DecoderSnapshot& snapshot) {
   torch::NoGradGuard no_grad;
   TORCH_CHECK(snapshot.rows.size() == rows_.size() && snapshot.caches.size() == states_.size(),
               "the snapshot is of another decoder");
-  for (size_t n = 0; n < states_.size(); ++n) {
-    for (const auto& field : CacheState::fields()) {
-      const auto& saved = snapshot.caches[n].*field.slots;
-      if (saved.defined())
-        (states_[n].*field.home).narrow(/*dim=*/2, 0, saved.size(2)).copy_(saved);
-    }
-  }
+  for (size_t n = 0; n < states_.size(); ++n) states_[n].put_into_home(snapshot.caches[n]);
   rows_ = snapshot.rows;
   logits_BV_.copy_(snapshot.logits_BV);
   cursor_.all_moved();
@@ -236,12 +223,7 @@ void Decoder::restore(const DecoderSnapshot& snapshot) {
 
 int64_t Decoder::cache_bytes() const {
   int64_t bytes = 0;
-  for (const auto& state : states_) {
-    for (const auto& field : CacheState::fields()) {
-      const auto& home = state.*field.home;
-      bytes += home.defined() ? static_cast<int64_t>(home.nbytes()) : 0;
-    }
-  }
+  for (const auto& state : states_) bytes += state.home_bytes();
   return bytes;
 }
 
@@ -305,12 +287,7 @@ void Decoder::compress_layer(CacheState& state, size_t n, int64_t size,
   // Masses of the last block alone: the count begins anew.
   if (result.mass_BGS.defined() && config_.scores == ScoreKind::kLastBlock) result.mass_BGS.zero_();
   if (shift.defined()) result.place_BGS = (result.place_BGS - shift).clamp_min(0);
-  for (const auto& field : CacheState::fields()) {
-    const auto &from = result.*field.slots, &home = state.*field.home;
-    if (!from.defined()) continue;
-    // A policy may return a view of what it was given, and then source and target overlap.
-    home.narrow(/*dim=*/2, 0, from.size(2)).copy_(from.is_alias_of(home) ? from.clone() : from);
-  }
+  state.put_into_home(result);
 }
 
 }  // namespace lococo

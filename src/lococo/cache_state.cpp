@@ -29,6 +29,33 @@ void CacheState::use_home(int64_t slots) {
   }
 }
 
+CacheState CacheState::copy_of_home(int64_t slots) const {
+  CacheState copy;
+  for (const auto& field : fields()) {
+    const auto& home = this->*field.home;
+    if (home.defined()) copy.*field.slots = home.narrow(/*dim=*/2, 0, slots).clone();
+  }
+  return copy;
+}
+
+void CacheState::put_into_home(const CacheState& from) {
+  for (const auto& field : fields()) {
+    const auto &slots = from.*field.slots, &home = this->*field.home;
+    if (!slots.defined()) continue;
+    // A policy may return a view of what it was given, and then source and target overlap.
+    home.narrow(/*dim=*/2, 0, slots.size(2)).copy_(slots.is_alias_of(home) ? slots.clone() : slots);
+  }
+}
+
+int64_t CacheState::home_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& field : fields()) {
+    const auto& home = this->*field.home;
+    bytes += home.defined() ? static_cast<int64_t>(home.nbytes()) : 0;
+  }
+  return bytes;
+}
+
 CacheState CacheState::rows(int64_t first, int64_t count) const {
   CacheState rows;
   for (const auto& field : fields()) {

@@ -50,6 +50,12 @@ struct CacheState {
 
   /// Makes what lies in the home's first `slots` slots the cache; 0 empties it. Needs a home.
   void use_home(int64_t slots);
+  /// A cache without a home that holds copies of the home's first `slots` slots.
+  CacheState copy_of_home(int64_t slots) const;
+  /// Copies the slots of `from`, which may be views of this home, into the home's first ones. What
+  /// of it is undefined, and this cache's own slots, stay as they are.
+  void put_into_home(const CacheState& from);
+  int64_t home_bytes() const;
 };
 
 /// past_BGMD (may be undefined: no slots yet) and then fresh_BGLD along time. Without `home` it is
