@@ -17,8 +17,8 @@ import pathlib
 import statistics
 
 from intervals import half_width
-from tool_runs import (Fault, Job, Queue, add_options_of_runs, check_inputs, is_trained,
-                       is_written, run_as_script, show_table, what_is_to_do)
+from tool_runs import (Fault, Job, add_options_of_runs, check_inputs, is_trained,
+                       is_written, run_all, run_as_script, show_table)
 
 STEPS, SLOTS, LENGTH, SEGMENTS = 122, 256, 4096, 48
 # Short sequences, so that two million tokens hold enough of them.
@@ -175,13 +175,8 @@ def main(words=None):
     ablation.check()
     check_inputs(arguments.texts, arguments.train, arguments.model)
     jobs = ablation.jobs()
-    print(what_is_to_do(jobs, arguments.gpus), flush=True)
-    if arguments.dry_run:
-        return
-    problems = Queue(jobs, ablation.output, arguments.gpus, arguments.jobs).run()
-    if problems:
-        raise Fault("\n".join(problems))
-    show_table(ablation.output, ablation.table())
+    if run_all(jobs, ablation.output, arguments):
+        show_table(ablation.output, ablation.table())
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import json
 import math
 import pathlib
 
-from tool_runs import (Fault, Job, Queue, add_options_of_runs, check_inputs, is_trained,
-                       is_written, run_as_script, show_table, what_is_to_do)
+from tool_runs import (Job, add_options_of_runs, check_inputs, is_trained,
+                       is_written, run_all, run_as_script, show_table)
 
 SLOTS = [128, 256, 512]
 LONGER = 8192
@@ -220,13 +220,8 @@ def main():
     runner = Runner(arguments)
     check_inputs(arguments.texts, arguments.train, arguments.model)
     jobs = runner.jobs()
-    print(what_is_to_do(jobs, arguments.gpus), flush=True)
-    if arguments.dry_run:
-        return
-    problems = Queue(jobs, runner.output, arguments.gpus, arguments.jobs).run()
-    if problems:
-        raise Fault("\n".join(problems))
-    show_table(runner.output, table(runner))
+    if run_all(jobs, runner.output, arguments):
+        show_table(runner.output, table(runner))
 
 
 if __name__ == "__main__":

@@ -95,6 +95,18 @@ def what_is_to_do(jobs, gpus):
             f"{'one H200' if gpus == 1 else f'{gpus} H200'}")
 
 
+def run_all(jobs, output, arguments):
+    """Says what is to do and does it, unless for a dry run; whether it was done. Raises Fault when
+    a job failed."""
+    print(what_is_to_do(jobs, arguments.gpus), flush=True)
+    if arguments.dry_run:
+        return False
+    problems = Queue(jobs, output, arguments.gpus, arguments.jobs).run()
+    if problems:
+        raise Fault("\n".join(problems))
+    return True
+
+
 def at_least_one(text):
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")

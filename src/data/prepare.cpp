@@ -5,11 +5,11 @@
 #include <xxhash.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 
+#include "core/elapsed.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/hash.h"
@@ -122,7 +122,7 @@ void tokenise_files(const SourcePlan& plan, const DataConfig& config, const Toke
 
 void tokenise(const SourcePlan& plan, const DataConfig& config, const Tokenizer& tokenizer,
               const PrepareProgress& progress) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto started = steady_now();
   log_info("tokenising into " + plan.token_file);
   TokenFileWriter writer(plan.token_file,
                          {tokenizer.vocab_size(), tokenizer.fingerprint(), plan.fingerprint});
@@ -133,10 +133,10 @@ void tokenise(const SourcePlan& plan, const DataConfig& config, const Tokenizer&
   }
   tokenise_files(plan, config, tokenizer, progress, &writer);
   writer.finish();
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  const double took = seconds_since(started);
   char how[64];
-  std::snprintf(how, sizeof(how), " in %.1f s (%.0f tokens/s)", took.count(),
-                static_cast<double>(writer.num_tokens()) / took.count());
+  std::snprintf(how, sizeof(how), " in %.1f s (%.0f tokens/s)", took,
+                static_cast<double>(writer.num_tokens()) / took);
   report(plan.token_file, config, how);
 }
 

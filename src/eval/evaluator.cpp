@@ -1,9 +1,9 @@
 #include "eval/evaluator.h"
 
-#include <chrono>
 #include <cmath>
 #include <numeric>
 
+#include "core/elapsed.h"
 #include "core/error.h"
 #include "data/repeats.h"
 #include "report/task_progress.h"
@@ -134,15 +134,14 @@ LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch:
     const std::vector<float> nothing(static_cast<size_t>(result.inputs), 0.0F);
     result.nll.assign(result.segments.size(), nothing);
   }
-  const auto started = std::chrono::steady_clock::now();
+  const auto started = steady_now();
   reset_peak(device);
   score_own_segments(pass, model, device, communicator, result);
   if (communicator.size() > 1) {
     sum_over_ranks(communicator, result);
     gather_nll(communicator, device, result);
   }
-  result.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  result.seconds = seconds_since(started);
   result.peak_memory_bytes = communicator.all_reduce_max_int(peak_memory_bytes(device));
   return result;
 }

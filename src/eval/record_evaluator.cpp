@@ -1,8 +1,8 @@
 #include "eval/record_evaluator.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "core/elapsed.h"
 #include "records/packing.h"
 #include "report/task_progress.h"
 #include "tensor/kit/torch.h"
@@ -51,7 +51,7 @@ std::vector<RecordResult> RecordEvaluator::evaluate(Llama& model, torch::Device 
   const auto pass = make_pass(config_);
   std::vector<RecordResult> results;
   for (const RecordSet& set : sets_) {
-    const auto started = std::chrono::steady_clock::now();
+    const auto started = steady_now();
     RecordResult result;
     result.path = set.path;
     result.counts = set.counts;
@@ -62,8 +62,7 @@ std::vector<RecordResult> RecordEvaluator::evaluate(Llama& model, torch::Device 
     }
     score_own_records(set, *pass, model, device, communicator, result);
     if (communicator.size() > 1) sum_over_ranks(communicator, result.records);
-    result.seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    result.seconds = seconds_since(started);
     results.push_back(std::move(result));
   }
   return results;

@@ -1,12 +1,12 @@
 #include "eval/run_tasks.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <memory>
 #include <numeric>
 
+#include "core/elapsed.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
@@ -94,7 +94,7 @@ AnswerAll make_answerer(const Config& config, const Session& session, const Toke
 TaskResults ask_all(const Config& config, const Session& session, const TaskPrompts& prompts,
                     const AnswerAll& answer_all) {
   constexpr int64_t kBatchesOfWindow = 4;
-  const auto started = std::chrono::steady_clock::now();
+  const auto started = steady_now();
   SampleStream stream([&] { return prompts.make_source(); }, session.threads,
                       kBatchesOfWindow * config.eval.batch);
   TaskProgress progress("asking", "questions", stream.size());
@@ -112,8 +112,7 @@ TaskResults ask_all(const Config& config, const Session& session, const TaskProm
     progress.update(results.questions);
   }
   file.close();
-  results.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  results.seconds = seconds_since(started);
   results.peak_memory_bytes = peak_memory_bytes(session.device);
   return results;
 }

@@ -1,22 +1,14 @@
 #include "generate/chat_session.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
+#include "core/elapsed.h"
 #include "core/error.h"
 #include "generate/answer_stream.h"
 
 namespace lococo {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_between(Clock::time_point begin, Clock::time_point end) {
-  return std::chrono::duration<double>(end - begin).count();
-}
-
-}  // namespace
+namespace {}  // namespace
 
 ChatSession::ChatSession(Decoder& decoder, const ChatPrompt& form, const Tokenizer& tokenizer,
                          ChatOptions options)
@@ -40,9 +32,9 @@ ChatAnswer ChatSession::ask(const std::string& user,
                             const std::function<bool()>& is_over) {
   const Ids ids = turn(user);
   check_room(static_cast<int64_t>(ids.size()));
-  const auto begin = Clock::now();
+  const auto begin = steady_now();
   auto answer_begin = begin;
-  const auto logits_BV = read(ids, [&](int64_t /*done*/) { answer_begin = Clock::now(); });
+  const auto logits_BV = read(ids, [&](int64_t /*done*/) { answer_begin = steady_now(); });
   has_turns_ = true;
 
   auto generation = options_.generation;
@@ -61,7 +53,7 @@ ChatAnswer ChatSession::ask(const std::string& user,
   const bool is_closed = std::find(ends.begin(), ends.end(), last) != ends.end();
   pending_ = is_closed ? Ids() : Ids{static_cast<int32_t>(last)};
   return {static_cast<int64_t>(ids.size()), seconds_between(begin, answer_begin), answer.count(),
-          seconds_between(answer_begin, Clock::now()), !answer.has_ended()};
+          seconds_since(answer_begin), !answer.has_ended()};
 }
 
 void ChatSession::reset() {

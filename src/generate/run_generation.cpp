@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <utility>
 
+#include "core/elapsed.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "generate/answer_stream.h"
@@ -23,12 +23,6 @@
 
 namespace lococo {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_between(Clock::time_point begin, Clock::time_point end) {
-  return std::chrono::duration<double>(end - begin).count();
-}
 
 /// "40 tokens in 2.00 s (20.0 tokens/s) after a prompt of 100 in 0.50 s (200.0 tokens/s); ..."
 std::string closing_line(int64_t made, double seconds, int64_t prompt, double prompt_seconds,
@@ -98,16 +92,16 @@ std::string generate_text(const Config& given, torch::Device device,
   options.on_tokens = [&](const torch::Tensor& new_1T) { answer.take(new_1T); };
   options.is_over = [&] { return answer.has_ended(); };
   TaskProgress progress("reading the prompt", "tokens", prompt_size);
-  const auto begin = Clock::now();
+  const auto begin = steady_now();
   auto prompt_end = begin;
   options.on_block = [&](int64_t done) {
     progress.update(done);
     if (done == prompt_size) progress.end_line();
-    prompt_end = Clock::now();
+    prompt_end = steady_now();
   };
   generate(decoder, torch::tensor(task.prompt, torch::kInt64).unsqueeze(0).to(device), options);
   answer.finish();
-  return closing_line(answer.count(), seconds_between(prompt_end, Clock::now()), prompt_size,
+  return closing_line(answer.count(), seconds_since(prompt_end), prompt_size,
                       seconds_between(begin, prompt_end), decoder);
 }
 

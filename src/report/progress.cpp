@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "core/elapsed.h"
 #include "core/log.h"
 #include "report/task_progress.h"
 
@@ -52,14 +53,14 @@ void Progress::update(const StepMetrics& metrics) {
 }
 
 double Progress::eta_seconds(int64_t step) {
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = steady_now();
   if (timed_from_ < 0) {  // the first step also warms up caches and allocators: not timed
     timed_from_ = step;
     start_ = now;
     return -1;
   }
   if (step <= timed_from_) return -1;
-  const double seconds = std::chrono::duration<double>(now - start_).count();
+  const double seconds = seconds_between(start_, now);
   return seconds / static_cast<double>(step - timed_from_) *
          static_cast<double>(std::max<int64_t>(0, steps_ - step));
 }

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "core/elapsed.h"
 #include "core/log.h"
 
 namespace lococo {
@@ -74,7 +75,7 @@ TaskProgress::~TaskProgress() { end_line(); }
 
 void TaskProgress::update(int64_t done, Clock::time_point now) {
   if (!enabled_ || now < next_) return;
-  const double seconds = std::chrono::duration<double>(now - start_).count();
+  const double seconds = seconds_between(start_, now);
   const std::string text = task_progress_text(label_, unit_, done, total_, seconds);
   if (terminal_) {
     std::fprintf(stderr, "\r\033[K%s", text.c_str());

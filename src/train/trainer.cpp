@@ -1,10 +1,10 @@
 #include "train/trainer.h"
 
-#include <chrono>
 #include <cmath>
 
 #include "config/config_write.h"
 #include "core/build_info.h"
+#include "core/elapsed.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
@@ -105,7 +105,7 @@ TrainOutcome Trainer::train() {
 }
 
 StepMetrics Trainer::train_step() {
-  const auto started = std::chrono::steady_clock::now();
+  const auto started = steady_now();
   optimizer_.zero_grad();
   pass_->begin_step(step_);
   const auto sums = forward_backward();
@@ -142,8 +142,7 @@ StepMetrics Trainer::train_step() {
                       {"records_split", record_counts_->split},
                       {"records_without_target", record_counts_->without_target}};
   }
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  const double seconds = seconds_since(started);
   metrics.tokens_per_s = static_cast<double>(sums.tokens) / seconds;
   return metrics;
 }

@@ -164,22 +164,6 @@ def make_tokenizer(folder):
     return prefix + ".model"
 
 
-def novel(seed):
-    """Sentences of invented words in which names occur, some paragraphs."""
-    draw = random.Random(seed)
-    words = ["".join(draw.choice("aeioulmnrst") for _ in range(draw.randint(2, 7)))
-             for _ in range(300)]
-    lines = []
-    for _ in range(120):
-        sentences = []
-        for _ in range(5):
-            sentence = [draw.choice(words) for _ in range(draw.randint(5, 14))]
-            sentence[draw.randrange(1, len(sentence))] = draw.choice(NAMES)
-            sentences.append(" ".join(sentence).capitalize() + ".")
-        lines.append(" ".join(sentences))
-    return "\n".join(lines) + "\n"
-
-
 def bpe_tokenizer():
     """A tokenizer.json (as a value) of byte-level BPE: the bytes, some words, a special token."""
     printable = [byte for byte in range(256) if chr(byte).isprintable() and byte not in (0x20, 0xA0, 0xAD)]
