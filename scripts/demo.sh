@@ -10,26 +10,19 @@
 # LOCOCO_BIN=folder: use these tools and build nothing.
 set -euo pipefail
 
-fail() { echo "demo: $*" >&2; exit 2; }
-usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
+. "$(dirname "$0")/demo_parts.sh"
 
 [ "${1:-}" != --smollm2 ] || { shift; exec "$(dirname "$0")/demo_smollm2.sh" "$@"; }
 seed=1
-texts=()
 while [ $# -gt 0 ]; do
   case $1 in
-    -h | --help) usage; exit 0 ;;
     --seed) [[ "${2:-}" =~ ^[0-9]+$ ]] || fail "--seed needs a number"; seed=$2; shift 2 ;;
-    -*) fail "unknown option '$1'; see --help" ;;
-    *) [ -f "$1" ] || fail "$1: no such file"; texts+=("$(realpath "$1")"); shift ;;
+    *) take_argument "$1"; shift ;;
   esac
 done
-bin=${LOCOCO_BIN:+$(realpath "$LOCOCO_BIN")}
-cd "$(dirname "$0")/.."
+find_tools prepare train eval export
 out=build/demo
 log=$out/log.txt
-started=$SECONDS
-say() { printf 'demo [%3d s] %s\n' $((SECONDS - started)) "$*"; }
 
 # One step whose output goes to the log; the end of it is shown when the step fails.
 run() {
@@ -40,18 +33,10 @@ run() {
 # The newest checkpoint of a run.
 checkpoint() { local all=("$1"/step-*); echo "${all[-1]}"; }
 
-if [ -z "$bin" ]; then
-  scripts/bootstrap.sh release --tools-only
-  bin=$PWD/build/release/bin
-fi
-for tool in prepare train eval export; do
-  [ -x "$bin/lococo-$tool" ] || fail "$bin/lococo-$tool is missing"
-done
 command -v spm_train >/dev/null || fail "spm_train is missing: install the package 'sentencepiece'"
 python=python3
 [ ! -x .venv/bin/python ] || python=.venv/bin/python
 
-started=$SECONDS
 rm -rf "$out"
 mkdir -p "$out"
 vocabulary=640  # the invented corpus has hardly more pieces

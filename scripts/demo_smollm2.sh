@@ -9,31 +9,14 @@
 # LOCOCO_BIN=folder: use these tools and build nothing.
 set -euo pipefail
 
-fail() { echo "demo: $*" >&2; exit 2; }
-usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
+. "$(dirname "$0")/demo_parts.sh"
 
-texts=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help) usage; exit 0 ;;
-    -*) fail "unknown option '$1'; see --help" ;;
-    *) [ -f "$1" ] || fail "$1: no such file"; texts+=("$(realpath "$1")"); shift ;;
-  esac
-done
-bin=${LOCOCO_BIN:+$(realpath "$LOCOCO_BIN")}
-cd "$(dirname "$0")/.."
+for argument; do take_argument "$argument"; done
+find_tools eval
 out=build/demo_smollm2
 model=models/smollm2-135m
 trials=8
 
-if [ -z "$bin" ]; then
-  scripts/bootstrap.sh release --tools-only
-  bin=$PWD/build/release/bin
-fi
-[ -x "$bin/lococo-eval" ] || fail "$bin/lococo-eval is missing"
-
-started=$SECONDS
-say() { printf 'demo [%3d s] %s\n' $((SECONDS - started)) "$*"; }
 rm -rf "$out"
 mkdir -p "$out/texts"
 scripts/get_smollm2.sh
