@@ -89,8 +89,6 @@ full_and_memory() {
   run "$bin/lococo-export" "${options[@]}" model.adapter="$(checkpoint "$out/full")" \
     export.kind=merged export.output="$out/full_model"
   cp "$out/tokenizer.model" "$out/full_model/"
-  # What YaRN and the tuning made it know; the export keeps the base's number.
-  sed -i 's/\("max_position_embeddings":\) 128,/\1 1024,/' "$out/full_model/config.json"
   local taught=(configs/demo_memory.yaml model.path="$out/full_model" "${data[@]}" train.seed="$seed")
   run "$bin/lococo-train" "${taught[@]}" train.output="$out/memory" eval.after_training=false
   run "$bin/lococo-eval" "${taught[@]}" model.adapter="$(checkpoint "$out/memory")" \
@@ -100,22 +98,12 @@ full_and_memory() {
 
 # One thread each: models this small gain more from running side by side.
 say "the base up to 1024 tokens, tuned with full attention, streaming, h2o, lococo; a taught memory"
-jobs_at_once=$(nproc)
-pids=()
-stop_all() { for pid in "${pids[@]}"; do kill -- "-$pid" 2>/dev/null || true; done; }
-trap stop_all EXIT
-trap "exit 130" INT
-trap "exit 143" TERM
-set -m  # each in a process group of its own, so that stop_all reaches the tools too
-running=0
+side_by_side
 for policy in full lococo h2o streaming base; do  # the longest first
-  [ "$running" -lt "$jobs_at_once" ] || { wait -n; running=$((running - 1)); }
   log=$out/$policy.log
-  if [ "$policy" = full ]; then full_and_memory & else compare "$policy" & fi
-  pids+=($!)
-  running=$((running + 1))
+  if [ "$policy" = full ]; then start full_and_memory; else start compare "$policy"; fi
 done
-while [ "$running" -gt 0 ]; do wait -n; running=$((running - 1)); done
+wait_for_all
 
 say "results"
 "$python" scripts/plot.py "$out"

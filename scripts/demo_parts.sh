@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What demo.sh and demo_smollm2.sh begin with; they source it. `texts` are the files that were given.
+# What demo.sh and demo_smollm2.sh have in common; they source it. `texts` are the files that were given.
 
 fail() { echo "demo: $*" >&2; exit 2; }
 usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
@@ -32,3 +32,23 @@ find_tools() {
   done
   started=$SECONDS
 }
+
+# From here on what start() is given runs in the background, one a CPU at a time; it ends with the
+# script, and the script with the first that fails.
+side_by_side() {
+  pids=()
+  running=0
+  trap stop_all EXIT
+  trap "exit 130" INT
+  trap "exit 143" TERM
+  set -m  # each in a process group of its own, so that stop_all reaches the tools too
+}
+stop_all() { for pid in "${pids[@]}"; do kill -- "-$pid" 2>/dev/null || true; done; }
+wait_for_one() { wait -n; running=$((running - 1)); }
+start() {
+  [ "$running" -lt "$(nproc)" ] || wait_for_one
+  "$@" &
+  pids+=($!)
+  running=$((running + 1))
+}
+wait_for_all() { while [ "$running" -gt 0 ]; do wait_for_one; done; }

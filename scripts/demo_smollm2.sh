@@ -40,19 +40,7 @@ evaluate() {
 }
 
 say "passkey, $trials keys each at 2,048 and 4,096 tokens, and NLL; full attention and 512 slots of H2O"
-pids=()
-stop_all() { for pid in "${pids[@]}"; do kill -- "-$pid" 2>/dev/null || true; done; }
-trap stop_all EXIT
-trap "exit 130" INT
-trap "exit 143" TERM
-set -m  # each in a process group of its own, so that stop_all reaches the tools too
-running=0
-start() {
-  [ "$running" -lt "$(nproc)" ] || { wait -n; running=$((running - 1)); }
-  "$@" &
-  pids+=($!)
-  running=$((running + 1))
-}
+side_by_side
 passkey=(eval.task=passkey "eval.hay=$hay" "eval.trials=$trials" eval.batch=1)
 for length in 4096 2048; do  # the longest first
   for policy in none h2o; do
@@ -62,7 +50,7 @@ done
 for policy in none h2o; do
   start evaluate "$policy" nll eval.lengths=2048 eval.max_tokens=2048
 done
-while [ "$running" -gt 0 ]; do wait -n; running=$((running - 1)); done
+wait_for_all
 
 python3 scripts/demo_smollm2_table.py "$out"
 say "done: $out; talk to it: lococo-generate configs/smollm2.yaml --chat"
