@@ -58,6 +58,19 @@ torch::Tensor as_row(const std::vector<int32_t>& ids) {
   return torch::tensor(ids, torch::kInt32).to(torch::kInt64);
 }
 
+DecoderOptions one_row() {
+  DecoderOptions options;
+  options.decode_buffer = 20;
+  return options;
+}
+
+/// Reads a sample's context alone, as the answerer reads those of several.
+void read_context(Decoder& decoder, const TaskSample& sample) {
+  decoder.reset();
+  decoder.extend({as_row(sample.context_ids)});
+  decoder.compress();
+}
+
 }  // namespace
 
 TEST_CASE("a model answers from the slots that it kept before it knew the question", "[eval]") {
@@ -70,12 +83,8 @@ TEST_CASE("a model answers from the slots that it kept before it knew the questi
     ModelAnswerer answerer(model, tokenizer, 3, {}, {}, false);
     const auto answers = answerer.answer(pointers(samples));
     for (size_t i = 0; i < samples.size(); ++i) {
-      DecoderOptions options;
-      options.decode_buffer = 20;
-      Decoder decoder(model, options);
-      decoder.reset();
-      decoder.extend({as_row(samples[i].context_ids)});
-      decoder.compress();
+      Decoder decoder(model, one_row());
+      read_context(decoder, samples[i]);
       const int64_t kept = decoder.row(0).size;
       CHECK(kept == std::min<int64_t>(policy_case.cache.slots,
                                       static_cast<int64_t>(samples[i].context_ids.size())));
@@ -118,12 +127,8 @@ TEST_CASE("options are weighed by the probability of all of their tokens", "[eva
   for (size_t i = 0; i < 2; ++i) {
     REQUIRE(answers[i].option_log_likelihoods.size() == samples[i].option_ids.size());
     for (size_t option = 0; option < samples[i].option_ids.size(); ++option) {
-      DecoderOptions options;
-      options.decode_buffer = 20;
-      Decoder decoder(model, options);
-      decoder.reset();
-      decoder.extend({as_row(samples[i].context_ids)});
-      decoder.compress();
+      Decoder decoder(model, one_row());
+      read_context(decoder, samples[i]);
       const auto logits = decoder.append({as_row(samples[i].question_ids)}).clone();
       const auto want =
           continuation_log_probabilities(decoder, logits, {samples[i].option_ids[option]});

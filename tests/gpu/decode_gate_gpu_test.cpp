@@ -4,12 +4,12 @@
 #include "generate/decode_gate.h"
 #include "generate/decoder.h"
 #include "lococo/fused_select.h"
-#include "model/registry.h"
 #include "tensor/kit/cuda_graph.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/decoding.h"
 #include "tests/support/gpu.h"
+#include "tests/support/gpu_decoding.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
 
@@ -77,23 +77,12 @@ Llama model_on(torch::Device device, torch::ScalarType dtype, bool lora) {
     model->add_lora(/*rank=*/4, /*alpha=*/8.0, {"q_proj"}, 5);
     perturb(model, "lora_B", 0.05, 6);
   }
-  model->to(device);
-  model->set_compute_dtype(dtype);
-  if (dtype != torch::kFloat32) ParameterRegistry frozen(model, TuneConfig{}, 0.0, dtype);
-  return model;
-}
-
-DecoderOptions options(int64_t batch, bool cuda_graphs) {
-  DecoderOptions result;
-  result.batch = batch;
-  result.decode_buffer = 4;
-  result.cuda_graphs = cuda_graphs;
-  return result;
+  return moved_to(device, dtype, model);
 }
 
 /// The first layer's scores of all tokens, before any compression.
 torch::Tensor first_scores(Llama model, const torch::Tensor& tokens_BL, int64_t prompt) {
-  Decoder decoder(model, options(tokens_BL.size(0), true));
+  Decoder decoder(model, short_buffer(tokens_BL.size(0), true));
   decode(decoder, tokens_BL, prompt);
   return decoder.save().caches.front().score_BGS.cpu();
 }
@@ -178,7 +167,7 @@ TEST_CASE("recorded decoding with learned retention has the bits of decoding tha
     states.front().use_home(40);
     REQUIRE(use_fused_compression(states.front(), model->cache_config()));
   }
-  Decoder recorded(model, options(batch, true)), plain(model, options(batch, false));
+  Decoder recorded(model, short_buffer(batch, true)), plain(model, short_buffer(batch, false));
   for (const int64_t prompt : {80, 21, 15}) {
     INFO("prompt of " << prompt);
     const auto want = decode(plain, tokens_BL, prompt);

@@ -1,13 +1,13 @@
 // Decoding on a GPU: as on a CPU, and a recorded step against one that runs.
 #include "generate/decoder.h"
 #include "lococo/fused_select.h"
-#include "model/registry.h"
 #include "tensor/conv/time_conv.h"
 #include "tensor/kit/memory_stats.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/decoding.h"
 #include "tests/support/gpu.h"
+#include "tests/support/gpu_decoding.h"
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
@@ -18,26 +18,6 @@ using namespace lococo::testing;
 namespace {
 
 const torch::Device kGpu(torch::kCUDA, 0);
-
-Llama model_on(torch::Device device, const CacheConfig& cache, torch::ScalarType dtype) {
-  auto model = tiny_llama(3, cache, kernel_shape());
-  model->to(device);
-  model->set_compute_dtype(dtype);
-  if (dtype != torch::kFloat32) ParameterRegistry frozen(model, TuneConfig{}, 0.0, dtype);
-  return model;
-}
-
-Llama gpu_model(const CacheConfig& cache, torch::ScalarType dtype) {
-  return model_on(kGpu, cache, dtype);
-}
-
-DecoderOptions options(int64_t batch, int64_t decode_buffer, bool cuda_graphs) {
-  DecoderOptions result;
-  result.batch = batch;
-  result.decode_buffer = decode_buffer;
-  result.cuda_graphs = cuda_graphs;
-  return result;
-}
 
 /// A cache whose compressions the fused kernels mix, scores fading and a normalizer for each head.
 CacheConfig fused_cache() {
@@ -60,7 +40,7 @@ CacheConfig fused_cache() {
 /// rest, and one that is part of a block.
 void check_recorded(Llama& model, const torch::Tensor& tokens_BL) {
   const int64_t batch = tokens_BL.size(0), block = model->cache_config().block;
-  Decoder recorded(model, options(batch, 4, true)), plain(model, options(batch, 4, false));
+  Decoder recorded(model, short_buffer(batch, true)), plain(model, short_buffer(batch, false));
   for (const int64_t prompt : {5 * block, 21L, block - 1}) {
     INFO("prompt of " << prompt);
     const auto want = decode(plain, tokens_BL, prompt);
@@ -78,8 +58,8 @@ TEST_CASE("every policy decodes in float32 on a GPU as on a CPU", "[gpu]") {
   const auto tokens = distinct_tokens(2, 60, 1);
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
-    Decoder on_cpu(tiny_llama(3, policy_case.cache, kernel_shape()), options(2, 4, false));
-    Decoder gpu(gpu_model(policy_case.cache, torch::kFloat32), options(2, 4, true));
+    Decoder on_cpu(tiny_llama(3, policy_case.cache, kernel_shape()), short_buffer(2, false));
+    Decoder gpu(kernel_model(kGpu, policy_case.cache, torch::kFloat32), short_buffer(2, true));
     // Two layers and a head widen the rounding differences of other summation orders.
     CHECK_CLOSE(decode(gpu, tokens.to(kGpu), 21), decode(on_cpu, tokens, 21), /*factor=*/50.0);
   }
@@ -95,7 +75,7 @@ TEST_CASE("the decode kernels are as near to float32 as tensor operations", "[gp
     if (policy_case.cache.policy != CachePolicyKind::kStreaming) continue;
     INFO(policy_case.name << " batch " << batch);
     const auto decode_on = [&](torch::Device device, torch::ScalarType dtype) {
-      Decoder decoder(model_on(device, policy_case.cache, dtype), options(batch, 4, true));
+      Decoder decoder(kernel_model(device, policy_case.cache, dtype), short_buffer(batch, true));
       return decode(decoder, tokens.to(device), 21).cpu();
     };
     const auto exact = decode_on(host, torch::kFloat32);
@@ -114,7 +94,7 @@ TEST_CASE("recorded steps, blocks and compressions have the bits of those that r
   const auto tokens = random_tokens(batch, 80, 1).to(kGpu);
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name << " batch " << batch);
-    auto model = gpu_model(policy_case.cache, torch::kBFloat16);
+    auto model = kernel_model(kGpu, policy_case.cache, torch::kBFloat16);
     check_recorded(model, tokens);
   }
 }
@@ -125,7 +105,7 @@ TEST_CASE("a recorded decoder mixes slots by the fused kernels, with the bits of
   const int64_t batch = GENERATE(1, 4);
   INFO("batch " << batch);
   const auto cache = fused_cache();
-  auto model = gpu_model(cache, torch::kBFloat16);
+  auto model = kernel_model(kGpu, cache, torch::kBFloat16);
   {
     const torch::NoGradGuard no_grad;
     for (auto& item : model->named_parameters())
@@ -149,8 +129,9 @@ TEST_CASE("without a policy the blocks of a second prompt are recorded", "[gpu]"
   require_cuda();
   CacheConfig cache;
   cache.block = 8;
-  auto model = gpu_model(cache, torch::kBFloat16);
-  auto settings = options(2, 0, true);
+  auto model = kernel_model(kGpu, cache, torch::kBFloat16);
+  auto settings = short_buffer(2, true);
+  settings.decode_buffer = 0;
   settings.max_tokens = 40;
   Decoder recorded(model, settings);
   settings.cuda_graphs = false;
@@ -164,7 +145,7 @@ TEST_CASE("without a policy the blocks of a second prompt are recorded", "[gpu]"
 TEST_CASE("a GPU's memory does not grow while it decodes", "[gpu]") {
   require_cuda();
   const auto tokens = random_tokens(2, 400, 1).to(kGpu);
-  Decoder decoder(gpu_model(tiny_cache(), torch::kBFloat16), options(2, 4, true));
+  Decoder decoder(kernel_model(kGpu, tiny_cache(), torch::kBFloat16), short_buffer(2, true));
   auto peak_of = [&](int64_t length) {
     reset_peak(kGpu);
     decoder.prefill(tokens.narrow(1, 0, 24));

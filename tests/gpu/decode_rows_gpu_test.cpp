@@ -1,12 +1,12 @@
 // Rows of lengths of their own on a GPU: the kernel against tensor operations, recorded work
 // against work that runs.
 #include "generate/decoder.h"
-#include "model/registry.h"
 #include "tensor/attention/decode_attention.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/decoding.h"
 #include "tests/support/gpu.h"
+#include "tests/support/gpu_decoding.h"
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
@@ -17,22 +17,6 @@ using namespace lococo::testing;
 namespace {
 
 const torch::Device kGpu(torch::kCUDA, 0);
-
-DecoderOptions options(int64_t batch, bool cuda_graphs) {
-  DecoderOptions result;
-  result.batch = batch;
-  result.decode_buffer = 4;
-  result.cuda_graphs = cuda_graphs;
-  return result;
-}
-
-Llama gpu_model(const CacheConfig& cache, torch::ScalarType dtype) {
-  auto model = tiny_llama(3, cache, kernel_shape());
-  model->to(kGpu);
-  model->set_compute_dtype(dtype);
-  if (dtype != torch::kFloat32) ParameterRegistry frozen(model, TuneConfig{}, 0.0, dtype);
-  return model;
-}
 
 }  // namespace
 
@@ -78,8 +62,8 @@ TEST_CASE("rows of lengths of their own decode recorded with the bits of those t
   const auto tokens = random_tokens(rows, 80, 1).to(kGpu);
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
-    auto model = gpu_model(policy_case.cache, torch::kBFloat16);
-    Decoder recorded(model, options(rows, true)), plain(model, options(rows, false));
+    auto model = kernel_model(kGpu, policy_case.cache, torch::kBFloat16);
+    Decoder recorded(model, short_buffer(rows, true)), plain(model, short_buffer(rows, false));
     const auto want = decode_rows(plain, tokens, prompts, 40);
     for (int i = 0; i < 3; ++i) CHECK_SAME(decode_rows(recorded, tokens, prompts, 40), want);
   }
@@ -91,8 +75,8 @@ TEST_CASE("rows of lengths of their own decode in float32 on a GPU as on a CPU",
   const auto tokens = distinct_tokens(4, 61, 1);
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
-    Decoder on_cpu(tiny_llama(3, policy_case.cache, kernel_shape()), options(4, false));
-    Decoder gpu(gpu_model(policy_case.cache, torch::kFloat32), options(4, true));
+    Decoder on_cpu(tiny_llama(3, policy_case.cache, kernel_shape()), short_buffer(4, false));
+    Decoder gpu(kernel_model(kGpu, policy_case.cache, torch::kFloat32), short_buffer(4, true));
     CHECK_CLOSE(decode_rows(gpu, tokens.to(kGpu), prompts, 28),
                 decode_rows(on_cpu, tokens, prompts, 28), /*factor=*/50.0);
   }

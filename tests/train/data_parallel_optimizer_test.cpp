@@ -10,21 +10,13 @@
 
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
+#include "tests/train/made_parameter.h"
 
 // One rank; tests/dist/sharding.cpp compares several.
 namespace lococo {
 namespace {
 
-RegisteredParameter parameter(const std::string& name, torch::IntArrayRef shape, double rate,
-                              double decay) {
-  RegisteredParameter made;
-  made.name = name;
-  made.tensor = torch::randn(shape).set_requires_grad(true);
-  made.trainable = true;
-  made.learning_rate = rate;
-  made.weight_decay = decay;
-  return made;
-}
+using testing::parameter;
 
 std::vector<RegisteredParameter> parameters_of_test(torch::Device device = torch::kCPU) {
   torch::manual_seed(1);

@@ -12,9 +12,12 @@
 #include "tensor/kit/memory_stats.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
+#include "tests/train/made_parameter.h"
 
 namespace lococo {
 namespace {
+
+using testing::parameter;
 
 constexpr double kDecay = 0.1;
 
@@ -24,17 +27,6 @@ TrainConfig config_of_test() {
   config.beta2 = 0.95;
   config.epsilon = 1e-6;
   return config;
-}
-
-RegisteredParameter parameter(const std::string& name, torch::IntArrayRef shape, double lr,
-                              double decay) {
-  RegisteredParameter made;
-  made.name = name;
-  made.tensor = torch::randn(shape).set_requires_grad(true);
-  made.trainable = true;
-  made.learning_rate = lr;
-  made.weight_decay = decay;
-  return made;
 }
 
 // Two learning rates and two decays, so that several fused calls are needed.
