@@ -2,18 +2,15 @@
 #include <vector>
 
 #include "config/config_yaml.h"
+#include "tests/config/config_error.h"
 #include "tests/support/catch.h"
 #include "tests/support/user_error.h"
 
 using lococo::parse_config;
+using lococo::testing::error_of;
 using lococo::testing::user_error_of;
 
 namespace {
-
-/// The error of a YAML text in flow style, in one line.
-std::string error_of(const std::string& yaml) {
-  return user_error_of([&] { parse_config(yaml, "x.yaml"); });
-}
 
 void check_accepted(const std::string& yaml) {
   INFO(yaml);

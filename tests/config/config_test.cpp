@@ -5,6 +5,7 @@
 #include "config/config_write.h"
 #include "config/config_yaml.h"
 #include "core/files.h"
+#include "tests/config/config_error.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/user_error.h"
@@ -13,16 +14,13 @@ using lococo::CacheConfig;
 using lococo::CachePolicyKind;
 using lococo::Config;
 using lococo::parse_config;
+using lococo::testing::error_of;
 using lococo::testing::TemporaryFolder;
 using lococo::testing::user_error_of;
 
 namespace {
 
 using Overrides = std::vector<std::string>;
-
-std::string error_of(const std::string& yaml, const Overrides& overrides = {}) {
-  return user_error_of([&] { parse_config(yaml, "x.yaml", overrides); });
-}
 
 Config with(const Overrides& overrides) { return parse_config("", "x.yaml", overrides); }
 

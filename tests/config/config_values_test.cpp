@@ -4,19 +4,15 @@
 
 #include "config/config_write.h"
 #include "config/config_yaml.h"
+#include "tests/config/config_error.h"
 #include "tests/support/catch.h"
-#include "tests/support/user_error.h"
 
 using namespace lococo;
-using lococo::testing::user_error_of;
+using lococo::testing::error_of;
 
 namespace {
 
 using Overrides = std::vector<std::string>;
-
-std::string error_of(const std::string& yaml, const Overrides& overrides = {}) {
-  return user_error_of([&] { parse_config(yaml, "x.yaml", overrides); });
-}
 
 Config with(const Overrides& overrides) { return parse_config("", "x.yaml", overrides); }
 

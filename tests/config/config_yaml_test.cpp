@@ -4,17 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "tests/config/config_error.h"
 #include "tests/support/catch.h"
-#include "tests/support/user_error.h"
 
 using lococo::parse_config;
-using lococo::testing::user_error_of;
+using lococo::testing::error_of;
 
 namespace {
-
-std::string error_of(const std::string& yaml, const std::vector<std::string>& overrides = {}) {
-  return user_error_of([&] { parse_config(yaml, "x.yaml", overrides); });
-}
 
 /// Lists of `width` entries in `levels` levels, each but the first made of aliases of the one
 /// before.
