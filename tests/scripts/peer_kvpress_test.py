@@ -9,7 +9,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 import types
 import unittest
 
@@ -20,16 +19,12 @@ import peer_kvpress  # noqa: E402
 import peer_model  # noqa: E402
 import peer_scoring as scoring  # noqa: E402
 from counted import main  # noqa: E402
+from folder_case import FolderCase  # noqa: E402
 from intervals import wilson  # noqa: E402
 from peer_sample import sample  # noqa: E402
 
 
-class Folder(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory(prefix="lococo-peer-")
-        self.addCleanup(temporary.cleanup)
-        self.folder = pathlib.Path(temporary.name)
-
+class Folder(FolderCase):
     def write(self, name, *lines):
         path = self.folder / name
         path.write_text("".join(f"{line if isinstance(line, str) else json.dumps(line)}\n"

@@ -2,15 +2,13 @@
 installed."""
 
 import importlib.util
-import json
 import os
 import pathlib
 import subprocess
 import sys
-import tempfile
-import unittest
 
 from counted import main
+from folder_case import FolderCase
 
 SCRIPT = pathlib.Path(os.environ["LOCOCO_SOURCE"]) / "scripts" / "plot_needle.py"
 
@@ -20,18 +18,7 @@ def cell(kind, length, depth, trials, correct):
             "correct": correct}
 
 
-class Needles(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = pathlib.Path(temporary.name)
-
-    def write(self, name, content):
-        path = self.folder / name
-        path.write_text(content if isinstance(content, str) else json.dumps(content),
-                        encoding="utf-8")
-        return path
-
+class Needles(FolderCase):
     def plot(self, *files):
         picture = self.folder / "needle.png"
         done = subprocess.run([sys.executable, SCRIPT, picture, *files], capture_output=True,

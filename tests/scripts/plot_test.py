@@ -7,10 +7,9 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
-import unittest
 
 from counted import main
+from folder_case import FolderCase
 
 SCRIPT = pathlib.Path(os.environ["LOCOCO_SOURCE"]) / "scripts" / "plot.py"
 
@@ -26,17 +25,7 @@ def report(benchmark, policy, slots, cases, lora="null"):
         for batch, length, rate in cases]}
 
 
-class Speed(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = pathlib.Path(temporary.name)
-
-    def write(self, name, content):
-        path = self.folder / name
-        path.write_text(json.dumps(content), encoding="utf-8")
-        return path
-
+class Speed(FolderCase):
     def plot(self, *files):
         picture = self.folder / "speed.png"
         done = subprocess.run([sys.executable, SCRIPT, "--speed", picture, *files],
@@ -79,12 +68,7 @@ def evaluation(*far_nll):
                                          for value in far_nll]}]}
 
 
-class Policies(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = pathlib.Path(temporary.name)
-
+class Policies(FolderCase):
     def plot(self, *policies, **results):
         for policy, result in results.items():
             (self.folder / f"{policy}.json").write_text(json.dumps(result), encoding="utf-8")
