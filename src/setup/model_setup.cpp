@@ -7,6 +7,7 @@
 #include <set>
 #include <sstream>
 
+#include "config/position_scaling.h"
 #include "core/error.h"
 #include "core/hf_config.h"
 #include "core/log.h"
@@ -69,7 +70,7 @@ RopeScaling interpolated(const ModelShape& base, int64_t positions) {
 }
 
 bool interpolates(const Config& config) {
-  return config.model.interpolate_to > 0 && !has_slot_positions(config);
+  return config.model.interpolate_to > 0 && takes_scaling(config.cache);
 }
 
 std::vector<RegisteredParameter> describe_parameters(const Config& config,
@@ -163,7 +164,7 @@ torch::ScalarType scalar_type_of(DType dtype) {
 
 ModelShape effective_shape(const Config& config) {
   ModelShape shape = base_shape(config);
-  if (config.model.rope_scaling && !has_slot_positions(config))
+  if (config.model.rope_scaling && takes_scaling(config.cache))
     shape.rope_scaling = *config.model.rope_scaling;
   if (interpolates(config)) shape.rope_scaling = interpolated(shape, config.model.interpolate_to);
   return shape;
@@ -173,11 +174,16 @@ std::string describe_rope(const Config& config) {
   const std::string own = scaling_text(base_shape(config).rope_scaling);
   const std::string base = config.model.path.empty() ? "model.init" : "the base's config.json";
   const auto& given = config.model.rope_scaling;
+  const char* left_out =
+      given && !takes_scaling(config.cache) ? ", so that model.rope_scaling is left out" : "";
   if (has_slot_positions(config)) {
     return "RoPE scaling: " + own + ", as " + base +
            " says; with cache.keys unrotated positions never exceed " +
-           std::to_string(config.cache.slots + config.cache.block) + " (slots + block)" +
-           (given ? ", so that model.rope_scaling is left out" : "");
+           std::to_string(config.cache.slots + config.cache.block) + " (slots + block)" + left_out;
+  }
+  if (!takes_scaling(config.cache)) {
+    return "RoPE scaling: " + own + ", as " + base +
+           " says; with cache.keys unrotated positions stay within the base's" + left_out;
   }
   if (interpolates(config)) {
     return "RoPE scaling: " + scaling_text(effective_shape(config).rope_scaling) + ", for the " +
@@ -191,7 +197,7 @@ std::string describe_rope(const Config& config) {
 
 std::optional<int64_t> known_positions(const Config& config, const ModelShape& shape) {
   const bool dynamic = shape.rope_scaling.type == RopeType::kDynamic;
-  const bool scaled = config.model.rope_scaling && !has_slot_positions(config) &&
+  const bool scaled = config.model.rope_scaling && takes_scaling(config.cache) &&
                       config.model.rope_scaling->type != RopeType::kDefault;
   if (dynamic || scaled) return std::nullopt;
   if (interpolates(config))

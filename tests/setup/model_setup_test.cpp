@@ -106,6 +106,11 @@ TEST_CASE("One line says which RoPE scaling is used and why", "[setup]") {
   config.model.rope_scaling = linear;
   CHECK_CONTAINS(describe_rope(config), ", so that model.rope_scaling is left out");
   CHECK(effective_shape(config).rope_scaling.type == RopeType::kLlama3);
+  config.cache.policy = CachePolicyKind::kH2o;
+  config.cache.positions = PositionKind::kText;
+  CHECK_CONTAINS(describe_rope(config), "stay within the base's, so that model.rope_scaling");
+  CHECK(effective_shape(config).rope_scaling.type == RopeType::kLlama3);
+  config.cache.positions = PositionKind::kSlot;
   config.cache.keys = KeyKind::kRotated;
   CHECK(describe_rope(config) ==
         "RoPE scaling: linear by a factor of 2, as model.rope_scaling says (the base's "
