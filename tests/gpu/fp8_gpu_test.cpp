@@ -1,5 +1,8 @@
 // A base in FP8 on a GPU: the format, products and gradients against the reference, and what trains
 // and decodes on it.
+#include <cmath>
+#include <limits>
+
 #include "generate/decoder.h"
 #include "pass/sequence_pass.h"
 #include "tensor/frozen/fp8.h"
