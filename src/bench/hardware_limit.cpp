@@ -10,6 +10,7 @@
 #include "bench/attention_timing.h"
 #include "bench/library_conv.h"
 #include "bench/timing.h"
+#include "tensor/frozen/fp8.h"
 
 namespace lococo {
 namespace {
@@ -18,11 +19,18 @@ double median_in_flight(torch::Device device, const std::function<void()>& body)
   return spread_of(time_in_flight(device, body)).median;
 }
 
-/// One product y = x W' and its gradients, into buffers that exist.
+/// One product y = x W' and its gradients, into buffers that exist (of 8 bits: into new ones).
 struct Product {
   torch::Tensor x_XI, weight_OI, y_XO, dx_XI, dweight_OI;
+  Fp8Matrix fp8;  ///< instead, with both inputs
+  Fp8Rows fp8_x_XI, fp8_dy_XO;
 
   void run(bool weight_gradient) {
+    if (fp8.defined()) {
+      fp8_product(fp8_x_XI, fp8);
+      fp8_input_gradient(fp8_dy_XO, fp8);
+      return;
+    }
     at::mm_out(y_XO, x_XI, weight_OI.t());
     at::mm_out(dx_XI, y_XO, weight_OI);
     if (weight_gradient) at::mm_out(dweight_OI, y_XO.t(), x_XI);
@@ -32,10 +40,17 @@ struct Product {
 /// Products share activations by width, as they may: only weights must not stay in the cache.
 class Products {
  public:
-  Products(int64_t rows, torch::TensorOptions options) : rows_(rows), options_(options) {}
+  Products(int64_t rows, torch::TensorOptions options, bool fp8 = false)
+      : rows_(rows), options_(options), fp8_(fp8) {}
 
   Product make(int64_t in, int64_t out, bool weight_gradient) {
     Product product;
+    if (fp8_ && fp8_takes(activation(in), out, in)) {
+      product.fp8 = fp8_quantise(torch::randn({out, in}, options_).mul_(0.02), /*gradients=*/true);
+      product.fp8_x_XI = quantised(in);
+      product.fp8_dy_XO = quantised(out);
+      return product;
+    }
     product.x_XI = activation(in);
     product.y_XO = gradient(out);
     product.dx_XI = gradient(in);
@@ -50,6 +65,11 @@ class Products {
     if (!tensor.defined()) tensor = torch::randn({rows_, width}, options_);
     return tensor;
   }
+  const Fp8Rows& quantised(int64_t width) {
+    auto& rows = quantised_[width];
+    if (!rows.codes_XE.defined()) rows = fp8_rows(activation(width));
+    return rows;
+  }
   torch::Tensor gradient(int64_t width) {
     auto& tensor = gradients_[width];
     if (!tensor.defined()) tensor = torch::empty({rows_, width}, options_);
@@ -58,7 +78,9 @@ class Products {
 
   int64_t rows_;
   torch::TensorOptions options_;
+  bool fp8_;
   std::map<int64_t, torch::Tensor> activations_, gradients_;
+  std::map<int64_t, Fp8Rows> quantised_;
 };
 
 /// The projections of one layer as (inputs, outputs).
@@ -79,7 +101,7 @@ void measure_gemms(const ModelShape& shape, const LimitWork& work, HardwareLimit
   const bool cold = work.options.device().is_cuda();
   const auto copies = static_cast<int64_t>(
       cold ? std::clamp(std::ceil(kColdBytes / bytes), 1.0, kMostCopies) : 1.0);
-  Products products(X, work.options);
+  Products products(X, work.options, work.precision == BasePrecision::kFp8);
   std::vector<Product> layers;
   for (int64_t i = 0; i < copies; ++i) {
     for (const auto& [in, out] : projections(shape))

@@ -5,6 +5,7 @@
 #include <torch/types.h>
 
 #include "config/cache_config.h"
+#include "config/model_config.h"
 #include "core/model_shape.h"
 #include "lococo/step_plan.h"
 
@@ -13,10 +14,13 @@ namespace lococo {
 /// What a training step must compute besides the forward pass and the gradients of activations.
 struct LimitWork {
   int64_t batch = 1;
-  BlockStep step;                ///< a block in the middle of a sequence, or the whole sequence
-  bool conv_trained = false;     ///< the convolution's weight gradient
-  bool base_trained = false;     ///< weight gradients of the projections and the head
-  int64_t loss_rows = 2048;      ///< rows of the output head at a time
+  BlockStep step;             ///< a block in the middle of a sequence, or the whole sequence
+  bool conv_trained = false;  ///< the convolution's weight gradient
+  bool base_trained = false;  ///< weight gradients of the projections and the head
+  int64_t loss_rows = 2048;   ///< rows of the output head at a time
+  /// Of the projections. fp8: products of inputs that are in 8 bits already; nf4: of dense
+  /// matrices, which is what they become.
+  BasePrecision precision = BasePrecision::kAuto;
   torch::TensorOptions options;  ///< dtype and device
 };
 

@@ -95,6 +95,7 @@ class TrainStepBench {
     work.loss_rows = config_.train.loss_chunk;
     work.options = torch::dtype(setup_.model()->compute_dtype()).device(device_);
     work.conv_trained = setup_.trains(ParameterGroup::kConv);
+    work.precision = config_.model.base_precision;
     work.base_trained = setup_.trains(ParameterGroup::kBase);
     const auto limit = measure_hardware_limit(setup_.model()->shape(), config_.cache, work);
     const auto rates = measure_machine_rates(work.options);

@@ -115,8 +115,8 @@ class Checker : ConfigChecker {
     const std::string what =
         "overlaps with tune.all, which trains every weight of the base; remove one";
     require(config_.model.base_precision == BasePrecision::kAuto, "tune.all",
-            "trains every weight of the base, which model.base_precision keeps in 4 bits; use "
-            "tune.lora, or model.base_precision auto");
+            "trains every weight of the base, which model.base_precision quantises; use tune.lora, "
+            "or model.base_precision auto");
     require(!trained(tune.lora), "tune.lora", what);
     require(!trained(tune.embed), "tune.embed", what);
     require(!trained(tune.norm), "tune.norm", what);

@@ -16,9 +16,9 @@ void add_model(SchemaBuilder& add, ModelConfig& model) {
           "standard deviation of random linear and embedding weights");
   add.choice("dtype", &model.dtype, {"float32", "bfloat16"},
              "of activations and frozen weights; trained weights keep a float32 master copy");
-  add.choice("base_precision", &model.base_precision, {"auto", "nf4"},
-             "of the layers' frozen projections; auto: as dtype; nf4: QLoRA's 4 bits, embedding, "
-             "output layer and norms as dtype");
+  add.choice("base_precision", &model.base_precision, {"auto", "fp8", "nf4"},
+             "of the layers' frozen projections; auto: as dtype; fp8: 8 bits, in which they are "
+             "multiplied too; nf4: QLoRA's 4 bits; embedding, output layer and norms as dtype");
   add.add("rope_scaling",
           RopeField{[&model] { return model.rope_scaling; },
                     [&model](const auto& value) { model.rope_scaling = value; }},

@@ -17,6 +17,7 @@ enum class DType { kFloat32, kBFloat16 };
 /// and norms have the compute type whatever it is.
 enum class BasePrecision {
   kAuto,  ///< as the compute type
+  kFp8,   ///< 8-bit floating point, e4m3, for inputs too where the GPU multiplies it
   kNf4,   ///< QLoRA's 4 bits (arXiv 2305.14314)
 };
 

@@ -21,6 +21,14 @@ struct TuneConfig {
   int64_t lora_rank = 8;
   double lora_alpha = 16.0;
   std::vector<std::string> lora_targets = {"q_proj", "k_proj", "v_proj", "o_proj"};
+
+  /// Whether anything is trained.
+  bool any() const {
+    for (const auto& rate : {conv, normalizer, retention, lora, embed, norm, all}) {
+      if (rate.value_or(0.0) > 0) return true;
+    }
+    return false;
+  }
 };
 
 enum class PassKind { kAuto, kBlockwise, kFullSequence, kTeach };

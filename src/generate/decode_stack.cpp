@@ -16,7 +16,6 @@ std::shared_ptr<CachePolicy> scoring_policy(const SelfAttentionImpl& attention) 
 DecodeStack::DecodeStack(Llama model, int64_t batch, int64_t capacity)
     : model_(std::move(model)),
       B_(batch),
-      dense_(!model_->is_quantised()),
       attention_(batch, model_->shape().num_heads, model_->shape().num_kv_heads, capacity,
                  model_->shape().head_dim,
                  torch::empty({0}, model_->head_weight().options().dtype(model_->compute_dtype())),
@@ -60,7 +59,7 @@ torch::Tensor DecodeStack::forward(const torch::Tensor& tokens_B, std::vector<De
   CHECK_SHAPE(tokens_B, B_);
   TORCH_CHECK(caches.size() == layers_.size(), "want a cache for each layer");
   auto hidden_BE = model_->model->embed_tokens->forward(tokens_B, model_->compute_dtype());
-  if (dense_ && has_skinny_kernel(hidden_BE)) {
+  if (layers_.front().qkv.takes_few_rows(hidden_BE)) {
     for (size_t n = 0; n < layers_.size(); ++n)
       hidden_BE = few_rows(layers_[n], hidden_BE, caches[n], position);
     return skinny_linear_wide(hidden_BE, norm(norm_E_), head_VE_);
@@ -77,13 +76,10 @@ torch::Tensor DecodeStack::few_rows(const Layer& layer, const torch::Tensor& hid
     note_score(layer, rms_norm(hidden_BE, layer.input_norm, model_->shape().rms_norm_eps), cache,
                position);
   }
-  const auto qkv_BO = skinny_linear(hidden_BE, norm(layer.input_norm), {layer.qkv.dense()})[0];
-  const auto between_BE =
-      skinny_linear_add(attend(layer, qkv_BO, cache, position), layer.o.dense(), hidden_BE);
-  const auto gate_and_up = layer.gate_up.dense().chunk(2, /*dim=*/0);
-  const auto gated_BF =
-      skinny_swiglu(between_BE, norm(layer.post_norm), gate_and_up[0], gate_and_up[1]);
-  return skinny_linear_add(gated_BF, layer.down.dense(), between_BE);
+  const auto qkv_BO = layer.qkv.product(hidden_BE, norm(layer.input_norm));
+  const auto between_BE = layer.o.product_add(attend(layer, qkv_BO, cache, position), hidden_BE);
+  const auto gated_BF = layer.gate_up.product_swiglu(between_BE, norm(layer.post_norm));
+  return layer.down.product_add(gated_BF, between_BE);
 }
 
 DeferredSum DecodeStack::many_rows(const Layer& layer, const DeferredSum& hidden,

@@ -42,8 +42,7 @@ class DecodeStack {
   };
   Layer make_layer(DecoderLayerImpl& layer) const;
 
-  /// Few rows of dense weights: the project's kernels, which do what stands around a product on the
-  /// way.
+  /// Few rows: the project's kernels, which do what stands around a product on the way.
   torch::Tensor few_rows(const Layer& layer, const torch::Tensor& hidden_BE, DecodeCache& cache,
                          const DecodePosition& position);
   /// Else the library's products, what stands between them in one pass each.
@@ -58,7 +57,6 @@ class DecodeStack {
 
   Llama model_;
   int64_t B_;
-  bool dense_;  ///< all weights
   std::vector<Layer> layers_;
   torch::Tensor norm_E_, head_VE_;
   DecodeAttention attention_;

@@ -31,10 +31,11 @@ void LinearImpl::add_lora(int64_t rank, double alpha, uint64_t seed) {
   lora_scale_ = alpha / static_cast<double>(rank);
 }
 
-void LinearImpl::keep_quantised(BasePrecision precision, torch::Device device) {
+void LinearImpl::keep_quantised(BasePrecision precision, torch::Device device, bool gradients) {
   TORCH_CHECK(precision != BasePrecision::kAuto, "want a precision that quantises");
   precision_ = precision;
   device_ = device;
+  gradients_ = gradients;
   quantised_ = {};
   weight = torch::empty(weight.sizes(), weight.options().device(torch::kMeta));
   parameters_["weight"] = weight;
@@ -47,7 +48,7 @@ void LinearImpl::fill(const torch::Tensor& values) {
   if (!is_quantised()) {
     weight.copy_(values);
   } else {
-    quantised_ = quantise(values.to(device_), precision_);
+    quantised_ = quantise(values.to(device_), precision_, gradients_);
   }
 }
 

@@ -35,7 +35,8 @@ class LinearImpl : public torch::nn::Module {
 
   /// From now on the weight is kept in `precision` (not auto) on `device`, and is not trained:
   /// `weight` goes on as a name and a shape without memory (meta device). Values come with fill().
-  void keep_quantised(BasePrecision precision, torch::Device device);
+  /// `gradients`: of inputs are wanted (quantise()).
+  void keep_quantised(BasePrecision precision, torch::Device device, bool gradients = false);
   bool is_quantised() const { return precision_ != BasePrecision::kAuto; }
   /// Sets the weight to values [out, in] of any floating dtype and device, finite.
   void fill(const torch::Tensor& values);
@@ -61,6 +62,7 @@ class LinearImpl : public torch::nn::Module {
 
  private:
   BasePrecision precision_ = BasePrecision::kAuto;
+  bool gradients_ = false;
   FrozenMatrix quantised_;              ///< undefined before fill()
   torch::Device device_ = torch::kCPU;  ///< of `quantised_`
   double lora_scale_ = 0.0;

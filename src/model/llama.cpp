@@ -173,11 +173,12 @@ RopeTable LlamaImpl::frame_table(int64_t end, int64_t room, torch::Device device
   return frame_;
 }
 
-void LlamaImpl::quantise_projections(BasePrecision precision, torch::Device device) {
+void LlamaImpl::quantise_projections(BasePrecision precision, torch::Device device,
+                                     bool gradients) {
   if (precision == BasePrecision::kAuto) return;
   for (const auto& [name, layer] : linear_layers()) {
     if (!has_base_precision(kind_of_parameter(name))) continue;
-    layer->keep_quantised(precision, device);
+    layer->keep_quantised(precision, device, gradients);
     quantised_[name] = layer;
   }
 }

@@ -108,8 +108,8 @@ class LlamaImpl : public torch::nn::Module {
   RopeTable frame_table(int64_t end, int64_t room, torch::Device device) const;
 
   /// Keeps the projections of all layers in `precision` on `device` from now on, before values are
-  /// loaded or drawn; nothing for auto. Replaces the parameters' tensors.
-  void quantise_projections(BasePrecision precision, torch::Device device);
+  /// loaded or drawn; nothing for auto. Replaces the parameters' tensors. `gradients`: quantise().
+  void quantise_projections(BasePrecision precision, torch::Device device, bool gradients = false);
 
   /// The linear layers by the names of their weights, found by a walk through all modules, and
   /// those that quantise_projections() made quantised, which are remembered.

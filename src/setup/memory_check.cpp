@@ -25,7 +25,7 @@ void check_room_for_weights(const Config& config,
                             const std::vector<RegisteredParameter>& parameters,
                             torch::Device device) {
   int64_t bytes = 0;
-  for (const auto& parameter : parameters) bytes += bytes_of_weight(config.model, parameter);
+  for (const auto& parameter : parameters) bytes += bytes_of_weight(config, parameter);
   const int64_t there = total_memory_bytes(device);
   if (there == 0 || bytes <= there) return;
   throw UserError(

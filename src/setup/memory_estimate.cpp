@@ -135,12 +135,18 @@ int64_t loss_bytes(const Run& run, const Trained& trained) {
          (head ? V * E * (2 * kFloat + run.element) : 0);
 }
 
-/// The largest quantised matrix, which its products make dense for a moment.
-int64_t dense_copy_bytes(const Run& run, const std::vector<RegisteredParameter>& parameters) {
+/// What products with quantised matrices need for a moment: of 8-bit numbers the widest input in 8
+/// bits, and a product that is added to a gradient; else the largest matrix, made dense.
+int64_t quantised_product_bytes(const Run& run,
+                                const std::vector<RegisteredParameter>& parameters) {
+  const ModelConfig& model = run.config.model;
+  const bool fp8 = model.base_precision == BasePrecision::kFp8 && model.dtype == DType::kBFloat16;
   int64_t most = 0;
   for (const auto& parameter : parameters) {
-    if (is_quantised(run.config.model, parameter))
-      most = std::max(most, parameter.tensor.numel() * run.element);
+    if (!is_quantised(model, parameter)) continue;
+    const int64_t O = parameter.tensor.size(0), E = parameter.tensor.size(1);
+    const int64_t inputs = run.B * run.L * (std::max(O, E) + E * run.element);
+    most = std::max(most, fp8 ? inputs : O * E * run.element);
   }
   return most;
 }
@@ -170,12 +176,12 @@ int64_t caches_kept(const Config& config) {
 
 }  // namespace
 
-int64_t bytes_of_weight(const ModelConfig& model, const RegisteredParameter& parameter) {
-  const int64_t elements = parameter.tensor.numel();
-  if (parameter.trainable) return elements * kFloat;
-  const auto precision =
-      is_quantised(model, parameter) ? model.base_precision : BasePrecision::kAuto;
-  return matrix_bytes(elements, element_of(model), precision);
+int64_t bytes_of_weight(const Config& config, const RegisteredParameter& parameter) {
+  if (parameter.trainable) return parameter.tensor.numel() * kFloat;
+  const int64_t element = element_of(config.model);
+  if (!is_quantised(config.model, parameter)) return parameter.tensor.numel() * element;
+  return matrix_bytes(parameter.tensor.size(0), parameter.tensor.size(1), element,
+                      config.model.base_precision, config.tune.any());
 }
 
 MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
@@ -185,7 +191,7 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
   MemoryEstimate estimate;
   for (const auto& parameter : parameters) {
     const int64_t elements = parameter.tensor.numel();
-    estimate.weights_bytes += bytes_of_weight(config.model, parameter);
+    estimate.weights_bytes += bytes_of_weight(config, parameter);
     if (!parameter.trainable) continue;
     estimate.gradients_bytes += elements * kFloat;
     estimate.optimizer_bytes += 2 * elements * kFloat;
@@ -221,7 +227,7 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
   }
   const bool records = run.blockwise && config.train.cuda_graphs && config.cache.bptt_blocks == 1;
   estimate.workspace_bytes += (records ? 4 : 2) * kLibraryWorkspace;
-  estimate.workspace_bytes += dense_copy_bytes(run, parameters);
+  estimate.workspace_bytes += quantised_product_bytes(run, parameters);
   return estimate;
 }
 

@@ -29,7 +29,7 @@ struct MemoryEstimate {
 };
 
 /// Bytes of one weight: trained in float32, frozen in model.dtype, or as model.base_precision says.
-int64_t bytes_of_weight(const ModelConfig& model, const RegisteredParameter& parameter);
+int64_t bytes_of_weight(const Config& config, const RegisteredParameter& parameter);
 
 /// An estimate for a GPU in bfloat16, within about a twentieth where the fused kernels run: on a
 /// CPU, in float32 and for other shapes the reference operations keep more. The allocator's own

@@ -12,8 +12,10 @@
 #include "core/hf_config.h"
 #include "core/log.h"
 #include "dist/communicator.h"
+#include "model/parameter_kind.h"
 #include "setup/memory_check.h"
 #include "setup/memory_estimate.h"
+#include "tensor/frozen/fp8.h"
 #include "tensor/kit/memory_stats.h"
 #include "tensor/pattern/training_pattern.h"
 #include "weights/checkpoint.h"
@@ -109,12 +111,31 @@ void warn_about_places(const Config& config, const ModelShape& shape) {
            std::to_string(std::max<int64_t>(0, *known - cache.block)) + " or less");
 }
 
+/// Where 8 bits save memory alone, because products make every matrix dense.
+void note_slow_fp8(const Config& config, const ModelShape& shape, torch::Device device) {
+  if (config.model.base_precision != BasePrecision::kFp8) return;
+  std::string why;
+  if (!fp8_multiplies_on(device)) {
+    why = device.str() + " multiplies no 8-bit numbers";
+  } else if (config.model.dtype != DType::kBFloat16) {
+    why = "model.dtype is not bfloat16";
+  } else {
+    for (const auto& [name, tensor] : list_parameters(shape, CacheConfig(), {})) {
+      const bool odd = has_base_precision(kind_of_parameter(name)) &&
+                       (tensor.size(0) % kFp8SizeStep != 0 || tensor.size(1) % kFp8SizeStep != 0);
+      if (odd) why = "the sizes of " + name + " are not multiples of 16";
+    }
+  }
+  if (why.empty()) return;
+  log_info("model.base_precision fp8: " + why + "; products make such a matrix dense each time");
+}
+
 /// Gives every parameter its device and dtype. The base's values are still to come, so its memory
 /// is not copied.
 void place_parameters(Llama& model, const Config& config, torch::Device device) {
   torch::NoGradGuard no_grad;
   const auto frozen = scalar_type_of(config.model.dtype);
-  model->quantise_projections(config.model.base_precision, device);
+  model->quantise_projections(config.model.base_precision, device, config.tune.any());
   for (auto& parameter : classify_parameters(model, config.tune, /*weight_decay=*/0.0)) {
     if (parameter.tensor.is_meta()) continue;  // quantised
     const auto options =
@@ -250,6 +271,7 @@ PreparedModel prepare_model(const Config& config, torch::Device device) {
   const ModelShape shape = effective_shape(config);
   check_room_for_weights(config, describe_parameters(config, shape), device);
   log_info(describe_rope(config));
+  note_slow_fp8(config, shape, device);
   PreparedModel prepared;
   prepared.model = Llama(shape, config.cache, config.attention, config.train.seed);
   auto& model = prepared.model;

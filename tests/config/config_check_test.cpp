@@ -233,8 +233,9 @@ TEST_CASE("no part of a segment is empty", "[config]") {
 TEST_CASE("a quantised base is not trained itself", "[config]") {
   CHECK(
       error_of("model: {base_precision: nf4}\ntune:\n  all: 1.0e-3\n") ==
-      "x.yaml:3: tune.all: trains every weight of the base, which model.base_precision keeps in 4 "
-      "bits; use tune.lora, or model.base_precision auto");
+      "x.yaml:3: tune.all: trains every weight of the base, which model.base_precision quantises; "
+      "use tune.lora, or model.base_precision auto");
+  CHECK_CONTAINS(error_of("model: {base_precision: fp8}\ntune: {all: 1.0e-3}"), "quantises");
   CHECK_CONTAINS(error_of("model: {base_precision: fp4}"), "auto");
   check_accepted("model: {base_precision: nf4}\ntune: {lora: 1.0e-3, embed: 1.0e-3, norm: 1.0e-3}");
   check_accepted("model: {base_precision: auto}\ntune: {all: 1.0e-3}");

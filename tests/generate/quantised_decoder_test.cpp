@@ -19,10 +19,12 @@ constexpr double kThroughModel = 10.0;  // two layers, norms and a head
 TEST_CASE("decoding on a quantised base computes what the dequantised values do", "[model]") {
   const auto targets = GENERATE(std::vector<std::string>{},
                                 std::vector<std::string>{"q_proj", "k_proj", "o_proj", "up_proj"});
+  const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
   const auto tokens = random_tokens(2, 30, 1);
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
-    QuantisedPair pair(targets, torch::kFloat32, policy_case.cache);
+    QuantisedPair pair(targets, torch::kFloat32, policy_case.cache, tiny_shape(), torch::kCPU,
+                       precision);
     DecoderOptions options;
     options.batch = 2;
     options.decode_buffer = 5;
@@ -35,8 +37,9 @@ TEST_CASE("decoding on a quantised base computes what the dequantised values do"
 
 TEST_CASE("one weight of decoding holds quantised and dense parts side by side", "[model]") {
   const torch::NoGradGuard no_grad;
+  const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
   Linear first(6, 4), second(6, 3);
-  first->keep_quantised(BasePrecision::kNf4, torch::kCPU);
+  first->keep_quantised(precision, torch::kCPU);
   first->fill(normal({4, 6}, 1));
   first->add_lora(2, 4.0, 2);
   first->lora_B->weight.copy_(normal({4, 2}, 3));

@@ -33,7 +33,8 @@ TEST_CASE("whole sequences on a quantised base compute what the dequantised valu
   const auto targets = GENERATE(from_range(kTargets));
   const auto dtype = GENERATE(torch::kFloat32, torch::kBFloat16);
   const bool checkpoint_layers = GENERATE(false, true);
-  QuantisedPair pair(targets, dtype, CacheConfig());
+  const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
+  QuantisedPair pair(targets, dtype, CacheConfig(), tiny_shape(), torch::kCPU, precision);
   const auto tokens = random_tokens(2, 20, 1);
   std::vector<torch::Tensor> hidden;
   for (auto* trained : {&pair.quantised, &pair.dense}) {
@@ -47,7 +48,8 @@ TEST_CASE("whole sequences on a quantised base compute what the dequantised valu
 TEST_CASE("blocks on a quantised base compute what the dequantised values do", "[model]") {
   const auto targets = GENERATE(from_range(kTargets));
   const auto dtype = GENERATE(torch::kFloat32, torch::kBFloat16);
-  QuantisedPair pair(targets, dtype);
+  const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
+  QuantisedPair pair(targets, dtype, tiny_cache(), tiny_shape(), torch::kCPU, precision);
   const auto tokens = random_tokens(2, 36, 1);
   for (auto* trained : {&pair.quantised, &pair.dense}) {
     auto caches = trained->model->empty_caches();
@@ -86,12 +88,13 @@ TEST_CASE("a quantised base is the projections of the layers, without a dense co
 }
 
 TEST_CASE("a quantised layer gives its dequantised values and takes others", "[model]") {
+  const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
   Linear layer(6, 4);
-  layer->keep_quantised(BasePrecision::kNf4, torch::kCPU);
+  layer->keep_quantised(precision, torch::kCPU);
   CHECK_THROWS_AS(layer->forward(normal({2, 6}, 1)), c10::Error);  // no values yet
   const auto values = normal({4, 6}, 2);
   layer->fill(values.to(torch::kBFloat16));
-  const auto want = quantise(values.to(torch::kBFloat16), BasePrecision::kNf4);
+  const auto want = quantise(values.to(torch::kBFloat16), precision);
   CHECK_SAME(layer->merged_weight(), want.dequantised(torch::kFloat32));
   CHECK_SAME(layer->forward(normal({2, 6}, 1)), want.product(normal({2, 6}, 1)));
   CHECK(layer->weight_bytes() == want.bytes());

@@ -118,6 +118,26 @@ TEST_CASE("a base in NF4 needs its 4 bits, and the largest matrix once more whil
   CHECK(estimate_7b({"model.base_precision=nf4"}) == Approx(estimate_7b({}) - 8.87).margin(0.05));
 }
 
+TEST_CASE("a base in FP8 needs 8 bits a weight, and as many again where gradients pass",
+          "[train]") {
+  auto config = blockwise_config();
+  config.model.dtype = DType::kBFloat16;
+  const auto dense = estimate(config);
+  config.model.base_precision = BasePrecision::kFp8;
+  const auto shape = tiny_shape();
+  const int64_t E = shape.hidden_size, F = shape.intermediate_size;
+  const int64_t G = shape.num_kv_heads * shape.head_dim;
+  const int64_t elements = shape.num_layers * (2 * E * E + 2 * E * G + 3 * E * F);
+  // Outputs of all projections of a layer, and inputs.
+  const int64_t outputs = shape.num_layers * (3 * E + 2 * G + 2 * F);
+  const int64_t inputs = shape.num_layers * (6 * E + F);
+  CHECK(estimate(config).weights_bytes == dense.weights_bytes + 4 * (outputs + inputs));
+  config.tune = TuneConfig();
+  const auto read = estimate(config).weights_bytes;
+  config.model.base_precision = BasePrecision::kAuto;
+  CHECK(read == estimate(config).weights_bytes - elements + 4 * outputs);
+}
+
 TEST_CASE("the cache is counted as it is: keys, values and scores of slots and block", "[train]") {
   const auto config = blockwise_config();
   const auto shape = tiny_shape();

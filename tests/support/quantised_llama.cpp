@@ -36,13 +36,13 @@ TensorMap TrainedModel::gradients() const {
 
 QuantisedPair::QuantisedPair(const std::vector<std::string>& targets, torch::ScalarType dtype,
                              const CacheConfig& cache, const ModelShape& shape,
-                             torch::Device device) {
+                             torch::Device device, BasePrecision precision) {
   torch::set_num_threads(1);  // at this size threads only wait for each other
   for (auto* trained : {&quantised, &dense}) {
     trained->model = Llama(shape, cache, AttentionConfig{}, /*init_seed=*/3);
     trained->model->to(device);
   }
-  quantised.model->quantise_projections(BasePrecision::kNf4, device);
+  quantised.model->quantise_projections(precision, device, /*gradients=*/true);
   quantised.model->init_random(0.1, 3);
   dense.model->init_random(0.1, 3);
   const auto layers = dense.model->linear_layers();

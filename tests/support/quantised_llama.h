@@ -23,7 +23,7 @@ struct TrainedModel {
 struct QuantisedPair {
   QuantisedPair(const std::vector<std::string>& targets, torch::ScalarType dtype,
                 const CacheConfig& cache = tiny_cache(), const ModelShape& shape = tiny_shape(),
-                torch::Device device = torch::kCPU);
+                torch::Device device = torch::kCPU, BasePrecision precision = BasePrecision::kNf4);
   TrainedModel quantised, dense;
 };
 

@@ -1,4 +1,4 @@
-// model.base_precision nf4 from the files of a base to a tuned adapter.
+// model.base_precision from the files of a base to a tuned adapter.
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -22,13 +22,14 @@ namespace {
 
 constexpr int64_t kOneShard = int64_t{1} << 30;
 
-/// A base of its own in DIR, and a run with LoRA on it in NF4.
-Config config_on_base(const TemporaryFolder& folder, DType dtype = DType::kFloat32) {
+/// A base of its own in DIR, and a run with LoRA on it in NF4 or another precision.
+Config config_on_base(const TemporaryFolder& folder, DType dtype = DType::kFloat32,
+                      BasePrecision precision = BasePrecision::kNf4) {
   auto base = tiny_llama(3);
   save_hf_model(base, folder.make("base"), dtype, kOneShard);
   auto config = tiny_run_config(folder.path());
   config.model.path = folder / "base";
-  config.model.base_precision = BasePrecision::kNf4;
+  config.model.base_precision = precision;
   config.tune.lora = 1e-2;
   config.tune.lora_rank = 4;
   config.tune.embed = config.tune.norm = 1e-3;
@@ -57,17 +58,23 @@ TensorMap trained_of(Llama& model) {
   return trained;
 }
 
+/// torch compares no 8-bit floating point.
+torch::Tensor comparable(const torch::Tensor& part) {
+  return part.scalar_type() == torch::kFloat8_e4m3fn ? part.view(torch::kUInt8) : part;
+}
+
 }  // namespace
 
 TEST_CASE("A base is quantised from the values in its files", "[train]") {
   const TemporaryFolder folder;
   const auto in_file = GENERATE(DType::kFloat32, DType::kBFloat16);
-  auto config = config_on_base(folder, in_file);
+  const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
+  auto config = config_on_base(folder, in_file, precision);
   config.model.dtype = DType::kBFloat16;
   auto prepared = prepare_model(config, torch::kCPU);
   const auto files = read_tensors(folder / "base/model.safetensors");
   const auto layers = prepared.model->linear_layers();
-  int64_t quantised = 0, bytes = 0;
+  int64_t quantised = 0, bytes = 0, bytes_of_projections = 0;
   for (const auto& parameter : prepared.registry->all()) {
     const auto layer = layers.find(parameter.name);
     const bool is_quantised = layer != layers.end() && layer->second->is_quantised();
@@ -76,11 +83,22 @@ TEST_CASE("A base is quantised from the values in its files", "[train]") {
                           : static_cast<int64_t>(parameter.tensor.nbytes());
     if (!is_quantised) continue;
     ++quantised;
-    const auto want = quantise(files.at(parameter.name), BasePrecision::kNf4).parts();
+    bytes_of_projections += layer->second->weight_bytes();
+    const auto want = quantise(files.at(parameter.name), precision, /*gradients=*/true).parts();
     const auto got = layer->second->frozen_weight(torch::kBFloat16).parts();
-    for (size_t i = 0; i < want.size(); ++i) CHECK_SAME(got.at(i), want[i]);
+    REQUIRE(got.size() == want.size());
+    for (size_t i = 0; i < want.size(); ++i) CHECK_SAME(comparable(got[i]), comparable(want[i]));
   }
   CHECK(quantised == 14);
+  if (precision == BasePrecision::kFp8) {
+    auto reading = config;
+    reading.tune = TuneConfig();  // no gradients
+    auto read = prepare_model(reading, torch::kCPU);
+    double half = 0;
+    for (const auto& [name, layer] : read.model->quantised_layers())
+      half += static_cast<double>(layer->weight_bytes());
+    CHECK(half < 0.55 * static_cast<double>(bytes_of_projections));
+  }
   // The fingerprint is that of the files, and the estimate counts what is there.
   const auto shape = effective_shape(config);
   CHECK(estimate_memory(config, shape, prepared.registry->all()).weights_bytes == bytes);
@@ -103,7 +121,8 @@ TEST_CASE("Values that are not finite are refused before they are quantised", "[
 TEST_CASE("LoRA learns on a quantised base, and a resumed run is the uninterrupted one",
           "[train]") {
   const TemporaryFolder folder;
-  auto config = config_on_base(folder);
+  const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
+  auto config = config_on_base(folder, DType::kFloat32, precision);
   const bool blockwise = GENERATE(true, false);
   if (!blockwise) {
     config.cache = CacheConfig();
@@ -132,7 +151,8 @@ TEST_CASE("LoRA learns on a quantised base, and a resumed run is the uninterrupt
   again.model.base_precision = BasePrecision::kAuto;
   again.train.output = folder / "changed";
   CHECK_CONTAINS(user_error_of([&] { TinyRun run(again); }),
-                 "model.base_precision is nf4 there and auto here");
+                 std::string("model.base_precision is ") +
+                     (precision == BasePrecision::kFp8 ? "fp8" : "nf4") + " there and auto here");
 }
 
 TEST_CASE("An adapter of every weight is refused on a quantised base", "[train]") {

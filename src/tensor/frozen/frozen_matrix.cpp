@@ -22,9 +22,22 @@ FrozenMatrix::FrozenMatrix(torch::Tensor dense_OE) : dense_OE_(std::move(dense_O
   TORCH_CHECK(!dense_OE_.requires_grad(), "a frozen matrix gets no gradient, this one wants one");
 }
 
+int64_t FrozenMatrix::out_features() const {
+  if (is_dense()) return dense_OE_.size(0);
+  return is_fp8() ? fp8_.rows_OE.codes_XE.size(0) : nf4_.out_features;
+}
+
+int64_t FrozenMatrix::in_features() const {
+  if (is_dense()) return dense_OE_.size(1);
+  return is_fp8() ? fp8_.rows_OE.codes_XE.size(1) : nf4_.in_features;
+}
+
 std::vector<torch::Tensor> FrozenMatrix::parts() const {
   if (is_dense()) return {dense_OE_};
-  return {nf4_.codes_P, nf4_.scale_codes_S, nf4_.group_scales_T, nf4_.offset};
+  if (is_nf4()) return {nf4_.codes_P, nf4_.scale_codes_S, nf4_.group_scales_T, nf4_.offset};
+  std::vector<torch::Tensor> parts = {fp8_.rows_OE.codes_XE, fp8_.rows_OE.scale_X};
+  if (fp8_.codes_EO.defined()) parts.insert(parts.end(), {fp8_.codes_EO, fp8_.ones_E});
+  return parts;
 }
 
 int64_t FrozenMatrix::bytes() const {
@@ -39,33 +52,72 @@ const torch::Tensor& FrozenMatrix::dense() const {
 }
 
 torch::Tensor FrozenMatrix::dequantised(torch::ScalarType dtype) const {
-  return is_dense() ? dense_OE_.to(dtype) : nf4_dequantise(nf4_, dtype);
+  if (is_dense()) return dense_OE_.to(dtype);
+  return is_fp8() ? fp8_dequantise(fp8_.rows_OE, dtype) : nf4_dequantise(nf4_, dtype);
+}
+
+bool FrozenMatrix::takes_fp8(const torch::Tensor& x) const {
+  return is_fp8() && fp8_takes(x, out_features(), in_features());
 }
 
 torch::Tensor FrozenMatrix::product(const torch::Tensor& x) const {
-  return at::linear(x, dequantised(x.scalar_type()));
+  return takes_fp8(x) ? products({*this}, x)[0] : at::linear(x, dequantised(x.scalar_type()));
 }
 
 torch::Tensor FrozenMatrix::input_gradient(const torch::Tensor& dy_XO) const {
+  if (takes_fp8(dy_XO) && fp8_.codes_EO.defined())
+    return fp8_input_gradient(fp8_rows(dy_XO, fp8_.rows_OE.scale_X), fp8_);
   return at::mm(dy_XO, dequantised(dy_XO.scalar_type()));
 }
 
 void FrozenMatrix::add_input_gradient(torch::Tensor& sum_XE, const torch::Tensor& dy_XO) const {
-  sum_XE.addmm_(dy_XO, dequantised(dy_XO.scalar_type()));
+  if (takes_fp8(dy_XO) && fp8_.codes_EO.defined()) {
+    sum_XE.add_(input_gradient(dy_XO));
+  } else {
+    sum_XE.addmm_(dy_XO, dequantised(dy_XO.scalar_type()));
+  }
 }
 
-FrozenMatrix quantise(const torch::Tensor& values_OE, BasePrecision precision) {
+std::vector<torch::Tensor> products(const std::vector<FrozenMatrix>& matrices,
+                                    const torch::Tensor& x) {
+  std::vector<torch::Tensor> results;
+  Fp8Rows rows;
+  auto sizes = x.sizes().vec();
+  for (const auto& matrix : matrices) {
+    if (!matrix.takes_fp8(x)) {
+      results.push_back(matrix.product(x));
+      continue;
+    }
+    if (!rows.codes_XE.defined()) rows = fp8_rows(x.reshape({-1, x.size(-1)}));
+    sizes.back() = matrix.out_features();
+    results.push_back(fp8_product(rows, matrix.fp8()).view(sizes));
+  }
+  return results;
+}
+
+FrozenMatrix quantise(const torch::Tensor& values_OE, BasePrecision precision, bool gradients) {
   switch (precision) {
     case BasePrecision::kAuto:
       return values_OE.detach();
+    case BasePrecision::kFp8:
+      return FrozenMatrix(fp8_quantise(values_OE, gradients));
     case BasePrecision::kNf4:
       return FrozenMatrix(nf4_quantise(values_OE));
   }
   TORCH_CHECK(false, "unknown precision");
 }
 
-int64_t matrix_bytes(int64_t elements, int64_t dense_element, BasePrecision precision) {
-  return precision == BasePrecision::kNf4 ? nf4_bytes(elements) : elements * dense_element;
+int64_t matrix_bytes(int64_t out_features, int64_t in_features, int64_t dense_element,
+                     BasePrecision precision, bool gradients) {
+  switch (precision) {
+    case BasePrecision::kAuto:
+      return out_features * in_features * dense_element;
+    case BasePrecision::kFp8:
+      return fp8_bytes(out_features, in_features, gradients);
+    case BasePrecision::kNf4:
+      return nf4_bytes(out_features * in_features);
+  }
+  TORCH_CHECK(false, "unknown precision");
 }
 
 c10::IValue keep_matrices(std::vector<FrozenMatrix> matrices) {

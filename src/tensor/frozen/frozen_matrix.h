@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "config/model_config.h"
+#include "tensor/frozen/fp8.h"
 #include "tensor/frozen/nf4.h"
 
 namespace lococo {
@@ -24,10 +25,13 @@ class FrozenMatrix {
   FrozenMatrix(torch::Tensor dense_OE);  // NOLINT(google-explicit-constructor)
   /// In 4 bits. Its products make it dense for a moment, in the dtype of their input.
   explicit FrozenMatrix(Nf4Matrix nf4) : nf4_(std::move(nf4)) {}
+  /// In 8 bits. Where fp8_takes() the input, that is rounded to 8 bits too, and so is the gradient
+  /// of an output where the matrix has the codes of gradients; else products make it dense.
+  explicit FrozenMatrix(Fp8Matrix fp8) : fp8_(std::move(fp8)) {}
 
-  bool defined() const { return is_dense() || nf4_.codes_P.defined(); }
-  int64_t out_features() const { return is_dense() ? dense_OE_.size(0) : nf4_.out_features; }
-  int64_t in_features() const { return is_dense() ? dense_OE_.size(1) : nf4_.in_features; }
+  bool defined() const { return is_dense() || is_fp8() || nf4_.codes_P.defined(); }
+  int64_t out_features() const;
+  int64_t in_features() const;
   /// All tensors that hold it.
   std::vector<torch::Tensor> parts() const;
   int64_t bytes() const;  ///< of all parts
@@ -35,8 +39,16 @@ class FrozenMatrix {
   /// Whether it is a dense matrix, which dense() then returns: for kernels that read one.
   bool is_dense() const { return dense_OE_.defined(); }
   const torch::Tensor& dense() const;
+  /// The same of the other forms.
+  bool is_fp8() const { return fp8_.defined(); }
+  const Fp8Matrix& fp8() const { return fp8_; }
+  bool is_nf4() const { return nf4_.codes_P.defined(); }
+  const Nf4Matrix& nf4() const { return nf4_; }
   /// [O, E] in `dtype`; the matrix itself where it is kept so.
   torch::Tensor dequantised(torch::ScalarType dtype) const;
+
+  /// Whether products with x are those of 8-bit numbers.
+  bool takes_fp8(const torch::Tensor& x) const;
 
   /// x W' for x [.., E] -> [.., O], in the dtype of x.
   torch::Tensor product(const torch::Tensor& x) const;
@@ -47,14 +59,22 @@ class FrozenMatrix {
 
  private:
   torch::Tensor dense_OE_;
-  Nf4Matrix nf4_;  ///< where it is not dense
+  Nf4Matrix nf4_;  ///< one of the three is defined
+  Fp8Matrix fp8_;
 };
 
-/// values_OE, finite, as `precision` keeps them, on their device; auto: dense, as they are.
-FrozenMatrix quantise(const torch::Tensor& values_OE, BasePrecision precision);
+/// product() of one input x [.., E] with several matrices: it is brought into their form once.
+std::vector<torch::Tensor> products(const std::vector<FrozenMatrix>& matrices,
+                                    const torch::Tensor& x);
 
-/// Bytes of a matrix of so many elements, whose dense elements take `dense_element` bytes.
-int64_t matrix_bytes(int64_t elements, int64_t dense_element, BasePrecision precision);
+/// values_OE, finite, as `precision` keeps them, on their device; auto: dense, as they are.
+/// `gradients`: with what input_gradient() needs to be fast.
+FrozenMatrix quantise(const torch::Tensor& values_OE, BasePrecision precision,
+                      bool gradients = false);
+
+/// Bytes of a matrix [O, E], whose dense elements take `dense_element` bytes, after quantise().
+int64_t matrix_bytes(int64_t out_features, int64_t in_features, int64_t dense_element,
+                     BasePrecision precision, bool gradients);
 
 /// Matrices as an autograd context's saved_data takes them, and back.
 c10::IValue keep_matrices(std::vector<FrozenMatrix> matrices);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tensor/frozen/nf4_kernel.h"
+#include "tensor/frozen/nf4_tables.h"
 #include "tensor/kit/kernel_input.h"
 #include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
@@ -148,6 +149,11 @@ Tensor run_kernel(const Nf4Matrix& matrix, torch::ScalarType dtype) {
 #endif
 
 }  // namespace
+
+Nf4Tables nf4_tables(torch::Device device) {
+  const auto& tables = tables_on(device);
+  return {tables.values_16, tables.tree_256};
+}
 
 int64_t nf4_bytes(int64_t elements) {
   const int64_t blocks = parts_of(elements, kBlock);

@@ -33,12 +33,10 @@ struct Parts {
 };
 
 std::vector<Tensor> project(const Tensor& x_XE, const Parts& parts) {
-  std::vector<Tensor> outputs;
-  for (size_t i = 0; i < parts.weights_OE.size(); ++i) {
-    auto y = parts.weights_OE[i].product(x_XE);
-    if (parts.has_lora()) y.addmm_(parts.slice(parts.low_XR, i), parts.b_OR[i].t(), 1, parts.scale);
-    outputs.push_back(y);
-  }
+  auto outputs = products(parts.weights_OE, x_XE);
+  if (!parts.has_lora()) return outputs;
+  for (size_t i = 0; i < outputs.size(); ++i)
+    outputs[i].addmm_(parts.slice(parts.low_XR, i), parts.b_OR[i].t(), 1, parts.scale);
   return outputs;
 }
 

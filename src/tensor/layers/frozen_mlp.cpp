@@ -24,7 +24,8 @@ struct FrozenMlpFunction : torch::autograd::Function<FrozenMlpFunction> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x_XE,
                                const FrozenMatrix& gate_FE, const FrozenMatrix& up_FE,
                                const FrozenMatrix& down_EF, bool recompute) {
-    const auto gate_XF = gate_FE.product(x_XE), up_XF = up_FE.product(x_XE);
+    const auto both = products({gate_FE, up_FE}, x_XE);
+    const auto &gate_XF = both[0], &up_XF = both[1];
     context->saved_data["weights"] = keep_matrices({gate_FE, up_FE, down_EF});
     if (recompute) {
       context->save_for_backward({x_XE});
@@ -55,8 +56,8 @@ torch::Tensor frozen_mlp_gradient(const torch::Tensor& d_out_XE, const torch::Te
                                   const FrozenMatrix& gate_FE, const FrozenMatrix& up_FE,
                                   const FrozenMatrix& down_EF) {
   torch::NoGradGuard no_grad;
-  return input_gradient(d_out_XE, gate_FE.product(x_XE), up_FE.product(x_XE), gate_FE, up_FE,
-                        down_EF);
+  const auto both = products({gate_FE, up_FE}, x_XE);
+  return input_gradient(d_out_XE, both[0], both[1], gate_FE, up_FE, down_EF);
 }
 
 torch::Tensor frozen_mlp(const torch::Tensor& x_XE, const FrozenMatrix& gate_FE,

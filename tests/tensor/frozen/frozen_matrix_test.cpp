@@ -53,7 +53,7 @@ TEST_CASE("a matrix in NF4 multiplies as its dequantised values do", "[tensor]")
   CHECK_THROWS_AS(matrix.dense(), c10::Error);
   CHECK(matrix.out_features() == 37);
   CHECK(matrix.in_features() == 50);
-  CHECK(matrix.bytes() == matrix_bytes(37 * 50, 2, BasePrecision::kNf4));
+  CHECK(matrix.bytes() == matrix_bytes(37, 50, 2, BasePrecision::kNf4, true));
   const auto dense = matrix.dequantised(dtype);
   CHECK(dense.scalar_type() == dtype);
   CHECK(relative_error(dense, w) < 0.12);  // of normal values 0.097
@@ -68,5 +68,37 @@ TEST_CASE("a matrix in NF4 multiplies as its dequantised values do", "[tensor]")
 TEST_CASE("base_precision auto leaves a matrix as it is", "[tensor]") {
   const auto w = normal({4, 6}, 1, torch::kBFloat16);
   CHECK(quantise(w, BasePrecision::kAuto).dense().is_alias_of(w));
-  CHECK(matrix_bytes(24, 2, BasePrecision::kAuto) == 48);
+  CHECK(matrix_bytes(4, 6, 2, BasePrecision::kAuto, true) == 48);
+}
+
+TEST_CASE("a matrix in FP8 multiplies as its dequantised values do where nothing is faster",
+          "[tensor]") {
+  const auto dtype = GENERATE(torch::kFloat32, torch::kBFloat16, torch::kFloat64);
+  const bool gradients = GENERATE(false, true);
+  const auto w = normal({32, 48}, 1);
+  const auto matrix = quantise(w, BasePrecision::kFp8, gradients);
+  CHECK(matrix.defined());
+  CHECK(matrix.is_fp8());
+  CHECK_FALSE(matrix.is_dense());
+  CHECK_THROWS_AS(matrix.dense(), c10::Error);
+  CHECK(matrix.out_features() == 32);
+  CHECK(matrix.in_features() == 48);
+  CHECK(matrix.bytes() == matrix_bytes(32, 48, 2, BasePrecision::kFp8, gradients));
+  const auto dense = matrix.dequantised(dtype);
+  CHECK(relative_error(dense, w) < 0.03);
+  const auto x = normal({2, 3, 48}, 2, dtype), dy = normal({5, 32}, 3, dtype);
+  CHECK_SAME(matrix.product(x), at::linear(x, dense));
+  CHECK_SAME(matrix.input_gradient(dy), torch::mm(dy, dense));
+  auto sum = normal({5, 48}, 4, dtype), want = sum.clone();
+  matrix.add_input_gradient(sum, dy);
+  CHECK_SAME(sum, want.addmm_(dy, dense));
+}
+
+TEST_CASE("products of one input with several matrices are those of each", "[tensor]") {
+  const auto w = normal({32, 48}, 1), x = normal({2, 3, 48}, 2);
+  const std::vector<FrozenMatrix> matrices = {w, quantise(w, BasePrecision::kNf4),
+                                              quantise(w, BasePrecision::kFp8)};
+  const auto ys = products(matrices, x);
+  REQUIRE(ys.size() == 3);
+  for (size_t i = 0; i < ys.size(); ++i) CHECK_SAME(ys[i], matrices[i].product(x));
 }
