@@ -58,6 +58,25 @@ CacheConfig cache_of_kernels() {
   return cache;
 }
 
+struct Trained {
+  torch::Tensor nll;
+  TensorMap gradients;
+};
+
+Trained train(TrainedModel& trained, const CacheConfig& cache, const torch::Tensor& tokens,
+              bool cuda_graphs) {
+  for (auto& parameter : trained.registry->trainable())
+    parameter.tensor.mutable_grad() = torch::zeros_like(parameter.tensor.detach());
+  const auto pass = make_blockwise_pass(cache, 128, cuda_graphs);
+  for (int i = 0; i < 3; ++i) pass->train(trained.model, {tokens});
+  return {pass->evaluate(trained.model, tokens), trained.gradients()};
+}
+
+std::vector<std::string> targets_of(bool with_lora) {
+  if (!with_lora) return {};
+  return {"q_proj", "v_proj", "up_proj"};
+}
+
 }  // namespace
 
 TEST_CASE("FP8 rows on a GPU are FP8 rows on a CPU", "[gpu]") {
@@ -144,35 +163,45 @@ TEST_CASE("a feed-forward in FP8 on a GPU and its gradient are near those of its
   CHECK(relative_error(d_got, torch::autograd::grad({want}, {x}, {d_out})[0]) < 0.1);
 }
 
-TEST_CASE("blocks on a base in FP8 are near those on its values, recorded or not", "[gpu]") {
+TEST_CASE("recorded blocks on a base in FP8 have the values of blocks that run", "[gpu]") {
   require_fp8();
-  const bool with_lora = GENERATE(false, true);
-  const auto targets = with_lora ? std::vector<std::string>{"q_proj", "v_proj", "up_proj"}
-                                 : std::vector<std::string>{};
+  const auto targets = targets_of(GENERATE(false, true));
   const auto cache = cache_of_kernels();
   const auto tokens = random_tokens(2, 64 * 4 + 17, 20).to(kGpu);
-  std::vector<torch::Tensor> nll;
-  std::vector<TensorMap> gradients;
-  for (const bool cuda_graphs : {false, true}) {
-    QuantisedPair pair(targets, torch::kBFloat16, cache, shape_of_kernels(), kGpu,
-                       BasePrecision::kFp8);
-    for (auto* trained : {&pair.quantised, &pair.dense}) {
-      for (auto& parameter : trained->registry->trainable())
-        parameter.tensor.mutable_grad() = torch::zeros_like(parameter.tensor.detach());
-      const auto pass = make_blockwise_pass(cache, 128, cuda_graphs);
-      for (int i = 0; i < 3; ++i) pass->train(trained->model, {tokens});
-      nll.push_back(pass->evaluate(trained->model, tokens));
-      gradients.push_back(trained->gradients());
-    }
-  }
-  CHECK_SAME(nll[0], nll[2]);  // recorded or not
-  CHECK((nll[0] - nll[1]).abs().mean().item<double>() < 0.1);
-  for (const auto& [name, gradient] : gradients[1]) {
+  QuantisedPair one(targets, torch::kBFloat16, cache, shape_of_kernels(), kGpu,
+                    BasePrecision::kFp8);
+  QuantisedPair two(targets, torch::kBFloat16, cache, shape_of_kernels(), kGpu,
+                    BasePrecision::kFp8);
+  const auto run = train(one.quantised, cache, tokens, /*cuda_graphs=*/false);
+  const auto recorded = train(two.quantised, cache, tokens, /*cuda_graphs=*/true);
+  CHECK_SAME(recorded.nll, run.nll);
+  for (const auto& [name, gradient] : run.gradients) {
     INFO(name);
     if (name.ends_with(".bias") || gradient.norm().item<double>() == 0) continue;
-    CHECK(relative_error(gradients[2].at(name), gradients[0].at(name)) < 0.02);
-    CHECK(at::cosine_similarity(gradients[0].at(name).flatten(), gradient.flatten(), 0)
-              .item<double>() > 0.9);  // another rounding may keep other slots
+    CHECK(relative_error(recorded.gradients.at(name), gradient) < 0.02);
+  }
+}
+
+// A cache that chooses no slots: another rounding would choose others, and an NLL of random weights
+// move by 0.3. With the reference products it moves by 0.19 and 0.21 (with LoRA) here, and no
+// gradient's cosine is below 0.938.
+TEST_CASE("blocks on a base in FP8 are near those on its values", "[gpu]") {
+  require_fp8();
+  const auto targets = targets_of(GENERATE(false, true));
+  auto cache = cache_of_kernels();
+  cache.policy = CachePolicyKind::kStreaming;
+  cache.local = 0;
+  const auto tokens = random_tokens(2, 64 * 4 + 17, 20).to(kGpu);
+  QuantisedPair pair(targets, torch::kBFloat16, cache, shape_of_kernels(), kGpu,
+                     BasePrecision::kFp8);
+  const auto got = train(pair.quantised, cache, tokens, /*cuda_graphs=*/true);
+  const auto want = train(pair.dense, cache, tokens, /*cuda_graphs=*/true);
+  CHECK((got.nll - want.nll).abs().mean().item<double>() < 0.25);
+  for (const auto& [name, gradient] : want.gradients) {
+    INFO(name);
+    if (gradient.norm().item<double>() == 0) continue;
+    CHECK(at::cosine_similarity(got.gradients.at(name).flatten(), gradient.flatten(), 0)
+              .item<double>() > 0.92);
   }
 }
 
