@@ -1,4 +1,5 @@
 // lococo-export: writes what was tuned for other programs, or for another run.
+#include "setup/model_positions.h"
 #include "weights/export.h"
 
 #include <cstdio>

@@ -2,6 +2,7 @@
 
 #include "bench/attention_timing.h"
 #include "bench/timing.h"
+#include "setup/model_positions.h"
 #include "setup/model_setup.h"
 #include "tensor/attention/attention.h"
 #include "tensor/attention/column_mass.h"

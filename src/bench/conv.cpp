@@ -3,6 +3,7 @@
 #include "bench/library_conv.h"
 #include "bench/timing.h"
 #include "core/error.h"
+#include "setup/model_positions.h"
 #include "setup/model_setup.h"
 #include "tensor/conv/time_conv.h"
 

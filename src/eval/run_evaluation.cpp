@@ -13,6 +13,7 @@
 #include "eval/record_evaluator.h"
 #include "eval/record_report.h"
 #include "eval/run_tasks.h"
+#include "setup/model_positions.h"
 #include "setup/model_setup.h"
 #include "setup/session.h"
 

@@ -17,6 +17,7 @@
 #include "eval/task_report.h"
 #include "generate/generation_setup.h"
 #include "report/task_progress.h"
+#include "setup/model_positions.h"
 #include "setup/model_setup.h"
 #include "tensor/kit/memory_stats.h"
 

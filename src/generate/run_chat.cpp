@@ -14,6 +14,7 @@
 #include "generate/interrupt.h"
 #include "generate/prompt.h"
 #include "report/task_progress.h"
+#include "setup/model_positions.h"
 #include "setup/model_setup.h"
 #include "setup/session.h"
 

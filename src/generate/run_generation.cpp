@@ -17,6 +17,7 @@
 #include "generate/prompt.h"
 #include "generate/run_chat.h"
 #include "report/task_progress.h"
+#include "setup/model_positions.h"
 #include "setup/model_setup.h"
 #include "setup/session.h"
 #include "tensor/kit/memory_stats.h"

@@ -1,6 +1,7 @@
 #include "setup/check_inputs.h"
 
 #include "model/parameter_kind.h"
+#include "setup/model_positions.h"
 #include "setup/model_setup.h"
 #include "weights/checkpoint.h"
 #include "weights/fingerprint.h"

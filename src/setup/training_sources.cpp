@@ -13,7 +13,7 @@
 #include "records/json_records.h"
 #include "records/open_records.h"
 #include "records/record_messages.h"
-#include "setup/model_setup.h"
+#include "setup/model_positions.h"
 #include "setup/session.h"
 
 namespace lococo {

@@ -5,6 +5,7 @@
 #include "core/build_info.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "setup/model_positions.h"
 #include "setup/session.h"
 #include "tensor/pattern/training_pattern.h"
 #include "train/after_training.h"

@@ -48,6 +48,7 @@ struct Place {
     Config run = config;
     run.distributed.backend = CommBackend::kSingle;
     run.distributed.device = "cpu";
+    run.log.level = "error";
     const auto session = start_session(run);
     CHECK(user_error_of([&] { open_training_data(run, session, run.model.init.vocab_size); }) ==
           line);

@@ -6,6 +6,7 @@
 #include "core/files.h"
 #include "model/parameter_kind.h"
 #include "setup/memory_estimate.h"
+#include "setup/model_positions.h"
 #include "setup/model_setup.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
