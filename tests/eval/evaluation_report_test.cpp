@@ -9,6 +9,7 @@
 #include "tests/support/tiny_evaluation.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/tiny_run.h"
+#include "tests/support/user_error.h"
 
 using namespace lococo;
 using namespace lococo::testing;
