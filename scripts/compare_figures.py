@@ -96,8 +96,9 @@ class Rows:
 
     def shares_kept(self, key, part):
         """Percent of what full attention with LoRA gains over untuned streaming, at the longest
-        length, of each seed; paired with full attention's seed where that has it. None where it
-        gains nothing, as a short base with interpolated positions may: there is no share of that."""
+        length, of each seed; paired with full attention's seed where that has it. Empty where it
+        gains nothing with one of them, as a short base with interpolated positions may: there is
+        no share of that."""
         name = (part, self.setting.lengths[-1])
         streaming, full = self.mean("streaming", name), self.mean("full", name)
         if streaming is None or full is None:
@@ -106,6 +107,8 @@ class Rows:
         shares = []
         for seed, figures in self.figures[key].items():
             gain = streaming - paired.get(seed, {}).get(name, full)
-            if name in figures and gain > 0:
+            if gain <= 0:
+                return []
+            if name in figures:
                 shares.append(100 * (streaming - figures[name]) / gain)
         return shares

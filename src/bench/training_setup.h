@@ -1,4 +1,5 @@
-// A model and an optimizer as a trainer has them, for benchmarks of training.
+// A model and an optimizer for benchmarks of training: a trainer's steps, on gradients that lie one
+// by one instead of one behind another.
 #pragma once
 
 #include <torch/types.h>

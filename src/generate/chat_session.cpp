@@ -8,7 +8,6 @@
 #include "generate/answer_stream.h"
 
 namespace lococo {
-namespace {}  // namespace
 
 ChatSession::ChatSession(Decoder& decoder, const ChatPrompt& form, const Tokenizer& tokenizer,
                          ChatOptions options)

@@ -15,4 +15,7 @@ namespace lococo {
 std::unique_ptr<LessonSource> open_lessons(const Config& config,
                                            std::shared_ptr<const Tokenizer> tokenizer);
 
+/// Throws what open_lessons() throws before it opens a text.
+void check_lessons(const Config& config, const Tokenizer* tokenizer);
+
 }  // namespace lococo

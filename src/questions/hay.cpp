@@ -59,6 +59,12 @@ Hay Hay::of_documents(const std::vector<std::string>& paths, const std::string& 
 
 Hay Hay::of_key(const std::string& key, const std::vector<std::string>& paths,
                 const std::string& text_field, const std::string& needs) {
+  check_key(key, paths, needs);
+  return of_documents(paths, text_field);
+}
+
+void Hay::check_key(const std::string& key, const std::vector<std::string>& paths,
+                    const std::string& needs) {
   if (paths.empty())
     throw UserError(key + ": is empty; give the texts that surround what is asked");
   for (const std::string& path : paths) {
@@ -66,7 +72,6 @@ Hay Hay::of_key(const std::string& key, const std::vector<std::string>& paths,
     if (is_file && (path.ends_with(".bin") || TokenFile::has_magic(path)))
       throw UserError(key + ": " + path + " holds tokens; " + needs);
   }
-  return of_documents(paths, text_field);
 }
 
 int64_t Hay::num_words() const {

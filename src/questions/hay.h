@@ -25,6 +25,9 @@ class Hay {
   /// file of tokens too, whose line ends with `needs`: "a task needs texts".
   static Hay of_key(const std::string& key, const std::vector<std::string>& paths,
                     const std::string& text_field, const std::string& needs);
+  /// What of_key() refuses without opening a text.
+  static void check_key(const std::string& key, const std::vector<std::string>& paths,
+                        const std::string& needs);
   static Hay of_texts(std::vector<std::string> texts);
   /// LongLoRA's passkey: its five sentences, one after another, as one endless line.
   static Hay filler();

@@ -7,6 +7,7 @@
 #include "lococo/step_plan.h"
 #include "model/parameter_kind.h"
 #include "pass/sequence_pass.h"
+#include "tensor/frozen/fp8.h"
 #include "tensor/frozen/frozen_matrix.h"
 
 namespace lococo {
@@ -135,8 +136,9 @@ int64_t loss_bytes(const Run& run, const Trained& trained) {
          (head ? V * E * (2 * kFloat + run.element) : 0);
 }
 
-/// What products with quantised matrices need for a moment: of 8-bit numbers the widest input in 8
-/// bits, and a product that is added to a gradient; else the largest matrix, made dense.
+/// What products with quantised matrices need for a moment: of 8-bit numbers, where both sizes fit,
+/// the widest input in 8 bits, and a product that is added to a gradient; else the largest matrix,
+/// made dense.
 int64_t quantised_product_bytes(const Run& run,
                                 const std::vector<RegisteredParameter>& parameters) {
   const ModelConfig& model = run.config.model;
@@ -146,7 +148,8 @@ int64_t quantised_product_bytes(const Run& run,
     if (!is_quantised(model, parameter)) continue;
     const int64_t O = parameter.tensor.size(0), E = parameter.tensor.size(1);
     const int64_t inputs = run.B * run.L * (std::max(O, E) + E * run.element);
-    most = std::max(most, fp8 ? inputs : O * E * run.element);
+    const bool fits = O % kFp8SizeStep == 0 && E % kFp8SizeStep == 0;
+    most = std::max(most, fp8 && fits ? inputs : O * E * run.element);
   }
   return most;
 }

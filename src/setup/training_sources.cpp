@@ -10,6 +10,8 @@
 #include "core/log.h"
 #include "data/documents.h"
 #include "data/prepare.h"
+#include "data/token_file.h"
+#include "lessons/open_lessons.h"
 #include "records/json_records.h"
 #include "records/open_records.h"
 #include "records/record_messages.h"
@@ -46,12 +48,24 @@ void open_documents(const std::vector<DocumentFile>& files) {
   for (const DocumentFile& file : files) InputFile(file.path);
 }
 
-void look_at_texts(const std::vector<DataSource>& sources, const DataConfig& data,
-                   const Tokenizer* tokenizer, Faults* faults) {
-  for (const DataSource& source : sources) {
-    faults->look([&] { open_documents(plan_source(source, data, tokenizer).files); });
-  }
+/// As open_sources() does, but for what has yet to be tokenised.
+void look_at_source(const DataSource& source, const DataConfig& data, const Tokenizer* tokenizer,
+                    int64_t vocab_size) {
+  const SourcePlan plan = plan_source(source, data, tokenizer);
+  open_documents(plan.files);
+  if (plan.ready) TokenFile(plan.token_file, data.raw_dtype).check_token_range(vocab_size);
 }
+
+struct Reader {
+  const DataConfig& data;
+  const Tokenizer* tokenizer;
+  int64_t vocab_size;
+
+  void look_at_texts(const std::vector<DataSource>& sources, Faults* faults) const {
+    for (const DataSource& source : sources)
+      faults->look([&] { look_at_source(source, data, tokenizer, vocab_size); });
+  }
+};
 
 void look_at_records(const std::vector<DataSource>& sources, Faults* faults) {
   for (const DataSource& source : sources) {
@@ -63,26 +77,29 @@ void look_at_records(const std::vector<DataSource>& sources, Faults* faults) {
 
 void check_training_sources(const Config& config) {
   const DataConfig& data = config.data;
-  const auto tokenizer = open_tokenizer(config, effective_shape(config).vocab_size);
+  const int64_t vocab_size = effective_shape(config).vocab_size;
+  const auto tokenizer = open_tokenizer(config, vocab_size);
+  const Reader reader = {data, tokenizer.get(), vocab_size};
   Faults faults;
   if (!data.records.empty()) {
     faults.look([&] { open_record_sets(config, {}, tokenizer.get()); });  // the template
     look_at_records(data.records, &faults);
   } else {
-    look_at_texts(data.train, data, tokenizer.get(), &faults);
+    reader.look_at_texts(data.train, &faults);
   }
   if (data.records.empty() && data.lesson_share > 0.0) {
+    faults.look([&] { check_lessons(config, tokenizer.get()); });
     for (const std::string& path : data.lesson_texts)
       faults.look([&] { open_documents(list_document_files(path)); });
   }
   if (config.eval.every > 0) {
-    look_at_texts(data.validation, data, tokenizer.get(), &faults);
+    reader.look_at_texts(data.validation, &faults);
     look_at_records(data.validation_records, &faults);
   }
   if (const std::string text = faults.text(); !text.empty()) throw UserError(text);
   if (config.eval.every > 0 || !config.eval.after_training) return;
   Faults after;  // which the run only warns of
-  look_at_texts(data.validation, data, tokenizer.get(), &after);
+  reader.look_at_texts(data.validation, &after);
   if (const std::string text = after.text(); !text.empty())
     log_warn("there will be no evaluation after training: " + text);
 }

@@ -108,8 +108,8 @@ StateToSave DataParallelOptimizer::state_to_save() {
   const int64_t place = communicator_.all_reduce_max_int(bad ? places[*bad] : -1);
   if (place >= 0) saved.not_finite = names[static_cast<size_t>(place)].name;
   saved.fetch = [this, names, own](size_t i) {
-    // Rank 0 first writes the weights, longer than NCCL may wait.
-    if (i == 0) communicator_.barrier();
+    // Rank 0 writes the weights before and each tensor between, longer than NCCL may wait.
+    communicator_.barrier();
     return gather(names[i], own);
   };
   return saved;

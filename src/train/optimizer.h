@@ -37,9 +37,7 @@ class AdamW {
   /// parameter that never had a gradient still has none.
   void zero_grad();
 
-  /// Gives every parameter without a gradient one of zeros. With it before each backward pass, all
-  /// ranks have the same list of gradients to sum (whatever their own data used), and a resumed run
-  /// treats a parameter that happens to be unused as the run that was not interrupted does.
+  /// Gives every parameter without a gradient one of zeros.
   void allocate_gradients();
 
   const std::vector<RegisteredParameter>& parameters() const { return parameters_; }

@@ -90,6 +90,17 @@ TEST_CASE("a source that the run refuses is refused in the same words", "[setup]
   CHECK_CONTAINS(place.refusal_of_run(), place.folder / "gone");
 }
 
+TEST_CASE("tokens where lessons want texts, or of a larger vocabulary, are refused", "[setup]") {
+  Place place;
+  place.config.data.lesson_share = 0.5;
+  CHECK_CONTAINS(place.refusal_of_run(), "data.lesson_share: lessons need a tokenizer");
+  place.read_texts();
+  CHECK_CONTAINS(place.refusal_of_run(), "train.bin holds tokens; data.lesson_share needs texts");
+  place.config.data.lesson_share = 0.0;
+  place.config.data.train = {{place.file("high.bin", std::string(200, '\xff')), 1.0}};
+  CHECK_CONTAINS(place.refusal_of_run(), "high.bin");
+}
+
 TEST_CASE("records that are none are refused before they are tokenised", "[setup]") {
   Place place;
   place.config.data.records = {{place.file("a.jsonl", "{\"instruction\": \"Say a.\"}\n"), 1.0}};

@@ -5,7 +5,6 @@
 #include "tensor/kit/kernel_launch.h"
 #include "tensor/kit/shape.h"
 #include "tensor/kit/torch.h"
-#include "tensor/layers/rms_norm.h"
 #include "tensor/layers/skinny_frozen_kernel.h"
 #include "tensor/layers/swiglu.h"
 
@@ -156,10 +155,6 @@ Tensor skinny_frozen_swiglu(const Tensor& x_XK, const SkinnyNorm& norm, const Fr
 #endif
   const auto both = products({gate, up}, normed_rows(x_XK, norm));
   return swiglu(both[0], both[1]);
-}
-
-Tensor normed_rows(const Tensor& x_XK, const SkinnyNorm& norm) {
-  return norm.weight_K.defined() ? rms_norm(x_XK, norm.weight_K, norm.eps) : x_XK;
 }
 
 }  // namespace lococo

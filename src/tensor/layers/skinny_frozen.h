@@ -32,7 +32,4 @@ torch::Tensor skinny_frozen_add(const torch::Tensor& x_XK, const FrozenMatrix& m
 torch::Tensor skinny_frozen_swiglu(const torch::Tensor& x_XK, const SkinnyNorm& norm,
                                    const FrozenMatrix& gate, const FrozenMatrix& up);
 
-/// norm(x), x itself where there is none.
-torch::Tensor normed_rows(const torch::Tensor& x_XK, const SkinnyNorm& norm);
-
 }  // namespace lococo

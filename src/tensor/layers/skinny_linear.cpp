@@ -15,10 +15,6 @@
 namespace lococo {
 namespace {
 
-torch::Tensor normed(const torch::Tensor& x_XK, const SkinnyNorm& norm) {
-  return norm.weight_K.defined() ? rms_norm(x_XK, norm.weight_K, norm.eps) : x_XK;
-}
-
 #ifdef LOCOCO_WITH_CUDA
 /// What one launch does beside the products.
 struct Extras {
@@ -80,6 +76,10 @@ std::vector<torch::Tensor> run_kernel(const torch::Tensor& x_XK,
 
 }  // namespace
 
+torch::Tensor normed_rows(const torch::Tensor& x_XK, const SkinnyNorm& norm) {
+  return norm.weight_K.defined() ? rms_norm(x_XK, norm.weight_K, norm.eps) : x_XK;
+}
+
 bool has_skinny_kernel(const torch::Tensor& x_XK) {
 #ifdef LOCOCO_WITH_CUDA
   if (!x_XK.is_cuda()) return false;
@@ -102,7 +102,7 @@ std::vector<torch::Tensor> skinny_linear(const torch::Tensor& x_XK, const Skinny
 #ifdef LOCOCO_WITH_CUDA
   if (has_skinny_kernel(x_XK)) return run_kernel(x_XK, weights, {norm});
 #endif
-  const auto x = normed(x_XK, norm);
+  const auto x = normed_rows(x_XK, norm);
   std::vector<torch::Tensor> outs;
   for (const auto& weight : weights) outs.push_back(at::linear(x, weight));
   return outs;
@@ -125,7 +125,7 @@ torch::Tensor skinny_swiglu(const torch::Tensor& x_XK, const SkinnyNorm& norm,
   if (has_skinny_kernel(x_XK))
     return run_kernel(x_XK, {gate_NK, up_NK}, {norm, {}, /*swiglu=*/true})[0];
 #endif
-  const auto x = normed(x_XK, norm);
+  const auto x = normed_rows(x_XK, norm);
   return swiglu(at::linear(x, gate_NK), at::linear(x, up_NK));
 }
 
@@ -136,7 +136,7 @@ torch::Tensor skinny_linear_wide(const torch::Tensor& x_XK, const SkinnyNorm& no
   if (has_skinny_kernel(x_XK))
     return run_kernel(x_XK, {weight_NK}, {norm, {}, /*swiglu=*/false, /*wide=*/true})[0];
 #endif
-  const auto x = normed(x_XK, norm);
+  const auto x = normed_rows(x_XK, norm);
   return x.scalar_type() == torch::kFloat64 ? torch::mm(x, weight_NK.t())
                                             : matmul_f32(x, weight_NK.t());
 }

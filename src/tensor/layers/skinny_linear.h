@@ -16,6 +16,9 @@ struct SkinnyNorm {
   double eps = 0.0;
 };
 
+/// norm(x), x itself where there is none: what a kernel does on the way.
+torch::Tensor normed_rows(const torch::Tensor& x_XK, const SkinnyNorm& norm);
+
 /// Whether products of x with weights of its width run as the project's own kernel: 1 to 4 rows of
 /// bfloat16 on a GPU, contiguous, K a multiple of 8, rows of at most 200 KiB together. All
 /// functions below take anything else too and compute the same with tensor operations (rounding in
