@@ -41,23 +41,6 @@ const std::vector<ProductShape>& product_shapes() {
   return list;
 }
 
-ModelShape shape_of_kernels() {
-  auto shape = tiny_shape();
-  shape.hidden_size = 256;
-  shape.intermediate_size = 384;
-  shape.head_dim = 64;
-  return shape;
-}
-
-CacheConfig cache_of_kernels() {
-  auto cache = tiny_cache();
-  cache.slots = cache.block = 64;
-  cache.sinks = 2;
-  cache.local = 8;
-  cache.init = ConvInit::kFanIn;
-  return cache;
-}
-
 struct Trained {
   torch::Tensor nll;
   TensorMap gradients;

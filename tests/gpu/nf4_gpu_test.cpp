@@ -15,23 +15,6 @@ namespace {
 
 const torch::Device kGpu(torch::kCUDA, 0);
 
-ModelShape shape_of_kernels() {
-  auto shape = tiny_shape();
-  shape.hidden_size = 256;
-  shape.intermediate_size = 384;
-  shape.head_dim = 64;
-  return shape;
-}
-
-CacheConfig cache_of_kernels() {
-  auto cache = tiny_cache();
-  cache.slots = cache.block = 64;
-  cache.sinks = 2;
-  cache.local = 8;
-  cache.init = ConvInit::kFanIn;
-  return cache;
-}
-
 }  // namespace
 
 TEST_CASE("NF4 on a GPU is NF4 on a CPU", "[gpu]") {

@@ -34,6 +34,23 @@ TensorMap TrainedModel::gradients() const {
   return gradients;
 }
 
+ModelShape shape_of_kernels() {
+  auto shape = tiny_shape();
+  shape.hidden_size = 256;
+  shape.intermediate_size = 384;
+  shape.head_dim = 64;
+  return shape;
+}
+
+CacheConfig cache_of_kernels() {
+  auto cache = tiny_cache();
+  cache.slots = cache.block = 64;
+  cache.sinks = 2;
+  cache.local = 8;
+  cache.init = ConvInit::kFanIn;
+  return cache;
+}
+
 QuantisedPair::QuantisedPair(const std::vector<std::string>& targets, torch::ScalarType dtype,
                              const CacheConfig& cache, const ModelShape& shape,
                              torch::Device device, BasePrecision precision) {

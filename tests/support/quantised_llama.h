@@ -20,6 +20,11 @@ struct TrainedModel {
   TensorMap gradients() const;
 };
 
+/// What the kernels take: their head dimension, and rows of a base in 4 or 8 bits.
+ModelShape shape_of_kernels();
+/// LoCoCo with blocks of 64 tokens.
+CacheConfig cache_of_kernels();
+
 struct QuantisedPair {
   QuantisedPair(const std::vector<std::string>& targets, torch::ScalarType dtype,
                 const CacheConfig& cache = tiny_cache(), const ModelShape& shape = tiny_shape(),

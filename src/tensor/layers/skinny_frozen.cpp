@@ -6,6 +6,7 @@
 #include "tensor/kit/shape.h"
 #include "tensor/kit/torch.h"
 #include "tensor/layers/skinny_frozen_kernel.h"
+#include "tensor/layers/skinny_operand.h"
 #include "tensor/layers/swiglu.h"
 
 #ifdef LOCOCO_WITH_CUDA
@@ -26,13 +27,6 @@ Tensor side_by_side(const Tensor& x_XK, const std::vector<FrozenMatrix>& matrice
 
 SkinnyForm form_of(const FrozenMatrix& matrix) {
   return matrix.is_nf4() ? SkinnyForm::kNf4 : SkinnyForm::kFp8;
-}
-
-void check_operand(const Tensor& tensor, const Tensor& x_XK) {
-  TORCH_CHECK(tensor.device() == x_XK.device() && tensor.scalar_type() == torch::kBFloat16 &&
-                  tensor.is_contiguous() && is_aligned(tensor),
-              "want contiguous, aligned bfloat16 beside x, got ", tensor.toString(),
-              tensor.sizes());
 }
 
 SkinnyFrozenMatrix pointers_of(const FrozenMatrix& matrix) {

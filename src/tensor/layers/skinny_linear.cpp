@@ -6,6 +6,7 @@
 #include "tensor/kit/shape.h"
 #include "tensor/layers/rms_norm.h"
 #include "tensor/layers/skinny_linear_kernel.h"
+#include "tensor/layers/skinny_operand.h"
 #include "tensor/layers/swiglu.h"
 
 #ifdef LOCOCO_WITH_CUDA
@@ -22,13 +23,6 @@ struct Extras {
   torch::Tensor residual = {};
   bool swiglu = false, wide = false;
 };
-
-void check_operand(const torch::Tensor& tensor, const torch::Tensor& x_XK) {
-  TORCH_CHECK(tensor.device() == x_XK.device() && tensor.scalar_type() == torch::kBFloat16 &&
-                  tensor.is_contiguous() && is_aligned(tensor),
-              "want contiguous, aligned bfloat16 beside x, got ", tensor.toString(),
-              tensor.sizes());
-}
 
 std::vector<torch::Tensor> run_kernel(const torch::Tensor& x_XK,
                                       const std::vector<torch::Tensor>& weights,
