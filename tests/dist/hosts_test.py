@@ -11,7 +11,7 @@ import tempfile
 import unittest
 
 from counted import main
-from ranks import Run, launcher, wait_for
+from ranks import Run, launcher
 from runs import broken_checkpoint, checkpoints, read_metrics
 import tiny_files as tiny
 from two_hosts import HOSTS, TwoHosts
@@ -67,7 +67,7 @@ class Hosts(unittest.TestCase):
         """A run of two hosts that has made some steps, and the pids of its ranks."""
         run = self.on_two_hosts(name, *overrides, options=options)
         pids = run.wait_for_ranks()
-        wait_for(lambda: len(read_metrics(self.folder / name)) > 2 or run.process.poll() is not None, "steps")
+        run.wait_until(lambda: len(read_metrics(self.folder / name)) > 2, "steps")
         self.assertIsNone(run.process.poll(), run.lines())
         return run, pids
 
@@ -129,7 +129,9 @@ class Hosts(unittest.TestCase):
         self.assert_repeats("stopped")
 
     def test_a_host_that_falls_silent_ends_the_run_when_mpirun_was_told_to_listen(self):
-        options = [part for name, value in LISTEN.items() for part in ("--mca", f"oob_tcp_keepalive_{name}", str(value))]
+        options = []
+        for name, value in LISTEN.items():
+            options += ["--mca", f"oob_tcp_keepalive_{name}", str(value)]
         run, _ = self.in_its_loop("silent", "train.steps=100000", options=options)
         self.addCleanup(self.hosts.join)
         self.hosts.cut()

@@ -12,7 +12,7 @@ import time
 import unittest
 
 from counted import main
-from ranks import Run, launcher, wait_for
+from ranks import Run, launcher
 from runs import broken_checkpoint, checkpoints, read_metrics
 import tiny_files as tiny
 
@@ -45,7 +45,7 @@ class KilledRanks(unittest.TestCase):
         cls.whole = os.path.join(cls.folder, "whole")
         begin = time.monotonic()
         run = cls.start(cls.whole, "false")
-        wait_for(lambda: newest(cls.whole) or run.process.poll() is not None, "a checkpoint")
+        run.wait_until(lambda: newest(cls.whole), "a checkpoint")
         saved = time.monotonic()
         cls.finish(run)
         cls.until_saved = saved - begin
@@ -75,15 +75,15 @@ class KilledRanks(unittest.TestCase):
         run = self.start(output, sharded)
         pids = run.wait_for_ranks()
         if not early:
-            wait_for(lambda: newest(output) != before or run.process.poll() is not None, "a checkpoint")
+            run.wait_until(lambda: newest(output) != before, "a checkpoint")
         time.sleep(moment * (self.until_saved if early else LATEST * self.interval))
         self.assertIsNone(run.process.poll(), f"the run ended by itself, --seed {self.seed}\n{run.lines()}")
         os.kill(pids[victim], signal.SIGKILL)
         code, seconds = run.end()
         lines = run.lines()
         told = [line for line in run.lines_with(f"process rank {victim} ") if "signal 9 (Killed)" in line]
-        print(f"{'early' if early else 'later'}, saved {newest(output) or 'nothing'}: all gone after {seconds:.1f} s, "
-              f"code {code}: {'; '.join(told)}")
+        print(f"{'early' if early else 'later'}, saved {newest(output) or 'nothing'}: all gone after "
+              f"{seconds:.1f} s, code {code}: {'; '.join(told)}")
         self.assertEqual(code, 128 + signal.SIGKILL, lines)
         self.assertEqual(len(told), 1, lines)
         if newest(output):
@@ -104,9 +104,9 @@ class KilledRanks(unittest.TestCase):
         run = self.start(output, sharded)
         self.finish(run)
         starts = [checkpoint for _, checkpoint in kills[1:]] + [self.where_it_went_on(run, output, last)]
-        print(f"{KILLS} kills, --seed {self.seed}: all gone after {max(seconds for seconds, _ in kills):.1f} s at most; "
-              f"{sum(map(bool, starts))} of the {KILLS} starts behind them went on from the last checkpoint, the others "
-              "were killed before they said so")
+        print(f"{KILLS} kills, --seed {self.seed}: all gone after {max(seconds for seconds, _ in kills):.1f} s at "
+              f"most; {sum(map(bool, starts))} of the {KILLS} starts behind them went on from the last checkpoint, "
+              "the others were killed before they said so")
         self.assertEqual(starts[-1], last)
         self.assertEqual([line["step"] for line in read_metrics(self.whole)], list(range(1, self.steps + 1)))
         self.assertEqual(read_metrics(output), read_metrics(self.whole), f"--seed {self.seed}")

@@ -6,6 +6,7 @@ import subprocess
 import time
 
 BOUND_S = 30  # nothing may outlive a failed rank for longer
+START_S = 120  # until a run makes steps on a machine that is busy
 
 
 def launcher(mpirun, ranks, *options):
@@ -71,8 +72,12 @@ class Run:
             found.update(ranks_of(self.marker))
             return len(found) == self.size or self.process.poll() is not None
 
-        wait_for(all_are_there, f"{self.size} ranks to start")
+        wait_for(all_are_there, f"{self.size} ranks to start", START_S)
         return found
+
+    def wait_until(self, condition, what):
+        """Until it is so or the run has ended."""
+        wait_for(lambda: condition() or self.process.poll() is not None, what, START_S)
 
     def end(self):
         """The exit code, and the seconds until neither the launcher nor a rank was left."""
