@@ -18,7 +18,8 @@ folded into the keys that snapkv keeps). "snapkv-32" and "merging-32" look throu
 queries instead of 64. kvzip reads the context a second time and spreads its keys over layers and
 heads: KEPT is their mean.
 
---segments: lines {"ids": [...]}; all but the last 129 tokens are compressed, NLL of the last 128.
+--segments: lines {"ids": [...]}, as lococo-eval's eval.per_token=FILE.jsonl writes them; all but the
+last 129 tokens are compressed, NLL of the last 128.
 Prompts are run in waves in which every press answers the same ones; --minutes stops before a wave.
 """
 

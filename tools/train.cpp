@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "config/config_write.h"
+#include "setup/check_inputs.h"
 #include "setup/complete_config.h"
 #include "setup/model_setup.h"
 #include "setup/training_sources.h"
@@ -16,6 +17,7 @@ int run(const lococo::CommandLine& line, const lococo::Config& config) {
   std::printf("%s%s\n", lococo::config_to_yaml(config).c_str(),
               lococo::describe_run(config).c_str());
   lococo::warn_about_untrained_answers(config);
+  lococo::check_inputs(config);
   lococo::check_training_sources(config);
   return 0;
 }

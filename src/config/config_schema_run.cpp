@@ -137,8 +137,8 @@ void add_eval(SchemaBuilder& add, EvalConfig& eval) {
           "a repeat is far when its latest earlier occurrence is more tokens back");
   add.add("output", TextField{&eval.output}, "JSON file; empty: print only");
   add.add("per_token", TextField{&eval.per_token},
-          "file of every target's NLL: .jsonl, or .bin (float32, segment after segment); empty: "
-          "none");
+          "file of every target's NLL: .jsonl (with the tokens), or .bin (float32, segment after "
+          "segment); empty: none");
   add.add("overwrite", BoolField{&eval.overwrite},
           "let output, samples and per_token replace files that are no results of ours, or "
           "symlinks");

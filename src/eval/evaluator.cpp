@@ -137,6 +137,8 @@ LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch:
   if (!config_.eval.per_token.empty()) {
     const std::vector<float> nothing(static_cast<size_t>(result.inputs), 0.0F);
     result.nll.assign(result.segments.size(), nothing);
+    for (const auto& segment : segments)
+      result.ids.push_back(segment_tokens(*files_[static_cast<size_t>(segment.source)], segment));
   }
   const auto started = steady_now();
   reset_peak(device);

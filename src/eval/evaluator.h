@@ -49,6 +49,7 @@ struct LengthResult {
   std::vector<PositionBucket> by_position;  ///< config.eval.position_buckets of them
   /// NLL of every target of every segment; empty unless config.eval.per_token names a file.
   std::vector<std::vector<float>> nll;
+  std::vector<std::vector<int64_t>> ids;  ///< beside nll: the inputs and the last target
   double seconds = 0;
   int64_t peak_memory_bytes = 0;
 };

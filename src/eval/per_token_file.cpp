@@ -11,10 +11,13 @@ namespace {
 
 std::string json_line(const LengthResult& result, size_t segment) {
   const SegmentScore& score = result.segments[segment];
-  const nlohmann::ordered_json json = {
-      {"length", result.length},    {"source", score.source},
-      {"document", score.document}, {"begin", score.begin},
-      {"nll", result.nll[segment]}, {"git_revision", std::string(git_revision())}};
+  const nlohmann::ordered_json json = {{"length", result.length},
+                                       {"source", score.source},
+                                       {"document", score.document},
+                                       {"begin", score.begin},
+                                       {"ids", result.ids[segment]},
+                                       {"nll", result.nll[segment]},
+                                       {"git_revision", std::string(git_revision())}};
   return json.dump() + "\n";
 }
 

@@ -9,7 +9,8 @@
 namespace lococo {
 
 /// Writes what results hold of LengthResult::nll: to a path ending in .jsonl one object a segment,
-/// {"length", "source", "document", "begin", "nll": [...], "git_revision"}, else float32,
+/// {"length", "source", "document", "begin", "ids": [...], "nll": [...], "git_revision"}, nll[t]
+/// being that of ids[t + 1], so that another program can score the same segments; else float32,
 /// little-endian, segment after segment. Throws UserError when it cannot be written.
 void write_per_token(const std::string& path, const std::vector<LengthResult>& results);
 

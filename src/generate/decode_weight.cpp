@@ -4,6 +4,7 @@
 
 #include "tensor/kit/torch.h"
 #include "tensor/layers/skinny_frozen.h"
+#include "tensor/layers/skinny_frozen_kernel.h"
 #include "tensor/layers/swiglu.h"
 
 namespace lococo {
@@ -86,7 +87,7 @@ void DecodeWeight::add_low_rank(torch::Tensor& y_BO, const torch::Tensor& x_BE,
 }
 
 torch::Tensor DecodeWeight::product(const torch::Tensor& x_BE, const SkinnyNorm& norm) const {
-  constexpr size_t kMost = 3;  // of one kernel
+  constexpr auto kMost = static_cast<size_t>(kSkinnyFrozenMaxMatrices);
   std::vector<torch::Tensor> outputs;
   for (size_t i = 0; i < parts_.size();) {
     if (parts_[i].matrix.is_dense()) {

@@ -4,6 +4,7 @@
 #include "generate/gate_kernel.h"
 #include "tensor/kit/dependent_launch.cuh"
 #include "tensor/kit/packed8.cuh"
+#include "tensor/kit/reduce.cuh"
 
 namespace lococo {
 namespace {
@@ -18,7 +19,7 @@ __device__ float gelu(float x) {
 
 /// One warp for each head of a sequence. Heads make the hidden units again, each for itself: a few
 /// numbers of a lane, less than what sharing them would wait for.
-__global__ void __launch_bounds__(kWarp * kWarps) gate_kernel(GateTensors t, GateShape shape) {
+__global__ void __launch_bounds__(kWarp* kWarps) gate_kernel(GateTensors t, GateShape shape) {
   let_next_kernel_start();
   wait_for_earlier_kernels();
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -32,9 +33,7 @@ __global__ void __launch_bounds__(kWarp * kWarps) gate_kernel(GateTensors t, Gat
 #pragma unroll 4
   for (int unit = lane; unit < shape.units; unit += kWarp)
     sum += gelu(widen(product[unit]) + t.hidden_bias[unit]) * out_weight[unit];
-#pragma unroll
-  for (int distance = kWarp / 2; distance > 0; distance /= 2)
-    sum += __shfl_xor_sync(0xffffffffU, sum, distance);
+  sum = warp_sum(sum);
   if (lane > 0) return;
   const int64_t slot = t.cursor[2 * row];
   t.score.data[row * t.score.batch_stride + head * t.score.head_stride + slot] =

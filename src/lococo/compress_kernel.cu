@@ -2,6 +2,7 @@
 
 #include "lococo/compress_kernel.h"
 #include "tensor/kit/packed8.cuh"
+#include "tensor/kit/reduce.cuh"
 
 namespace lococo {
 namespace {
@@ -138,20 +139,6 @@ __global__ void __launch_bounds__(kThreads)
   if (place.channel == 0) write_numbers(slots, shape, row, place.entry, source, target);
 }
 
-/// The sum of `value` over the thread block, in a fixed order; valid in thread 0.
-__device__ float block_sum(float value) {
-  __shared__ float totals[kThreads / 32];
-#pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2)
-    value += __shfl_xor_sync(0xffffffffU, value, distance);
-  if (threadIdx.x % 32 == 0) totals[threadIdx.x / 32] = value;
-  __syncthreads();
-  float sum = 0.0f;
-#pragma unroll
-  for (int warp = 0; warp < kThreads / 32; ++warp) sum += totals[warp];
-  return sum;
-}
-
 __global__ void __launch_bounds__(kThreads)
     mixture_gradient_kernel(MixtureGradient gradient, CompressShape shape, int rest_slots) {
   const int64_t row = blockIdx.x;
@@ -178,7 +165,7 @@ __global__ void __launch_bounds__(kThreads)
     store8(gradient.d_mixture + at, scaled);
   }
   if (gradient.partial == nullptr) return;  // for all threads alike
-  sum = block_sum(sum);
+  sum = block_sum<kThreads>(sum);
   if (threadIdx.x == 0) gradient.partial[row * gridDim.y + blockIdx.y] = sum;
 }
 

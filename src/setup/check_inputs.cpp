@@ -11,7 +11,7 @@ namespace lococo {
 
 void check_inputs(const Config& given) {
   Config config = given;
-  config.tune = TuneConfig();  // nothing is trained
+  config.tune = TuneConfig();  // fresh LoRA comes after the adapter, which need not have it
   const ModelShape shape = effective_shape(config);
   TensorMap parameters, base;
   for (const auto& [name, tensor] : list_parameters(shape, config.cache, lora_shape(config))) {

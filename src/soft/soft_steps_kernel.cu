@@ -3,13 +3,12 @@
 #include "soft/soft_keep_kernel.h"
 #include "soft/soft_steps_kernel.h"
 #include "tensor/kit/packed8.cuh"
+#include "tensor/kit/reduce.cuh"
 
 namespace lococo {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / 32;
-constexpr unsigned kAllLanes = 0xffffffffU;
 
 unsigned blocks_for(int64_t threads) {
   return static_cast<unsigned>((threads + kThreads - 1) / kThreads);
@@ -99,7 +98,6 @@ __global__ void __launch_bounds__(kThreads) key_gradients_kernel(KeyGradientsArg
 
 /// One thread block for each row.
 __global__ void __launch_bounds__(kThreads) choice_gradients_kernel(ChoiceGradientsArguments x) {
-  __shared__ float totals[kWarps];
   const int64_t row = blockIdx.x;
   float of_weight = 0.0F;
   for (int64_t key = threadIdx.x; key < x.S; key += kThreads) {
@@ -112,15 +110,8 @@ __global__ void __launch_bounds__(kThreads) choice_gradients_kernel(ChoiceGradie
     x.score_sum[row * x.T + key] += of_score;
   }
   if (x.d_massed == nullptr) return;
-#pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2)
-    of_weight += __shfl_xor_sync(kAllLanes, of_weight, distance);
-  if (threadIdx.x % 32 == 0) totals[threadIdx.x / 32] = of_weight;
-  __syncthreads();
-  if (threadIdx.x > 0) return;
-  float total = 0.0F;
-  for (const float part : totals) total += part;
-  x.weight_sum[row] += total;
+  of_weight = block_sum<kThreads>(of_weight);
+  if (threadIdx.x == 0) x.weight_sum[row] += of_weight;
 }
 
 }  // namespace

@@ -12,15 +12,14 @@ import time
 import unittest
 
 from counted import main
+from ranks import BOUND_S, is_alive, launcher, wait_for
 
 MPIRUN, PROGRAM = sys.argv[1], sys.argv[2]
 RANKS = 2
-BOUND_S = 30  # nothing may outlive a failed rank for longer
 
 
 def command(*arguments, mca=()):
-    options = ["-np", str(RANKS), "--oversubscribe", "--bind-to", "none"]
-    return [MPIRUN, *options, *mca, PROGRAM, *arguments]
+    return [*launcher(MPIRUN, RANKS, *mca), PROGRAM, *arguments]
 
 
 def run(*arguments):
@@ -28,22 +27,6 @@ def run(*arguments):
     start = time.monotonic()
     done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=BOUND_S)
     return done.returncode, done.stderr, time.monotonic() - start
-
-
-def wait_for(condition, what):
-    deadline = time.monotonic() + BOUND_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError("waited in vain for " + what)
-        time.sleep(0.05)
-
-
-def is_alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 class FailingRank(unittest.TestCase):

@@ -30,6 +30,9 @@ int run() {
   DIST_CHECK(device.index() == communicator.local_rank());
   for (int round = 0; round < 3; ++round) testing::check_collectives(communicator, device);
   testing::check_sharding(communicator, device);
+  if (communicator.is_main())
+    std::printf("collectives and sharding over %lld GPUs: as they should be\n",
+                static_cast<long long>(communicator.size()));
   return 0;
 }
 

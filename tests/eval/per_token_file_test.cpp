@@ -16,7 +16,8 @@ using namespace lococo::testing;
 
 TEST_CASE("every target's NLL is written, and its sums are those of the evaluation", "[eval]") {
   const TemporaryFolder folder;
-  const auto tokens = write_tokens(folder / "t.tokens", {{1, 2, 3, 1, 2, 3, 9, 5, 1, 2, 7, 8, 9}});
+  const std::vector<int32_t> text = {1, 2, 3, 1, 2, 3, 9, 5, 1, 2, 7, 8, 9};
+  const auto tokens = write_tokens(folder / "t.tokens", {text});
   Config config;
   config.eval.lengths = {3, 5};
   config.eval.per_token = folder / "nll.jsonl";
@@ -38,6 +39,8 @@ TEST_CASE("every target's NLL is written, and its sums are those of the evaluati
       const auto json = nlohmann::json::parse(line);
       CHECK(json["length"] == result.length);
       CHECK(json["begin"] == segment.begin);
+      const auto first = text.begin() + segment.begin;
+      CHECK(json["ids"] == std::vector<int32_t>(first, first + result.length + 1));
       const auto nll = json["nll"].get<std::vector<float>>();
       REQUIRE(static_cast<int64_t>(nll.size()) == segment.targets);
       double sum = 0;

@@ -15,6 +15,7 @@ class DryRun(HostileTest):
         cls.tokenizer = tiny.make_tokenizer(cls.folder)
 
     def tools(self):
+        yield "train", lambda *more: self.tiny.train(*more, *self.texts())
         yield "eval", self.tiny.eval
         yield "export", self.tiny.export
         if self.tokenizer:

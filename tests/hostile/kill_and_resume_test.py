@@ -4,7 +4,6 @@ usage: kill_and_resume_test.py [--rounds N] [--seed N]
 """
 
 import argparse
-import json
 import os
 import random
 import signal
@@ -14,31 +13,12 @@ import time
 from counted import main
 import tiny_files as tiny
 from harness import HostileTest, kill, run, start
-from runs import checkpoints, read_metrics
+from runs import broken_checkpoint, checkpoints, read_metrics
 
 WAIT_S = 30
 STEPS_A_ROUND = 5  # a round makes one step and the one or two that the next line leaves time for
 LATEST_KILL = 1.5  # in steps after a save; saving takes most of a step, so most kills fall into one
 ROUNDS, SEED = 20, None
-
-
-def broken_checkpoint(output):
-    """What is wrong under a final name; a step that is being written has another."""
-    for step in sorted(os.listdir(output)):
-        folder = os.path.join(output, step)
-        digits = step.removeprefix("step-")
-        if not (step.startswith("step-") and digits.isdigit()):
-            continue
-        state = os.path.join(folder, "state.json")
-        if not os.path.exists(state):
-            return f"{step} has no state.json"
-        with open(state, encoding="utf-8") as file:
-            files = json.load(file)["files"]
-        for name, listed in files.items():
-            path = os.path.join(folder, name)
-            if not os.path.exists(path) or os.path.getsize(path) != listed["bytes"]:
-                return f"{step}/{name} is missing or cut off"
-    return ""
 
 
 class KillAndResume(HostileTest):

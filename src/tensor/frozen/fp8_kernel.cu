@@ -5,26 +5,12 @@
 
 #include "tensor/frozen/fp8_kernel.h"
 #include "tensor/kit/packed8.cuh"
+#include "tensor/kit/reduce.cuh"
 
 namespace lococo {
 namespace {
 
 constexpr int kMaxThreads = 512;
-
-/// The largest `value` of the block, in every thread.
-__device__ float block_max(float value) {
-  __shared__ float of_warp[kMaxThreads / 32];
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-  for (int offset = 16; offset > 0; offset /= 2)
-    value = fmaxf(value, __shfl_xor_sync(0xffffffffU, value, offset));
-  if (warps == 1) return value;
-  if (lane == 0) of_warp[warp] = value;
-  __syncthreads();
-  value = lane < warps ? of_warp[lane] : 0.0F;
-  for (int offset = 16; offset > 0; offset /= 2)
-    value = fmaxf(value, __shfl_xor_sync(0xffffffffU, value, offset));
-  return value;
-}
 
 /// Eight codes, the first in the lowest byte.
 __device__ uint2 codes_of(const float (&values)[8], float inverse) {
@@ -60,7 +46,7 @@ __global__ void __launch_bounds__(kMaxThreads) rows_kernel(Fp8RowsTensors tensor
 #pragma unroll
     for (int i = 0; i < 8; ++i) largest = fmaxf(largest, fabsf(values[v][i]));
   }
-  const float scale = __fmul_rn(block_max(largest), kFp8Part);
+  const float scale = __fmul_rn(block_max<kMaxThreads>(largest), kFp8Part);
   const float inverse = __frcp_rn(scale);
   if (threadIdx.x == 0) tensors.scale[blockIdx.x] = scale;
   auto* codes = static_cast<uint8_t*>(tensors.codes) + row_offset;

@@ -4,28 +4,13 @@
 #include <type_traits>
 
 #include "tensor/kit/packed8.cuh"
+#include "tensor/kit/reduce.cuh"
 #include "tensor/layers/rms_norm_kernel.h"
 
 namespace lococo {
 namespace {
 
 constexpr int kMaxThreads = 512;
-
-/// The sum of `value` over the block, in every thread.
-__device__ float block_sum(float value) {
-  __shared__ float of_warp[kMaxThreads / 32];
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-  for (int offset = 16; offset > 0; offset /= 2)
-    value += __shfl_xor_sync(0xffffffffU, value, offset);
-  if (warps == 1) return value;
-  __syncthreads();  // the sum before this one has been read
-  if (lane == 0) of_warp[warp] = value;
-  __syncthreads();
-  value = lane < warps ? of_warp[lane] : 0.0F;
-  for (int offset = 16; offset > 0; offset /= 2)
-    value += __shfl_xor_sync(0xffffffffU, value, offset);
-  return value;
-}
 
 /// A block takes a row and keeps it in registers: vector v of thread t is the
 /// (v * threads + t)-th eight of the row.
@@ -49,7 +34,7 @@ __global__ void __launch_bounds__(kMaxThreads)
     }
     for (int i = 0; i < 8; ++i) squares += values[v][i] * values[v][i];
   }
-  const float mean = block_sum(squares) / static_cast<float>(width);
+  const float mean = block_sum<kMaxThreads>(squares) / static_cast<float>(width);
   const float rstd = rsqrtf(mean + tensors.epsilon);
   if (threadIdx.x == 0) tensors.rstd[blockIdx.x] = rstd;
   T* normed = static_cast<T*>(tensors.normed) + row_offset;
@@ -93,7 +78,7 @@ __global__ void __launch_bounds__(kMaxThreads)
         products += g[v][i] * n[v][i];
       }
     }
-    const float mean = block_sum(products) / static_cast<float>(width);
+    const float mean = block_sum<kMaxThreads>(products) / static_cast<float>(width);
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
       const int64_t column = 8 * (static_cast<int64_t>(v) * blockDim.x + threadIdx.x);

@@ -12,6 +12,7 @@
 
 #include "tensor/kit/dependent_launch.cuh"
 #include "tensor/kit/packed8.cuh"
+#include "tensor/kit/reduce.cuh"
 #include "tensor/layers/skinny_frozen_forms.cuh"
 #include "tensor/layers/skinny_frozen_kernel.h"
 
@@ -70,20 +71,6 @@ int tiles_of(const SkinnyFrozenTensors& tensors, const SkinnyFrozenShape& shape)
 }
 
 // --- x
-
-__device__ float warp_sum(float value) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2)
-    value += __shfl_xor_sync(0xffffffffU, value, offset);
-  return value;
-}
-
-__device__ float warp_max(float value) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2)
-    value = fmaxf(value, __shfl_xor_sync(0xffffffffU, value, offset));
-  return value;
-}
 
 /// A power of two that brings `largest` to 2^14 (float16 ends at 2^16); 1 for zero and what is not
 /// finite.

@@ -7,6 +7,7 @@
 
 #include "tensor/kit/dependent_launch.cuh"
 #include "tensor/kit/packed8.cuh"
+#include "tensor/kit/reduce.cuh"
 #include "tensor/layers/skinny_linear_kernel.h"
 
 namespace lococo {
@@ -217,9 +218,7 @@ __device__ void stage(const SkinnyLinearTensors& t, const SkinnyLinearShape& sha
 #pragma unroll
       for (int e = 0; e < 8; ++e) squares += values[e] * values[e];
     }
-#pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2)
-      squares += __shfl_xor_sync(0xffffffffU, squares, offset);
+    squares = warp_sum(squares);
     if (thread % 32 == 0) warp_sums[m][thread / 32] = squares;
   }
   __syncthreads();

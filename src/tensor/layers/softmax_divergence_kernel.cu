@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "tensor/kit/reduce.cuh"
 #include "tensor/kit/row_access.cuh"
 #include "tensor/layers/running_sum.cuh"
 #include "tensor/layers/softmax_divergence_kernel.h"
@@ -11,20 +12,6 @@ namespace {
 
 constexpr int kThreads = 512;
 constexpr int kBlocksPerSm = 2;
-constexpr int kWarps = kThreads / 32;
-
-/// The sum over a thread block, in thread 0, always in the same order.
-__device__ float plain_sum_of_block(float value) {
-  __shared__ float parts[kWarps];
-  for (int offset = 16; offset > 0; offset /= 2)
-    value += __shfl_xor_sync(0xffffffffU, value, offset);
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
-  __syncthreads();
-  float sum = 0.0F;
-  if (threadIdx.x > 0) return sum;
-  for (const float part : parts) sum += part;
-  return sum;
-}
 
 __device__ float log_sum(const RunningSum& sum) { return sum.max + logf(sum.sum); }
 
@@ -72,7 +59,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
     }
     write_row(gradient + v, mine);
   }
-  divergence = plain_sum_of_block(divergence);
+  divergence = block_sum<kThreads>(divergence);
   if (threadIdx.x > 0) return;
   float loss = (1.0F - truth) * divergence;
   if (truth > 0.0F) {

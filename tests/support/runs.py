@@ -30,3 +30,22 @@ def checkpoints(output):
             found[step] = {name: read_bytes(os.path.join(folder, name))
                            for name in sorted(os.listdir(folder)) if name.endswith(".safetensors")}
     return found
+
+
+def broken_checkpoint(output):
+    """What is wrong under a final name; a step that is being written has another."""
+    for step in sorted(os.listdir(output)):
+        folder = os.path.join(output, step)
+        digits = step.removeprefix("step-")
+        if not (step.startswith("step-") and digits.isdigit()):
+            continue
+        state = os.path.join(folder, "state.json")
+        if not os.path.exists(state):
+            return f"{step} has no state.json"
+        with open(state, encoding="utf-8") as file:
+            files = json.load(file)["files"]
+        for name, listed in files.items():
+            path = os.path.join(folder, name)
+            if not os.path.exists(path) or os.path.getsize(path) != listed["bytes"]:
+                return f"{step}/{name} is missing or cut off"
+    return ""

@@ -1,0 +1,129 @@
+"""kill -9 of a random rank at random moments of a run of three: all end at once, and the run goes on.
+
+usage: kills_test.py MPIRUN [--kills N] [--seed N]      (LOCOCO_BIN names the folder of the tools)
+"""
+
+import argparse
+import os
+import random
+import signal
+import tempfile
+import time
+import unittest
+
+from counted import main
+from ranks import Run, launcher
+from runs import broken_checkpoint, checkpoints, read_metrics
+import tiny_files as tiny
+
+RANKS = 3
+EVERY = 2  # steps between checkpoints, so that kills fall into steps and into saves
+STEPS_A_KILL = 12  # more than a run makes between two kills
+EARLY = 0.25  # share of the kills that come before the first checkpoint of a start
+LATEST = 2.0  # the others come so many intervals after it, at most
+MPIRUN, KILLS, SEED = "", 20, None
+
+
+def newest(output):
+    """The name of the last checkpoint, or nothing."""
+    names = os.listdir(output) if os.path.isdir(output) else []
+    return max((name for name in names if name.startswith("step-")), default="")
+
+
+class KilledRanks(unittest.TestCase):
+    """Against one run that nobody kills and whose optimizer is whole on every rank."""
+
+    @classmethod
+    def setUpClass(cls):
+        temporary = tempfile.TemporaryDirectory(prefix="lococo-kills-")
+        cls.addClassCleanup(temporary.cleanup)
+        cls.folder = temporary.name
+        cls.tiny = tiny.Tiny(cls.folder)
+        cls.steps = STEPS_A_KILL * KILLS
+        cls.seed = random.randrange(1 << 30) if SEED is None else SEED
+        cls.choice = random.Random(cls.seed)
+        cls.whole = os.path.join(cls.folder, "whole")
+        begin = time.monotonic()
+        run = cls.start(cls.whole, "false")
+        run.wait_until(lambda: newest(cls.whole), "a checkpoint")
+        saved = time.monotonic()
+        cls.finish(run)
+        cls.until_saved = saved - begin
+        cls.interval = (time.monotonic() - saved) * EVERY / cls.steps
+
+    @classmethod
+    def start(cls, output, sharded):
+        arguments = cls.tiny.train(
+            f"train.output={output}", f"train.steps={cls.steps}", "train.sequences_per_step=6",
+            f"checkpoint.every={EVERY}", "log.every=1000000", f"distributed.shard_optimizer={sharded}")
+        tool = os.path.join(os.environ["LOCOCO_BIN"], "lococo-train")
+        run = Run([*launcher(MPIRUN, RANKS), tool, *arguments], RANKS, f"train.output={output}",
+                  output + ".log", env=dict(os.environ, OMP_NUM_THREADS="1"))
+        cls.addClassCleanup(run.kill)
+        return run
+
+    @staticmethod
+    def finish(run):
+        if run.process.wait(timeout=300) != 0:
+            raise AssertionError("\n".join(run.lines()))
+
+    def kill_one(self, output, sharded):
+        """Starts the run or goes on with it, and kills a rank: the seconds until all were gone, and from which
+        checkpoint it had gone on; "" when it was killed before it said so."""
+        before, victim = newest(output), self.choice.randrange(RANKS)
+        early, moment = self.choice.random() < EARLY, self.choice.random()
+        run = self.start(output, sharded)
+        pids = run.wait_for_ranks()
+        if not early:
+            run.wait_until(lambda: newest(output) != before, "a checkpoint")
+        time.sleep(moment * (self.until_saved if early else LATEST * self.interval))
+        self.assertIsNone(run.process.poll(), f"the run ended by itself, --seed {self.seed}\n{run.lines()}")
+        os.kill(pids[victim], signal.SIGKILL)
+        code, seconds = run.end()
+        lines = run.lines()
+        told = [line for line in run.lines_with(f"process rank {victim} ") if "signal 9 (Killed)" in line]
+        print(f"{'early' if early else 'later'}, saved {newest(output) or 'nothing'}: all gone after "
+              f"{seconds:.1f} s, code {code}: {'; '.join(told)}")
+        self.assertEqual(code, 128 + signal.SIGKILL, lines)
+        self.assertEqual(len(told), 1, lines)
+        if newest(output):
+            self.assertEqual(broken_checkpoint(output), "", f"--seed {self.seed}")
+        return seconds, self.where_it_went_on(run, output, before)
+
+    def where_it_went_on(self, run, output, last):
+        """The checkpoint from which a run says that it went on, which must be the last; "": it had not said so."""
+        told = [line.split("resuming from ")[1] for line in run.lines_with("resuming from ")]
+        if told:
+            self.assertEqual(told, [f"{output}/{last} at step {int(last.removeprefix('step-'))}"])
+        return last if told else ""
+
+    def check(self, name, sharded):
+        output = os.path.join(self.folder, name)
+        kills = [self.kill_one(output, sharded) for _ in range(KILLS)]
+        last = newest(output)
+        run = self.start(output, sharded)
+        self.finish(run)
+        starts = [checkpoint for _, checkpoint in kills[1:]] + [self.where_it_went_on(run, output, last)]
+        print(f"{KILLS} kills, --seed {self.seed}: all gone after {max(seconds for seconds, _ in kills):.1f} s at "
+              f"most; {sum(map(bool, starts))} of the {KILLS} starts behind them went on from the last checkpoint, "
+              "the others were killed before they said so")
+        self.assertEqual(starts[-1], last)
+        self.assertEqual([line["step"] for line in read_metrics(self.whole)], list(range(1, self.steps + 1)))
+        self.assertEqual(read_metrics(output), read_metrics(self.whole), f"--seed {self.seed}")
+        self.assertEqual(checkpoints(output), checkpoints(self.whole), f"--seed {self.seed}")
+
+    def test_all_end_and_the_run_goes_on_to_the_same_bits(self):
+        self.check("killed", "false")
+
+    def test_the_same_with_a_part_of_the_optimizer_on_each_rank(self):
+        self.check("sharded", "true")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("mpirun")
+    parser.add_argument("--kills", type=int, default=KILLS)
+    parser.add_argument("--seed", type=int)
+    options = parser.parse_args()
+    MPIRUN, KILLS, SEED = options.mpirun, options.kills, options.seed
+    main()
