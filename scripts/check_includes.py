@@ -45,12 +45,13 @@ ROOMS = {
     "weights": "tensor lococo model",
     "pass": "tensor lococo model",
     "dist": "tensor/kit",
-    "setup": "tokenizer chat data lessons records tensor lococo model weights pass dist",
-    "generate": "report tokenizer chat data tensor lococo model weights pass dist setup",
-    "eval": "report tokenizer chat data questions tasks records tensor lococo model weights pass dist setup generate",
-    "train": "report tokenizer data lessons records tensor lococo model weights pass dist setup eval",
-    "bench": "report tokenizer data tensor lococo model weights pass dist setup generate eval train",
-    "tools": "report tokenizer data tensor lococo model weights pass dist setup generate eval train bench",
+    "pipeline": "tensor lococo model pass dist",
+    "setup": "tokenizer chat data lessons records tensor lococo model weights pass dist pipeline",
+    "generate": "report tokenizer chat data tensor lococo model weights pass dist pipeline setup",
+    "eval": "report tokenizer chat data questions tasks records tensor lococo model weights pass dist pipeline setup generate",
+    "train": "report tokenizer data lessons records tensor lococo model weights pass dist pipeline setup eval",
+    "bench": "report tokenizer data tensor lococo model weights pass dist pipeline setup generate eval train",
+    "tools": "report tokenizer data tensor lococo model weights pass dist pipeline setup generate eval train bench",
 }
 
 # library: (pattern of the include, files that may have it)

@@ -29,7 +29,8 @@ struct DistributedConfig {
   /// Auto: single without mpirun; NCCL on GPUs, MPI on CPUs.
   CommBackend backend = CommBackend::kAuto;
   std::string device = "auto";  ///< auto, cpu, cuda (GPU by local rank), cuda:N
-  int64_t threads = 0;  ///< CPU threads of one rank; 0: cores / local ranks (recorded, see resume)
+  int64_t threads = 0;   ///< CPU threads of one rank; 0: cores / local ranks (recorded, see resume)
+  int64_t pipeline = 1;  ///< stages of consecutive layers, a rank each
   bool shard_optimizer = false;  ///< each rank holds AdamW's moments of its part alone (ZeRO-1)
 };
 

@@ -160,6 +160,29 @@ class Checker : ConfigChecker {
     const bool on_cpu = device == "cpu";
     require(config_.distributed.backend != CommBackend::kNccl || !on_cpu, "distributed.backend",
             "nccl needs GPUs, but distributed.device is cpu; use auto or mpi");
+    if (config_.distributed.pipeline > 1) check_pipeline();
+  }
+
+  void check_pipeline() const {
+    const std::string key = "distributed.pipeline";
+    require(config_.distributed.backend != CommBackend::kSingle, key,
+            "is for several ranks, but distributed.backend is single; use auto");
+    require(resolved_pass(config_) != PassKind::kTeach, key,
+            "takes sequences block by block, and train.pass teach whole; teach with "
+            "distributed.pipeline 1");
+    require(is_blockwise(config_), key,
+            "takes sequences block by block; set cache.policy or train.pass blockwise, or use "
+            "distributed.pipeline 1 for whole sequences");
+    require(config_.cache.bptt_blocks == 1, key,
+            "sends a block's gradient back before the next block's; use cache.bptt_blocks 1");
+    require(config_.cache.distill == 0.0, key,
+            "has no whole model for full attention to teach; use cache.distill 0");
+    const TuneConfig& tune = config_.tune;
+    const bool in_layers = trained(tune.conv) || trained(tune.normalizer) || trained(tune.lora) ||
+                           trained(tune.norm) || trained(tune.all);
+    require(in_layers || !trained(tune.embed), key,
+            "leaves nothing to train to later stages: tune.embed is the first one's alone; tune "
+            "lora, norm or conv too");
   }
 
   void check_eval() const {

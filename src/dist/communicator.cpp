@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <set>
+#include <stdexcept>
 #include <thread>
 
 #include "core/error.h"
@@ -36,6 +37,10 @@ class SingleCommunicator : public Communicator {
   void broadcast(torch::Tensor&, int) override {}
   std::string broadcast_text(const std::string& text, int) override { return text; }
   void barrier() override {}
+  std::unique_ptr<Communicator> split(int) override { return make_single_communicator(); }
+  std::unique_ptr<Channel> open_channel() override {
+    throw std::logic_error("one rank has nobody to send to");
+  }
   [[noreturn]] void abort(int code) override {
     std::fflush(nullptr);
     std::_Exit(code);

@@ -39,6 +39,28 @@ torch::Device pick_device(const DistributedConfig& config, int local_rank);
 /// the ranks of this host) and returns it. Sums depend on it, so a bit-exact resume needs the same.
 int64_t set_threads(const DistributedConfig& config, int local_size);
 
+/// One tensor on its way to another rank or from there. Its memory must neither be freed nor, by
+/// the receiver, be read, nor, by the sender, be written before wait().
+class Message {
+ public:
+  virtual ~Message() = default;
+  /// Returns when the message has left, or has come; with tensors of a GPU at once, and what the
+  /// current stream does from here on comes after that.
+  virtual void wait() = 0;
+};
+
+/// Messages between pairs of ranks, which overtake no other of their pair. Rank a sends to b as
+/// often as b receives from a, tensors of the same sizes. Neither call waits for the other rank
+/// (with tensors of a GPU: lets no other work of the GPU wait), but messages of one channel between
+/// two ranks may wait for each other: what goes back and forth needs a channel for each direction.
+class Channel {
+ public:
+  virtual ~Channel() = default;
+  /// `tensor`: contiguous, any dtype, on the communicator's device.
+  virtual std::unique_ptr<Message> send(const torch::Tensor& tensor, int to) = 0;
+  virtual std::unique_ptr<Message> receive(torch::Tensor& tensor, int from) = 0;
+};
+
 /// Collective calls: every rank makes the same ones in the same order with tensors of the same
 /// shapes. Methods that take or return numbers go over the host and never touch the GPU.
 ///
@@ -80,6 +102,13 @@ class Communicator {
   virtual std::string broadcast_text(const std::string& text, int root) = 0;
 
   virtual void barrier() = 0;
+
+  /// The ranks that give the same `color` (not negative) among themselves, in their order here;
+  /// their device and hosts stay. A collective call. The result must be gone before this is.
+  virtual std::unique_ptr<Communicator> split(int color) = 0;
+  /// A new channel between the ranks of this communicator. A collective call, as the destructor is;
+  /// it must be gone before this is. Messages to another rank need one.
+  virtual std::unique_ptr<Channel> open_channel() = 0;
 
   /// Ends every rank at once with exit code `code` (not 0). Runs no destructor.
   [[noreturn]] virtual void abort(int code) = 0;

@@ -11,6 +11,7 @@
 #define OMPI_SKIP_MPICXX 1  // the C interface only
 #include <mpi.h>
 
+#include "dist/communicator_mpi_channel.h"
 #include "dist/communicator_mpi_sums.h"
 #include "tensor/kit/torch.h"
 #endif
@@ -46,22 +47,22 @@ void part(const torch::Tensor& joined, const std::vector<torch::Tensor>& tensors
   }
 }
 
-void broadcast_bytes(void* data, size_t num_bytes, int root) {
+void broadcast_bytes(void* data, size_t num_bytes, int root, MPI_Comm group) {
   char* next = static_cast<char*>(data);
   while (num_bytes > 0) {
     const size_t piece = std::min(num_bytes, kLargestMessage);
-    MPI_Bcast(next, static_cast<int>(piece), MPI_BYTE, root, MPI_COMM_WORLD);
+    MPI_Bcast(next, static_cast<int>(piece), MPI_BYTE, root, group);
     next += piece;
     num_bytes -= piece;
   }
 }
 
-ProcessRanks ask_mpi() {
+ProcessRanks ask_mpi(MPI_Comm group) {
   ProcessRanks ranks;
-  MPI_Comm_rank(MPI_COMM_WORLD, &ranks.rank);
-  MPI_Comm_size(MPI_COMM_WORLD, &ranks.size);
+  MPI_Comm_rank(group, &ranks.rank);
+  MPI_Comm_size(group, &ranks.size);
   MPI_Comm host;
-  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, ranks.rank, MPI_INFO_NULL, &host);
+  MPI_Comm_split_type(group, MPI_COMM_TYPE_SHARED, ranks.rank, MPI_INFO_NULL, &host);
   MPI_Comm_rank(host, &ranks.local_rank);
   MPI_Comm_size(host, &ranks.local_size);
   MPI_Comm_free(&host);
@@ -86,7 +87,7 @@ ProcessRanks start_mpi() {
     int provided = 0;
     MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
   }
-  static const ProcessRanks ranks = ask_mpi();
+  static const ProcessRanks ranks = ask_mpi(MPI_COMM_WORLD);
   return ranks;
 }
 
@@ -104,11 +105,27 @@ std::vector<int64_t> mpi_all_gather(int64_t value, bool on_this_host) {
   return values;
 }
 
-MpiCommunicator::MpiCommunicator(const ProcessRanks& ranks)
-    : ranks_(ranks), exceptions_at_start_(std::uncaught_exceptions()) {}
+MpiGroup mpi_world(const ProcessRanks& ranks) {
+  return {static_cast<int>(MPI_Comm_c2f(MPI_COMM_WORLD)), ranks, /*is_world=*/true};
+}
+
+MpiGroup split_group(const MpiGroup& group, int color) {
+  MPI_Comm part;
+  MPI_Comm_split(MPI_Comm_f2c(group.handle), color, group.ranks.rank, &part);
+  return {static_cast<int>(MPI_Comm_c2f(part)), ask_mpi(part)};
+}
+
+MpiCommunicator::MpiCommunicator(const MpiGroup& group)
+    : group_(group), exceptions_at_start_(std::uncaught_exceptions()) {}
 
 MpiCommunicator::~MpiCommunicator() {
-  if (!is_unwinding()) MPI_Finalize();  // it waits for the other ranks, which may never come
+  if (is_unwinding()) return;  // both wait for the other ranks, which may never come
+  if (group_.is_world) {
+    MPI_Finalize();
+  } else {
+    MPI_Comm group = MPI_Comm_f2c(group_.handle);
+    MPI_Comm_free(&group);
+  }
 }
 
 bool MpiCommunicator::is_unwinding() const {
@@ -116,7 +133,7 @@ bool MpiCommunicator::is_unwinding() const {
 }
 
 void MpiCommunicator::all_reduce_sum(std::vector<torch::Tensor>& tensors) {
-  if (ranks_.size == 1) return;
+  if (size() == 1) return;
   torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> floats, small, counts;
   for (torch::Tensor& tensor : tensors) {
@@ -143,47 +160,47 @@ void MpiCommunicator::all_reduce_sum(std::vector<torch::Tensor>& tensors) {
 void MpiCommunicator::sum_buffers(std::vector<torch::Tensor>& buffers) {
   for (torch::Tensor& buffer : buffers) {
     torch::Tensor host = buffer.cpu();  // the same tensor when it is there already
-    mpi_sum(host, ranks_.size);
+    mpi_sum(host, size(), group_.handle);
     if (!buffer.is_cpu()) buffer.copy_(host);
   }
 }
 
 int64_t MpiCommunicator::part_length(const torch::Tensor& flat) const {
   TORCH_CHECK(flat.dim() == 1 && flat.is_contiguous() && flat.scalar_type() == torch::kFloat32 &&
-                  flat.numel() % ranks_.size == 0,
-              "a tensor of equal parts is flat, contiguous, float32 and divisible by ", ranks_.size,
+                  flat.numel() % size() == 0,
+              "a tensor of equal parts is flat, contiguous, float32 and divisible by ", size(),
               " ranks, not ", flat.sizes(), " ", flat.scalar_type());
-  return flat.numel() / ranks_.size;
+  return flat.numel() / size();
 }
 
 void MpiCommunicator::reduce_scatter_sum(torch::Tensor& flat) {
   const int64_t part = part_length(flat);
-  if (ranks_.size == 1 || part == 0) return;
+  if (size() == 1 || part == 0) return;
   torch::NoGradGuard no_grad;
   const torch::Tensor host = flat.cpu();  // the same tensor when it is there already
-  mpi_sum_own_part(host.data_ptr<float>(), part, ranks_.rank, ranks_.size);
-  const int64_t own = ranks_.rank * part;
+  mpi_sum_own_part(host.data_ptr<float>(), part, rank(), size(), group_.handle);
+  const int64_t own = rank() * part;
   if (!flat.is_cpu()) flat.narrow(0, own, part).copy_(host.narrow(0, own, part));
 }
 
 void MpiCommunicator::all_gather(torch::Tensor& flat) {
   const int64_t part = part_length(flat);
-  if (ranks_.size == 1 || part == 0) return;
+  if (size() == 1 || part == 0) return;
   torch::NoGradGuard no_grad;
   const torch::Tensor host = flat.cpu();
-  mpi_gather_parts(host.data_ptr<float>(), part, ranks_.rank, ranks_.size);
+  mpi_gather_parts(host.data_ptr<float>(), part, rank(), size(), group_.handle);
   if (!flat.is_cpu()) flat.copy_(host);
 }
 
 int64_t MpiCommunicator::all_reduce_sum_int(int64_t value) {
   int64_t result = 0;
-  MPI_Allreduce(&value, &result, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
+  MPI_Allreduce(&value, &result, 1, MPI_INT64_T, MPI_SUM, MPI_Comm_f2c(group_.handle));
   return result;
 }
 
 int64_t MpiCommunicator::all_reduce_max_int(int64_t value) {
   int64_t result = 0;
-  MPI_Allreduce(&value, &result, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD);
+  MPI_Allreduce(&value, &result, 1, MPI_INT64_T, MPI_MAX, MPI_Comm_f2c(group_.handle));
   return result;
 }
 
@@ -194,9 +211,10 @@ void MpiCommunicator::all_reduce_sum_numbers(std::vector<double>& values,
   const size_t mine = values.size() + counts.size();
   std::vector<double> sent = values;
   for (const int64_t count : counts) sent.push_back(std::bit_cast<double>(count));
-  std::vector<double> all(mine * static_cast<size_t>(ranks_.size));
+  std::vector<double> all(mine * static_cast<size_t>(size()));
   const int number = static_cast<int>(mine);
-  MPI_Allgather(sent.data(), number, MPI_DOUBLE, all.data(), number, MPI_DOUBLE, MPI_COMM_WORLD);
+  MPI_Allgather(sent.data(), number, MPI_DOUBLE, all.data(), number, MPI_DOUBLE,
+                MPI_Comm_f2c(group_.handle));
   std::fill(values.begin(), values.end(), 0.0);
   std::fill(counts.begin(), counts.end(), int64_t{0});
   for (size_t first = 0; first < all.size(); first += mine) {
@@ -210,22 +228,29 @@ void MpiCommunicator::broadcast(torch::Tensor& tensor, int root) {
   torch::NoGradGuard no_grad;
   torch::Tensor host = tensor.detach().cpu().contiguous();
   uint64_t num_bytes = host.nbytes();
-  MPI_Bcast(&num_bytes, 1, MPI_UINT64_T, root, MPI_COMM_WORLD);
+  MPI_Bcast(&num_bytes, 1, MPI_UINT64_T, root, MPI_Comm_f2c(group_.handle));
   TORCH_CHECK(num_bytes == host.nbytes(), "broadcast: rank ", root, " sends ", num_bytes,
-              " bytes, rank ", ranks_.rank, " has a tensor of ", host.nbytes());
-  broadcast_bytes(host.data_ptr(), num_bytes, root);
+              " bytes, rank ", rank(), " has a tensor of ", host.nbytes());
+  broadcast_bytes(host.data_ptr(), num_bytes, root, MPI_Comm_f2c(group_.handle));
   if (host.data_ptr() != tensor.data_ptr()) tensor.detach().copy_(host);
 }
 
 std::string MpiCommunicator::broadcast_text(const std::string& text, int root) {
   uint64_t num_bytes = text.size();
-  MPI_Bcast(&num_bytes, 1, MPI_UINT64_T, root, MPI_COMM_WORLD);
-  std::string result = ranks_.rank == root ? text : std::string(num_bytes, '\0');
-  broadcast_bytes(result.data(), num_bytes, root);
+  MPI_Bcast(&num_bytes, 1, MPI_UINT64_T, root, MPI_Comm_f2c(group_.handle));
+  std::string result = rank() == root ? text : std::string(num_bytes, '\0');
+  broadcast_bytes(result.data(), num_bytes, root, MPI_Comm_f2c(group_.handle));
   return result;
 }
 
-void MpiCommunicator::barrier() { MPI_Barrier(MPI_COMM_WORLD); }
+void MpiCommunicator::barrier() { MPI_Barrier(MPI_Comm_f2c(group_.handle)); }
+
+std::unique_ptr<Communicator> MpiCommunicator::split(int color) {
+  const MpiGroup part = split_group(group_, color);
+  return std::make_unique<MpiCommunicator>(part);
+}
+
+std::unique_ptr<Channel> MpiCommunicator::open_channel() { return make_mpi_channel(group_); }
 
 void MpiCommunicator::abort(int code) {
   std::fflush(nullptr);
@@ -234,7 +259,7 @@ void MpiCommunicator::abort(int code) {
 }
 
 std::unique_ptr<Communicator> make_mpi_communicator(const ProcessRanks& ranks) {
-  return std::make_unique<MpiCommunicator>(ranks);
+  return std::make_unique<MpiCommunicator>(mpi_world(ranks));
 }
 
 #else  // join_ranks refuses several processes, so a call of the last three is our own bug

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <exception>
 #include <string>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <vector>
@@ -35,33 +36,129 @@ std::string own_address(const ProcessRanks& ranks) {
   return host;
 }
 
-class NcclCommunicator : public MpiCommunicator {
+using Store = c10::intrusive_ptr<c10d::Store>;
+
+// A store of the world's, found by the others through rank 0. Its own port is free because the
+// system chose it.
+Store make_store(MpiCommunicator& world, const ProcessRanks& ranks) {
+  c10d::TCPStoreOptions options;
+  options.numWorkers = ranks.size;
+  options.waitWorkers = false;  // the others do not know the address yet
+  options.timeout = kTimeout;
+  std::string address;
+  c10::intrusive_ptr<c10d::TCPStore> server;
+  if (ranks.rank == 0) {
+    address = own_address(ranks);
+    options.port = 0;
+    options.isServer = true;
+    server = c10::make_intrusive<c10d::TCPStore>(address, options);
+    address += " " + std::to_string(server->getPort());
+  }
+  address = world.broadcast_text(address, /*root=*/0);
+  if (ranks.rank == 0) return server;
+  const size_t space = address.find(' ');
+  options.port = static_cast<uint16_t>(std::stoi(address.substr(space + 1)));
+  return c10::make_intrusive<c10d::TCPStore>(address.substr(0, space), options);
+}
+
+// A group of NCCL on one device, which ends with this.
+class NcclGroup {
  public:
-  NcclCommunicator(const ProcessRanks& ranks, torch::Device device)
-      : MpiCommunicator(ranks), device_(device), store_(make_store(ranks)) {
+  NcclGroup(Store store, const ProcessRanks& ranks, torch::Device device)
+      : device_(device),
+        store_(std::move(store)),
+        exceptions_at_start_(std::uncaught_exceptions()) {
     // 3: an error or a timeout in NCCL ends this process, upon which mpirun ends the others.
     setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "3", /*overwrite=*/0);
     auto options = c10d::ProcessGroupNCCL::Options::create();
     options->timeout = kTimeout;
     group_ = c10::make_intrusive<c10d::ProcessGroupNCCL>(store_, ranks.rank, ranks.size, options);
-    connect();
   }
-
-  // The group needs the store until it is shut down everywhere; the base class then ends MPI.
-  ~NcclCommunicator() override {
+  ~NcclGroup() {
     try {
-      if (is_unwinding()) {
+      if (std::uncaught_exceptions() > exceptions_at_start_) {
         group_->abort();
       } else {
         c10::impl::VirtualGuardImpl(device_.type()).synchronizeDevice(device_.index());
         group_->shutdown();
       }
-      group_.reset();
-      if (!is_unwinding()) barrier();
-      store_.reset();
     } catch (const std::exception& error) {
       log_error(std::string("closing NCCL failed: ") + error.what());
     }
+  }
+  NcclGroup(const NcclGroup&) = delete;
+  NcclGroup& operator=(const NcclGroup&) = delete;
+
+  c10d::ProcessGroupNCCL* operator->() { return group_.get(); }
+
+ private:
+  torch::Device device_;
+  Store store_;  // which the group needs until it is gone
+  int exceptions_at_start_;
+  c10::intrusive_ptr<c10d::ProcessGroupNCCL> group_;
+};
+
+class NcclMessage : public Message {
+ public:
+  explicit NcclMessage(c10::intrusive_ptr<c10d::Work> work) : work_(std::move(work)) {}
+  // It makes the current stream wait, not this thread.
+  void wait() override {
+    if (work_) work_->wait();
+    work_.reset();
+  }
+
+ private:
+  c10::intrusive_ptr<c10d::Work> work_;
+};
+
+// NCCL runs messages of two ranks on a stream of the group's that waits for what the current
+// stream was given before.
+class NcclChannel : public Channel {
+ public:
+  NcclChannel(const Store& store, const ProcessRanks& ranks, torch::Device device)
+      : group_(store, ranks, device) {}
+
+  std::unique_ptr<Message> send(const torch::Tensor& tensor, int to) override {
+    std::vector<torch::Tensor> sent = {tensor.detach()};
+    return std::make_unique<NcclMessage>(group_->send(sent, to, /*tag=*/0));
+  }
+  std::unique_ptr<Message> receive(torch::Tensor& tensor, int from) override {
+    std::vector<torch::Tensor> received = {tensor.detach()};
+    return std::make_unique<NcclMessage>(group_->recv(received, from, /*tag=*/0));
+  }
+
+ private:
+  NcclGroup group_;
+};
+
+class NcclCommunicator : public MpiCommunicator {
+ public:
+  // `store`: of this group alone; undefined: the world's, which is made here.
+  NcclCommunicator(const MpiGroup& group, torch::Device device, Store store = nullptr)
+      : MpiCommunicator(group),
+        device_(device),
+        store_(store ? std::move(store) : make_store(*this, group.ranks)),
+        group_(std::make_unique<NcclGroup>(store_, group.ranks, device)) {
+    connect();
+  }
+
+  // The store of the world lives with rank 0, until the group is shut down everywhere; the base
+  // class then ends MPI.
+  ~NcclCommunicator() override {
+    group_.reset();
+    if (!is_unwinding()) barrier();
+  }
+
+  std::unique_ptr<Communicator> split(int color) override {
+    const MpiGroup part = split_group(group(), color);
+    const Store store = own_store("part " + std::to_string(color));
+    // Nobody to talk to: what MPI's does then is nothing.
+    if (part.ranks.size == 1) return std::make_unique<MpiCommunicator>(part);
+    return std::make_unique<NcclCommunicator>(part, device_, store);
+  }
+
+  std::unique_ptr<Channel> open_channel() override {
+    return std::make_unique<NcclChannel>(own_store("channel"), group().ranks, device_);
   }
 
   void broadcast(torch::Tensor& tensor, int root) override {
@@ -70,19 +167,19 @@ class NcclCommunicator : public MpiCommunicator {
     std::vector<torch::Tensor> sent = {tensor.detach().contiguous()};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    group_->broadcast(sent, options)->wait();
+    (*group_)->broadcast(sent, options)->wait();
     if (sent[0].data_ptr() != tensor.data_ptr()) tensor.detach().copy_(sent[0]);
   }
 
   // Both in place, which NCCL does where the own part lies in its place.
   void reduce_scatter_sum(torch::Tensor& flat) override {
     torch::Tensor own = own_part(flat);
-    group_->_reduce_scatter_base(own, flat)->wait();
+    (*group_)->_reduce_scatter_base(own, flat)->wait();
   }
 
   void all_gather(torch::Tensor& flat) override {
     torch::Tensor own = own_part(flat);
-    group_->_allgather_base(flat, own)->wait();
+    (*group_)->_allgather_base(flat, own)->wait();
   }
 
  protected:
@@ -92,7 +189,7 @@ class NcclCommunicator : public MpiCommunicator {
       TORCH_CHECK(buffer.device() == device_, "all_reduce_sum: a tensor on ", buffer.device(),
                   ", but this rank has ", device_);
     }
-    group_->allreduce_coalesced(buffers)->wait();
+    (*group_)->allreduce_coalesced(buffers)->wait();
   }
 
  private:
@@ -103,26 +200,9 @@ class NcclCommunicator : public MpiCommunicator {
     return flat.narrow(/*dim=*/0, rank() * part, part);
   }
 
-  // Rank 0's own port is free because the system chose it.
-  c10::intrusive_ptr<c10d::Store> make_store(const ProcessRanks& ranks) {
-    c10d::TCPStoreOptions options;
-    options.numWorkers = ranks.size;
-    options.waitWorkers = false;  // the others do not know the address yet
-    options.timeout = kTimeout;
-    std::string address;
-    c10::intrusive_ptr<c10d::TCPStore> server;
-    if (ranks.rank == 0) {
-      address = own_address(ranks);
-      options.port = 0;
-      options.isServer = true;
-      server = c10::make_intrusive<c10d::TCPStore>(address, options);
-      address += " " + std::to_string(server->getPort());
-    }
-    address = broadcast_text(address, /*root=*/0);
-    if (ranks.rank == 0) return server;
-    const size_t space = address.find(' ');
-    options.port = static_cast<uint16_t>(std::stoi(address.substr(space + 1)));
-    return c10::make_intrusive<c10d::TCPStore>(address.substr(0, space), options);
+  // Every call gives another part of the store, the same on all ranks.
+  Store own_store(const std::string& name) {
+    return c10::make_intrusive<c10d::PrefixStore>(std::to_string(parts_++) + " " + name, store_);
   }
 
   // NCCL connects at the first collective: better here than after the model has been loaded.
@@ -135,8 +215,9 @@ class NcclCommunicator : public MpiCommunicator {
   }
 
   torch::Device device_;
-  c10::intrusive_ptr<c10d::Store> store_;
-  c10::intrusive_ptr<c10d::ProcessGroupNCCL> group_;
+  Store store_;
+  int parts_ = 0;
+  std::unique_ptr<NcclGroup> group_;
 };
 
 }  // namespace
@@ -145,7 +226,7 @@ bool built_with_nccl() { return true; }
 
 std::unique_ptr<Communicator> make_nccl_communicator(const ProcessRanks& ranks,
                                                      torch::Device device) {
-  return std::make_unique<NcclCommunicator>(ranks, device);
+  return std::make_unique<NcclCommunicator>(mpi_world(ranks), device);
 }
 
 #else

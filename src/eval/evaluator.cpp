@@ -6,6 +6,7 @@
 #include "core/elapsed.h"
 #include "core/error.h"
 #include "data/repeats.h"
+#include "pipeline/pipeline_pass.h"
 #include "report/task_progress.h"
 #include "tensor/kit/memory_stats.h"
 
@@ -93,11 +94,13 @@ Evaluator::Evaluator(const Config& config, std::vector<std::shared_ptr<const Tok
     : config_(config), files_(std::move(files)) {}
 
 std::vector<LengthResult> Evaluator::evaluate(Llama& model, torch::Device device,
-                                              Communicator& communicator) const {
-  const auto pass = make_pass(config_);
+                                              Communicator& communicator,
+                                              Pipeline* pipeline) const {
+  const auto pass = make_pass(config_, pipeline);
+  const WorkShare share = share_of(communicator, pipeline);
   std::vector<LengthResult> results;
   for (const int64_t length : config_.eval.lengths)
-    results.push_back(evaluate_length(*pass, model, device, communicator, length));
+    results.push_back(evaluate_length(*pass, model, device, communicator, share, length));
   return results;
 }
 
@@ -116,7 +119,8 @@ std::vector<Segment> Evaluator::segments_of(int64_t length) const {
 }
 
 LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch::Device device,
-                                        Communicator& communicator, int64_t length) const {
+                                        Communicator& communicator, const WorkShare& share,
+                                        int64_t length) const {
   torch::NoGradGuard no_grad;
   LengthResult result;
   result.length = length;
@@ -138,7 +142,7 @@ LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch:
   }
   const auto started = steady_now();
   reset_peak(device);
-  score_own_segments(pass, model, device, communicator, result);
+  score_own_segments(pass, model, device, communicator.is_main(), share, result);
   if (communicator.size() > 1) {
     sum_over_ranks(communicator, result);
     gather_nll(communicator, device, result);
@@ -149,15 +153,16 @@ LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch:
 }
 
 void Evaluator::score_own_segments(SequencePass& pass, Llama& model, torch::Device device,
-                                   const Communicator& communicator, LengthResult& result) const {
+                                   bool shows_progress, const WorkShare& share,
+                                   LengthResult& result) const {
   std::vector<size_t> mine;
-  const auto ranks = static_cast<size_t>(communicator.size());
-  for (size_t i = static_cast<size_t>(communicator.rank()); i < result.segments.size(); i += ranks)
+  const auto ranks = static_cast<size_t>(share.step);
+  for (auto i = static_cast<size_t>(share.first); i < result.segments.size(); i += ranks)
     mine.push_back(i);
   const int64_t length = result.inputs;
   const auto batch = static_cast<size_t>(config_.eval.batch);
   TaskProgress progress("evaluating at " + std::to_string(result.length) + " tokens", "tokens",
-                        static_cast<int64_t>(mine.size()) * length, communicator.is_main());
+                        static_cast<int64_t>(mine.size()) * length, shows_progress);
   for (size_t first = 0; first < mine.size(); first += batch) {
     std::vector<std::vector<int64_t>> rows;
     for (size_t i = first; i < std::min(first + batch, mine.size()); ++i) {
@@ -165,8 +170,9 @@ void Evaluator::score_own_segments(SequencePass& pass, Llama& model, torch::Devi
       rows.push_back(segment_tokens(*files_[static_cast<size_t>(score.source)],
                                     {score.document, score.begin, length, score.source}));
     }
-    const auto nll_BT = pass.evaluate(model, stacked(rows).to(device)).cpu().contiguous();
-    for (size_t b = 0; b < rows.size(); ++b) {
+    auto nll_BT = pass.evaluate(model, stacked(rows).to(device));
+    if (share.reports) nll_BT = nll_BT.cpu().contiguous();
+    for (size_t b = 0; b < rows.size() && share.reports; ++b) {
       const float* nll = nll_BT.const_data_ptr<float>() + static_cast<int64_t>(b) * length;
       const size_t segment = mine[first + b];
       add_targets(rows[b], nll, config_.eval.far, result.segments[segment]);

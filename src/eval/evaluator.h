@@ -14,6 +14,7 @@
 #include "dist/communicator.h"
 #include "model/llama.h"
 #include "pass/sequence_pass.h"
+#include "pipeline/pipeline.h"
 
 namespace lococo {
 
@@ -61,15 +62,17 @@ struct LengthResult {
 class Evaluator {
  public:
   Evaluator(const Config& config, std::vector<std::shared_ptr<const TokenFile>> files);
-  std::vector<LengthResult> evaluate(Llama& model, torch::Device device,
-                                     Communicator& communicator) const;
+  /// `pipeline`: of which `model` is a stage; null: it is whole.
+  std::vector<LengthResult> evaluate(Llama& model, torch::Device device, Communicator& communicator,
+                                     Pipeline* pipeline = nullptr) const;
 
  private:
   LengthResult evaluate_length(SequencePass& pass, Llama& model, torch::Device device,
-                               Communicator& communicator, int64_t length) const;
+                               Communicator& communicator, const WorkShare& share,
+                               int64_t length) const;
   std::vector<Segment> segments_of(int64_t length) const;
   void score_own_segments(SequencePass& pass, Llama& model, torch::Device device,
-                          const Communicator& communicator, LengthResult& result) const;
+                          bool shows_progress, const WorkShare& share, LengthResult& result) const;
 
   Config config_;
   std::vector<std::shared_ptr<const TokenFile>> files_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/elapsed.h"
+#include "pipeline/pipeline_pass.h"
 #include "records/packing.h"
 #include "report/task_progress.h"
 #include "tensor/kit/torch.h"
@@ -46,9 +47,10 @@ RecordEvaluator::RecordEvaluator(const Config& config, std::vector<RecordSet> se
     : config_(config), sets_(std::move(sets)) {}
 
 std::vector<RecordResult> RecordEvaluator::evaluate(Llama& model, torch::Device device,
-                                                    Communicator& communicator) const {
+                                                    Communicator& communicator,
+                                                    Pipeline* pipeline) const {
   const torch::NoGradGuard no_grad;
-  const auto pass = make_pass(config_);
+  const auto pass = make_pass(config_, pipeline);
   std::vector<RecordResult> results;
   for (const RecordSet& set : sets_) {
     const auto started = steady_now();
@@ -60,7 +62,8 @@ std::vector<RecordResult> RecordEvaluator::evaluate(Llama& model, torch::Device 
       score.document = line;
       result.records.push_back(score);
     }
-    score_own_records(set, *pass, model, device, communicator, result);
+    score_own_records(set, *pass, model, device, communicator.is_main(),
+                      share_of(communicator, pipeline), result);
     if (communicator.size() > 1) sum_over_ranks(communicator, result.records);
     result.seconds = seconds_since(started);
     results.push_back(std::move(result));
@@ -69,22 +72,23 @@ std::vector<RecordResult> RecordEvaluator::evaluate(Llama& model, torch::Device 
 }
 
 void RecordEvaluator::score_own_records(const RecordSet& set, SequencePass& pass, Llama& model,
-                                        torch::Device device, const Communicator& communicator,
-                                        RecordResult& result) const {
-  const auto ranks = static_cast<size_t>(communicator.size());
+                                        torch::Device device, bool shows_progress,
+                                        const WorkShare& share, RecordResult& result) const {
+  const auto ranks = static_cast<size_t>(share.step);
   std::vector<size_t> mine;
-  for (auto i = static_cast<size_t>(communicator.rank()); i < set.records.size(); i += ranks)
+  for (auto i = static_cast<size_t>(share.first); i < set.records.size(); i += ranks)
     mine.push_back(i);
   const auto batch = static_cast<size_t>(config_.eval.batch);
   const int64_t step = resolved_pass(config_) == PassKind::kFullSequence ? 1 : config_.cache.block;
   TaskProgress progress("evaluating " + set.path, "records", static_cast<int64_t>(mine.size()),
-                        communicator.is_main());
+                        shows_progress);
   for (size_t first = 0; first < mine.size(); first += batch) {
     std::vector<const TokenRecord*> records;
     for (size_t i = first; i < std::min(first + batch, mine.size()); ++i)
       records.push_back(&set.records[mine[i]]);
-    const auto nll_BT = pass.evaluate(model, padded(records, step).to(device)).cpu().contiguous();
-    for (size_t b = 0; b < records.size(); ++b) {
+    auto nll_BT = pass.evaluate(model, padded(records, step).to(device));
+    if (share.reports) nll_BT = nll_BT.cpu().contiguous();
+    for (size_t b = 0; b < records.size() && share.reports; ++b) {
       const float* nll = nll_BT.const_data_ptr<float>() + static_cast<int64_t>(b) * nll_BT.size(1);
       SegmentScore& score = result.records[mine[first + b]];
       for (const TokenSpan& answer : records[b]->answers) {

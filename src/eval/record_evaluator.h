@@ -29,12 +29,13 @@ struct RecordResult {
 class RecordEvaluator {
  public:
   RecordEvaluator(const Config& config, std::vector<RecordSet> sets);
-  std::vector<RecordResult> evaluate(Llama& model, torch::Device device,
-                                     Communicator& communicator) const;
+  /// `pipeline`: of which `model` is a stage; null: it is whole.
+  std::vector<RecordResult> evaluate(Llama& model, torch::Device device, Communicator& communicator,
+                                     Pipeline* pipeline = nullptr) const;
 
  private:
   void score_own_records(const RecordSet& set, SequencePass& pass, Llama& model,
-                         torch::Device device, const Communicator& communicator,
+                         torch::Device device, bool shows_progress, const WorkShare& share,
                          RecordResult& result) const;
 
   Config config_;

@@ -31,11 +31,12 @@ Config evaluation_config(Config config) {
 int evaluate_on_this_rank(const Config& config, Session& session) {
   check_same_adapter(config, *session.communicator);
   const auto files = open_validation_data(config, session, effective_shape(config).vocab_size);
-  auto prepared = prepare_model(config, session.device);
+  auto prepared = prepare_model(config, session.device, session.part());
   warn_beyond_positions(config, prepared.model->shape(), std::ranges::max(config.eval.lengths),
                         "eval.lengths");
   const Evaluator evaluator(config, files);
-  const auto results = evaluator.evaluate(prepared.model, session.device, *session.communicator);
+  const auto results = evaluator.evaluate(prepared.model, session.device, *session.communicator,
+                                          session.pipeline.get());
   const std::string problem = non_finite_problem(results);
   if (!problem.empty()) {
     if (!session.communicator->is_main()) session.communicator->barrier();  // one line, of rank 0
@@ -57,9 +58,10 @@ int evaluate_on_this_rank(const Config& config, Session& session) {
 int evaluate_records_on_this_rank(const Config& config, Session& session) {
   check_same_adapter(config, *session.communicator);
   auto sets = open_validation_records(config, effective_shape(config).vocab_size);
-  auto prepared = prepare_model(config, session.device);
+  auto prepared = prepare_model(config, session.device, session.part());
   const RecordEvaluator evaluator(config, std::move(sets));
-  const auto results = evaluator.evaluate(prepared.model, session.device, *session.communicator);
+  const auto results = evaluator.evaluate(prepared.model, session.device, *session.communicator,
+                                          session.pipeline.get());
   const std::string problem = non_finite_record(results);
   if (!problem.empty()) {
     if (!session.communicator->is_main()) session.communicator->barrier();  // one line, of rank 0
@@ -90,6 +92,7 @@ int run_evaluation(const Config& given) {
   const auto evaluate = [&] {
     const bool asks = config.eval.task.task != EvalTask::kPerplexity;
     if (asks) return run_tasks(config, session);
+    join_pipeline(config, &session);
     // Of a training's config that names both, the texts would hide the answers.
     return config.data.validation_records.empty() ? evaluate_on_this_rank(config, session)
                                                   : evaluate_records_on_this_rank(config, session);

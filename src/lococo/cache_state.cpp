@@ -21,9 +21,9 @@ const std::array<CacheState::Field, 5>& CacheState::fields() {
   return all;
 }
 
-void CacheState::use_home(int64_t slots) {
+void CacheState::use_home_of(const CacheState& before, int64_t slots) {
   for (const auto& field : fields()) {
-    const auto& home = this->*field.home;
+    const auto& home = before.*field.home;
     const bool exists = slots > 0 && home.defined();
     this->*field.slots = exists ? home.narrow(/*dim=*/2, 0, slots) : torch::Tensor();
   }

@@ -49,7 +49,10 @@ struct CacheState {
   int64_t size() const { return k_BGSD.defined() ? k_BGSD.size(2) : 0; }
 
   /// Makes what lies in the home's first `slots` slots the cache; 0 empties it. Needs a home.
-  void use_home(int64_t slots);
+  void use_home(int64_t slots) { use_home_of(*this, slots); }
+  /// The same with the home of `before`: what this cache appends goes into its own home, and the
+  /// other stays as it is. A block whose home a backward pass still needs is followed so.
+  void use_home_of(const CacheState& before, int64_t slots);
   /// A cache without a home that holds copies of the home's first `slots` slots.
   CacheState copy_of_home(int64_t slots) const;
   /// Copies the slots of `from`, which may be views of this home, into the home's first ones. What

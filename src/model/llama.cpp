@@ -10,6 +10,7 @@
 #include "core/projections.h"
 #include "model/layer_checkpoint.h"
 #include "model/parameter_kind.h"
+#include "model/parameter_list.h"
 #include "tensor/kit/shape.h"
 
 namespace lococo {
@@ -32,23 +33,34 @@ DeferredSum DecoderLayerImpl::forward(const DeferredSum& hidden, const Attention
   return {attended.sum, mlp->forward(attended.normed)};
 }
 
-LlamaBodyImpl::LlamaBodyImpl(const ModelShape& shape, const CacheConfig& cache,
-                             AttentionBackend backend, uint64_t init_seed) {
-  embed_tokens = register_module("embed_tokens", Embedding(shape.vocab_size, shape.hidden_size));
-  layer_list_ = register_module("layers", torch::nn::ModuleList());
-  for (int64_t n = 0; n < shape.num_layers; ++n) {
+LlamaBodyImpl::LlamaBodyImpl(const ModelShape& shape, const LayerRange& range,
+                             const CacheConfig& cache, AttentionBackend backend,
+                             uint64_t init_seed) {
+  if (!range.is_elsewhere("model.embed_tokens.weight"))
+    embed_tokens = register_module("embed_tokens", Embedding(shape.vocab_size, shape.hidden_size));
+  auto list = register_module("layers", LayerList());
+  for (int64_t n = range.begin; n < range.end; ++n) {
     DecoderLayer layer(shape, cache, backend, nth_of_stream(init_seed, static_cast<uint64_t>(n)));
-    layer_list_->push_back(layer);
+    list->add(n, layer);
     layers.push_back(layer);
   }
-  norm = register_module("norm", RmsNorm(shape.hidden_size, shape.rms_norm_eps));
+  if (range.ends_model())
+    norm = register_module("norm", RmsNorm(shape.hidden_size, shape.rms_norm_eps));
 }
 
 LlamaImpl::LlamaImpl(const ModelShape& shape, const CacheConfig& cache,
                      const AttentionConfig& attention, uint64_t init_seed)
-    : shape_(shape), cache_(cache), rope_(shape), full_(make_full_pattern(attention.backend)) {
-  model = register_module("model", LlamaBody(shape, cache, attention.backend, init_seed));
-  if (!shape.tie_word_embeddings)
+    : LlamaImpl(shape, all_layers(shape), cache, attention, init_seed) {}
+
+LlamaImpl::LlamaImpl(const ModelShape& shape, const LayerRange& range, const CacheConfig& cache,
+                     const AttentionConfig& attention, uint64_t init_seed)
+    : shape_(shape),
+      range_(range),
+      cache_(cache),
+      rope_(shape),
+      full_(make_full_pattern(attention.backend)) {
+  model = register_module("model", LlamaBody(shape, range, cache, attention.backend, init_seed));
+  if (!shape.tie_word_embeddings && range.ends_model())
     lm_head = register_module("lm_head", Linear(shape.hidden_size, shape.vocab_size));
 }
 
@@ -56,18 +68,21 @@ void LlamaImpl::init_random(double stddev, uint64_t seed) {
   torch::NoGradGuard no_grad;
   uint64_t index = 0;
   const auto& quantised = quantised_layers();
-  for (auto& item : named_parameters()) {
-    auto weight = item.value();
-    if (!is_of_base(kind_of_parameter(item.key()))) continue;
+  const auto own = named_parameters();
+  // Matrices are numbered in the whole model.
+  for (const auto& [name, listed] : list_parameters(shape_, CacheConfig())) {
+    if (listed.dim() > 1) ++index;
+    if (!own.contains(name)) continue;
+    auto weight = own[name];
     if (weight.dim() == 1) {
       weight.fill_(1.0);
       continue;
     }
-    const auto found = quantised.find(item.key());
+    const auto found = quantised.find(name);
     const bool to_fill = found != quantised.end();
     if (to_fill) weight = torch::empty(weight.sizes(), torch::device(found->second->device()));
     auto generator = at::globalContext().defaultGenerator(weight.device()).clone();
-    generator.set_current_seed(nth_of_stream(seed, index++));
+    generator.set_current_seed(nth_of_stream(seed, index - 1));
     weight.normal_(0.0, stddev, generator);
     if (to_fill) found->second->fill(weight);
   }
@@ -91,16 +106,17 @@ std::shared_ptr<LinearImpl> projection_of(const DecoderLayer& layer, const std::
 
 void LlamaImpl::add_lora(int64_t rank, double alpha, const std::vector<std::string>& targets,
                          uint64_t seed) {
-  uint64_t index = 0;
+  auto index = static_cast<uint64_t>(range_.begin) * targets.size();
   for (auto& layer : model->layers) {
     for (const auto& target : targets)
       projection_of(layer, target)->add_lora(rank, alpha, nth_of_stream(seed, index++));
   }
 }
 
-torch::Tensor LlamaImpl::run_layers(const torch::Tensor& tokens_BL, const AttentionInput& input,
+torch::Tensor LlamaImpl::run_layers(const torch::Tensor& entering, const AttentionInput& input,
                                     std::vector<CacheState>* caches, bool checkpoint_layers) {
-  DeferredSum hidden = {model->embed_tokens->forward(tokens_BL, compute_dtype_)};
+  DeferredSum hidden = {
+      range_.begins_model() ? model->embed_tokens->forward(entering, compute_dtype_) : entering};
   for (size_t n = 0; n < model->layers.size(); ++n) {
     auto& layer = model->layers[n];
     CacheState* state = caches == nullptr ? nullptr : &(*caches)[n];
@@ -110,7 +126,7 @@ torch::Tensor LlamaImpl::run_layers(const torch::Tensor& tokens_BL, const Attent
       hidden = layer->forward(hidden, input, state);
     }
   }
-  return model->norm->add_norm(hidden).normed;
+  return range_.ends_model() ? model->norm->add_norm(hidden).normed : hidden.sum();
 }
 
 namespace {
@@ -139,6 +155,7 @@ torch::Tensor document_places(const Documents& documents, int64_t L) {
 }  // namespace
 
 torch::Tensor LlamaImpl::forward(const torch::Tensor& tokens_BL, const WholeSequence& how) {
+  TORCH_CHECK(range_.is_whole(), "a whole sequence needs the whole model");
   const int64_t L = tokens_BL.size(1);
   AttentionInput input;
   input.step.end = L;
@@ -153,6 +170,7 @@ torch::Tensor LlamaImpl::forward(const torch::Tensor& tokens_BL, const WholeSequ
 }
 
 torch::Tensor LlamaImpl::forward_softly(const torch::Tensor& tokens_BL, const SoftCache& cache) {
+  TORCH_CHECK(range_.is_whole(), "a whole sequence needs the whole model");
   const int64_t L = tokens_BL.size(1);
   AttentionInput input;
   input.step.end = L;
@@ -224,7 +242,9 @@ AttentionInput LlamaImpl::block_input(const BlockStep& step, torch::Device devic
 
 torch::Tensor LlamaImpl::forward_block(const torch::Tensor& tokens_BL, const AttentionInput& input,
                                        std::vector<CacheState>& caches) {
-  CHECK_SHAPE(tokens_BL, -1, input.step.length());
+  TORCH_CHECK(tokens_BL.dim() == (range_.begins_model() ? 2 : 3) &&
+                  tokens_BL.size(1) == input.step.length(),
+              "not a block of ", input.step.length(), " tokens: ", tokens_BL.sizes());
   TORCH_CHECK(caches.size() == model->layers.size(), "want a cache for each layer");
   return run_layers(tokens_BL, input, &caches, /*checkpoint_layers=*/false);
 }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <torch/nn/module.h>
-#include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/pimpl.h>
 
 #include <map>
@@ -18,6 +17,7 @@
 #include "lococo/cache_state.h"
 #include "lococo/step_plan.h"
 #include "model/attention.h"
+#include "model/layer_range.h"
 #include "model/layers.h"
 #include "model/linear.h"
 #include "model/rope.h"
@@ -40,18 +40,24 @@ class DecoderLayerImpl : public torch::nn::Module {
 };
 TORCH_MODULE(DecoderLayer);
 
-/// The part that Hugging Face names `model`.
+/// Registers layers by their numbers in the whole model, of which it may hold a part.
+class LayerListImpl : public torch::nn::Module {
+ public:
+  void add(int64_t number, const DecoderLayer& layer) {
+    register_module(std::to_string(number), layer);
+  }
+};
+TORCH_MODULE(LayerList);
+
+/// The part that Hugging Face names `model`, with the layers of `range`.
 class LlamaBodyImpl : public torch::nn::Module {
  public:
-  LlamaBodyImpl(const ModelShape& shape, const CacheConfig& cache, AttentionBackend backend,
-                uint64_t init_seed);
+  LlamaBodyImpl(const ModelShape& shape, const LayerRange& range, const CacheConfig& cache,
+                AttentionBackend backend, uint64_t init_seed);
 
-  Embedding embed_tokens{nullptr};
-  std::vector<DecoderLayer> layers;
-  RmsNorm norm{nullptr};
-
- private:
-  torch::nn::ModuleList layer_list_{nullptr};
+  Embedding embed_tokens{nullptr};   ///< empty unless the range needs it
+  std::vector<DecoderLayer> layers;  ///< of the range
+  RmsNorm norm{nullptr};             ///< empty unless the range ends the model
 };
 TORCH_MODULE(LlamaBody);
 
@@ -74,6 +80,11 @@ class LlamaImpl : public torch::nn::Module {
   /// layer.
   LlamaImpl(const ModelShape& shape, const CacheConfig& cache, const AttentionConfig& attention,
             uint64_t init_seed = 0);
+  /// A part of the model: `range` of all_layers(shape). It has the parameters that the whole model
+  /// would have there, by their names, and the same values from the same seeds. Of its methods
+  /// forward() and forward_softly() need the whole model.
+  LlamaImpl(const ModelShape& shape, const LayerRange& range, const CacheConfig& cache,
+            const AttentionConfig& attention, uint64_t init_seed);
 
   /// Normal weights (deviation `stddev`), ones for norms, from `seed`; drawn where each parameter
   /// lies (of quantised ones in float32), so a seed means one model on a CPU and another on a GPU.
@@ -92,8 +103,10 @@ class LlamaImpl : public torch::nn::Module {
   torch::Tensor forward_softly(const torch::Tensor& tokens_BL, const SoftCache& cache);
 
   /// One block of a step plan: tokens_BL are tokens [step.begin, step.end) of each sequence;
-  /// `caches` holds N states (all empty before the first block) and is updated. Gradients do not
-  /// reach earlier blocks, unless AttentionInput::carry_gradient asks for it.
+  /// `caches` holds a state for each layer (all empty before the first block) and is updated.
+  /// Gradients do not reach earlier blocks, unless AttentionInput::carry_gradient asks for it. A
+  /// part that does not begin the model takes hidden states [B, L, E] in place of tokens, and one
+  /// that does not end it returns them without the final norm.
   torch::Tensor forward_block(const torch::Tensor& tokens_BL, const BlockStep& step,
                               std::vector<CacheState>& caches);
 
@@ -120,7 +133,7 @@ class LlamaImpl : public torch::nn::Module {
   /// LoRA counts (as it does from the beginning), or the base is as it was.
   void use_lora(bool enabled);
 
-  /// Output weights [V, E]: lm_head, or the embedding when tied.
+  /// Output weights [V, E]: lm_head, or the embedding when tied. The range must end the model.
   torch::Tensor head_weight() const;
 
   /// Dtype of activations; ParameterRegistry converts what is not trained to it and keeps the rest
@@ -128,10 +141,11 @@ class LlamaImpl : public torch::nn::Module {
   void set_compute_dtype(torch::ScalarType dtype) { compute_dtype_ = dtype; }
   torch::ScalarType compute_dtype() const { return compute_dtype_; }
 
-  const ModelShape& shape() const { return shape_; }
+  const ModelShape& shape() const { return shape_; }  ///< of the whole model
+  const LayerRange& range() const { return range_; }
   const CacheConfig& cache_config() const { return cache_; }
   std::vector<CacheState> empty_caches() const {
-    return std::vector<CacheState>(shape_.num_layers);
+    return std::vector<CacheState>(model->layers.size());
   }
   /// The same with a home of C slots, zeros, for B sequences.
   std::vector<CacheState> static_caches(int64_t B, int64_t C, torch::Device device) const;
@@ -139,13 +153,14 @@ class LlamaImpl : public torch::nn::Module {
   void prepare_caches(std::vector<CacheState>& caches);
 
   LlamaBody model{nullptr};
-  Linear lm_head{nullptr};  ///< empty when tied
+  Linear lm_head{nullptr};  ///< empty when tied, and where the range does not end the model
 
  private:
-  torch::Tensor run_layers(const torch::Tensor& tokens_BL, const AttentionInput& input,
+  torch::Tensor run_layers(const torch::Tensor& entering, const AttentionInput& input,
                            std::vector<CacheState>* caches, bool checkpoint_layers);
 
   ModelShape shape_;
+  LayerRange range_;
   CacheConfig cache_;
   Rope rope_;
   std::shared_ptr<const AttentionPattern> full_;  ///< for all layers

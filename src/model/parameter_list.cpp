@@ -92,4 +92,11 @@ NamedTensors list_parameters(const ModelShape& shape, const CacheConfig& cache,
   return Lister(shape, cache, lora).list();
 }
 
+NamedTensors parameters_of(const LayerRange& range, const NamedTensors& all) {
+  NamedTensors own;
+  for (const auto& parameter : all)
+    if (!range.is_elsewhere(parameter.first)) own.push_back(parameter);
+  return own;
+}
+
 }  // namespace lococo

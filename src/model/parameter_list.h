@@ -10,6 +10,7 @@
 
 #include "config/cache_config.h"
 #include "core/model_shape.h"
+#include "model/layer_range.h"
 
 namespace lococo {
 
@@ -26,5 +27,8 @@ struct LoraShape {
 /// order, float32 tensors of the same sizes on the meta device, which hold no memory.
 NamedTensors list_parameters(const ModelShape& shape, const CacheConfig& cache,
                              const LoraShape& lora = {});
+
+/// Those of them that are not elsewhere: what a Llama of that range registers.
+NamedTensors parameters_of(const LayerRange& range, const NamedTensors& all);
 
 }  // namespace lococo

@@ -4,8 +4,7 @@
 
 namespace lococo {
 
-void BlockKinds::run(Llama& model, const BlockStep& step, torch::Device device, bool may_record,
-                     const std::function<void(const AttentionInput&)>& work) {
+BlockKinds::Kind& BlockKinds::kind_of(Llama& model, const BlockStep& step, torch::Device device) {
   // Keys that turn by slot number have tables that never change.
   const CacheConfig& cache = model->cache_config();
   const bool moves = cache.keys == KeyKind::kRotated || cache.positions == PositionKind::kText;
@@ -18,6 +17,12 @@ void BlockKinds::run(Llama& model, const BlockStep& step, torch::Device device, 
   } else if (fresh) {
     refresh(*fresh, &kind.input);
   }
+  return kind;
+}
+
+void BlockKinds::run(Llama& model, const BlockStep& step, torch::Device device, bool may_record,
+                     const std::function<void(const AttentionInput&)>& work) {
+  Kind& kind = kind_of(model, step, device);
   kind.work.run(may_record, [&] { work(kind.input); });
 }
 

@@ -17,6 +17,16 @@ namespace lococo {
 /// no two blocks of a plan are of one kind.)
 class BlockKinds {
  public:
+  struct Kind {
+    AttentionInput input;   ///< of its latest block, at addresses that do not change
+    RepeatedWork work;      ///< all of it, or its forward pass
+    RepeatedWork backward;  ///< where that is run by itself
+    bool has_backward = false;
+  };
+
+  /// The kind of a block, with the block's input.
+  Kind& kind_of(Llama& model, const BlockStep& step, torch::Device device);
+
   /// Runs `work` for one block; it finds the block's step and tables at addresses that do not
   /// change, and all else that it touches must stay where it is too (RepeatedWork).
   void run(Llama& model, const BlockStep& step, torch::Device device, bool may_record,
@@ -28,11 +38,6 @@ class BlockKinds {
  private:
   using Key = std::tuple<int64_t, int64_t, bool, bool, int64_t>;  // cached, length, compress,
                                                                   // detach, places of the frame
-  struct Kind {
-    AttentionInput input;
-    RepeatedWork work;
-  };
-
   /// What changes from block to block of a kind, put where the kind has it.
   static void refresh(const AttentionInput& fresh, AttentionInput* kept);
 

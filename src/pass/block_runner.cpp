@@ -4,35 +4,10 @@
 
 #include "pass/distillation.h"
 #include "pass/loss.h"
+#include "pass/recorded_model.h"
 #include "tensor/kit/cuda_graph.h"
 
 namespace lococo {
-namespace {
-
-std::vector<const void*> addresses_of(Llama& model) {
-  std::vector<const void*> addresses;
-  for (const auto& parameter : model->parameters()) {
-    if (parameter.is_meta()) continue;  // quantised: its parts follow
-    addresses.push_back(parameter.const_data_ptr());
-    const auto& gradient = parameter.grad();
-    addresses.push_back(gradient.defined() ? gradient.const_data_ptr() : nullptr);
-  }
-  for (const auto& [name, layer] : model->quantised_layers()) {
-    for (const auto& part : layer->frozen_weight(model->compute_dtype()).parts())
-      addresses.push_back(part.const_data_ptr());
-  }
-  return addresses;
-}
-
-/// A gradient that a graph would have to allocate would be lost.
-bool gradients_exist(Llama& model) {
-  for (const auto& parameter : model->parameters()) {
-    if (parameter.requires_grad() && !parameter.grad().defined()) return false;
-  }
-  return true;
-}
-
-}  // namespace
 
 int64_t BlockRunner::scored(const BlockStep& step) const {
   // The official code shifts inside each block, so a block's last query has no target.

@@ -1,10 +1,9 @@
 #include "pass/sequence_pass.h"
 
-#include <map>
-
 #include "pass/block_runner.h"
 #include "pass/bptt_windows.h"
 #include "pass/loss.h"
+#include "pass/runners.h"
 #include "pass/teaching_pass.h"
 #include "tensor/pattern/training_pattern.h"
 
@@ -20,8 +19,9 @@ class BlockwisePass : public SequencePass {
   BlockwisePass(const CacheConfig& cache, int64_t loss_chunk, bool cuda_graphs, bool wants_kinds)
       : cache_(cache),
         loss_chunk_(loss_chunk),
-        cuda_graphs_(cuda_graphs),
-        wants_kinds_(wants_kinds) {}
+        wants_kinds_(wants_kinds),
+        trainers_({cache, loss_chunk, /*train=*/true, cuda_graphs}),
+        scorers_({cache, loss_chunk, /*train=*/false, cuda_graphs}) {}
 
   bool wants_kinds() const override { return wants_kinds_; }
 
@@ -42,7 +42,7 @@ class BlockwisePass : public SequencePass {
     torch::NoGradGuard no_grad;
     const auto plan = make_step_plan(cache_, tokens_BT.size(1) - 1);
     const auto targets_BT = targets_of({tokens_BT});
-    auto& runner = runner_of(tokens_BT.size(0), /*train=*/false);
+    auto& runner = scorers_.of_size(tokens_BT.size(0));
     runner.begin(model, tokens_BT.size(0), plan, tokens_BT.device());
     std::vector<torch::Tensor> nll_BL;
     for (const auto& step : plan) {
@@ -57,7 +57,7 @@ class BlockwisePass : public SequencePass {
     const auto& tokens_BT = part.tokens_BT;
     const auto targets_BT = targets_of(part);
     const auto plan = plan_of(part, cache_);
-    auto& runner = runner_of(tokens_BT.size(0), /*train=*/true);
+    auto& runner = trainers_.of_size(tokens_BT.size(0));
     runner.begin(model, tokens_BT.size(0), plan, tokens_BT.device());
     const auto teacher_BTE = cache_.distill > 0 ? teach(model, tokens_BT) : torch::Tensor();
     for (const auto& step : plan) runner.run(model, step, tokens_BT, targets_BT, teacher_BTE);
@@ -74,28 +74,10 @@ class BlockwisePass : public SequencePass {
     return torch::cat(rows);
   }
 
-  /// The last micro-batch of a step may be smaller than the others: each size has its own buffers.
-  /// Two sizes of each kind stay, the ones used last: an evaluation meets another remainder at each
-  /// length.
-  BlockRunner& runner_of(int64_t B, bool train) {
-    constexpr size_t kMostSizes = 2;
-    auto& sizes = sizes_[train];  // the last used one at the end
-    std::erase(sizes, B);
-    sizes.push_back(B);
-    if (sizes.size() > kMostSizes) {
-      runners_.erase({sizes.front(), train});
-      sizes.erase(sizes.begin());
-    }
-    const BlockRunnerOptions options = {cache_, loss_chunk_, train, cuda_graphs_};
-    return runners_.try_emplace({B, train}, options).first->second;
-  }
-
   CacheConfig cache_;
   int64_t loss_chunk_;
-  bool cuda_graphs_;
   bool wants_kinds_;
-  std::map<std::pair<int64_t, bool>, BlockRunner> runners_;
-  std::map<bool, std::vector<int64_t>> sizes_;
+  RunnersBySize<BlockRunner, BlockRunnerOptions> trainers_, scorers_;
 };
 
 class FullSequencePass : public SequencePass {
@@ -169,9 +151,13 @@ std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool c
   return std::make_unique<FullSequencePass>(loss_chunk, checkpoint_layers, wants_kinds, pattern);
 }
 
+bool has_kinds(const Config& config) {
+  return config.data.lesson_share > 0.0 || !config.data.records.empty();
+}
+
 std::unique_ptr<SequencePass> make_pass(const Config& config) {
   if (resolved_pass(config) == PassKind::kTeach) return make_teaching_pass(config);
-  const bool wants_kinds = config.data.lesson_share > 0.0 || !config.data.records.empty();
+  const bool wants_kinds = has_kinds(config);
   if (is_blockwise(config)) {
     return make_blockwise_pass(config.cache, config.train.loss_chunk, config.train.cuda_graphs,
                                wants_kinds);

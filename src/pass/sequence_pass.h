@@ -61,7 +61,10 @@ std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool c
                                                       bool wants_kinds = false,
                                                       const PassPattern& pattern = {});
 
-/// The pass that the config asks for.
+/// Whether some targets of the config's training do not count.
+bool has_kinds(const Config& config);
+
+/// The pass that the config asks for, with the whole model.
 std::unique_ptr<SequencePass> make_pass(const Config& config);
 
 }  // namespace lococo

@@ -187,8 +187,16 @@ int64_t bytes_of_weight(const Config& config, const RegisteredParameter& paramet
                       config.model.base_precision, config.tune.any());
 }
 
+ModelLoad whole_model(const ModelShape& shape) { return {all_layers(shape)}; }
+
 MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
                                const std::vector<RegisteredParameter>& parameters, int64_t ranks) {
+  return estimate_memory(config, shape, parameters, ranks, whole_model(shape));
+}
+
+MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
+                               const std::vector<RegisteredParameter>& parameters, int64_t ranks,
+                               const ModelLoad& load) {
   const Run run = describe(config, shape);
   const Trained trained(parameters);
   MemoryEstimate estimate;
@@ -201,7 +209,9 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
   }
   if (config.distributed.shard_optimizer) estimate.optimizer_bytes /= ranks;
 
-  const int64_t E = shape.hidden_size, N = shape.num_layers, tokens = run.B * run.L;
+  // Blocks in flight have caches and activations each.
+  const int64_t E = shape.hidden_size, N = load.part.count() * load.in_flight,
+                tokens = run.B * run.L;
   if (run.blockwise) {
     estimate.cache_bytes = caches_kept(config) * run.B * N * run.S *
                            (2 * run.k_width * run.element + shape.num_kv_heads * kFloat);
@@ -212,8 +222,12 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
       estimate.activations_bytes += run.B * N * run.S * run.k_width * run.element;
   }
   // The last norm's output; its input is gone when a layer is recomputed.
-  estimate.activations_bytes += tokens * (run.recompute ? 1 : 2) * E * run.element;
-  const int64_t loss = loss_bytes(run, trained);
+  if (load.part.ends_model())
+    estimate.activations_bytes += tokens * (run.recompute ? 1 : 2) * E * run.element;
+  // What goes to the next stage and comes from the one before, and the gradients of both.
+  const int64_t sides = (load.part.begins_model() ? 0 : 2) + (load.part.ends_model() ? 0 : 2);
+  estimate.activations_bytes += sides * load.in_flight * tokens * E * run.element;
+  const int64_t loss = load.part.ends_model() ? loss_bytes(run, trained) : 0;
   if (run.recompute) {
     // Of each layer its input, attention's output and log-sum-exp.
     estimate.activations_bytes +=
@@ -224,7 +238,8 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
     estimate.activations_bytes += N * teaching_bytes(run);
     if (resolved_pass(config) == PassKind::kTeach)  // the teacher's final hidden states
       estimate.activations_bytes += tokens * E * run.element;
-    if (run.element < kFloat) estimate.activations_bytes += trained.cast_elements * run.element;
+    if (run.element < kFloat)
+      estimate.activations_bytes += load.in_flight * trained.cast_elements * run.element;
     const int64_t feed_forward = tokens * 3 * (shape.intermediate_size + E) * run.element;
     estimate.workspace_bytes = std::max(loss, feed_forward);
   }
@@ -237,11 +252,17 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
 int64_t longest_context(const Config& config, const ModelShape& shape,
                         const std::vector<RegisteredParameter>& parameters, int64_t bytes,
                         int64_t ranks) {
+  return longest_context(config, shape, parameters, bytes, ranks, whole_model(shape));
+}
+
+int64_t longest_context(const Config& config, const ModelShape& shape,
+                        const std::vector<RegisteredParameter>& parameters, int64_t bytes,
+                        int64_t ranks, const ModelLoad& load) {
   constexpr int64_t kStep = 256;
   Config shorter = config;
   const auto fits = [&](int64_t steps) {
     shorter.data.context_length = steps * kStep;
-    return estimate_memory(shorter, shape, parameters, ranks).total() <= bytes;
+    return estimate_memory(shorter, shape, parameters, ranks, load).total() <= bytes;
   };
   // Memory grows with the length, or (blockwise) does not depend on it beyond the first blocks.
   int64_t low = 0, high = (config.data.context_length + kStep - 1) / kStep;

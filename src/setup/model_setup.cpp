@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "dist/communicator.h"
 #include "model/parameter_kind.h"
+#include "pipeline/layer_split.h"
 #include "setup/memory_check.h"
 #include "setup/memory_estimate.h"
 #include "setup/model_positions.h"
@@ -28,10 +29,51 @@ namespace {
 
 bool trains_lora(const Config& config) { return config.tune.lora.value_or(0.0) > 0; }
 
-std::vector<RegisteredParameter> describe_parameters(const Config& config,
-                                                     const ModelShape& shape) {
-  return classify_parameters(list_parameters(shape, config.cache, lora_shape(config)), config.tune,
-                             config.train.weight_decay);
+std::vector<RegisteredParameter> parameters_of_part(const LayerRange& part, const Config& config,
+                                                    const ModelShape& shape) {
+  const auto listed = list_parameters(shape, config.cache, lora_shape(config));
+  return classify_parameters(parameters_of(part, listed), config.tune, config.train.weight_decay);
+}
+
+/// One process of a run, as far as its memory goes.
+struct Stage {
+  ModelLoad load;
+  std::vector<RegisteredParameter> parameters;
+  int64_t ranks = 1;  ///< that share the optimizer's state
+  MemoryEstimate estimate;
+};
+
+/// The stage that needs the most memory of the run's `ranks` ranks.
+Stage largest_stage(const Config& config, const ModelShape& shape, int64_t ranks) {
+  const auto parts = stages_of(config, shape);
+  const auto stages = static_cast<int64_t>(parts.size());
+  Stage largest;
+  for (int64_t i = 0; i < stages; ++i) {
+    Stage stage;
+    stage.load = {parts[static_cast<size_t>(i)], stages - i};
+    stage.parameters = parameters_of_part(stage.load.part, config, shape);
+    stage.ranks = std::max<int64_t>(1, ranks / stages);
+    stage.estimate = estimate_memory(config, shape, stage.parameters, stage.ranks, stage.load);
+    if (i == 0 || stage.estimate.total() > largest.estimate.total()) largest = std::move(stage);
+  }
+  return largest;
+}
+
+std::string warning_of(const Config& config, const ModelShape& shape, const Stage& stage,
+                       torch::Device device) {
+  return memory_warning(config, shape, stage.parameters, total_memory_bytes(device), device.str(),
+                        stage.ranks, stage.load);
+}
+
+/// Of a dry run: how the layers are divided, and whose memory is estimated.
+std::string describe_stages(const Config& config, const ModelShape& shape, const Stage& largest) {
+  const auto parts = stages_of(config, shape);
+  if (parts.size() == 1) return "";
+  const auto at = std::find(parts.begin(), parts.end(), largest.load.part) - parts.begin();
+  return "pipeline of " + std::to_string(parts.size()) +
+         " stages: " + describe_split(parts, head_in_layers(shape, config.cache)) + "\nstage " +
+         std::to_string(at) + " needs the most memory, with " +
+         std::to_string(largest.load.in_flight) + " blocks in flight\n";
 }
 
 /// Random convolutions beside weights that mean something: a mistake, unless they are trained now.
@@ -160,14 +202,40 @@ LoraShape lora_shape(const Config& config) {
   return {adapter.rank, adapter.targets};
 }
 
-PreparedModel prepare_model(const Config& config, torch::Device device) {
+std::vector<RegisteredParameter> describe_parameters(const Config& config,
+                                                     const ModelShape& shape) {
+  return parameters_of_part(all_layers(shape), config, shape);
+}
+
+std::vector<LayerRange> stages_of(const Config& config, const ModelShape& shape) {
+  const int64_t stages = config.distributed.pipeline;
+  if (stages == 1) return {all_layers(shape)};
+  if (stages > shape.num_layers) {
+    throw UserError("distributed.pipeline: " + std::to_string(stages) +
+                    " stages are more than the model's " + std::to_string(shape.num_layers) +
+                    " layers; use fewer");
+  }
+  const bool trains_embedding =
+      config.tune.embed.value_or(0.0) > 0 || config.tune.all.value_or(0.0) > 0;
+  if (shape.tie_word_embeddings && trains_embedding) {
+    throw UserError(
+        "distributed.pipeline: this model's output layer is its embedding, which tune.embed and "
+        "tune.all would train on the first stage and on the last; tune lora, norm or conv, or use "
+        "distributed.pipeline=1");
+  }
+  return split_layers(shape, stages, head_in_layers(shape, config.cache));
+}
+
+PreparedModel prepare_model(const Config& config, torch::Device device,
+                            const std::optional<LayerRange>& given) {
   check_backend(config, device);
   const ModelShape shape = effective_shape(config);
-  check_room_for_weights(config, describe_parameters(config, shape), device);
+  const LayerRange part = given.value_or(all_layers(shape));
+  check_room_for_weights(config, parameters_of_part(part, config, shape), device);
   log_info(describe_rope(config));
   note_slow_fp8(config, shape, device);
   PreparedModel prepared;
-  prepared.model = Llama(shape, config.cache, config.attention, config.train.seed);
+  prepared.model = Llama(shape, part, config.cache, config.attention, config.train.seed);
   auto& model = prepared.model;
   model->set_compute_dtype(scalar_type_of(config.model.dtype));
   place_parameters(model, config, device);
@@ -195,26 +263,24 @@ PreparedModel prepare_model(const Config& config, torch::Device device) {
 
 std::string describe_run(const Config& config) {
   const auto shape = effective_shape(config);
-  const auto parameters = describe_parameters(config, shape);
   const int64_t ranks = launched_ranks();
-  const auto estimate = estimate_memory(config, shape, parameters, ranks);
+  const Stage largest = largest_stage(config, shape, ranks);
   const bool on_gpu = config.distributed.device != "cpu" && torch::cuda::is_available();
   const torch::Device device = on_gpu ? torch::Device(torch::kCUDA, 0) : torch::Device(torch::kCPU);
-  const std::string warning =
-      memory_warning(config, shape, parameters, total_memory_bytes(device), device.str(), ranks);
+  const std::string warning = warning_of(config, shape, largest, device);
   const bool whole = resolved_pass(config) == PassKind::kFullSequence;
   const std::string pattern =
       whole ? describe_pattern(config.attention, config.data.context_length, shape.num_heads) + "\n"
             : "";
-  return summarise(parameters) + "\n" + describe_rope(config) + "\n" + pattern + estimate.text() +
-         sharing_text(config, ranks) + (warning.empty() ? "" : "\nwarning: " + warning);
+  return summarise(describe_parameters(config, shape)) + "\n" + describe_rope(config) + "\n" +
+         pattern + describe_stages(config, shape, largest) + largest.estimate.text() +
+         sharing_text(config, largest.ranks) + (warning.empty() ? "" : "\nwarning: " + warning);
 }
 
 void warn_about_memory(const Config& config, torch::Device device) {
   const auto shape = effective_shape(config);
   const std::string warning =
-      memory_warning(config, shape, describe_parameters(config, shape), total_memory_bytes(device),
-                     device.str(), launched_ranks());
+      warning_of(config, shape, largest_stage(config, shape, launched_ranks()), device);
   if (!warning.empty()) log_warn(warning);
 }
 

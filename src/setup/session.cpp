@@ -7,7 +7,10 @@
 #include "core/memory_error.h"
 #include "data/prepare.h"
 #include "lessons/open_lessons.h"
+#include "pipeline/layer_split.h"
 #include "records/open_records.h"
+#include "setup/model_positions.h"
+#include "setup/model_setup.h"
 #include "setup/training_sources.h"
 #include "tensor/attention/attention.h"
 
@@ -27,6 +30,24 @@ Session start_session(const Config& config) {
   log_info("rank 0 of " + std::to_string(ranks.size) + " on " + session.device.str() + " with " +
            std::to_string(session.threads) + " CPU threads");
   return session;
+}
+
+void join_pipeline(const Config& config, Session* session) {
+  if (config.distributed.pipeline == 1) return;
+  Communicator& world = *session->communicator;
+  try {
+    const auto place = place_in_grid(config.distributed.pipeline, world.rank(), world.size());
+    const auto shape = effective_shape(config);
+    const auto parts = stages_of(config, shape);
+    session->pipeline = std::make_unique<Pipeline>(place, parts[static_cast<size_t>(place.stage)],
+                                                   world, session->device);
+    log_info("pipeline of " + std::to_string(place.stages) + " stages, " +
+             std::to_string(place.replicas) + (place.replicas == 1 ? " replica: " : " replicas: ") +
+             describe_split(parts, head_in_layers(shape, config.cache)));
+  } catch (const UserError&) {
+    if (!world.is_main()) world.barrier();  // all ranks know: rank 0 tells
+    throw;
+  }
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const Config& config, int64_t vocab_size) {

@@ -13,6 +13,7 @@
 #include "data/token_file.h"
 #include "dist/communicator.h"
 #include "lessons/lesson_source.h"
+#include "pipeline/pipeline.h"
 #include "records/record_rows.h"
 #include "records/record_set.h"
 #include "tokenizer/tokenizer.h"
@@ -22,11 +23,21 @@ namespace lococo {
 struct Session {
   std::unique_ptr<Communicator> communicator;
   torch::Device device = torch::kCPU;
-  int64_t threads = 1;  ///< CPU threads of this rank
+  int64_t threads = 1;                 ///< CPU threads of this rank
+  std::unique_ptr<Pipeline> pipeline;  ///< null where every rank has the whole model
+
+  /// The layers of this rank; nullopt: all.
+  std::optional<LayerRange> part() const {
+    return pipeline ? std::optional(pipeline->part()) : std::nullopt;
+  }
 };
 
 /// Joins the other ranks, takes this rank's device and threads, and lets only rank 0 log.
 Session start_session(const Config& config);
+
+/// Makes the session's ranks stages, as distributed.pipeline says; a collective call of the tools
+/// that have stages. Throws UserError when the ranks or the model cannot be divided so.
+void join_pipeline(const Config& config, Session* session);
 
 /// data.tokenizer, else tokenizer.model of model.path; nullptr when there is none (token files need
 /// none). Throws UserError for one with more tokens than the model (check_vocabulary).

@@ -27,18 +27,22 @@ int64_t longest_segment(const Files& files) {
   return longest;
 }
 
-void evaluate(const Config& config, const Session& session, Llama& model, int64_t trained) {
+Files open_files(const Config& config, Llama& model) {
   const int64_t vocab_size = model->shape().vocab_size;
   const auto tokenizer = open_tokenizer(config, vocab_size);
-  const auto files = open_sources(config.data.validation, config.data, tokenizer.get(), vocab_size);
+  return open_sources(config.data.validation, config.data, tokenizer.get(), vocab_size);
+}
+
+/// `ranks`: that evaluate together.
+void evaluate(const Config& config, const Files& files, const Session& session, Llama& model,
+              int64_t trained, Communicator& ranks) {
   const int64_t longest = longest_segment(files);
   if (longest < kParts) {
     log_info("no evaluation after training: the documents of data.validation are too short");
     return;
   }
-  const auto alone = make_single_communicator();
   const Evaluator evaluator(after_training_config(config, longest, trained), files);
-  const auto results = evaluator.evaluate(model, session.device, *alone);
+  const auto results = evaluator.evaluate(model, session.device, ranks, session.pipeline.get());
   log_info("evaluation after training\n" + results_table(results));
   for (const std::string& warning :
        {non_finite_problem(results), rise_warning(results.front().by_position)}) {
@@ -81,16 +85,23 @@ std::string rise_warning(const std::vector<PositionBucket>& by_position) {
 
 void evaluate_after_training(const Config& config, const Session& session, Llama& model,
                              int64_t trained) {
-  if (!config.eval.after_training || config.data.validation.empty() || trained == 0 ||
-      !session.communicator->is_main()) {
+  const bool takes_part = session.pipeline || session.communicator->is_main();
+  if (!config.eval.after_training || config.data.validation.empty() || trained == 0 || !takes_part)
     return;
-  }
+  Files files;
   try {
-    evaluate(config, session, model, trained / session.communicator->size());
+    files = open_files(config, model);
+    if (!session.pipeline) {
+      const auto alone = make_single_communicator();
+      evaluate(config, files, session, model, trained / session.communicator->size(), *alone);
+    }
   } catch (const std::exception& error) {
     const std::string what = error.what();
     log_warn("no evaluation after training: " + what.substr(0, what.find('\n')));
+    return;
   }
+  // All ranks have found the same files; one that fails now must not leave the others waiting.
+  if (session.pipeline) evaluate(config, files, session, model, trained, *session.communicator);
 }
 
 }  // namespace lococo

@@ -24,10 +24,11 @@ Config after_training_config(const Config& config, int64_t longest, int64_t trai
 /// empty.
 std::string rise_warning(const std::vector<PositionBucket>& by_position);
 
-/// Evaluates on data.validation as above, on rank 0 alone while the others go on, and logs what it
-/// found. `trained`: tokens of this process's steps, over all ranks. Nothing where
-/// eval.after_training or the data say so. Never throws: a run that is done has not failed because
-/// its evaluation has; the log says why there is none.
+/// Evaluates on data.validation as above, on rank 0 alone while the others go on (the stages of a
+/// pipeline together), and logs what it found. `trained`: tokens of this process's steps, over all
+/// ranks. Nothing where eval.after_training or the data say so. Never throws (but on stages, which
+/// wait for each other): a run that is done has not failed because its evaluation has; the log says
+/// why there is none.
 void evaluate_after_training(const Config& config, const Session& session, Llama& model,
                              int64_t trained);
 

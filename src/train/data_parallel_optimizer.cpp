@@ -10,8 +10,9 @@ namespace lococo {
 
 DataParallelOptimizer::DataParallelOptimizer(std::vector<RegisteredParameter> trainable,
                                              const TrainConfig& config, Communicator& communicator,
-                                             bool shard)
+                                             bool shard, Communicator* stages)
     : communicator_(communicator),
+      stages_(stages),
       sharded_(shard && communicator.size() > 1),
       flat_(std::move(trainable), sharded_ ? communicator.size() : 1),
       owners_(flat_.parameters().size()),
@@ -59,7 +60,11 @@ torch::Tensor DataParallelOptimizer::gradient_norm() {
     norms = all;
   }
   // Chunks that only fill the last part depend on the number of parts.
-  return norms.narrow(0, 0, flat_.chunks()).to(torch::kFloat64).norm().to(torch::kFloat32);
+  const auto norm = norms.narrow(0, 0, flat_.chunks()).to(torch::kFloat64).norm();
+  if (stages_ == nullptr) return norm.to(torch::kFloat32);
+  std::vector<torch::Tensor> squares = {norm.square().to(torch::kFloat32)};
+  stages_->all_reduce_sum(squares);
+  return squares[0].sqrt();
 }
 
 torch::Tensor DataParallelOptimizer::scale_and_clip(double divisor, double max_norm) {

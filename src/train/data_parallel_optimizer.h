@@ -23,9 +23,10 @@ namespace lococo {
 class DataParallelOptimizer {
  public:
   /// `trainable`: see FlatParameters and AdamW; all ranks give the same. `communicator` must live
-  /// as long. `shard` does nothing on one rank.
+  /// as long. `shard` does nothing on one rank. `stages`: ranks that hold the other parts of the
+  /// model; the norm of gradients is that of all parts.
   DataParallelOptimizer(std::vector<RegisteredParameter> trainable, const TrainConfig& config,
-                        Communicator& communicator, bool shard);
+                        Communicator& communicator, bool shard, Communicator* stages = nullptr);
 
   /// The whole ones, each with a gradient that backward passes add to, in place.
   const std::vector<RegisteredParameter>& parameters() const { return flat_.parameters(); }
@@ -38,8 +39,8 @@ class DataParallelOptimizer {
 
   /// Divides the summed gradients by `divisor`, then scales them by min(1, max_norm / (norm +
   /// 1e-6)), as torch does; max_norm 0: only measures. Returns their 2-norm, as one vector, before
-  /// that scaling: 0-dim float32, the same on all ranks. A collective call where sharded. Never
-  /// waits for the GPU.
+  /// that scaling: 0-dim float32, the same on all ranks. A collective call where sharded or in
+  /// stages. Never waits for the GPU.
   torch::Tensor scale_and_clip(double divisor, double max_norm);
 
   /// AdamW::step(); afterwards every rank has all new weights.
@@ -72,6 +73,7 @@ class DataParallelOptimizer {
   torch::Tensor gather(const StateName& wanted, const TensorMap& own);
 
   Communicator& communicator_;
+  Communicator* stages_;
   bool sharded_;
   FlatParameters flat_;
   std::vector<std::vector<Owned>> owners_;  ///< as parameters(), in the order of ranks

@@ -38,8 +38,8 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
   check_teacher(config, shape);
   warn_about_memory(config, session.device);
   auto data = open_training_data(config, session, shape.vocab_size);
-  auto prepared = prepare_model(config, session.device);
-  log_info("parameters\n" + prepared.registry->summary());
+  auto prepared = prepare_model(config, session.device, session.part());
+  log_info("parameters\n" + summarise(describe_parameters(config, shape)));
   if (resolved_pass(config) == PassKind::kFullSequence)
     log_info(describe_pattern(config.attention, config.data.context_length, shape.num_heads));
   std::unique_ptr<Evaluator> evaluator;
@@ -51,7 +51,8 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
   }
   return std::make_unique<Trainer>(config, std::move(prepared), sequences_of(config, &data),
                                    std::move(evaluator), session.device, *session.communicator,
-                                   session.threads, std::move(record_evaluator));
+                                   session.threads, std::move(record_evaluator),
+                                   session.pipeline.get());
 }
 
 }  // namespace
@@ -73,6 +74,7 @@ int run_training(const Config& config) {
     if (session.communicator->is_main()) lock = lock_output(config.train.output);
     session.communicator->barrier();
     check_same_adapter(config, *session.communicator);
+    join_pipeline(config, &session);
     trainer = make_trainer(config, session);
     log_info("LoCoCo-Torch " + std::string(git_revision()) + "; the effective config is in " +
              config.train.output + "/config.yaml");

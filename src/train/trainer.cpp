@@ -10,18 +10,20 @@
 #include "core/log.h"
 #include "eval/evaluation_report.h"
 #include "eval/record_report.h"
+#include "pipeline/pipeline_pass.h"
 #include "tensor/kit/memory_stats.h"
 #include "train/lr_schedule.h"
 #include "train/normalizer_range.h"
 #include "train/resume_check.h"
 #include "train/signals.h"
+#include "train/stage_checkpoint.h"
 
 namespace lococo {
 
 Trainer::Trainer(const Config& config, PreparedModel prepared, TrainingSequences sequences,
                  std::unique_ptr<Evaluator> evaluator, torch::Device device,
                  Communicator& communicator, int64_t threads,
-                 std::unique_ptr<RecordEvaluator> record_evaluator)
+                 std::unique_ptr<RecordEvaluator> record_evaluator, Pipeline* pipeline)
     : config_(config),
       prepared_(std::move(prepared)),
       sequences_(std::move(sequences)),
@@ -30,11 +32,15 @@ Trainer::Trainer(const Config& config, PreparedModel prepared, TrainingSequences
       record_counts_(sequences_.record_counts()),
       device_(device),
       communicator_(communicator),
+      pipeline_(pipeline),
+      share_(share_of(communicator, pipeline)),
       threads_(threads),
-      pass_(make_pass(config)),
-      batches_(config, sequences_, communicator.rank(), communicator.size(), pass_->wants_kinds()),
-      optimizer_(prepared_.registry->trainable(), config.train, communicator,
-                 config.distributed.shard_optimizer) {
+      pass_(make_pass(config, pipeline)),
+      batches_(config, sequences_, share_.first, share_.step, pass_->wants_kinds()),
+      optimizer_(prepared_.registry->trainable(), config.train,
+                 pipeline == nullptr ? communicator : pipeline->replicas(),
+                 config.distributed.shard_optimizer,
+                 pipeline == nullptr ? nullptr : &pipeline->stages()) {
   if (optimizer_.parameters().empty()) {
     throw UserError(
         "tune: nothing is trained; give at least one group a learning rate, e.g. tune.conv=0.05");
@@ -153,7 +159,7 @@ Trainer::StepSums Trainer::forward_backward() {
   std::vector<torch::Tensor> losses;
   std::vector<int64_t> first_indices;
   for (const MicroBatch& micro_batch : batches_.take(step_)) {
-    tokens += micro_batch.num_tokens();
+    if (share_.reports) tokens += micro_batch.num_tokens();
     const Batch batch = batches_.batch_of(micro_batch, device_);
     const auto result = pass_->train(prepared_.model, batch);
     loss_sum += result.loss_sum;
@@ -163,7 +169,7 @@ Trainer::StepSums Trainer::forward_backward() {
   }
 
   auto counts = torch::tensor({targets, tokens}, torch::dtype(torch::kInt64)).to(device_);
-  optimizer_.sum_gradients({loss_sum, counts});
+  sum_over_ranks(loss_sum, counts);
   const auto counts_host = counts.cpu();
 
   StepSums sums;
@@ -179,6 +185,14 @@ Trainer::StepSums Trainer::forward_backward() {
   }
   if (!std::isfinite(sums.loss_sum)) report_non_finite(losses, first_indices);
   return sums;
+}
+
+/// And the gradients over those that trained the same weights.
+void Trainer::sum_over_ranks(torch::Tensor& loss_sum, torch::Tensor& counts) {
+  if (pipeline_ == nullptr) return optimizer_.sum_gradients({loss_sum, counts});
+  optimizer_.sum_gradients({});
+  std::vector<torch::Tensor> sums = {loss_sum, counts};
+  communicator_.all_reduce_sum(sums);
 }
 
 void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses,
@@ -232,9 +246,10 @@ void Trainer::evaluate() {
   progress_->end_line();
   std::vector<LengthResult> results;
   std::vector<RecordResult> records;
-  if (evaluator_) results = evaluator_->evaluate(prepared_.model, device_, communicator_);
+  if (evaluator_)
+    results = evaluator_->evaluate(prepared_.model, device_, communicator_, pipeline_);
   if (record_evaluator_)
-    records = record_evaluator_->evaluate(prepared_.model, device_, communicator_);
+    records = record_evaluator_->evaluate(prepared_.model, device_, communicator_, pipeline_);
   reset_peak(device_);
   if (!communicator_.is_main()) return;
   std::map<std::string, double> values;
@@ -258,26 +273,36 @@ void Trainer::save() {
   if (saved_step_ == step_) return;
   watch_normalizers();
   const StateToSave optimizer_state = optimizer_.state_to_save();
-  if (!communicator_.is_main()) {
+  std::string folder;
+  if (pipeline_ != nullptr && pipeline_->replicas().is_main()) {
+    folder = save_stages(config_, checkpoint_state(), prepared_, optimizer_state, *pipeline_);
+  } else if (pipeline_ != nullptr || !communicator_.is_main()) {
     DataParallelOptimizer::hand_over(optimizer_state);
   } else {
-    CheckpointState state;
-    state.step = step_;
-    state.tokens_seen = tokens_seen_;
-    state.base_fingerprint = prepared_.base_fingerprint;
-    state.data_fingerprints = data_fingerprints_;
-    state.base_path = config_.model.path;
-    state.adapter_path = config_.model.adapter;
-    state.config_yaml = config_to_yaml(config_);
-    state.git_revision = std::string(git_revision());
-    state.threads = threads_;
-    state.world_size = communicator_.size();
+    folder = save_checkpoint(config_.train.output, config_.checkpoint, checkpoint_state(),
+                             prepared_.model, *prepared_.registry, optimizer_state);
+  }
+  if (communicator_.is_main()) {
     progress_->end_line();
-    log_info("saved " + save_checkpoint(config_.train.output, config_.checkpoint, state,
-                                        prepared_.model, *prepared_.registry, optimizer_state));
+    log_info("saved " + folder);
   }
   saved_step_ = step_;
   communicator_.barrier();
+}
+
+CheckpointState Trainer::checkpoint_state() const {
+  CheckpointState state;
+  state.step = step_;
+  state.tokens_seen = tokens_seen_;
+  state.base_fingerprint = prepared_.base_fingerprint;
+  state.data_fingerprints = data_fingerprints_;
+  state.base_path = config_.model.path;
+  state.adapter_path = config_.model.adapter;
+  state.config_yaml = config_to_yaml(config_);
+  state.git_revision = std::string(git_revision());
+  state.threads = threads_;
+  state.world_size = communicator_.size();
+  return state;
 }
 
 }  // namespace lococo

@@ -12,6 +12,7 @@
 #include "eval/evaluator.h"
 #include "eval/record_evaluator.h"
 #include "pass/sequence_pass.h"
+#include "pipeline/pipeline.h"
 #include "report/metrics.h"
 #include "report/progress.h"
 #include "setup/model_setup.h"
@@ -25,15 +26,18 @@ namespace lococo {
 /// How a run ended, as the process's exit code says it.
 enum class TrainOutcome { kFinished, kStoppedBySignal };
 
-/// One run on one rank. A step's micro-batches are dealt out over the ranks (StepBatches), so the
-/// result does not depend on the number of ranks beyond rounding.
+/// One run on one rank. A step's micro-batches are dealt out over the ranks (StepBatches), or over
+/// the replicas of a pipeline, so the result does not depend on the number of ranks beyond
+/// rounding.
 class Trainer {
  public:
-  /// Both evaluators may be null. Resumes as config.train says. Throws UserError for an output
+  /// Both evaluators may be null, and so may `pipeline`, of which `prepared` has this stage's part.
+  /// Resumes as config.train says. Throws UserError for an output
   /// folder that cannot be used.
   Trainer(const Config& config, PreparedModel prepared, TrainingSequences sequences,
           std::unique_ptr<Evaluator> evaluator, torch::Device device, Communicator& communicator,
-          int64_t threads, std::unique_ptr<RecordEvaluator> record_evaluator = nullptr);
+          int64_t threads, std::unique_ptr<RecordEvaluator> record_evaluator = nullptr,
+          Pipeline* pipeline = nullptr);
 
   TrainOutcome train();
 
@@ -52,12 +56,14 @@ class Trainer {
   void resume();
   StepMetrics train_step();
   StepSums forward_backward();
+  void sum_over_ranks(torch::Tensor& loss_sum, torch::Tensor& counts);
   [[noreturn]] void report_non_finite(const std::vector<torch::Tensor>& losses,
                                       const std::vector<int64_t>& first_indices) const;
   std::string cause_of_non_finite() const;
   void after_step(const StepMetrics& metrics);
   void watch_normalizers();
   void save();
+  CheckpointState checkpoint_state() const;
   void evaluate();
 
   Config config_;
@@ -68,6 +74,8 @@ class Trainer {
   std::optional<RecordCounts> record_counts_;
   torch::Device device_;
   Communicator& communicator_;
+  Pipeline* pipeline_;
+  WorkShare share_;
   int64_t threads_;
   std::unique_ptr<SequencePass> pass_;
   StepBatches batches_;

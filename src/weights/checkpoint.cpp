@@ -36,20 +36,20 @@ struct Contents {
   std::vector<std::string> saved_whole;  ///< base tensors in the adapter
 };
 
-bool has_lora(const ParameterRegistry& registry) {
-  for (const RegisteredParameter& parameter : registry.all()) {
-    if (parameter.group == ParameterGroup::kLora) return true;
-  }
-  return false;
+bool is_of_policy(const RegisteredParameter& parameter) {
+  return is_of_policy(kind_of_parameter(parameter.name));
 }
 
 /// What the run tunes, and what its own adapter (model.adapter) had replaced before: without the
 /// latter a checkpoint would not be the model that was trained.
-Contents contents_of(const CheckpointState& state, Llama& model,
-                     const ParameterRegistry& registry) {
+Contents contents_of(const CheckpointState& state, const std::vector<RegisteredParameter>& all) {
   Contents contents;
   std::set<std::string> whole;
-  for (const RegisteredParameter& parameter : registry.trainable()) {
+  bool lora = false;
+  for (const RegisteredParameter& parameter : all) {
+    if (parameter.group == ParameterGroup::kLora) lora = true;
+    if (is_of_policy(parameter)) contents.conv = true;
+    if (!parameter.trainable) continue;
     if (parameter.group == ParameterGroup::kBase) contents.whole_base = true;
     const bool in_adapter =
         parameter.group == ParameterGroup::kEmbed || parameter.group == ParameterGroup::kNorm;
@@ -65,8 +65,7 @@ Contents contents_of(const CheckpointState& state, Llama& model,
   }
   if (contents.whole_base) whole.clear();
   contents.saved_whole.assign(whole.begin(), whole.end());
-  contents.adapter = has_lora(registry) || !whole.empty();
-  contents.conv = !conv_parameters(model).empty();
+  contents.adapter = lora || !whole.empty();
   return contents;
 }
 
@@ -205,11 +204,22 @@ void require_finite(const std::string& output, const CheckpointState& state,
 
 }  // namespace
 
+std::set<std::string> checkpoint_parameters(const CheckpointState& state,
+                                            const std::vector<RegisteredParameter>& all) {
+  const Contents contents = contents_of(state, all);
+  std::set<std::string> names(contents.saved_whole.begin(), contents.saved_whole.end());
+  for (const RegisteredParameter& parameter : all) {
+    const bool of_base = is_of_base(kind_of_parameter(parameter.name));
+    if (!of_base || contents.whole_base) names.insert(parameter.name);
+  }
+  return names;
+}
+
 std::string save_checkpoint(const std::string& output, const CheckpointConfig& config,
                             const CheckpointState& state, Llama& model,
                             const ParameterRegistry& registry, const StateToSave& optimizer_state) {
   const std::string dir = output + "/" + checkpoint_name(state.step);
-  const Contents contents = contents_of(state, model, registry);
+  const Contents contents = contents_of(state, registry.all());
   require_finite(output, state, registry, optimizer_state);
   make_directories(output);
   require_free_space(output, bytes_of_checkpoint(contents, model, registry, optimizer_state),
@@ -251,7 +261,9 @@ CheckpointState load_checkpoint(const std::string& dir, Llama& model,
     throw UserError(dir + ": cannot resume from this folder, because " + problem +
                     "; choose another checkpoint (train.resume)");
   }
-  const StoredState stored = read_state(dir);
+  StoredState stored = read_state(dir);
+  const LayerRange& part = model->range();
+  std::erase_if(stored.trainable, [&](const std::string& name) { return part.is_elsewhere(name); });
   if (check) check(stored.state);
   check_base(dir, stored.state.base_fingerprint, base_fingerprint);
   check_same_training(dir, stored, registry, model->cache_config());
@@ -259,7 +271,7 @@ CheckpointState load_checkpoint(const std::string& dir, Llama& model,
   const SafetensorsFile optimizer_file(dir + "/" + kOptimizerFile);
   TensorMap optimizer_state;
   for (const auto& [name, view] : optimizer_file.tensors())
-    optimizer_state[name] = borrow_tensor(view);
+    if (!part.is_elsewhere(name)) optimizer_state[name] = borrow_tensor(view);
   refuse_non_finite(optimizer_state, [&](const std::string&) { return optimizer_file.path(); });
   load_state(optimizer_state);
   optimizer_file.check_unchanged();

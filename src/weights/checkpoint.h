@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,10 @@ struct CheckpointState {
 
 /// Name of a step's folder inside the output folder: "step-00000040".
 std::string checkpoint_name(int64_t step);
+
+/// Which of a run's parameters (all of the whole model) its checkpoints hold.
+std::set<std::string> checkpoint_parameters(const CheckpointState& state,
+                                            const std::vector<RegisteredParameter>& all);
 
 /// Writes OUTPUT/step-N: to a hidden folder, every file and the folder synced, then renamed; then
 /// removes older checkpoints beyond `config.keep_last` (only folders of this naming that hold

@@ -99,7 +99,7 @@ struct ConvFile {
 
 /// DIR/lococo.safetensors, which fits the parameters and the options.
 ConvFile open_matching(const TensorMap& parameters, const CacheConfig& cache,
-                       const std::string& dir) {
+                       const LayerRange& part, const std::string& dir) {
   if (parameters.empty()) {
     throw UserError(dir +
                     ": holds LoCoCo modules, but the model has none; set cache.policy: "
@@ -108,6 +108,7 @@ ConvFile open_matching(const TensorMap& parameters, const CacheConfig& cache,
   const bool ours = check_options(dir, cache);
   ConvFile opened{expected_in(dir, cache, parameters), SafetensorsFile(tensor_path(dir)), {}};
   opened.views = views_of(opened.file, /*allow_others=*/!ours);
+  std::erase_if(opened.views, [&](const auto& item) { return part.is_elsewhere(item.first); });
   leave_out_mixing(dir, cache, &opened.views);
   TensorCheck check;
   check.compare_all(opened.views, opened.parameters);
@@ -160,14 +161,15 @@ void save_conv_weights(Llama& model, const std::string& dir, const std::string& 
 bool has_conv_weights(const std::string& dir) { return path_exists(tensor_path(dir)); }
 
 void load_conv_weights(Llama& model, const std::string& dir) {
-  const ConvFile file = open_matching(conv_parameters(model), model->cache_config(), dir);
+  const ConvFile file =
+      open_matching(conv_parameters(model), model->cache_config(), model->range(), dir);
   copy_all(file.parameters, file.views, [&](const std::string&) { return file.file.path(); });
   file.file.check_unchanged();
 }
 
 void check_conv_weights(const TensorMap& parameters, const CacheConfig& cache,
                         const std::string& dir) {
-  open_matching(parameters, cache, dir);
+  open_matching(parameters, cache, LayerRange(), dir);
 }
 
 std::string base_fingerprint_of_conv(const std::string& dir) {

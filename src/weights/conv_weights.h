@@ -48,6 +48,7 @@ bool begins_mixing_from(const std::string& dir, const CacheConfig& cache);
 /// of the base, which are left out with one log line. Throws one UserError that names the option
 /// that differs from the model's `cache:` options, or the tensors that are missing, unknown or
 /// misshapen, or hold values that are not finite. A different block or buffer is only warned about.
+/// A part of a model reads its own tensors alone.
 void load_conv_weights(Llama& model, const std::string& dir);
 
 /// Throws as load_conv_weights() does for a model with these parameters (conv_parameters(), on any

@@ -111,10 +111,13 @@ void drop_redundant(const std::string& dir, bool tied, std::map<std::string, Ten
   views->erase(head);
 }
 
-/// The tensors of DIR, which are those of `parameters` in name and shape.
-HfTensors open_matching(const TensorMap& parameters, const std::string& dir) {
+/// The tensors of DIR, which are those of `parameters` in name and shape. A part of a model leaves
+/// out those of the others.
+HfTensors open_matching(const TensorMap& parameters, bool tied, const LayerRange& part,
+                        const std::string& dir) {
   HfTensors tensors = open_hf_tensors(dir);
-  drop_redundant(dir, /*tied=*/parameters.count(kHead) == 0, &tensors.views);
+  drop_redundant(dir, tied, &tensors.views);
+  std::erase_if(tensors.views, [&](const auto& item) { return part.is_elsewhere(item.first); });
   TensorCheck check;
   check.compare_all(tensors.views, parameters);
   check.throw_if_any(dir,
@@ -156,12 +159,13 @@ TensorMap base_parameters(Llama& model) {
 }
 
 void check_hf_weights(const TensorMap& parameters, const std::string& dir) {
-  open_matching(parameters, dir);
+  open_matching(parameters, /*tied=*/parameters.count(kHead) == 0, LayerRange(), dir);
 }
 
 void load_hf_weights(Llama& model, const std::string& dir) {
   TensorMap parameters = base_parameters(model);
-  const HfTensors tensors = open_matching(parameters, dir);
+  const LayerRange& part = model->range();
+  const HfTensors tensors = open_matching(parameters, part.tied, part, dir);
   const FileOf file_of = [&](const std::string& name) {
     for (const SafetensorsFile& file : tensors.files) {
       if (file.tensors().count(name) > 0) return file.path();

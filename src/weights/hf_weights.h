@@ -36,7 +36,7 @@ void check_hf_weights(const TensorMap& parameters, const std::string& dir);
 /// missing, unknown or of another shape. Of tied models lm_head.weight may be absent or equal to
 /// the embedding. Non-parameter buffers of old checkpoints (rotary_emb.inv_freq) are skipped with
 /// one log line. Values that are not finite are refused too. LoRA and LoCoCo parameters stay as
-/// they are.
+/// they are. A part of a model reads its own tensors alone.
 void load_hf_weights(Llama& model, const std::string& dir);
 
 }  // namespace lococo

@@ -117,16 +117,23 @@ ModelLora prepare_lora(Llama& model, const AdapterConfig& config, const std::str
   return lora;
 }
 
-/// The file's views under registered names; of tied models the head's copy of the embedding is
-/// dropped.
-std::map<std::string, TensorView> views_of(const SafetensorsFile& file, bool tied) {
+/// The file's views under registered names, those of other parts of a model left out; of tied
+/// models the head's copy of the embedding is dropped.
+std::map<std::string, TensorView> views_of(const SafetensorsFile& file, bool tied,
+                                           const LayerRange& part) {
   std::map<std::string, TensorView> views;
   for (const auto& [name, view] : file.tensors()) {
     if (!views.emplace(plain_name(name), view).second) {
       throw UserError(file.path() + ": holds " + plain_name(name) + " twice under two names");
     }
   }
-  if (!tied || views.count(kHead) == 0) return views;
+  const auto leave_out_others = [&] {
+    std::erase_if(views, [&](const auto& item) { return part.is_elsewhere(item.first); });
+  };
+  if (!tied || views.count(kHead) == 0) {
+    leave_out_others();
+    return views;
+  }
   const bool equal = views.count(kEmbedding) > 0 &&
                      torch::equal(copy_tensor(views[kHead]), copy_tensor(views[kEmbedding]));
   if (!equal) {
@@ -135,6 +142,7 @@ std::map<std::string, TensorView> views_of(const SafetensorsFile& file, bool tie
                     "it to the embedding; untie the base first");
   }
   views.erase(kHead);
+  leave_out_others();
   return views;
 }
 
@@ -231,7 +239,7 @@ bool has_lora(Llama& model) { return !lora_of(model).factors.empty(); }
 void load_adapter(Llama& model, const std::string& dir) {
   const AdapterConfig config = read_adapter_config(dir);
   const SafetensorsFile file = open_adapter(dir);
-  const auto views = views_of(file, model->shape().tie_word_embeddings);
+  const auto views = views_of(file, model->shape().tie_word_embeddings, model->range());
   const ModelLora lora = prepare_lora(model, config, dir);
   const auto matched = match(views, lora.factors, base_parameters(model), config, dir);
   refuse_quantised(matched, model, dir);
@@ -247,7 +255,7 @@ void check_adapter(const TensorMap& parameters, const std::string& dir) {
     if (is_of_base(kind)) base[name] = parameter;
   }
   const SafetensorsFile file = open_adapter(dir);
-  const auto views = views_of(file, /*tied=*/base.count(kHead) == 0);
+  const auto views = views_of(file, /*tied=*/base.count(kHead) == 0, LayerRange());
   match(views, factors, base, read_adapter_config(dir), dir);
 }
 

@@ -213,6 +213,25 @@ TEST_CASE("devices and backends are checked", "[config]") {
   check_accepted("distributed: {device: cpu, backend: mpi}");
 }
 
+TEST_CASE("what stages of a pipeline cannot do is refused", "[config]") {
+  const std::string start = "distributed: {pipeline: 2}\n", blocks = "cache: {policy: h2o}\n";
+  check_accepted(start + blocks + "tune: {lora: 1e-4}");
+  check_accepted(start + "train: {pass: blockwise}\ntune: {lora: 1e-4}");
+  CHECK_CONTAINS(error_of(start + "tune: {lora: 1e-4}"),
+                 "distributed.pipeline: takes sequences block by block");
+  CHECK_CONTAINS(error_of(start + "cache: {policy: lococo, bptt_blocks: 2}\ntune: {conv: 1e-2}"),
+                 "use cache.bptt_blocks 1");
+  CHECK_CONTAINS(error_of(start + "cache: {policy: lococo, distill: 0.5}\ntune: {conv: 1e-2}"),
+                 "use cache.distill 0");
+  CHECK_CONTAINS(error_of(start + blocks + "tune: {embed: 1e-4}"),
+                 "leaves nothing to train to later stages");
+  CHECK_CONTAINS(error_of("distributed: {pipeline: 2, backend: single}\n" + blocks),
+                 "distributed.backend is single");
+  CHECK_CONTAINS(error_of("distributed: {pipeline: 0}"), "distributed.pipeline");
+  // Of one stage nothing is asked.
+  check_accepted("distributed: {pipeline: 1, backend: single}\ntune: {embed: 1e-4}");
+}
+
 TEST_CASE("evaluation needs lengths, room for a segment and data", "[config]") {
   CHECK_CONTAINS(error_of("eval: {lengths: []}"), "eval.lengths: is empty");
   CHECK_CONTAINS(error_of("eval: {lengths: [64, 128], max_tokens: 100}"),

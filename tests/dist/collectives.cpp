@@ -112,6 +112,53 @@ void check_broadcast(Communicator& communicator, torch::Device device) {
   DIST_CHECK(communicator.broadcast_text("", 0).empty());
 }
 
+// Both neighbours send first and receive then, in both directions at once; messages do not
+// overtake each other.
+void check_channels(Communicator& communicator, torch::Device device) {
+  const int size = communicator.size(), rank = communicator.rank();
+  const auto on = communicator.open_channel(), back = communicator.open_channel();
+  constexpr int64_t kLarge = 1 << 20;  // more than anybody keeps for a receiver that is late
+  for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
+    const auto options = torch::dtype(dtype).device(device);
+    std::vector<std::unique_ptr<Message>> sent;
+    std::vector<torch::Tensor> kept;
+    for (int round = 0; round < 3; ++round) {
+      kept.push_back(torch::full({kLarge + round}, rank * 10 + round, options));
+      if (rank + 1 < size) sent.push_back(on->send(kept.back(), rank + 1));
+      if (rank > 0) sent.push_back(back->send(kept.back(), rank - 1));
+    }
+    for (int round = 0; round < 3; ++round) {
+      const auto check = [&](Channel& channel, int from) {
+        auto tensor = torch::zeros({kLarge + round}, options);
+        channel.receive(tensor, from)->wait();
+        DIST_CHECK(torch::equal(tensor, torch::full_like(tensor, from * 10 + round)));
+      };
+      if (rank > 0) check(*on, rank - 1);
+      if (rank + 1 < size) check(*back, rank + 1);
+    }
+    for (const auto& message : sent) message->wait();
+  }
+}
+
+// Even and odd ranks by themselves.
+void check_split(Communicator& communicator, torch::Device device) {
+  const int size = communicator.size(), rank = communicator.rank();
+  const auto part = communicator.split(rank % 2);
+  DIST_CHECK(part->rank() == rank / 2);
+  DIST_CHECK(part->size() == (size + 1 - rank % 2) / 2);
+  int64_t sum = 0;
+  for (int other = rank % 2; other < size; other += 2) sum += other;
+  DIST_CHECK(part->all_reduce_sum_int(rank) == sum);
+  std::vector<torch::Tensor> tensors = {
+      torch::full({3}, rank, torch::dtype(torch::kFloat32).device(device))};
+  part->all_reduce_sum(tensors);
+  DIST_CHECK(tensors[0].cpu()[2].item<float>() == static_cast<float>(sum));
+  torch::Tensor tensor = torch::full({3}, rank, torch::dtype(torch::kFloat32).device(device));
+  part->broadcast(tensor, 0);
+  DIST_CHECK(tensor.cpu()[0].item<float>() == static_cast<float>(rank % 2));
+  part->barrier();
+}
+
 void check_numbers(Communicator& communicator) {
   const int size = communicator.size(), rank = communicator.rank();
   DIST_CHECK(rank >= 0 && rank < size);
@@ -138,6 +185,8 @@ void check_collectives(Communicator& communicator, torch::Device device) {
   check_same_bits(communicator, device);
   check_gradients(communicator, device);
   check_broadcast(communicator, device);
+  check_channels(communicator, device);
+  check_split(communicator, device);
   communicator.barrier();
 }
 

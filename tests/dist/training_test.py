@@ -3,15 +3,10 @@
 usage: training_test.py MPIRUN (LOCOCO_BIN names the folder of the tools)
 """
 
-import json
 import os
-import random
-import shutil
 import signal
-import struct
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
@@ -19,79 +14,12 @@ from counted import main
 
 try:
     import numpy
-    from safetensors.numpy import load_file
+    from training_tool import CONTEXT, SEQUENCES, Training
 except ImportError as error:
     print(f"skipped: {error}; scripts/bootstrap.sh installs what is missing")
     sys.exit(4)
 
-MPIRUN = sys.argv[1]
-TRAIN = os.path.join(os.environ["LOCOCO_BIN"], "lococo-train")
-CONTEXT, SEQUENCES = 96, 4
-CONFIG = f"""
-model:
-  init: {{vocab_size: 61, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 4,
-         num_key_value_heads: 2, max_position_embeddings: 64}}
-data: {{raw_dtype: uint16, context_length: {CONTEXT}}}
-cache: {{policy: lococo, slots: 16, block: 16, kernel_size: 5, buffer: 0, boundary_targets: true, first_block_gradient: true}}
-tune: {{conv: 1.0e-2, lora: 1.0e-2, embed: 1.0e-2, norm: 1.0e-2}}
-train: {{sequences_per_step: {SEQUENCES}, decay: constant}}
-distributed: {{device: cpu, threads: 1}}
-log: {{level: warn, tensorboard: false}}
-"""
-
-
-def write_tokens(path):
-    """A text with order in it, so that the loss can fall: every token is mostly followed by one of its own."""
-    choice = random.Random(7)
-    following = [choice.randrange(3, 61) for _ in range(61)]
-    tokens, token = [], 3
-    for _ in range(20000):
-        token = following[token] if choice.random() < 0.9 else choice.randrange(3, 61)
-        tokens.append(token)
-    with open(path, "wb") as file:
-        file.write(struct.pack(f"<{len(tokens)}H", *tokens))
-
-
-class Training(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="lococo-training-")
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.config = self.path("config.yaml")
-        with open(self.config, "w", encoding="ascii") as file:
-            file.write(CONFIG)
-        write_tokens(self.path("train.bin"))
-
-    def path(self, *parts):
-        return os.path.join(self.folder, *parts)
-
-    def command(self, name, steps, ranks=1, **options):
-        launcher = [MPIRUN, "-np", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks > 1 else []
-        overrides = [f"data.train={self.path('train.bin')}", f"train.output={self.path(name)}", f"train.steps={steps}"]
-        overrides += [f"{key.replace('__', '.')}={value}" for key, value in options.items()]
-        return [*launcher, TRAIN, self.config, *overrides]
-
-    def train(self, name, steps, ranks=1, **options):
-        done = subprocess.run(self.command(name, steps, ranks, **options), capture_output=True, text=True, timeout=300)
-        self.assertEqual(done.returncode, 0, done.stderr)
-
-    def metrics(self, name):
-        with open(self.path(name, "metrics.jsonl"), encoding="ascii") as file:
-            return [json.loads(line) for line in file]
-
-    def tensors(self, name, step, *files):
-        result = {}
-        for file in files:
-            result.update(load_file(self.path(name, f"step-{step:08d}", file)))
-        return result
-
-    def tuned(self, name, step):
-        return self.tensors(name, step, "adapter_model.safetensors", "lococo.safetensors")
-
-    def assert_close(self, one, other, bound):
-        self.assertEqual(one.keys(), other.keys())
-        for key in one:
-            scale = numpy.abs(one[key]).max() + 1e-30
-            self.assertLessEqual(numpy.abs(one[key] - other[key]).max() / scale, bound, key)
+Training.mpirun = sys.argv[1]
 
 
 class Ranks(Training):

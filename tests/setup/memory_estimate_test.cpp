@@ -100,6 +100,27 @@ TEST_CASE("weights, gradients and moments are counted to the byte", "[train]") {
   CHECK(moments(1) == 8 * trained);
 }
 
+TEST_CASE("stages share weights and optimizer, and keep a block's activations for each in flight",
+          "[train]") {
+  auto config = blockwise_config();
+  auto shape = tiny_shape();
+  shape.num_layers = 4;
+  const auto all = list_parameters(shape, config.cache);
+  const auto of = [&](const LayerRange& part, int64_t in_flight) {
+    const auto own = classify_parameters(parameters_of(part, all), config.tune, 0.0);
+    return estimate_memory(config, shape, own, /*ranks=*/1, {part, in_flight});
+  };
+  const auto whole = of(all_layers(shape), 1), first = of({0, 2, 4, false}, 2),
+             last = of({2, 4, 4, false}, 1);
+  CHECK(first.weights_bytes + last.weights_bytes == whole.weights_bytes);
+  CHECK(first.optimizer_bytes + last.optimizer_bytes == whole.optimizer_bytes);
+  CHECK(first.cache_bytes == whole.cache_bytes);
+  CHECK(2 * last.cache_bytes == whole.cache_bytes);
+  CHECK(last.activations_bytes < whole.activations_bytes);
+  CHECK(first.activations_bytes > of({0, 2, 4, false}, 1).activations_bytes);
+  CHECK(first.total() < whole.total() + first.activations_bytes / 2);
+}
+
 TEST_CASE("a base in NF4 needs its 4 bits, and the largest matrix once more while it multiplies",
           "[train]") {
   auto config = blockwise_config();

@@ -8,6 +8,7 @@
 #include <optional>
 
 #ifdef LOCOCO_WITH_CUDA
+#include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
@@ -23,7 +24,11 @@ namespace {
 namespace allocator = c10::cuda::CUDACachingAllocator;
 constexpr size_t kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
 
-std::atomic<int64_t> most_working_bytes{0}, highest_peak{0};
+constexpr CapturedGraph::Pool kMostPools = CapturedGraph::kMostPools;
+std::array<std::atomic<int64_t>, kMostPools> most_working_bytes;  ///< of each pool
+std::atomic<int64_t> highest_peak{0};
+/// Of each pool: what a captured work has left behind for the next one.
+std::array<std::atomic<int64_t>, kMostPools> left_behind;
 
 void raise(std::atomic<int64_t>& highest, int64_t value) {
   highest = std::max<int64_t>(highest, value);
@@ -37,12 +42,12 @@ c10::cuda::CUDAStream capture_stream(c10::DeviceIndex device) {
   return *stream;
 }
 
-/// All graphs of a device allocate from one pool: they never run at the same time. A first graph
-/// that is never destroyed keeps the pool, because workspaces of libraries that were made in it
-/// outlive the graphs.
-at::cuda::MempoolId_t shared_pool(c10::DeviceIndex device) {
-  static std::array<at::cuda::CUDAGraph*, C10_COMPILE_TIME_MAX_GPUS> keepers = {};
-  auto& keeper = keepers[static_cast<size_t>(device)];
+/// The allocator's pool of that number. A first graph that is never destroyed keeps it, because
+/// workspaces of libraries that were made in it outlive the graphs.
+at::cuda::MempoolId_t pool_of(c10::DeviceIndex device, CapturedGraph::Pool pool) {
+  static std::array<std::array<at::cuda::CUDAGraph*, kMostPools>, C10_COMPILE_TIME_MAX_GPUS>
+      keepers = {};
+  auto& keeper = keepers[static_cast<size_t>(device)][static_cast<size_t>(pool)];
   if (keeper == nullptr) {
     keeper = new at::cuda::CUDAGraph();
     c10::cuda::CUDAStreamGuard on_stream(capture_stream(device));
@@ -67,15 +72,33 @@ void end_failed_capture(at::cuda::CUDAGraph& graph) {
 
 struct CapturedGraph::Graph {
   at::cuda::CUDAGraph graph;
-  int64_t bytes = 0;  ///< that the work allocates at one time
+  size_t pool = 0;
+  int64_t bytes = 0;  ///< that the work allocates at one time, and what it found left behind
 };
 
 bool CapturedGraph::available(c10::Device device) { return device.is_cuda(); }
 
-void CapturedGraph::capture(const std::function<void()>& work) {
+void CapturedGraph::run_on_capture_stream(const std::function<void()>& work) {
+  const auto device = c10::cuda::current_device();
+  const auto caller = c10::cuda::getCurrentCUDAStream(device);
+  const auto stream = capture_stream(device);
+  at::cuda::CUDAEvent before, after;
+  before.record(caller);
+  before.block(stream);
+  {
+    c10::cuda::CUDAStreamGuard on_stream(stream);
+    work();
+  }
+  after.record(stream);
+  after.block(caller);
+}
+
+void CapturedGraph::capture(const std::function<void()>& work, Pool pool_number) {
+  TORCH_CHECK(pool_number >= 0 && pool_number < kMostPools, "no pool ", pool_number);
   const auto device = c10::cuda::current_device();
   auto graph = std::make_unique<Graph>();
-  const auto pool = shared_pool(device);
+  graph->pool = static_cast<size_t>(pool_number);
+  const auto pool = pool_of(device, pool_number);
   c10::cuda::device_synchronize();
   // What the run before left in the allocator's cache would stay reserved beside the pool.
   allocator::emptyCache();
@@ -95,19 +118,30 @@ void CapturedGraph::capture(const std::function<void()>& work) {
     graph->graph.capture_end();
   }
   const auto after = allocator::getDeviceStats(device).allocated_bytes[kAll];
-  graph->bytes = after.peak - before.current;
+  auto& left = left_behind[graph->pool];
+  graph->bytes = after.peak - before.current + left;
+  if (pool_number != kSharedPool)
+    left = std::max<int64_t>(0, left + after.current - before.current);
   graph_ = std::move(graph);
 }
 
 void CapturedGraph::replay() {
   TORCH_CHECK(captured(), "nothing was captured");
-  raise(most_working_bytes, graph_->bytes);
+  raise(most_working_bytes[graph_->pool], graph_->bytes);
   graph_->graph.replay();
 }
 
-CapturedGraph::Memory CapturedGraph::memory() { return {most_working_bytes, highest_peak}; }
+CapturedGraph::Memory CapturedGraph::memory() {
+  int64_t together = 0;
+  for (size_t pool = kSharedPool + 1; pool < most_working_bytes.size(); ++pool)
+    together += most_working_bytes[pool];
+  return {std::max<int64_t>(most_working_bytes[kSharedPool], together), highest_peak};
+}
 
-void CapturedGraph::reset_memory() { most_working_bytes = highest_peak = 0; }
+void CapturedGraph::reset_memory() {
+  for (auto& bytes : most_working_bytes) bytes = 0;
+  highest_peak = 0;
+}
 
 #else
 
@@ -115,7 +149,11 @@ struct CapturedGraph::Graph {};
 
 bool CapturedGraph::available(c10::Device) { return false; }
 
-void CapturedGraph::capture(const std::function<void()>&) {
+void CapturedGraph::capture(const std::function<void()>&, Pool) {
+  TORCH_CHECK(false, "this build has no CUDA");
+}
+
+void CapturedGraph::run_on_capture_stream(const std::function<void()>&) {
   TORCH_CHECK(false, "this build has no CUDA");
 }
 

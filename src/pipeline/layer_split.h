@@ -1,0 +1,26 @@
+// Which layers each stage of a pipeline holds.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/cache_config.h"
+#include "core/model_shape.h"
+#include "model/layer_range.h"
+
+namespace lococo {
+
+/// What the output layer costs, in layers: the multiplications of a token in either, attention
+/// over a full cache and a block included. Forward and backward are alike in that.
+double head_in_layers(const ModelShape& shape, const CacheConfig& cache);
+
+/// Consecutive parts of the model, one for each of `stages`, in their order: of all ways in which
+/// each has a layer at least, the one whose slowest stage is the fastest, the last one having
+/// `head` layers more to do. stages <= shape.num_layers.
+std::vector<LayerRange> split_layers(const ModelShape& shape, int64_t stages, double head);
+
+/// "layers 0 to 15, 16 to 31 (the output layer counts as 0.65)".
+std::string describe_split(const std::vector<LayerRange>& parts, double head);
+
+}  // namespace lococo

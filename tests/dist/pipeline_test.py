@@ -1,0 +1,245 @@
+"""lococo-train and lococo-eval as stages of a pipeline, on CPUs: what one process computes, whatever the layout.
+
+usage: pipeline_test.py MPIRUN (LOCOCO_BIN names the folder of the tools)
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from counted import main
+
+try:
+    import numpy
+    from training_tool import CONTEXT, SEQUENCES, Training, write_tokens
+except ImportError as error:
+    print(f"skipped: {error}; scripts/bootstrap.sh installs what is missing")
+    sys.exit(4)
+
+Training.mpirun = sys.argv[1]
+Training.layers = 4
+
+# name: (ranks, options)
+LAYOUTS = {
+    "two stages": (2, {"distributed__pipeline": 2}),
+    "three stages": (3, {"distributed__pipeline": 3}),
+    "two replicas of two stages": (4, {"distributed__pipeline": 2}),
+}
+METHODS = {
+    "lococo": {},
+    "h2o": {"cache__policy": "h2o", "cache__scores": "accumulated", "cache__keys": "unrotated", "tune__conv": "null"},
+    # At a rate of 1e-2 rounding alone sets two data-parallel ranks apart by more than the bound.
+    "blocks without a cache policy, LoRA alone":
+        {"cache__policy": "none", "train__pass": "blockwise", "tune__conv": "null", "tune__embed": "null",
+         "tune__norm": "null", "tune__lora": "3e-3"},
+}
+TUNE_ALL = {"tune__all": "1e-2", "tune__conv": "2e-2", "tune__lora": "null", "tune__embed": "null", "tune__norm": "null",
+            "train__weight_decay": "0.1", "train__clip": "0.5"}
+
+
+class Layouts(Training):
+    def gradients_of_first_step(self, name, ranks, **options):
+        """After one step the optimizer's first moment is the clipped mean gradient times 1 - beta1."""
+        self.train(name, 1, ranks, **options)
+        state = self.tensors(name, 1, "optimizer.safetensors")
+        return {key: value for key, value in state.items() if key.endswith(".m")}
+
+    def assert_same_training(self, one, other):
+        """Two runs of 20 steps."""
+        names = [name for name in os.listdir(self.path(one, "step-00000020")) if name.endswith(".safetensors")]
+        self.assertEqual(sorted(names), sorted(name for name in os.listdir(self.path(other, "step-00000020"))
+                                               if name.endswith(".safetensors")))
+        weights = [name for name in names if name != "optimizer.safetensors"]
+        self.assert_close(self.tensors(one, 20, *weights), self.tensors(other, 20, *weights), 1e-3)
+        here, there = self.metrics(one), self.metrics(other)
+        self.assertEqual([line["tokens"] for line in there], [CONTEXT * SEQUENCES * (i + 1) for i in range(20)])
+        for a, b in zip(here, there, strict=True):
+            self.assertAlmostEqual(a["loss"], b["loss"], delta=1e-3 * a["loss"])
+            self.assertAlmostEqual(a["grad_norm"], b["grad_norm"], delta=2e-2 * a["grad_norm"])
+
+    def test_every_layout_trains_what_one_process_does(self):
+        for method, options in METHODS.items():
+            with self.subTest(method=method):
+                want = self.gradients_of_first_step(f"{method} first", 1, **options)
+                self.train(f"{method} run", 20, **options)
+                loss = [line["loss"] for line in self.metrics(f"{method} run")]
+                self.assertLess(loss[-1], loss[0] - 0.1)
+                for layout, (ranks, split) in LAYOUTS.items():
+                    with self.subTest(layout=layout):
+                        got = self.gradients_of_first_step(f"{method} first, {layout}", ranks, **options, **split)
+                        self.assertEqual(got.keys(), want.keys())
+                        self.assert_close(want, got, 1e-6)
+                        self.train(f"{method} run, {layout}", 20, ranks, **options, **split)
+                        self.assert_same_training(f"{method} run", f"{method} run, {layout}")
+
+    def test_all_weights_with_a_sharded_optimizer(self):
+        self.train("one", 20, **TUNE_ALL)
+        for layout, (ranks, split) in LAYOUTS.items():
+            for sharded in ("false", "true"):
+                with self.subTest(layout=layout, sharded=sharded):
+                    name = f"{layout} {sharded}"
+                    self.train(name, 20, ranks, distributed__shard_optimizer=sharded, **TUNE_ALL, **split)
+                    self.assert_same_training("one", name)
+
+    def test_micro_batches_of_several_sizes(self):
+        options = {"train__micro_batch": 3, "train__sequences_per_step": 4}
+        self.train("one", 4, **options)
+        self.train("stages", 4, 2, distributed__pipeline=2, **options)
+        self.assert_close(self.tuned("one", 4), self.tuned("stages", 4), 1e-3)
+
+
+class Checkpoints(Training):
+    def test_a_run_goes_on_in_any_layout(self):
+        self.train("whole", 10)
+        steps = ((2, 1, 1), (4, 2, 1), (6, 2, 2), (8, 4, 2), (9, 3, 3), (10, 1, 1))
+        for until, ranks, stages in steps:
+            self.train("moved", until, ranks, distributed__pipeline=stages)
+        self.assertEqual([line["step"] for line in self.metrics("moved")], list(range(1, 11)))
+        self.assert_close(self.tuned("whole", 10), self.tuned("moved", 10), 1e-3)
+        for a, b in zip(self.metrics("whole"), self.metrics("moved"), strict=True):
+            self.assertAlmostEqual(a["loss"], b["loss"], delta=1e-3 * a["loss"])
+
+    def test_all_weights_go_on_in_any_layout(self):
+        self.train("whole", 6, **TUNE_ALL)
+        for until, ranks, stages, sharded in ((2, 2, 2, "false"), (4, 4, 2, "true"), (5, 1, 1, "false"), (6, 3, 3, "false")):
+            self.train("moved", until, ranks, distributed__pipeline=stages, distributed__shard_optimizer=sharded, **TUNE_ALL)
+        files = ("model.safetensors", "lococo.safetensors")
+        self.assert_close(self.tensors("whole", 6, *files), self.tensors("moved", 6, *files), 1e-3)
+
+    def test_a_stage_loads_its_own_layers_of_a_base(self):
+        self.train("base", 1, **TUNE_ALL)
+        options = {"model__path": self.path("base", "step-00000001"), "train__seed": 5}
+        self.train("one", 2, **options)
+        self.train("stages", 2, 3, distributed__pipeline=3, **options)
+        self.assert_close(self.tuned("one", 2), self.tuned("stages", 2), 1e-3)
+
+    def test_stages_resume_bit_for_bit_what_they_left(self):
+        self.train("whole", 6, 2, distributed__pipeline=2)
+        for until in (3, 6):
+            self.train("parts", until, 2, distributed__pipeline=2)
+        for file in ("adapter_model.safetensors", "lococo.safetensors", "optimizer.safetensors"):
+            one, other = self.tensors("whole", 6, file), self.tensors("parts", 6, file)
+            self.assertEqual(one.keys(), other.keys())
+            for key in one:
+                self.assertTrue(numpy.array_equal(one[key], other[key]), key)
+
+    def test_a_checkpoint_says_the_same_in_every_layout(self):
+        """The files of one process: names, shapes, types and what is written about them."""
+        self.train("one", 1, **TUNE_ALL)
+        self.train("stages", 1, 3, distributed__pipeline=3, **TUNE_ALL)
+        folders = [self.path(name, "step-00000001") for name in ("one", "stages")]
+        self.assertEqual(*[sorted(os.listdir(folder)) for folder in folders])
+        for name in ("model.safetensors", "lococo.safetensors", "optimizer.safetensors"):
+            one, other = self.tensors("one", 1, name), self.tensors("stages", 1, name)
+            self.assertEqual({k: (v.shape, v.dtype) for k, v in one.items()},
+                             {k: (v.shape, v.dtype) for k, v in other.items()})
+        states = []
+        for folder in folders:
+            with open(os.path.join(folder, "state.json"), encoding="utf-8") as file:
+                states.append(json.load(file))
+        self.assertEqual(states[0]["trainable"], states[1]["trainable"])
+
+    def test_another_run_goes_on_with_its_adapter(self):
+        self.train("first", 3, 2, distributed__pipeline=2)
+        adapter = {"model__adapter": self.path("first", "step-00000003"), "tune__embed": "null", "tune__norm": "null"}
+        self.train("one", 2, **adapter)
+        self.train("stages", 2, 2, distributed__pipeline=2, **adapter)
+        self.assert_close(self.tuned("one", 2), self.tuned("stages", 2), 1e-3)
+
+    def test_a_signal_saves_and_stops(self):
+        process = subprocess.Popen(self.command("stopped", 400, 2, distributed__pipeline=2), stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not os.path.isfile(self.path("stopped", "metrics.jsonl")) or len(self.metrics("stopped")) < 3:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        process.send_signal(signal.SIGUSR1)
+        self.assertNotEqual(process.wait(timeout=60), 0)
+        saved = [name for name in os.listdir(self.path("stopped")) if name.startswith("step-")]
+        self.assertEqual(len(saved), 1)
+        step = int(saved[0].split("-")[1])
+        self.train("stopped", step + 2, train__steps=step + 2)
+        self.assertEqual(self.metrics("stopped")[-1]["step"], step + 2)
+
+
+class Evaluation(Training):
+    def setUp(self):
+        super().setUp()
+        write_tokens(self.path("validation.bin"), seed=8)
+        self.options = {"data__validation": self.path("validation.bin"), "eval__lengths": "[64,129]",
+                        "eval__max_tokens": 2000, "eval__batch": 3}
+
+    def evaluate(self, name, ranks, **options):
+        overrides = [f"{key.replace('__', '.')}={value}" for key, value in {**self.options, **options}.items()]
+        command = self.tool("lococo-eval", ranks, f"model.adapter={self.path('run', 'step-00000004')}",
+                            f"eval.output={self.path(name)}", f"eval.per_token={self.path(name + '.bin')}",
+                            *overrides)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(self.path(name), encoding="utf-8") as file:
+            return json.load(file)
+
+    def test_stages_evaluate_what_one_process_does(self):
+        self.train("run", 4, 2, distributed__pipeline=2)
+        want = self.evaluate("one.json", 1)
+        for layout, (ranks, split) in LAYOUTS.items():
+            with self.subTest(layout=layout):
+                got = self.evaluate(f"{ranks}.json", ranks, **split)
+                self.assertEqual(len(got["results"]), 2)
+                for a, b in zip(want["results"], got["results"], strict=True):
+                    self.assertAlmostEqual(a["nll"], b["nll"], delta=1e-5)
+                    self.assertEqual(a["segments"], b["segments"])
+
+    def test_a_training_evaluates_on_its_stages(self):
+        lines = []
+        for ranks, stages in ((1, 1), (4, 2)):
+            name = f"run{ranks}"
+            self.train(name, 4, ranks, distributed__pipeline=stages, eval__every=2, **self.options)
+            with open(self.path(name, "evaluation.jsonl"), encoding="ascii") as file:
+                lines.append([json.loads(line) for line in file])
+        self.assertEqual(len(lines[0]), 2)
+        for a, b in zip(*lines, strict=True):
+            self.assertEqual(a.keys(), b.keys())
+            for key in a:
+                self.assertAlmostEqual(a[key], b[key], delta=1e-3)
+
+    def test_after_training_the_stages_evaluate_together(self):
+        options = {**self.options, "log__level": "info"}
+        done = subprocess.run(self.command("run", 3, 2, distributed__pipeline=2, **options), capture_output=True,
+                              text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("evaluation after training", done.stderr)
+        self.assertIn("pipeline of 2 stages, 1 replica: layers 0 to 1, 2 to 3", done.stderr)
+
+
+class Refusals(Training):
+    def refusal(self, ranks, *flags, **options):
+        done = subprocess.run([*self.command("refused", 1, ranks, **options), *flags], capture_output=True, text=True,
+                              timeout=120)
+        lines = [line for line in done.stderr.splitlines() if "error: " in line]
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertEqual(len(lines), 1, done.stderr)
+        self.assertFalse(os.path.exists(self.path("refused", "metrics.jsonl")))
+        return lines[0]
+
+    def test_what_stages_cannot_do_is_refused_in_one_line(self):
+        two = {"distributed__pipeline": 2}
+        self.assertIn("2 stages need a multiple of 2 ranks, and there are 3", self.refusal(3, **two))
+        self.assertIn("there is 1; start with mpirun -np 2", self.refusal(1, **two))
+        self.assertIn("5 stages are more than the model's 4 layers", self.refusal(1, "--dry-run", distributed__pipeline=5))
+        self.assertIn("use cache.bptt_blocks 1", self.refusal(1, cache__bptt_blocks=2, **two))
+        whole = {"cache__policy": "none", "tune__conv": "null"}
+        self.assertIn("takes sequences block by block", self.refusal(1, **whole, **two))
+
+    def test_a_dry_run_tells_the_stages_and_the_memory_of_the_largest(self):
+        done = subprocess.run([*self.command("dry", 1, distributed__pipeline=2), "--dry-run"], capture_output=True,
+                              text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("pipeline of 2 stages: layers 0 to 1, 2 to 3", done.stdout)
+        self.assertIn("stage 0 needs the most memory, with 2 blocks in flight", done.stdout)
+
+
+if __name__ == "__main__":
+    main()
