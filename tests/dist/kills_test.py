@@ -1,4 +1,4 @@
-"""kill -9 of a random rank at random moments of a run of three: all end at once, and the run goes on.
+"""kill -9 of a random rank at random moments of a run of three, or of a pipeline: all end at once, and the run goes on.
 
 usage: kills_test.py MPIRUN [--kills N] [--seed N]      (LOCOCO_BIN names the folder of the tools)
 """
@@ -33,6 +33,8 @@ def newest(output):
 class KilledRanks(unittest.TestCase):
     """Against one run that nobody kills and whose optimizer is whole on every rank."""
 
+    ranks, options = RANKS, ()
+
     @classmethod
     def setUpClass(cls):
         temporary = tempfile.TemporaryDirectory(prefix="lococo-kills-")
@@ -55,9 +57,10 @@ class KilledRanks(unittest.TestCase):
     def start(cls, output, sharded):
         arguments = cls.tiny.train(
             f"train.output={output}", f"train.steps={cls.steps}", "train.sequences_per_step=6",
-            f"checkpoint.every={EVERY}", "log.every=1000000", f"distributed.shard_optimizer={sharded}")
+            f"checkpoint.every={EVERY}", "log.every=1000000", f"distributed.shard_optimizer={sharded}",
+            *cls.options)
         tool = os.path.join(os.environ["LOCOCO_BIN"], "lococo-train")
-        run = Run([*launcher(MPIRUN, RANKS), tool, *arguments], RANKS, f"train.output={output}",
+        run = Run([*launcher(MPIRUN, cls.ranks), tool, *arguments], cls.ranks, f"train.output={output}",
                   output + ".log", env=dict(os.environ, OMP_NUM_THREADS="1"))
         cls.addClassCleanup(run.kill)
         return run
@@ -70,7 +73,7 @@ class KilledRanks(unittest.TestCase):
     def kill_one(self, output, sharded):
         """Starts the run or goes on with it, and kills a rank: the seconds until all were gone, and from which
         checkpoint it had gone on; "" when it was killed before it said so."""
-        before, victim = newest(output), self.choice.randrange(RANKS)
+        before, victim = newest(output), self.choice.randrange(self.ranks)
         early, moment = self.choice.random() < EARLY, self.choice.random()
         run = self.start(output, sharded)
         pids = run.wait_for_ranks()
@@ -117,6 +120,13 @@ class KilledRanks(unittest.TestCase):
 
     def test_the_same_with_a_part_of_the_optimizer_on_each_rank(self):
         self.check("sharded", "true")
+
+
+class KilledStages(KilledRanks):
+    """Two replicas of two stages."""
+
+    ranks, options = 4, ("distributed.pipeline=2",)
+    test_the_same_with_a_part_of_the_optimizer_on_each_rank = None
 
 
 if __name__ == "__main__":
