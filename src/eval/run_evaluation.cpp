@@ -15,6 +15,7 @@
 #include "eval/run_tasks.h"
 #include "setup/model_positions.h"
 #include "setup/model_setup.h"
+#include "setup/same_run.h"
 #include "setup/session.h"
 
 namespace lococo {
@@ -28,10 +29,18 @@ Config evaluation_config(Config config) {
   return config;
 }
 
+std::vector<uint64_t> fingerprints_of(const std::vector<std::shared_ptr<const TokenFile>>& files) {
+  std::vector<uint64_t> fingerprints;
+  for (const auto& file : files) fingerprints.push_back(file->content_fingerprint());
+  return fingerprints;
+}
+
 int evaluate_on_this_rank(const Config& config, Session& session) {
-  check_same_adapter(config, *session.communicator);
+  check_same_config(config, *session.communicator);
   const auto files = open_validation_data(config, session, effective_shape(config).vocab_size);
   auto prepared = prepare_model(config, session.device, session.part());
+  check_same_files(prepared.base_fingerprint, "data.validation", fingerprints_of(files),
+                   *session.communicator);
   warn_beyond_positions(config, prepared.model->shape(), std::ranges::max(config.eval.lengths),
                         "eval.lengths");
   const Evaluator evaluator(config, files);
@@ -56,9 +65,13 @@ int evaluate_on_this_rank(const Config& config, Session& session) {
 }
 
 int evaluate_records_on_this_rank(const Config& config, Session& session) {
-  check_same_adapter(config, *session.communicator);
+  check_same_config(config, *session.communicator);
   auto sets = open_validation_records(config, effective_shape(config).vocab_size);
   auto prepared = prepare_model(config, session.device, session.part());
+  std::vector<uint64_t> fingerprints;
+  for (const RecordSet& set : sets) fingerprints.push_back(set.fingerprint());
+  check_same_files(prepared.base_fingerprint, "data.validation_records", fingerprints,
+                   *session.communicator);
   const RecordEvaluator evaluator(config, std::move(sets));
   const auto results = evaluator.evaluate(prepared.model, session.device, *session.communicator,
                                           session.pipeline.get());

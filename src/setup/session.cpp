@@ -104,14 +104,6 @@ TrainingData open_training_data(const Config& config, const Session& session, in
   return data;
 }
 
-void check_same_adapter(const Config& config, Communicator& communicator) {
-  const std::string& adapter = config.model.adapter;
-  if (communicator.broadcast_text(adapter, /*root=*/0) == adapter) return;
-  throw UserError("model.adapter: " + adapter +
-                  " is the newest checkpoint for one rank and not for another: its run is still "
-                  "saving; name a step folder");
-}
-
 int run_on_all_ranks(Session& session, const std::function<int()>& body,
                      const std::function<int64_t()>& current_step) {
   if (session.communicator->size() == 1) return body();

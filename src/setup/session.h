@@ -64,10 +64,6 @@ std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config&
                                                                    const Session& session,
                                                                    int64_t vocab_size);
 
-/// Every process looks for the newest checkpoint of a run folder by itself
-/// (setup/complete_config.h). Throws UserError where model.adapter is not what the main rank found.
-void check_same_adapter(const Config& config, Communicator& communicator);
-
 /// Runs `body` and turns an exception on one of several ranks into the end of all: its line is
 /// printed and every rank exits with 2 (the user's fault, too little memory) or 1. With one rank
 /// exceptions pass through.

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "setup/model_positions.h"
+#include "setup/same_run.h"
 #include "setup/session.h"
 #include "tensor/pattern/training_pattern.h"
 #include "train/after_training.h"
@@ -73,7 +74,7 @@ int run_training(const Config& config) {
     // One rank asks, the others learn of a refusal before they load anything.
     if (session.communicator->is_main()) lock = lock_output(config.train.output);
     session.communicator->barrier();
-    check_same_adapter(config, *session.communicator);
+    check_same_config(config, *session.communicator);
     join_pipeline(config, &session);
     trainer = make_trainer(config, session);
     log_info("LoCoCo-Torch " + std::string(git_revision()) + "; the effective config is in " +

@@ -11,6 +11,7 @@
 #include "eval/evaluation_report.h"
 #include "eval/record_report.h"
 #include "pipeline/pipeline_pass.h"
+#include "setup/same_run.h"
 #include "tensor/kit/memory_stats.h"
 #include "train/lr_schedule.h"
 #include "train/normalizer_range.h"
@@ -46,6 +47,9 @@ Trainer::Trainer(const Config& config, PreparedModel prepared, TrainingSequences
         "tune: nothing is trained; give at least one group a learning rate, e.g. tune.conv=0.05");
   }
   data_fingerprints_ = sequences_.fingerprints();
+  check_same_files(prepared_.base_fingerprint,
+                   config_.data.records.empty() ? "data.train" : "data.records", data_fingerprints_,
+                   communicator_);
   resume();
   if (communicator_.is_main()) {
     make_directories(config_.train.output);

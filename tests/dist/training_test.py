@@ -4,6 +4,7 @@ usage: training_test.py MPIRUN (LOCOCO_BIN names the folder of the tools)
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from counted import main
 
 try:
     import numpy
-    from training_tool import CONTEXT, SEQUENCES, Training
+    from training_tool import CONTEXT, SEQUENCES, Training, write_tokens
 except ImportError as error:
     print(f"skipped: {error}; scripts/bootstrap.sh installs what is missing")
     sys.exit(4)
@@ -45,6 +46,41 @@ class Ranks(Training):
         self.train("split", 8, ranks=2)
         self.assertEqual([line["step"] for line in self.metrics("split")], list(range(1, 9)))
         self.assert_close(self.tuned("whole", 8), self.tuned("split", 8), 1e-3)
+
+
+class UnequalRanks(Training):
+    """A launcher starts what it is told to: two programs with commands of their own."""
+
+    def refusal(self, **options):
+        one, other = (self.command("run", 2, **more) for more in ({}, options))
+        done = subprocess.run([self.mpirun, "--oversubscribe", "--bind-to", "none", "-np", "1", *one, ":", "-np", "1",
+                               *other], capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertFalse(os.path.exists(self.path("run", "metrics.jsonl")))
+        return done.stderr
+
+    def test_another_option_is_named(self):
+        self.assertIn("this rank was not started like rank 0: cache.slots: 20 instead of 16",
+                      self.refusal(cache__slots="20"))
+        self.assertIn("train.steps: 4 instead of 2", self.refusal(train__steps="4"))
+
+    def test_another_text_at_the_same_path_is_named(self):
+        # As on two hosts whose disks differ: the second rank's folder has a text of its own.
+        write_tokens(self.path("other.bin"), seed=8)
+        script = self.path("elsewhere.sh")
+        with open(script, "w", encoding="ascii") as file:
+            file.write('if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then cd "$1"; else cd "$2"; fi; shift 2; exec "$@"\n')
+        for name, text in (("host-a", "train.bin"), ("host-b", "other.bin")):
+            os.mkdir(self.path(name))
+            shutil.copy(self.path(text), self.path(name, "text.bin"))
+        command = self.command("run", 2, ranks=2)
+        at = command.index(next(word for word in command if word.endswith("lococo-train")))
+        command[at:at] = ["bash", script, self.path("host-b"), self.path("host-a")]
+        command = ["data.train=text.bin" if word.startswith("data.train=") else word for word in command]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("rank 1", done.stderr)
+        self.assertIn("data.train: this rank has other texts than rank 0", done.stderr)
 
 
 class ShardedOptimizer(Training):
