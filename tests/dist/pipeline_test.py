@@ -11,6 +11,7 @@ import sys
 import time
 
 from counted import main
+import tiny_files
 
 try:
     import numpy
@@ -212,6 +213,31 @@ class Evaluation(Training):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("evaluation after training", done.stderr)
         self.assertIn("pipeline of 2 stages, 1 replica: layers 0 to 1, 2 to 3", done.stderr)
+
+
+class Records(Training):
+    """Answers of instructions alone are trained, rows have lengths of their own, documents share rows."""
+
+    def test_stages_train_on_records_what_one_process_does(self):
+        model = tiny_files.make_model(self.path("model"))
+        tiny_files.write_json(os.path.join(model, "tokenizer.json"), tiny_files.bpe_tokenizer())
+        lines = "".join(json.dumps({"instruction": f"the sand of number {n}" * (1 + n % 3), "output": f"sand {n}"}) + "\n"
+                        for n in range(12))
+        records = tiny_files.write_text(self.path("records.jsonl"), lines)
+        for packing in ("false", "true"):
+            options = {"data__train": "[]", "data__records": records, "data__template": "plain", "data__packing": packing,
+                       "data__validation_records": records, "data__context_length": 128, "model__path": model,
+                       "eval__every": 2, "train__micro_batch": 2}
+            self.train(f"one {packing}", 4, **options)
+            self.train(f"stages {packing}", 4, 2, distributed__pipeline=2, **options)
+            self.assert_close(self.tuned(f"one {packing}", 4), self.tuned(f"stages {packing}", 4), 1e-3)
+            answers = []
+            for name in (f"one {packing}", f"stages {packing}"):
+                with open(self.path(name, "evaluation.jsonl"), encoding="ascii") as file:
+                    answers.append([json.loads(line)["answer_nll"] for line in file])
+            self.assertEqual(len(answers[0]), 2)
+            for a, b in zip(*answers, strict=True):
+                self.assertAlmostEqual(a, b, delta=1e-3)
 
 
 class Refusals(Training):

@@ -12,16 +12,16 @@ namespace {
 std::vector<int64_t> counts(int64_t layers, int64_t stages, double head) {
   ModelShape shape;
   shape.num_layers = layers;
-  std::vector<int64_t> counts;
+  std::vector<int64_t> layers_of_stages;
   int64_t next = 0;
   for (const LayerRange& part : split_layers(shape, stages, head)) {
     CHECK(part.begin == next);
     CHECK(part.all == layers);
     next = part.end;
-    counts.push_back(part.count());
+    layers_of_stages.push_back(part.count());
   }
   CHECK(next == layers);
-  return counts;
+  return layers_of_stages;
 }
 
 using Counts = std::vector<int64_t>;
