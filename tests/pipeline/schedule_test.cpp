@@ -25,7 +25,7 @@ TEST_CASE("a stage never has more blocks in flight than its depth", "[pipeline]"
 
 TEST_CASE("the last stage turns each block round at once", "[pipeline]") {
   const std::vector<Turn> want = {{true, 0}, {false, 0}, {true, 1}, {false, 1}};
-  CHECK(one_forward_one_backward(2, 1) == want);
+  CHECK((one_forward_one_backward(2, 1) == want));  // a turn has no text
 }
 
 TEST_CASE("a pipeline is idle for stages - 1 of blocks + stages - 1 turns", "[pipeline]") {
