@@ -1,6 +1,8 @@
 // NLL along the segment: how it is cut, and what one rank and several find.
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
+#include <stdexcept>
 #include <utility>
 
 #include "pass/sequence_pass.h"
@@ -56,6 +58,8 @@ class LonelyRank : public Communicator {
   void broadcast(torch::Tensor&, int) override {}
   std::string broadcast_text(const std::string& text, int) override { return text; }
   void barrier() override {}
+  std::unique_ptr<Communicator> split(int) override { throw std::logic_error("alone"); }
+  std::unique_ptr<Channel> open_channel() override { throw std::logic_error("alone"); }
   [[noreturn]] void abort(int code) override { std::exit(code); }
 
  private:
