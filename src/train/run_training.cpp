@@ -11,6 +11,7 @@
 #include "tensor/pattern/training_pattern.h"
 #include "train/after_training.h"
 #include "train/signals.h"
+#include "train/step_batches.h"
 #include "train/trainer.h"
 #include "weights/folder_lock.h"
 
@@ -56,6 +57,16 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
                                    session.pipeline.get());
 }
 
+void warn_about_idle_ranks(const Config& config, const Session& session) {
+  const int64_t ranks =
+      session.pipeline ? session.pipeline->place().replicas : session.communicator->size();
+  const int64_t busy = busy_ranks(config.train, ranks);
+  if (busy == ranks || !session.communicator->is_main()) return;
+  log_warn("train.sequences_per_step: " + std::to_string(config.train.sequences_per_step) +
+           " sequences, dealt in whole micro-batches, are work for " + std::to_string(busy) +
+           " of " + std::to_string(ranks) + " ranks; the others wait");
+}
+
 }  // namespace
 
 int run_training(const Config& config) {
@@ -76,6 +87,7 @@ int run_training(const Config& config) {
     session.communicator->barrier();
     check_same_config(config, *session.communicator);
     join_pipeline(config, &session);
+    warn_about_idle_ranks(config, session);
     trainer = make_trainer(config, session);
     log_info("LoCoCo-Torch " + std::string(git_revision()) + "; the effective config is in " +
              config.train.output + "/config.yaml");

@@ -12,6 +12,21 @@ int64_t MicroBatch::num_tokens() const {
   return tokens;
 }
 
+namespace {
+
+int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// Smaller than the config's where that would leave ranks idle.
+int64_t micro_batch_size(const TrainConfig& train, int64_t ranks) {
+  return std::min(train.micro_batch, divided_up(train.sequences_per_step, ranks));
+}
+
+}  // namespace
+
+int64_t busy_ranks(const TrainConfig& train, int64_t ranks) {
+  return std::min(ranks, divided_up(train.sequences_per_step, micro_batch_size(train, ranks)));
+}
+
 StepBatches::StepBatches(const Config& config, const TrainingSequences& sequences, int64_t rank,
                          int64_t ranks, bool with_kinds)
     : sequences_(sequences),
@@ -19,7 +34,7 @@ StepBatches::StepBatches(const Config& config, const TrainingSequences& sequence
       ranks_(ranks),
       steps_(config.train.steps),
       sequences_per_step_(config.train.sequences_per_step),
-      micro_batch_(std::min(config.train.micro_batch, (sequences_per_step_ + ranks - 1) / ranks)),
+      micro_batch_(micro_batch_size(config.train, ranks)),
       context_length_(config.data.context_length),
       length_step_(sequences.record_counts() && !is_blockwise(config) ? 64 : 1),
       with_kinds_(with_kinds),

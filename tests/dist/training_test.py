@@ -83,6 +83,16 @@ class UnequalRanks(Training):
         self.assertIn("data.train: this rank has other texts than rank 0", done.stderr)
 
 
+class IdleRanks(Training):
+    def test_ranks_without_a_sequence_are_told(self):
+        done = subprocess.run(self.command("few", 1, ranks=3, train__sequences_per_step=2), capture_output=True,
+                              text=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr.count("2 sequences, dealt in whole micro-batches, are work for 2 of 3 ranks"), 1)
+        done = subprocess.run(self.command("enough", 1, ranks=2), capture_output=True, text=True, timeout=120)
+        self.assertNotIn("are work for", done.stderr)
+
+
 class ShardedOptimizer(Training):
     """All weights tuned, groups with rates and decays of their own, gradients clipped."""
 
