@@ -46,7 +46,7 @@ ROOMS = {
     "pass": "tensor lococo model",
     "dist": "tensor/kit",
     "pipeline": "tensor lococo model pass dist",
-    "setup": "tokenizer chat data lessons records tensor lococo model weights pass dist pipeline",
+    "setup": "tokenizer chat data lessons records tensor soft lococo model weights pass dist pipeline",
     "generate": "report tokenizer chat data tensor lococo model weights pass dist pipeline setup",
     "eval": "report tokenizer chat data questions tasks records tensor lococo model weights pass dist pipeline setup generate",
     "train": "report tokenizer data lessons records tensor lococo model weights pass dist pipeline setup eval",

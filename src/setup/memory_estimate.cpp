@@ -7,6 +7,7 @@
 #include "lococo/step_plan.h"
 #include "model/parameter_kind.h"
 #include "pass/sequence_pass.h"
+#include "soft/soft_sequence.h"
 #include "tensor/frozen/fp8.h"
 #include "tensor/frozen/frozen_matrix.h"
 
@@ -95,15 +96,15 @@ int64_t mixture_bytes(const Run& run) {
   return run.B * run.shape.num_kv_heads * elements * run.element;
 }
 
-/// Bytes that the soft form of one layer's cache keeps (soft/soft_cache_fused.h): q, k and v with
-/// 8 more channels, and of each block's earlier keys the choice and the mass. The fewest slots
+/// Bytes that the soft form of one layer's cache keeps (soft/soft_sequence.h): q, k and v with
+/// more channels, and of each block's earlier keys the choice and the mass. The fewest slots
 /// have the most blocks.
 int64_t teaching_bytes(const Run& run) {
   if (resolved_pass(run.config) != PassKind::kTeach) return 0;
   const TeachConfig& teach = run.config.teach;
   const int64_t fewest = *std::min_element(teach.slots.begin(), teach.slots.end());
   const int64_t block = teach.block > 0 ? teach.block : fewest, D = run.shape.head_dim;
-  const int64_t widened = (run.q_width + 2 * run.k_width) / D * (D + 8);
+  const int64_t widened = (run.q_width + 2 * run.k_width) / D * (D + kMoreChannels);
   const int64_t earlier_keys = run.L * run.L / (2 * block);
   return run.B *
          (run.L * widened * run.element + earlier_keys * run.shape.num_kv_heads * 2 * kFloat);

@@ -52,10 +52,10 @@ BlockScores block_scores_cuda(const torch::Tensor& score_BGT, const torch::Tenso
   return scores;
 }
 
-void write_key_terms_cuda(const torch::Tensor& k_BSHC, const torch::Tensor& log_keep_BGM, int64_t D,
-                          double scale) {
+void write_key_terms_cuda(const torch::Tensor& k_BSHC, const torch::Tensor& log_keep_BGM,
+                          int64_t channel, double scale) {
   KeyTermsArguments arguments{};
-  arguments.terms = static_cast<uint16_t*>(k_BSHC.data_ptr()) + D;
+  arguments.terms = static_cast<uint16_t*>(k_BSHC.data_ptr()) + channel;
   arguments.log_keep = floats_of(log_keep_BGM);
   arguments.batch_stride = k_BSHC.stride(0);
   arguments.key_stride = k_BSHC.stride(1);
@@ -80,9 +80,11 @@ void add_mass_cuda(const torch::Tensor& received_BGS, const torch::Tensor& log_k
   launch_on(received_BGS, [&](CUstream_st* stream) { launch_add_mass(arguments, stream); });
 }
 
-torch::Tensor add_key_gradients_cuda(const torch::Tensor& dk_BSHC, const torch::Tensor& dv_BSHC,
-                                     const torch::Tensor& k_sum_BTGD,
-                                     const torch::Tensor& v_sum_BTGD, int64_t M, double scale) {
+std::vector<torch::Tensor> add_key_gradients_cuda(const torch::Tensor& dk_BSHC,
+                                                  const torch::Tensor& dv_BSHC,
+                                                  const torch::Tensor& k_sum_BTGD,
+                                                  const torch::Tensor& v_sum_BTGD,
+                                                  std::span<const int64_t> terms, double scale) {
   const auto dk = dk_BSHC.contiguous(), dv = dv_BSHC.contiguous();
   KeyGradientsArguments arguments{};
   arguments.B = dk.size(0);
@@ -91,17 +93,19 @@ torch::Tensor add_key_gradients_cuda(const torch::Tensor& dk_BSHC, const torch::
   arguments.T = k_sum_BTGD.size(1);
   arguments.G = k_sum_BTGD.size(2);
   arguments.D = k_sum_BTGD.size(3);
-  arguments.M = M;
-  torch::Tensor d_log_keep_BGM;
-  if (M > 0) d_log_keep_BGM = torch::empty({arguments.B, arguments.G, M}, k_sum_BTGD.options());
+  std::vector<torch::Tensor> d_log_keep(terms.size());
+  for (size_t n = 0; n < terms.size(); ++n) {
+    if (terms[n] == 0) continue;
+    d_log_keep[n] = torch::empty({arguments.B, arguments.G, terms[n]}, k_sum_BTGD.options());
+    arguments.terms[n] = {sums_of(d_log_keep[n]), terms[n]};
+  }
   arguments.dk = bits_of(dk);
   arguments.dv = bits_of(dv);
   arguments.k_sum = sums_of(k_sum_BTGD);
   arguments.v_sum = sums_of(v_sum_BTGD);
-  arguments.d_log_keep = M > 0 ? sums_of(d_log_keep_BGM) : nullptr;
   arguments.factor = static_cast<float>(1.0 / scale);
   launch_on(dk, [&](CUstream_st* stream) { launch_key_gradients(arguments, stream); });
-  return d_log_keep_BGM;
+  return d_log_keep;
 }
 
 void add_choice_gradients_cuda(const torch::Tensor& d_score_BGM, const torch::Tensor& d_massed_BGM,
@@ -135,19 +139,19 @@ BlockScores block_scores(const torch::Tensor& score_BGT, const torch::Tensor& ma
   return {score_BGM, score_with_mass(score_BGM, mass_BGM, mass_weight_G)};
 }
 
-void write_key_terms(const torch::Tensor& k_BSHC, const torch::Tensor& log_keep_BGM, int64_t D,
-                     double scale) {
+void write_key_terms(const torch::Tensor& k_BSHC, const torch::Tensor& log_keep_BGM,
+                     int64_t channel, double scale) {
 #ifdef LOCOCO_WITH_CUDA
   if (is_on_gpu(k_BSHC, torch::kBFloat16))
-    return write_key_terms_cuda(k_BSHC, log_keep_BGM, D, scale);
+    return write_key_terms_cuda(k_BSHC, log_keep_BGM, channel, scale);
 #endif
-  k_BSHC.narrow(/*dim=*/3, D, 2).zero_();
+  k_BSHC.narrow(/*dim=*/3, channel, 2).zero_();
   if (!log_keep_BGM.defined()) return;
   const int64_t M = log_keep_BGM.size(2), heads = k_BSHC.size(2) / log_keep_BGM.size(1);
   const auto past = k_BSHC.narrow(/*dim=*/1, 0, M);
   const auto term_BMH = (log_keep_BGM * (1.0 / scale)).transpose(1, 2).repeat_interleave(heads, 2);
-  const auto first = past.select(/*dim=*/3, D).copy_(term_BMH);
-  past.select(/*dim=*/3, D + 1).copy_(term_BMH - first);
+  const auto first = past.select(/*dim=*/3, channel).copy_(term_BMH);
+  past.select(/*dim=*/3, channel + 1).copy_(term_BMH - first);
 }
 
 void add_mass(const torch::Tensor& received_BGS, const torch::Tensor& log_keep_BGM,
@@ -163,20 +167,30 @@ void add_mass(const torch::Tensor& received_BGS, const torch::Tensor& log_keep_B
     received_BGS.narrow(/*dim=*/2, 0, earlier_BGM.size(2)).add_(earlier_BGM, fading);
 }
 
-torch::Tensor add_key_gradients(const torch::Tensor& dk_BSHC, const torch::Tensor& dv_BSHC,
-                                const torch::Tensor& k_sum_BTGD, const torch::Tensor& v_sum_BTGD,
-                                int64_t M, double scale) {
-#ifdef LOCOCO_WITH_CUDA
-  if (is_on_gpu(dk_BSHC, torch::kBFloat16) && is_on_gpu(k_sum_BTGD, torch::kFloat32))
-    return add_key_gradients_cuda(dk_BSHC, dv_BSHC, k_sum_BTGD, v_sum_BTGD, M, scale);
-#endif
+std::vector<torch::Tensor> add_key_gradients(const torch::Tensor& dk_BSHC,
+                                             const torch::Tensor& dv_BSHC,
+                                             const torch::Tensor& k_sum_BTGD,
+                                             const torch::Tensor& v_sum_BTGD,
+                                             std::span<const int64_t> terms, double scale) {
   const int64_t S = dk_BSHC.size(1), D = k_sum_BTGD.size(3);
+  TORCH_CHECK(dk_BSHC.size(3) == D + 2 * kMostKeyTerms && terms.size() <= kMostKeyTerms, "keys of ",
+              dk_BSHC.size(3), " channels, ", terms.size(), " terms");
+#ifdef LOCOCO_WITH_CUDA
+  static_assert(KeyGradientsArguments::kTerms == kMostKeyTerms);
+  if (is_on_gpu(dk_BSHC, torch::kBFloat16) && is_on_gpu(k_sum_BTGD, torch::kFloat32))
+    return add_key_gradients_cuda(dk_BSHC, dv_BSHC, k_sum_BTGD, v_sum_BTGD, terms, scale);
+#endif
   const auto dk_BSGC = of_groups(dk_BSHC, k_sum_BTGD);
   k_sum_BTGD.narrow(/*dim=*/1, 0, S).add_(dk_BSGC.narrow(/*dim=*/3, 0, D));
   v_sum_BTGD.narrow(/*dim=*/1, 0, S).add_(of_groups(dv_BSHC, v_sum_BTGD).narrow(/*dim=*/3, 0, D));
-  if (M == 0) return {};
-  const auto d_term_BMG = dk_BSGC.narrow(/*dim=*/1, 0, M).select(/*dim=*/3, D);
-  return (d_term_BMG * (1.0 / scale)).transpose(1, 2).contiguous();
+  std::vector<torch::Tensor> d_log_keep(terms.size());
+  for (size_t n = 0; n < terms.size(); ++n) {
+    if (terms[n] == 0) continue;
+    const auto d_term_BMG =
+        dk_BSGC.narrow(/*dim=*/1, 0, terms[n]).select(/*dim=*/3, D + 2 * static_cast<int64_t>(n));
+    d_log_keep[n] = (d_term_BMG * (1.0 / scale)).transpose(1, 2).contiguous();
+  }
+  return d_log_keep;
 }
 
 void add_choice_gradients(const torch::Tensor& d_score_BGM, const torch::Tensor& d_massed_BGM,

@@ -73,23 +73,29 @@ __device__ void add8(float* to, const float (&values)[8]) {
   store8(to, sum);
 }
 
-/// One thread for eight channels of a key, and one more for its term.
+/// The gradients of four terms from the eight channels of their pairs.
+__device__ void store_terms(const KeyGradientsArguments& x, int64_t first, int64_t row, int64_t key,
+                            const float (&of_key)[8]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const KeyTermGradient& term = x.terms[first + i];
+    if (key < term.M) term.d_log_keep[row * term.M + key] = x.factor * of_key[2 * i];
+  }
+}
+
+/// One thread for eight channels of a key, its terms' among them.
 __global__ void __launch_bounds__(kThreads) key_gradients_kernel(KeyGradientsArguments x) {
-  const int64_t pieces = x.D / 8 + 1, channels = x.D + 8, heads = x.H / x.G;
+  const int64_t own = x.D / 8, pieces = own + x.kTerms / 4;
+  const int64_t channels = x.D + 2 * x.kTerms, heads = x.H / x.G;
   const int64_t i = thread_index();
   if (i >= x.B * x.S * x.G * pieces) return;
   const int64_t piece = i % pieces, g = i / pieces % x.G;
   const int64_t key = i / (pieces * x.G) % x.S, b = i / (pieces * x.G * x.S);
   const int64_t from = ((b * x.S + key) * x.H + g * heads) * channels + piece * 8;
   float of_key[8] = {};
-  if (piece == pieces - 1) {
-    if (key >= x.M) return;
-    sum_heads(x.dk + from, heads, channels, of_key);
-    x.d_log_keep[(b * x.G + g) * x.M + key] = x.factor * of_key[0];
-    return;
-  }
-  float of_value[8] = {};
   sum_heads(x.dk + from, heads, channels, of_key);
+  if (piece >= own) return store_terms(x, (piece - own) * 4, b * x.G + g, key, of_key);
+  float of_value[8] = {};
   sum_heads(x.dv + from, heads, channels, of_value);
   const int64_t to = ((b * x.T + key) * x.G + g) * x.D + piece * 8;
   add8(x.k_sum + to, of_key);
@@ -129,7 +135,7 @@ void launch_add_mass(const AddMassArguments& x, CUstream_st* stream) {
 }
 
 void launch_key_gradients(const KeyGradientsArguments& x, CUstream_st* stream) {
-  const int64_t threads = x.B * x.S * x.G * (x.D / 8 + 1);
+  const int64_t threads = x.B * x.S * x.G * (x.D / 8 + x.kTerms / 4);
   key_gradients_kernel<<<blocks_for(threads), kThreads, 0, stream>>>(x);
 }
 

@@ -42,17 +42,24 @@ struct AddMassArguments {
 /// received = received * exp(log_keep) + fading * earlier for the first M keys.
 void launch_add_mass(const AddMassArguments& x, CUstream_st* stream);
 
+/// What a block adds to the logits of the first M keys.
+struct KeyTermGradient {
+  float* d_log_keep;  ///< [B, G, M], may be null when M is 0
+  int64_t M;
+};
+
 struct KeyGradientsArguments {
-  const uint16_t* dk;  ///< bfloat16 [B, S, H, D + 8], 16-byte aligned; so is dv
+  static constexpr int kTerms = 8;
+  const uint16_t* dk;  ///< bfloat16 [B, S, H, D + 2 kTerms], 16-byte aligned; so is dv
   const uint16_t* dv;
   float* k_sum;  ///< [B, T, G, D]; so is v_sum
   float* v_sum;
-  float* d_log_keep;  ///< [B, G, M], may be null when M is 0
-  int64_t B, T, H, G, D, M, S;
+  KeyTermGradient terms[kTerms];
+  int64_t B, T, H, G, D, S;
   float factor;
 };
-/// Adds dk and dv, each group's heads summed, to the first S keys; d_log_keep = factor times the
-/// same sum of channel D.
+/// Adds dk and dv, each group's heads summed, to the first S keys; d_log_keep of term n = factor
+/// times the same sum of channel D + 2 n.
 void launch_key_gradients(const KeyGradientsArguments& x, CUstream_st* stream);
 
 struct ChoiceGradientsArguments {

@@ -11,7 +11,7 @@ using namespace lococo::testing;
 
 namespace {
 
-constexpr int64_t B = 2, G = 3, H = 6, D = 16, C = D + 8, T = 700, S = 600, M = 517;
+constexpr int64_t B = 2, G = 3, H = 6, D = 16, C = D + 2 * kMostKeyTerms, T = 700, S = 600, M = 517;
 constexpr double kScale = 0.25;
 
 torch::Tensor floats(at::IntArrayRef sizes, uint64_t seed) {
@@ -42,13 +42,13 @@ TEST_CASE("a block's scores and their gradients are those of tensor operations",
 
 TEST_CASE("a key's terms are written and its mass is added as by tensor operations", "[gpu]") {
   require_cuda();
-  const int64_t heads = GENERATE(G, H);
+  const int64_t heads = GENERATE(G, H), channel = D + GENERATE(0, 6);
   const auto log_keep = -floats({B, G, M}, 1).abs();
   const auto keys = floats({B, T, heads, C}, 2).to(torch::kBFloat16);
   const auto got = gpu(keys);
   for (const auto& term : {log_keep, torch::Tensor()}) {
-    write_key_terms(got.narrow(1, 0, S), term.defined() ? gpu(term) : term, D, kScale);
-    write_key_terms(keys.narrow(1, 0, S), term, D, kScale);
+    write_key_terms(got.narrow(1, 0, S), term.defined() ? gpu(term) : term, channel, kScale);
+    write_key_terms(keys.narrow(1, 0, S), term, channel, kScale);
     CHECK_SAME(got.cpu(), keys);
   }
 
@@ -62,17 +62,22 @@ TEST_CASE("a key's terms are written and its mass is added as by tensor operatio
   }
 }
 
-TEST_CASE("a block's gradients of keys are added as by tensor operations", "[gpu]") {
+TEST_CASE("gradients of keys and of their terms are added as by tensor operations", "[gpu]") {
   require_cuda();
-  const int64_t heads = GENERATE(G, H), past = GENERATE(0, M);
+  const int64_t heads = GENERATE(G, H);
+  const auto terms = GENERATE(std::vector<int64_t>{0}, std::vector<int64_t>{M},
+                              std::vector<int64_t>{0, 0, 96, 200, 304, 408, M, S});
   const auto dk = floats({B, S, heads, C}, 1).to(torch::kBFloat16);
   const auto dv = floats({B, S, heads, C}, 2).to(torch::kBFloat16);
   const auto k_sum = floats({B, T, G, D}, 3), v_sum = floats({B, T, G, D}, 4);
   const auto k_got = gpu(k_sum), v_got = gpu(v_sum);
-  const auto got = add_key_gradients(gpu(dk), gpu(dv), k_got, v_got, past, kScale);
-  const auto want = add_key_gradients(dk, dv, k_sum, v_sum, past, kScale);
+  const auto got = add_key_gradients(gpu(dk), gpu(dv), k_got, v_got, terms, kScale);
+  const auto want = add_key_gradients(dk, dv, k_sum, v_sum, terms, kScale);
   CHECK_CLOSE(k_got.cpu(), k_sum);
   CHECK_CLOSE(v_got.cpu(), v_sum);
-  REQUIRE(got.defined() == (past > 0));
-  if (past > 0) CHECK_CLOSE(got.cpu(), want);
+  REQUIRE(got.size() == terms.size());
+  for (size_t n = 0; n < terms.size(); ++n) {
+    REQUIRE(got[n].defined() == (terms[n] > 0));
+    if (terms[n] > 0) CHECK_CLOSE(got[n].cpu(), want[n]);
+  }
 }
