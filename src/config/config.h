@@ -32,6 +32,7 @@ struct DistributedConfig {
   int64_t threads = 0;   ///< CPU threads of one rank; 0: cores / local ranks (recorded, see resume)
   int64_t pipeline = 1;  ///< stages of consecutive layers, a rank each
   bool shard_optimizer = false;  ///< each rank holds AdamW's moments of its part alone (ZeRO-1)
+  int64_t timeout_s = 1800;      ///< that ranks wait for one that does not come; 0: for ever
 };
 
 enum class ExportKind { kConv, kOfficialConv, kAdapter, kMerged };

@@ -137,7 +137,8 @@ class Finder {
       add({"tune.lora_rank", "tune.lora_alpha", "tune.lora_targets"}, "tune.lora is not trained");
     }
     if (config_.distributed.backend == CommBackend::kSingle)
-      add({"distributed.shard_optimizer"}, "distributed.backend single has one rank");
+      add({"distributed.shard_optimizer", "distributed.timeout_s"},
+          "distributed.backend single has one rank");
     if (config_.data.validation.empty())
       add({"eval.after_training"}, "data.validation names nothing");
   }

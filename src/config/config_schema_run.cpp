@@ -89,6 +89,9 @@ void add_run(SchemaBuilder& add, Config& config) {
           "more train other sequences");
   add.add("shard_optimizer", BoolField{&config.distributed.shard_optimizer},
           "each rank holds and updates its part of the optimizer's state alone (ZeRO stage 1)");
+  add.add("timeout_s", count(&config.distributed.timeout_s, 0, 30 * 86400),
+          "seconds that ranks wait for one that lives but does not come on (a hung disk, a stopped "
+          "process) before all end with a line that names it; 0: for ever");
 }
 
 void add_task(SchemaBuilder& add, EvalTaskConfig& task) {

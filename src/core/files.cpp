@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "core/error.h"
+#include "core/progress_count.h"
 
 namespace lococo {
 namespace {
@@ -89,6 +90,7 @@ size_t InputFile::read(void* out, size_t num_bytes) {
     if (got == 0) break;
     next += got;
     left -= static_cast<size_t>(got);
+    note_progress();
   }
   return num_bytes - left;
 }
@@ -173,6 +175,7 @@ void AtomicFile::write(const void* data, size_t num_bytes) {
     }
     next += written;
     num_bytes -= static_cast<size_t>(written);
+    note_progress();
   }
 }
 

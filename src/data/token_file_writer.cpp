@@ -7,20 +7,24 @@
 #include <xxhash.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
+#include <thread>
 
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/progress_count.h"
 #include "data/token_format.h"
 
 namespace lococo {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
+constexpr std::chrono::milliseconds kPause{200};  // between two looks at another process's lock
 
 /// A temporary file that only one process writes: locked while it is open, and a crashed process
 /// leaves no lock behind. Another process waits until the first is done.
@@ -73,8 +77,10 @@ class LockedFile {
     if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) fail("cannot lock");
       log_info(path_ + ": waiting for another process that is writing this file");
-      while (::flock(fd_, LOCK_EX) != 0) {
-        if (errno != EINTR) fail("cannot lock");
+      while (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) fail("cannot lock");
+        std::this_thread::sleep_for(kPause);
+        note_progress();
       }
     }
     struct stat opened {};
@@ -156,6 +162,7 @@ TokenFileWriter::TokenFileWriter(const std::string& path, const TokenFileInfo& i
 TokenFileWriter::~TokenFileWriter() = default;
 
 void TokenFileWriter::add_document(const std::string& name, const std::vector<int32_t>& ids) {
+  note_progress();
   for (const int32_t id : ids) {
     if (id < 0 || id >= impl_->info.vocab_size) {
       throw std::logic_error("token id " + std::to_string(id) + " outside the vocabulary of " +

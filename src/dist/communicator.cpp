@@ -18,6 +18,7 @@
 #include "core/log.h"
 #include "dist/communicator_mpi.h"
 #include "dist/communicator_nccl.h"
+#include "dist/watched_communicator.h"
 
 namespace lococo {
 namespace {
@@ -38,7 +39,7 @@ class SingleCommunicator : public Communicator {
   std::string broadcast_text(const std::string& text, int) override { return text; }
   void barrier() override {}
   std::unique_ptr<Communicator> split(int) override { return make_single_communicator(); }
-  std::unique_ptr<Channel> open_channel() override {
+  std::unique_ptr<Channel> open_channel(const std::string&) override {
     throw std::logic_error("one rank has nobody to send to");
   }
   [[noreturn]] void abort(int code) override {
@@ -158,8 +159,9 @@ std::unique_ptr<Communicator> make_communicator(const DistributedConfig& config,
   }
   if (!built_with_mpi() || !mpi_is_running()) return make_single_communicator();
   check_devices(nccl, device);
-  if (nccl) return make_nccl_communicator(ranks, device);
-  return make_mpi_communicator(ranks);
+  return watch_ranks(
+      nccl ? make_nccl_communicator(ranks, device, config.timeout_s) : make_mpi_communicator(ranks),
+      config.timeout_s, device);
 }
 
 std::unique_ptr<Communicator> make_single_communicator() {

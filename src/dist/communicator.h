@@ -106,16 +106,18 @@ class Communicator {
   /// The ranks that give the same `color` (not negative) among themselves, in their order here;
   /// their device and hosts stay. A collective call. The result must be gone before this is.
   virtual std::unique_ptr<Communicator> split(int color) = 0;
-  /// A new channel between the ranks of this communicator. A collective call, as the destructor is;
-  /// it must be gone before this is. Messages to another rank need one.
-  virtual std::unique_ptr<Channel> open_channel() = 0;
+  /// A new channel between the ranks of this communicator, of which errors call each `called` and
+  /// its rank here. A collective call, as the destructor is; it must be gone before this is.
+  /// Messages to another rank need one.
+  virtual std::unique_ptr<Channel> open_channel(const std::string& called) = 0;
 
   /// Ends every rank at once with exit code `code` (not 0). Runs no destructor.
   [[noreturn]] virtual void abort(int code) = 0;
 };
 
 /// The communicator of this run. auto: one process alone without a launcher; NCCL for GPUs where
-/// this build has it; MPI otherwise (for GPUs through host memory). Throws UserError for a backend
+/// this build has it; MPI otherwise (for GPUs through host memory). Ranks that wait in it for
+/// config.timeout_s for one that does not come end all. Throws UserError for a backend
 /// that this build or `device` does not have, for ranks on different kinds of device, and for two
 /// NCCL ranks on one GPU. At most one may exist in a process, and none after it: MPI cannot start
 /// twice.

@@ -250,7 +250,9 @@ std::unique_ptr<Communicator> MpiCommunicator::split(int color) {
   return std::make_unique<MpiCommunicator>(part);
 }
 
-std::unique_ptr<Channel> MpiCommunicator::open_channel() { return make_mpi_channel(group_); }
+std::unique_ptr<Channel> MpiCommunicator::open_channel(const std::string&) {
+  return make_mpi_channel(group_);
+}
 
 void MpiCommunicator::abort(int code) {
   std::fflush(nullptr);

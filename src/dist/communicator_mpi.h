@@ -58,7 +58,7 @@ class MpiCommunicator : public Communicator {
   std::string broadcast_text(const std::string& text, int root) override;
   void barrier() override;
   std::unique_ptr<Communicator> split(int color) override;
-  std::unique_ptr<Channel> open_channel() override;
+  std::unique_ptr<Channel> open_channel(const std::string& called) override;
   [[noreturn]] void abort(int code) override;
 
  protected:

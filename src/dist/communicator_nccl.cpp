@@ -6,6 +6,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <exception>
@@ -25,9 +26,14 @@ namespace lococo {
 
 namespace {
 
-// How long a rank waits for another one that lives but does not come, for example because rank 0
-// evaluates or writes a checkpoint alone. A rank that dies ends all at once, through mpirun.
-constexpr std::chrono::minutes kTimeout{30};
+// How long NCCL waits for a rank. The watch of the ranks (rank_watch.h) comes first: it says in one
+// line what NCCL says in many. A rank that dies ends all at once, through mpirun.
+std::chrono::seconds patience_of_nccl(int64_t timeout_s) {
+  constexpr std::chrono::hours kForEver{24 * 365};
+  constexpr std::chrono::minutes kLeast{30}, kLonger{5};
+  if (timeout_s == 0) return kForEver;
+  return std::max<std::chrono::seconds>(kLeast, std::chrono::seconds(timeout_s) + kLonger);
+}
 
 std::string own_address(const ProcessRanks& ranks) {
   if (ranks.local_size == ranks.size) return "127.0.0.1";
@@ -40,11 +46,11 @@ using Store = c10::intrusive_ptr<c10d::Store>;
 
 // A store of the world's, found by the others through rank 0. Its own port is free because the
 // system chose it.
-Store make_store(MpiCommunicator& world, const ProcessRanks& ranks) {
+Store make_store(MpiCommunicator& world, const ProcessRanks& ranks, int64_t timeout_s) {
   c10d::TCPStoreOptions options;
   options.numWorkers = ranks.size;
   options.waitWorkers = false;  // the others do not know the address yet
-  options.timeout = kTimeout;
+  options.timeout = patience_of_nccl(timeout_s);
   std::string address;
   c10::intrusive_ptr<c10d::TCPStore> server;
   if (ranks.rank == 0) {
@@ -71,7 +77,7 @@ class NcclGroup {
     // 3: an error or a timeout in NCCL ends this process, upon which mpirun ends the others.
     setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "3", /*overwrite=*/0);
     auto options = c10d::ProcessGroupNCCL::Options::create();
-    options->timeout = kTimeout;
+    options->timeout = store_->getTimeout();
     group_ = c10::make_intrusive<c10d::ProcessGroupNCCL>(store_, ranks.rank, ranks.size, options);
   }
   ~NcclGroup() {
@@ -133,11 +139,19 @@ class NcclChannel : public Channel {
 
 class NcclCommunicator : public MpiCommunicator {
  public:
-  // `store`: of this group alone; undefined: the world's, which is made here.
-  NcclCommunicator(const MpiGroup& group, torch::Device device, Store store = nullptr)
+  // All ranks, over a store that is made here.
+  NcclCommunicator(const ProcessRanks& ranks, torch::Device device, int64_t timeout_s)
+      : MpiCommunicator(mpi_world(ranks)),
+        device_(device),
+        store_(make_store(*this, ranks, timeout_s)),
+        group_(std::make_unique<NcclGroup>(store_, ranks, device)) {
+    connect();
+  }
+  // `store`: of this group alone.
+  NcclCommunicator(const MpiGroup& group, torch::Device device, Store store)
       : MpiCommunicator(group),
         device_(device),
-        store_(store ? std::move(store) : make_store(*this, group.ranks)),
+        store_(std::move(store)),
         group_(std::make_unique<NcclGroup>(store_, group.ranks, device)) {
     connect();
   }
@@ -157,7 +171,7 @@ class NcclCommunicator : public MpiCommunicator {
     return std::make_unique<NcclCommunicator>(part, device_, store);
   }
 
-  std::unique_ptr<Channel> open_channel() override {
+  std::unique_ptr<Channel> open_channel(const std::string&) override {
     return std::make_unique<NcclChannel>(own_store("channel"), group().ranks, device_);
   }
 
@@ -225,15 +239,15 @@ class NcclCommunicator : public MpiCommunicator {
 bool built_with_nccl() { return true; }
 
 std::unique_ptr<Communicator> make_nccl_communicator(const ProcessRanks& ranks,
-                                                     torch::Device device) {
-  return std::make_unique<NcclCommunicator>(mpi_world(ranks), device);
+                                                     torch::Device device, int64_t timeout_s) {
+  return std::make_unique<NcclCommunicator>(ranks, device, timeout_s);
 }
 
 #else
 
 bool built_with_nccl() { return false; }
 
-std::unique_ptr<Communicator> make_nccl_communicator(const ProcessRanks&, torch::Device) {
+std::unique_ptr<Communicator> make_nccl_communicator(const ProcessRanks&, torch::Device, int64_t) {
   throw std::logic_error("built without NCCL");
 }
 

@@ -5,6 +5,7 @@
 
 #include "core/elapsed.h"
 #include "core/error.h"
+#include "core/progress_count.h"
 #include "data/repeats.h"
 #include "pipeline/pipeline_pass.h"
 #include "report/task_progress.h"
@@ -179,6 +180,7 @@ void Evaluator::score_own_segments(SequencePass& pass, Llama& model, torch::Devi
       add_positions(nll, result.by_position);
       if (!result.nll.empty()) result.nll[segment].assign(nll, nll + length);
     }
+    note_progress();
     progress.update(static_cast<int64_t>(first + rows.size()) * length);
   }
 }

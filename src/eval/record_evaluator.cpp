@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/elapsed.h"
+#include "core/progress_count.h"
 #include "pipeline/pipeline_pass.h"
 #include "records/packing.h"
 #include "report/task_progress.h"
@@ -98,6 +99,7 @@ void RecordEvaluator::score_own_records(const RecordSet& set, SequencePass& pass
         }
       }
     }
+    note_progress();
     progress.update(static_cast<int64_t>(first + records.size()));
   }
 }

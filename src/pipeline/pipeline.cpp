@@ -35,8 +35,8 @@ Pipeline::Pipeline(const GridPlace& place, const LayerRange& part, Communicator&
       part_(part),
       replicas_(world.split(place.stage)),
       stages_(world.split(place.replica)),
-      on_(stages_->open_channel()),
-      back_(stages_->open_channel()) {
+      on_(stages_->open_channel("stage")),
+      back_(stages_->open_channel("stage")) {
   connect(device);
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "dist/activity.h"
 #include "dist/communicator.h"
 #include "model/parameter_kind.h"
 #include "pipeline/layer_split.h"
@@ -228,6 +229,7 @@ std::vector<LayerRange> stages_of(const Config& config, const ModelShape& shape)
 
 PreparedModel prepare_model(const Config& config, torch::Device device,
                             const std::optional<LayerRange>& given) {
+  const Doing doing("loading the model");
   check_backend(config, device);
   const ModelShape shape = effective_shape(config);
   const LayerRange part = given.value_or(all_layers(shape));

@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/memory_error.h"
 #include "data/prepare.h"
+#include "dist/activity.h"
 #include "lessons/open_lessons.h"
 #include "pipeline/layer_split.h"
 #include "records/open_records.h"
@@ -62,6 +63,7 @@ namespace {
 /// where they do, the token file's lock lets the second find what the first has made.
 void prepare_on_each_host(const std::vector<DataSource>& sources, const Config& config,
                           const Tokenizer* tokenizer, const Session& session) {
+  const Doing doing("tokenising");
   if (session.communicator->local_rank() == 0) {
     for (const auto& source : sources) prepare_source(source, config.data, tokenizer);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "dist/activity.h"
 #include "tensor/kit/finite.h"
 #include "tensor/kit/torch.h"
 
@@ -35,6 +36,7 @@ std::vector<RegisteredParameter> DataParallelOptimizer::updated_here() const {
 void DataParallelOptimizer::zero_grad() { flat_.gradients().zero_(); }
 
 void DataParallelOptimizer::sum_gradients(std::vector<torch::Tensor> beside) {
+  const Doing doing("gradients");
   flat_.check_in_place();
   if (sharded_) {
     communicator_.reduce_scatter_sum(flat_.gradients());
@@ -49,6 +51,7 @@ torch::Tensor DataParallelOptimizer::own_gradients() {
 }
 
 torch::Tensor DataParallelOptimizer::gradient_norm() {
+  const Doing doing("norm of gradients");
   // One float32 norm a chunk, then a sum of far fewer numbers in double.
   constexpr int64_t kChunk = FlatParameters::kChunk;
   torch::Tensor norms = at::linalg_vector_norm(own_gradients().view({-1, kChunk}), 2, {1});
@@ -78,6 +81,7 @@ torch::Tensor DataParallelOptimizer::scale_and_clip(double divisor, double max_n
 void DataParallelOptimizer::step(double lr_factor) {
   flat_.check_in_place();
   adamw_.step(lr_factor);
+  const Doing doing("new weights");
   if (sharded_) communicator_.all_gather(flat_.weights());
 }
 

@@ -5,6 +5,7 @@
 #include "core/build_info.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "dist/activity.h"
 #include "setup/model_positions.h"
 #include "setup/same_run.h"
 #include "setup/session.h"
@@ -97,6 +98,7 @@ int run_training(const Config& config) {
       log_info("nothing to do: all " + std::to_string(first_step) + " steps are done");
     if (outcome == TrainOutcome::kStoppedBySignal) return exit_code_of(trainer->stop_signal());
     restore_signal_handlers();
+    const Doing doing("evaluation after training");
     evaluate_after_training(config, session, trainer->model(),
                             trainer->tokens_seen() - first_tokens);
     session.communicator->barrier();  // the others must not leave while rank 0 evaluates

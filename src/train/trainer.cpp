@@ -8,6 +8,8 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/progress_count.h"
+#include "dist/activity.h"
 #include "eval/evaluation_report.h"
 #include "eval/record_report.h"
 #include "pipeline/pipeline_pass.h"
@@ -96,10 +98,11 @@ void Trainer::resume() {
 
 TrainOutcome Trainer::train() {
   while (step_ < config_.train.steps) {
+    note_step(step_ + 1);
     const auto metrics = train_step();
     after_step(metrics);
     // All ranks must leave at the same step, whoever was signalled.
-    const int64_t signal = communicator_.all_reduce_max_int(pending_signal().value_or(0));
+    const int64_t signal = signal_to_any_rank();
     if (signal != 0) {
       progress_->end_line();
       save();
@@ -112,6 +115,11 @@ TrainOutcome Trainer::train() {
   progress_->end_line();
   save();
   return TrainOutcome::kFinished;
+}
+
+int64_t Trainer::signal_to_any_rank() {
+  const Doing doing("stop signals");
+  return communicator_.all_reduce_max_int(pending_signal().value_or(0));
 }
 
 StepMetrics Trainer::train_step() {
@@ -170,6 +178,7 @@ Trainer::StepSums Trainer::forward_backward() {
     targets += result.targets;
     losses.push_back(result.loss_sum);
     first_indices.push_back(micro_batch.first_index);
+    note_progress();
   }
 
   auto counts = torch::tensor({targets, tokens}, torch::dtype(torch::kInt64)).to(device_);
@@ -195,6 +204,7 @@ Trainer::StepSums Trainer::forward_backward() {
 void Trainer::sum_over_ranks(torch::Tensor& loss_sum, torch::Tensor& counts) {
   if (pipeline_ == nullptr) return optimizer_.sum_gradients({loss_sum, counts});
   optimizer_.sum_gradients({});
+  const Doing doing("loss");
   std::vector<torch::Tensor> sums = {loss_sum, counts};
   communicator_.all_reduce_sum(sums);
 }
@@ -247,6 +257,7 @@ void Trainer::watch_normalizers() {
 }
 
 void Trainer::evaluate() {
+  const Doing doing("evaluation");
   progress_->end_line();
   std::vector<LengthResult> results;
   std::vector<RecordResult> records;
@@ -275,6 +286,7 @@ void Trainer::evaluate() {
 
 void Trainer::save() {
   if (saved_step_ == step_) return;
+  const Doing doing("checkpoint");
   watch_normalizers();
   const StateToSave optimizer_state = optimizer_.state_to_save();
   std::string folder;

@@ -54,6 +54,8 @@ class Trainer {
   };
 
   void resume();
+  /// The largest number of a signal that any rank has been sent; 0: none.
+  int64_t signal_to_any_rank();
   StepMetrics train_step();
   StepSums forward_backward();
   void sum_over_ranks(torch::Tensor& loss_sum, torch::Tensor& counts);

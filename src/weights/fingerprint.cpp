@@ -8,6 +8,7 @@
 
 #include "core/files.h"
 #include "core/hash.h"
+#include "core/progress_count.h"
 #include "weights/hf_weights.h"
 
 namespace lococo {
@@ -38,6 +39,7 @@ std::string fingerprint_of_base(const std::string& dir) {
     for (const int64_t size : view.shape) hasher.add_text(std::to_string(size));
     hasher.add_text("");
     hasher.add(view.data, view.num_bytes);
+    note_progress();
   }
   return hasher.hex();
 }

@@ -10,6 +10,7 @@
 #include "core/hf_config.h"
 #include "core/json_file.h"
 #include "core/log.h"
+#include "core/progress_count.h"
 #include "model/parameter_kind.h"
 #include "tensor/kit/torch.h"
 #include "weights/tensor_check.h"
@@ -134,6 +135,7 @@ void fill_quantised(Llama& model, const std::map<std::string, TensorView>& views
     refuse_non_finite({{name, values}}, file_of);  // of quantised values it could not be told
     layer->fill(values);
     parameters->erase(name);
+    note_progress();
   }
 }
 

@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "core/error.h"
+#include "core/progress_count.h"
 #include "tensor/kit/finite.h"
 #include "tensor/kit/safetensors_tensor.h"
 #include "tensor/kit/torch.h"
@@ -86,6 +87,7 @@ void copy_all(const TensorMap& parameters, const std::map<std::string, TensorVie
   for (const auto& [name, parameter] : parameters) {
     torch::Tensor target = parameter;
     target.copy_(borrow_tensor(views.at(name)));
+    note_progress();
   }
   refuse_non_finite(parameters, file_of);
 }

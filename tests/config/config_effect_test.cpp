@@ -59,6 +59,8 @@ TEST_CASE("training options without effect are named", "[config]") {
                  "data.group_by_length (a micro-batch of one");
   CHECK_CONTAINS(warning_of({"distributed.shard_optimizer=true", "distributed.backend=single"}),
                  "distributed.shard_optimizer (distributed.backend single has one rank)");
+  CHECK_CONTAINS(warning_of({"distributed.timeout_s=60", "distributed.backend=single"}),
+                 "distributed.timeout_s (distributed.backend single has one rank)");
   CHECK(warning_of({"distributed.shard_optimizer=true"}).empty());
   CHECK_CONTAINS(warning_of({"generate.top_p=0.9"}), "generate.top_p");
   CHECK(warning_of({"generate.top_p=0.9", "generate.temperature=0.7"}).empty());

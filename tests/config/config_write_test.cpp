@@ -63,7 +63,7 @@ train: {steps: 20, sequences_per_step: 32, micro_batch: 2, seed: 184467440737095
         activation_checkpointing: true, loss_chunk: 512, cuda_graphs: false}
 checkpoint: {every: 10, keep_last: 3}
 log: {level: debug, every: 10, tensorboard: false}
-distributed: {backend: mpi, device: "cuda:1", threads: 4, shard_optimizer: true}
+distributed: {backend: mpi, device: "cuda:1", threads: 4, shard_optimizer: true, timeout_s: 60}
 eval: {lengths: [1024, 2048], max_tokens: 100000, stride: 512, segments_per_document: 4, far: 512,
        output: e.json, per_segment: true, position_buckets: 8, batch: 4, every: 5,
        overwrite: true, after_training: false, per_token: nll.bin, task: needle, trials: 7, seed: 9,

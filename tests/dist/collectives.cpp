@@ -116,7 +116,7 @@ void check_broadcast(Communicator& communicator, torch::Device device) {
 // overtake each other.
 void check_channels(Communicator& communicator, torch::Device device) {
   const int size = communicator.size(), rank = communicator.rank();
-  const auto on = communicator.open_channel(), back = communicator.open_channel();
+  const auto on = communicator.open_channel("rank"), back = communicator.open_channel("rank");
   constexpr int64_t kLarge = 1 << 20;  // more than anybody keeps for a receiver that is late
   for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
     const auto options = torch::dtype(dtype).device(device);

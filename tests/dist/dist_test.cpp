@@ -4,12 +4,15 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
 
 #include "core/error.h"
+#include "core/progress_count.h"
+#include "dist/activity.h"
 #include "tests/dist/check.h"
 #include "tests/dist/collectives.h"
 #include "tests/dist/sharding.h"
@@ -52,8 +55,25 @@ void fail_at_step(Communicator& communicator, const std::string& how) {
   }
 }
 
+// The last rank comes late to the third step, and the others wait for it: for ever where it hangs,
+// for twice the timeout where it comes on all the while, for half of it where it is slow.
+void come_late(Communicator& communicator, const std::string& how, double timeout_s) {
+  const auto part = std::chrono::duration<double>(timeout_s / 10);
+  for (int64_t step = 1; step <= 4; ++step) {
+    note_step(step);
+    const bool is_late = step == 3 && communicator.rank() == communicator.size() - 1;
+    for (int i = 0; is_late && (how == "hang" || i < (how == "slow" ? 5 : 20)); ++i) {
+      std::this_thread::sleep_for(part);
+      if (how == "progress") note_progress();
+    }
+    communicator.barrier();
+  }
+}
+
 int run(const std::string& what, const std::string& argument) {
   DistributedConfig config;
+  if (const char* timeout = std::getenv("LOCOCO_TEST_TIMEOUT"))
+    config.timeout_s = std::atoll(timeout);
   if (what == "leave-before") throw UserError("train.output: missing");
   const ProcessRanks ranks = join_ranks(config);
   if (what == "leave-early") throw UserError("train.output: missing");
@@ -64,6 +84,8 @@ int run(const std::string& what, const std::string& argument) {
     fail_at_step(*communicator, argument);
   } else if (what == "signal") {
     train_until_signal(*communicator, argument);
+  } else if (what == "late") {
+    come_late(*communicator, argument, static_cast<double>(config.timeout_s));
   } else if (what == "fail") {
     try {
       fail_at_step(*communicator, argument);

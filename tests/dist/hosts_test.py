@@ -19,6 +19,7 @@ from two_hosts import HOSTS, TwoHosts
 MPIRUN = sys.argv[1]
 SLOTS = (2, 1)  # ranks of each host
 STEPS = 30  # more than are made until a test has seen three and acts
+STALL_S = 4
 # A host that says nothing for so many seconds, and does not answer when it is asked, is lost.
 LISTEN = {"time": 3, "intvl": 2, "probes": 3}
 
@@ -117,6 +118,18 @@ class Hosts(unittest.TestCase):
         self.assertEqual(broken_checkpoint(self.folder / "killed"), "")
         self.finish(self.on_two_hosts("killed", "checkpoint.every=2"))
         self.assert_repeats("killed")
+
+    def test_a_stopped_rank_ends_the_ranks_of_both_and_is_named(self):
+        for victim in (2, 0):
+            with self.subTest(victim):
+                run, pids = self.in_its_loop(f"stalled-{victim}", f"distributed.timeout_s={STALL_S}", "train.steps=100000")
+                os.kill(pids[victim], signal.SIGSTOP)
+                code, seconds = run.end()
+                told = run.lines_with(" has waited ")
+                print(f"rank {victim} stopped: all gone after {seconds:.1f} s, code {code}: {told}")
+                self.assertNotEqual(code, 0)
+                self.assertEqual(len(told), 1, run.lines())
+                self.assertIn(f" for rank {victim}, of which nothing was heard for ", told[0])
 
     def test_sigusr1_to_mpirun_saves_and_stops_both(self):
         run, _ = self.in_its_loop("stopped")

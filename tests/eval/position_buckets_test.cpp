@@ -59,7 +59,9 @@ class LonelyRank : public Communicator {
   std::string broadcast_text(const std::string& text, int) override { return text; }
   void barrier() override {}
   std::unique_ptr<Communicator> split(int) override { throw std::logic_error("alone"); }
-  std::unique_ptr<Channel> open_channel() override { throw std::logic_error("alone"); }
+  std::unique_ptr<Channel> open_channel(const std::string&) override {
+    throw std::logic_error("alone");
+  }
   [[noreturn]] void abort(int code) override { std::exit(code); }
 
  private:
