@@ -41,10 +41,6 @@ class Records:
         """Tokens of the part that a question is about: the template and its turns take the rest."""
         return (self.length - 64) // self.questions - 24
 
-    @property
-    def tokens(self):
-        return self.length * self.documents
-
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
@@ -54,9 +50,13 @@ class Scale:
     novel_steps: int = 96
     rows: int = 4  # of a step at `base`
     long_rows: int = 2
-    # Short documents lie within a segment, so that every pattern sees all of what is asked.
-    records: tuple = (Records("short", 2048, 2, 1500), Records("middle", 8192, 8, 375),
+    records: tuple = (Records("short", 2048, 2, 6000), Records("middle", 8192, 8, 1100),
                       Records("long", 32768, 16, 94))
+    # Of which files a training takes how many documents. Most of its tokens are documents no longer
+    # than a segment, in which every pattern sees what is asked: where it does not, it learns to
+    # answer without.
+    base_documents: tuple = (("short", 6000), ("middle", 375))
+    long_documents: tuple = (("middle", 1100), ("long", 94))
     trials: int = 67  # questions of each kind and length: 201
     passkeys: int = 50
     slots: int = 512
@@ -202,16 +202,25 @@ class Plan:
 
     # --- pairs
 
+    def records_named(self, name):
+        return next(records for records in self.scale.records if records.name == name)
+
+    def tokens_of(self, documents):
+        return sum(self.records_named(name).length * count for name, count in documents)
+
+    def record_options(self, documents):
+        sources = ", ".join(f"{{path: {self.records_file(self.records_named(name))}, "
+                            f"weight: {count}}}" for name, count in documents)
+        return [f"data.records=[{sources}]", "data.on_too_long=drop"]
+
     def pairs(self, pattern, is_long):
         """At `base` from the model itself, at `long` from what novels made of it."""
         s = self.scale
-        files = s.records[1:] if is_long else s.records[:2]
+        documents = s.long_documents if is_long else s.base_documents
         length, rows = (s.long, s.long_rows) if is_long else (s.base, s.rows)
-        steps = max(1, sum(file.tokens for file in files) // (rows * length))
-        sources = ", ".join(f"{{path: {self.records_file(file)}, weight: {file.documents}}}"
-                            for file in files)
-        options = [f"data.records=[{sources}]", "data.on_too_long=drop", *PATTERNS[pattern]]
-        needs = [f"pairs-{file.name}" for file in files]
+        steps = max(1, self.tokens_of(documents) // (rows * length))
+        options = [*self.record_options(documents), *PATTERNS[pattern]]
+        needs = [f"pairs-{name}" for name, _ in documents]
         kind = "train"
         if is_long:
             options += [f"model.adapter={self.output / f'novels-{pattern}'}", *self.longer()]
@@ -234,14 +243,11 @@ class Plan:
     def lococo_pairs(self):
         """Through a cache, on half as many rows: it is slower."""
         s = self.scale
-        files = s.records[:2]
-        steps = max(1, sum(file.tokens for file in files) // (2 * s.rows * s.base))
-        sources = ", ".join(f"{{path: {self.records_file(file)}, weight: {file.documents}}}"
-                            for file in files)
-        options = [f"data.records=[{sources}]", "data.on_too_long=drop", self.lococo(),
-                   "tune.conv=1e-2", "tune.normalizer=5e-2"]
+        steps = max(1, self.tokens_of(s.base_documents) // (2 * s.rows * s.base))
+        options = [*self.record_options(s.base_documents), self.lococo(), "tune.conv=1e-2",
+                   "tune.normalizer=5e-2"]
         return self.training("pairs-lococo", "smollm2_sft", steps, s.base, s.rows, options,
-                             [f"pairs-{file.name}" for file in files], "train blocks")
+                             [f"pairs-{name}" for name, _ in s.base_documents], "train blocks")
 
     def rows(self):
         s = self.scale

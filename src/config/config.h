@@ -31,6 +31,7 @@ struct DistributedConfig {
   std::string device = "auto";  ///< auto, cpu, cuda (GPU by local rank), cuda:N
   int64_t threads = 0;   ///< CPU threads of one rank; 0: cores / local ranks (recorded, see resume)
   int64_t pipeline = 1;  ///< stages of consecutive layers, a rank each
+  std::vector<int64_t> stage_layers;  ///< of each stage; empty: the slowest has the least to do
   bool shard_optimizer = false;  ///< each rank holds AdamW's moments of its part alone (ZeRO-1)
   int64_t timeout_s = 1800;      ///< that ranks wait for one that does not come; 0: for ever
 };

@@ -1,5 +1,6 @@
 #include "config/config_check.h"
 
+#include <iterator>
 #include <set>
 #include <string>
 
@@ -161,6 +162,11 @@ class Checker : ConfigChecker {
     require(config_.distributed.backend != CommBackend::kNccl || !on_cpu, "distributed.backend",
             "nccl needs GPUs, but distributed.device is cpu; use auto or mpi");
     if (config_.distributed.pipeline > 1) check_pipeline();
+    const auto& layers = config_.distributed.stage_layers;
+    require(layers.empty() || std::ssize(layers) == config_.distributed.pipeline,
+            "distributed.stage_layers",
+            "has " + std::to_string(layers.size()) + " numbers for distributed.pipeline " +
+                std::to_string(config_.distributed.pipeline) + "; give one for each stage");
   }
 
   void check_pipeline() const {

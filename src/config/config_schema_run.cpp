@@ -87,6 +87,9 @@ void add_run(SchemaBuilder& add, Config& config) {
           "stages of consecutive layers, each on a rank of its own, through which a sequence goes "
           "block by block (lococo-train, lococo-eval); the ranks are a multiple, and every so many "
           "more train other sequences");
+  add.add("stage_layers", IntegersField{&config.distributed.stage_layers, 1, kManyHeld},
+          "layers of each stage, first to last; empty: so that the slowest stage has the least to "
+          "do");
   add.add("shard_optimizer", BoolField{&config.distributed.shard_optimizer},
           "each rank holds and updates its part of the optimizer's state alone (ZeRO stage 1)");
   add.add("timeout_s", count(&config.distributed.timeout_s, 0, 30 * 86400),

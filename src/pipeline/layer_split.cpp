@@ -27,6 +27,10 @@ std::vector<LayerRange> split_layers(const ModelShape& shape, int64_t stages, do
       if (load(stage) < load(least)) least = stage;
     ++layers[least];
   }
+  return layer_ranges(shape, layers);
+}
+
+std::vector<LayerRange> layer_ranges(const ModelShape& shape, const std::vector<int64_t>& layers) {
   std::vector<LayerRange> parts;
   LayerRange part = all_layers(shape);
   part.end = 0;

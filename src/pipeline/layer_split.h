@@ -20,6 +20,9 @@ double head_in_layers(const ModelShape& shape, const CacheConfig& cache);
 /// `head` layers more to do. stages <= shape.num_layers.
 std::vector<LayerRange> split_layers(const ModelShape& shape, int64_t stages, double head);
 
+/// The same with so many layers each, which are all of the model's.
+std::vector<LayerRange> layer_ranges(const ModelShape& shape, const std::vector<int64_t>& layers);
+
 /// "layers 0 to 15, 16 to 31 (the output layer counts as 0.65)".
 std::string describe_split(const std::vector<LayerRange>& parts, double head);
 

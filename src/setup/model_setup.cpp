@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include "core/error.h"
@@ -224,7 +225,14 @@ std::vector<LayerRange> stages_of(const Config& config, const ModelShape& shape)
         "tune.all would train on the first stage and on the last; tune lora, norm or conv, or use "
         "distributed.pipeline=1");
   }
-  return split_layers(shape, stages, head_in_layers(shape, config.cache));
+  const auto& layers = config.distributed.stage_layers;
+  if (layers.empty()) return split_layers(shape, stages, head_in_layers(shape, config.cache));
+  const int64_t given = std::accumulate(layers.begin(), layers.end(), int64_t{0});
+  if (given != shape.num_layers) {
+    throw UserError("distributed.stage_layers: are " + std::to_string(given) +
+                    " together, and the model has " + std::to_string(shape.num_layers) + " layers");
+  }
+  return layer_ranges(shape, layers);
 }
 
 PreparedModel prepare_model(const Config& config, torch::Device device,

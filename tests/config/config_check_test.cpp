@@ -228,6 +228,10 @@ TEST_CASE("what stages of a pipeline cannot do is refused", "[config]") {
   CHECK_CONTAINS(error_of("distributed: {pipeline: 2, backend: single}\n" + blocks),
                  "distributed.backend is single");
   CHECK_CONTAINS(error_of("distributed: {pipeline: 0}"), "distributed.pipeline");
+  CHECK_CONTAINS(error_of("distributed: {pipeline: 2, stage_layers: [3]}\n" + blocks),
+                 "distributed.stage_layers: has 1 numbers for distributed.pipeline 2");
+  CHECK_CONTAINS(error_of("distributed: {pipeline: 2, stage_layers: [3, 0]}\n" + blocks),
+                 "distributed.stage_layers");
   // Of one stage nothing is asked.
   check_accepted("distributed: {pipeline: 1, backend: single}\ntune: {embed: 1e-4}");
 }

@@ -120,7 +120,7 @@ TEST_CASE("the test of every key gives every key another value", "[config]") {
       "keys: rotated",        "distill: 0.0",      "lesson_share: 0.0", "positions: slot",
       "position_cap: 0",      "retention: null",   "pattern: full",     "windows: stride",
       "group_fraction: null", "interpolate_to: 0", "records: []",       "mixing: none",
-      "pipeline: 1"};
+      "pipeline: 1",          "stage_layers: []"};
   size_t a = 0, b = 0;
   while (a < changed.size() && b < defaults.size()) {
     const std::string one = changed.substr(a, changed.find('\n', a) - a);

@@ -114,7 +114,7 @@ class Checkpoints(Training):
         self.train("base", 1, **TUNE_ALL)
         options = {"model__path": self.path("base", "step-00000001"), "train__seed": 5}
         self.train("one", 2, **options)
-        self.train("stages", 2, 3, distributed__pipeline=3, **options)
+        self.train("stages", 2, 3, distributed__pipeline=3, distributed__stage_layers="[1,1,2]", **options)
         self.assert_close(self.tuned("one", 2), self.tuned("stages", 2), 1e-3)
 
     def test_stages_resume_bit_for_bit_what_they_left(self):
@@ -255,6 +255,8 @@ class Refusals(Training):
         self.assertIn("2 stages need a multiple of 2 ranks, and there are 3", self.refusal(3, **two))
         self.assertIn("there is 1; start with mpirun -np 2", self.refusal(1, **two))
         self.assertIn("5 stages are more than the model's 4 layers", self.refusal(1, "--dry-run", distributed__pipeline=5))
+        self.assertIn("distributed.stage_layers: are 5 together, and the model has 4 layers",
+                      self.refusal(1, "--dry-run", distributed__pipeline=2, distributed__stage_layers="[2,3]"))
         self.assertIn("use cache.bptt_blocks 1", self.refusal(1, cache__bptt_blocks=2, **two))
         whole = {"cache__policy": "none", "tune__conv": "null"}
         self.assertIn("takes sequences block by block", self.refusal(1, **whole, **two))

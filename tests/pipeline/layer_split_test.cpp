@@ -37,6 +37,14 @@ TEST_CASE("layers are divided so that the slowest stage has the least to do", "[
   CHECK(counts(3, 3, 9.0) == Counts{1, 1, 1});
 }
 
+TEST_CASE("layers may be divided by hand", "[pipeline]") {
+  ModelShape shape;
+  shape.num_layers = 32;
+  const auto parts = layer_ranges(shape, {15, 16, 1});
+  CHECK(describe_split(parts, 0.5).starts_with("layers 0 to 14, 15 to 30, 31 ("));
+  for (const LayerRange& part : parts) CHECK(part.all == 32);
+}
+
 TEST_CASE("the output layer of a 7B model counts as two thirds of a layer", "[pipeline]") {
   ModelShape shape;
   shape.vocab_size = 32000;

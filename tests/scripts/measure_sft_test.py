@@ -25,6 +25,7 @@ from tool_runs import Fault  # noqa: E402
 TINY = Scale(
     base=2048, long=4096, lengths=(700, 1024), novel_steps=1, rows=2, long_rows=1,
     records=(Records("short", 1400, 2, 4), Records("middle", 2048, 3, 2), Records("long", 4096, 5, 1)),
+    base_documents=(("short", 4), ("middle", 2)), long_documents=(("middle", 2), ("long", 1)),
     trials=1, passkeys=1, slots=64, block=64, train_at_once=2048, eval_at_once=8192)
 OPTIONS = ["model.dtype=float32", "distributed.device=cpu", "distributed.threads=1",
            "log.tensorboard=false"]
