@@ -40,16 +40,32 @@ def set_ticks(axes, values):
     axes.minorticks_off()
 
 
+def is_out_of_sight(values, others):
+    """Whether a line lies further above all others than these lie apart: beside it they would be
+    one."""
+    if not others:
+        return False
+    every = [value for line in others for value in line]
+    return min(values) - max(every) > max(every) - min(every) > 0
+
+
 def draw_length(axes, rows):
     """Whether there was something to draw, as all of these."""
     lengths = rows.setting.lengths
+    lines = {method.key: [rows.mean(method.key, ("all", n)) for n in lengths]
+             for method in rows.methods}
+    lines = {key: values for key, values in lines.items() if None not in values}
     for number, method in enumerate(rows.methods):
-        values = [rows.mean(method.key, ("all", n)) for n in lengths]
-        if None not in values:
+        values = lines.get(method.key)
+        if values is None:
+            continue
+        if is_out_of_sight(values, [line for key, line in lines.items() if key != method.key]):
+            axes.plot([], [], label=f"{method.label}: {values[-1]:.3f}, above", **style(number))
+        else:
             axes.plot(lengths, values, label=method.label, **style(number))
     axes.set(xlabel="tokens", ylabel="NLL, nats per token")
     set_ticks(axes, lengths)
-    return bool(axes.lines)
+    return bool(lines)
 
 
 def draw_cost(axes, rows):

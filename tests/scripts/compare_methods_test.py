@@ -19,6 +19,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "support")]
 import compare_methods as compare  # noqa: E402
 import tiny_files  # noqa: E402
 from compare_figures import Rows  # noqa: E402
+from compare_pictures import is_out_of_sight  # noqa: E402
 from compare_plan import Comparison, Reading  # noqa: E402
 from compare_settings import SETTINGS, Questions, methods  # noqa: E402
 from compare_table import difference_table, main_table, pattern_table, tables  # noqa: E402
@@ -192,6 +193,13 @@ class CompareMethods(unittest.TestCase):
         self.assertEqual(rows.mean("longlora", ("needles", 512)), 60)
         self.assertIn("| LongLoRA (S2-Attn) | 4.000 +- 0.000 | 4.250 +- 0.000 | +0.2500 +- 0.0000 |",
                       pattern_table(rows))
+
+    def test_a_line_far_above_all_others_is_left_out_of_the_picture(self):
+        others = [[3.99, 3.98], [3.83, 3.84]]
+        self.assertTrue(is_out_of_sight([4.85, 4.84], others))
+        self.assertFalse(is_out_of_sight([4.15, 4.14], others))
+        self.assertFalse(is_out_of_sight([3.0, 2.9], others))
+        self.assertFalse(is_out_of_sight([4.85, 4.84], []))
 
     def test_a_dry_run_says_what_both_settings_take(self):
         with contextlib.redirect_stdout(io.StringIO()) as printed:
