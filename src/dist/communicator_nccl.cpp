@@ -117,6 +117,18 @@ class NcclMessage : public Message {
   c10::intrusive_ptr<c10d::Work> work_;
 };
 
+// LibTorch warns where messages make a connection of their two ranks alone, which is what a channel
+// is for.
+class NoWarnings {
+ private:
+  class Dropped : public c10::WarningHandler {
+    void process(const c10::Warning&) override {}
+  };
+
+  Dropped dropped_;
+  c10::WarningUtils::WarningHandlerGuard guard_{&dropped_};
+};
+
 // NCCL runs messages of two ranks on a stream of the group's that waits for what the current
 // stream was given before.
 class NcclChannel : public Channel {
@@ -125,10 +137,12 @@ class NcclChannel : public Channel {
       : group_(store, ranks, device) {}
 
   std::unique_ptr<Message> send(const torch::Tensor& tensor, int to) override {
+    const NoWarnings quiet;
     std::vector<torch::Tensor> sent = {tensor.detach()};
     return std::make_unique<NcclMessage>(group_->send(sent, to, /*tag=*/0));
   }
   std::unique_ptr<Message> receive(torch::Tensor& tensor, int from) override {
+    const NoWarnings quiet;
     std::vector<torch::Tensor> received = {tensor.detach()};
     return std::make_unique<NcclMessage>(group_->recv(received, from, /*tag=*/0));
   }
