@@ -20,12 +20,14 @@ lococo::Tool tool_of(const std::string& benchmark) {
     std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
     return 0;
   };
-  lococo::Tool tool = {"lococo-bench",
-                       "Measures speed and memory. NAME is one of\n" + lococo::benchmark_list() +
-                           "What to measure is in the config's section bench.",
-                       "  lococo-bench train-step configs/bench_7b.yaml\n"
-                       "  lococo-bench memory configs/bench_7b.yaml bench.contexts=[4096,32768]\n",
-                       run, lococo::complete_config};
+  lococo::Tool tool = {
+      "lococo-bench",
+      "Measures speed and memory. NAME is one of\n" + lococo::benchmark_list() +
+          "What to measure is in the config's section bench.",
+      "  lococo-bench train-step configs/bench_7b.yaml\n"
+      "  lococo-bench memory configs/bench_7b.yaml bench.contexts=[4096,32768]\n"
+      "  mpirun -np 4 lococo-bench scaling configs/bench_7b.yaml bench.layouts=[4x1,2x2]\n",
+      run, lococo::complete_config};
   tool.first = "NAME ";
   return tool;
 }

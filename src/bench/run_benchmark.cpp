@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include <optional>
+
 #include "bench/attention.h"
 #include "bench/conv.h"
 #include "bench/data.h"
@@ -9,10 +11,12 @@
 #include "bench/inference.h"
 #include "bench/memory.h"
 #include "bench/patterns.h"
+#include "bench/scaling.h"
 #include "bench/train_step.h"
 #include "core/error.h"
 #include "core/output_file.h"
 #include "dist/communicator.h"
+#include "setup/session.h"
 
 namespace lococo {
 namespace {
@@ -21,6 +25,8 @@ struct Benchmark {
   const char* name;
   const char* doc;
   void (*run)(const Config&, torch::Device, Report&);
+  /// Of those that several ranks run together, in place of the other.
+  void (*run_on_ranks)(const Config&, Session&, Report*) = nullptr;
 };
 
 constexpr Benchmark kBenchmarks[] = {
@@ -28,6 +34,8 @@ constexpr Benchmark kBenchmarks[] = {
      bench_train_step},
     {"patterns", "the same step with every attention pattern, beside full attention",
      bench_patterns},
+    {"scaling", "the same step divided over GPUs, in each of bench.layouts (under mpirun)", nullptr,
+     bench_scaling},
     {"prefill", "a prompt in blocks", bench_prefill},
     {"decode", "token after token, beside what memory allows", bench_decode},
     {"attention", "every backend, forward and backward; column mass", bench_attention},
@@ -35,6 +43,26 @@ constexpr Benchmark kBenchmarks[] = {
     {"data", "loader and tokenizer", bench_data},
     {"memory", "peak memory of training against context length", bench_memory},
 };
+
+void run_alone(const Benchmark& benchmark, const Config& config) {
+  const auto device = pick_device(config.distributed, /*local_rank=*/0);
+  const int64_t threads = set_threads(config.distributed, /*local_size=*/1);
+  Report report(benchmark.name, config, describe_device(device, threads));
+  benchmark.run(config, device, report);
+}
+
+int run_on_ranks(const Benchmark& benchmark, const Config& config) {
+  Session session = start_session(config);
+  const auto body = [&] {
+    std::optional<Report> report;
+    if (session.communicator->is_main()) {
+      report.emplace(benchmark.name, config, describe_device(session.device, session.threads));
+    }
+    benchmark.run_on_ranks(config, session, report ? &*report : nullptr);
+    return 0;
+  };
+  return run_on_all_ranks(session, body, [] { return int64_t{-1}; });
+}
 
 }  // namespace
 
@@ -60,10 +88,8 @@ int run_benchmark(const std::string& name, const Config& config) {
     if (name != benchmark.name) continue;
     check_output_file(config.bench.output, "bench.output", config.bench.overwrite);
     check_output_file(config.bench.trace, "bench.trace", config.bench.overwrite);
-    const auto device = pick_device(config.distributed, /*local_rank=*/0);
-    const int64_t threads = set_threads(config.distributed, /*local_size=*/1);
-    Report report(name, config, describe_device(device, threads));
-    benchmark.run(config, device, report);
+    if (benchmark.run_on_ranks != nullptr) return run_on_ranks(benchmark, config);
+    run_alone(benchmark, config);
     return 0;
   }
   std::string names;

@@ -75,6 +75,7 @@ struct BenchConfig {
   int64_t repeat = 3;                      ///< timed iterations
   std::vector<int64_t> batch = {1};        ///< sequences at a time, one measurement each
   std::vector<int64_t> contexts = {4096};  ///< tokens; memory, attention, prefill and decode
+  std::vector<std::string> layouts;        ///< scaling: replicas x stages, "4x2"
   int64_t new_tokens = 64;                 ///< decode: tokens that are generated
   bool limit = true;   ///< train-step: measure in the same run what library calls alone would take
   std::string output;  ///< JSON file; empty: print only

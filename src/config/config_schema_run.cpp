@@ -215,6 +215,10 @@ void add_bench(SchemaBuilder& add, BenchConfig& bench) {
           "sequences at a time, one measurement each; one or a list");
   add.add("contexts", IntegersField{&bench.contexts, 2, kMany},
           "tokens (memory, attention, prefill, decode); one or a list");
+  add.add(
+      "layouts", TextsField{&bench.layouts},
+      "scaling: replicas x stages, a rank each, e.g. [1x1, 4x1, 2x2]; one or a list; empty: one "
+      "rank alone, and all as replicas");
   add.add("new_tokens", count(&bench.new_tokens, 1), "decode: tokens that are generated");
   add.add("limit", BoolField{&bench.limit},
           "train-step: measure in the same run what library calls alone would take");

@@ -62,7 +62,7 @@ RankWatch::RankWatch(Communicator& world, int64_t timeout_s, std::shared_ptr<Str
   join_texts(socket_.set_peers(addresses), ", ", &unknown);
   if (!unknown.empty()) {
     log_warn("distributed.timeout_s: this host cannot look up " + unknown +
-             "; what rank 0 does when others wait, they will not know");
+             ", whose ranks will not hear of rank 0 and end when they have waited for it so long");
   }
   thread_ = std::thread([this] { run(); });
 }

@@ -237,10 +237,24 @@ TEST_CASE("memory reports a peak for every length", "[bench]") {
   for (const Json& measured : report["cases"]) CHECK(value(measured, "peak memory") > 0);
 }
 
+TEST_CASE("scaling without a launcher measures one rank alone", "[bench]") {
+  const TemporaryFolder folder;
+  Config config = tiny_config(folder);
+  const Json report = run("scaling", config);
+  REQUIRE(report["cases"].size() == config.bench.batch.size());
+  for (const Json& measured : report["cases"]) {
+    CHECK(measured["replicas"] == 1);
+    CHECK(measured["stages"] == 1);
+    CHECK(value(measured, "tokens per second") > 0);
+    CHECK(value(measured, "peak memory") > 0);
+    CHECK_FALSE(measured["figures"].contains("collectives"));
+  }
+}
+
 TEST_CASE("a benchmark that is not there is the user's mistake", "[bench]") {
   CHECK_CONTAINS(
       user_error_of([] { run_benchmark("trainstep", Config{}); }),
-      "\"trainstep\" is not a benchmark; use one of train-step, patterns, prefill, decode");
+      "\"trainstep\" is not a benchmark; use one of train-step, patterns, scaling, prefill");
   for (const std::string& name : benchmark_names())
     CHECK_CONTAINS(benchmark_list(), "  " + name + " ");
 }

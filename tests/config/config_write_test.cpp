@@ -73,7 +73,7 @@ export: {kind: adapter, output: "line\nwith \"quotes\" and \\", dtype: bfloat16,
 generate: {prompt: "a: b", prompt_file: p.txt, prompt_ids: "1 2", output: ids, max_new_tokens: 9, temperature: 0.7, top_p: 0.9,
            seed: 7, decode_buffer: 32, stop_at_eos: false, top_k: 5, repetition_penalty: 1.1, stop: ["\n\n"],
            chat: true, chat_template: chatml, system: "Be brief.", document: d.txt, question: "Who?"}
-bench: {warmup: 0, repeat: 7, batch: [1, 4], contexts: [8, 16], new_tokens: 3, limit: false,
+bench: {warmup: 0, repeat: 7, batch: [1, 4], contexts: [8, 16], layouts: [4x1, 2x2], new_tokens: 3, limit: false,
         output: b.json, trace: t.json, overwrite: true}
 x-mine: {anything: [1, 2]}
 )";

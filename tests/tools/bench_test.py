@@ -26,7 +26,7 @@ class Tool(unittest.TestCase):
     def test_help_lists_the_benchmarks(self):
         result = bench("--help")
         self.assertEqual(result.returncode, 0)
-        for name in ("train-step", "patterns", "prefill", "decode", "attention", "conv", "data", "memory"):
+        for name in ("train-step", "patterns", "scaling", "prefill", "decode", "attention", "conv", "data", "memory"):
             self.assertIn(f"  {name} ", result.stdout)
 
     def test_mistakes_give_one_line_and_exit_code_2(self):
