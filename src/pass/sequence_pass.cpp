@@ -29,13 +29,7 @@ class BlockwisePass : public SequencePass {
     TORCH_CHECK(cache_.distill == 0 || (!batch.kinds_BT.defined() && !batch.documents),
                 "cache.distill takes no kinds of targets and no documents");
     if (cache_.bptt_blocks > 1) return train_in_windows(model, batch, cache_, loss_chunk_);
-    PassResult result;
-    for (const Batch& part : parts_of_one_plan(batch)) {
-      const auto loss = train_part(model, part);
-      result.loss_sum = result.loss_sum.defined() ? result.loss_sum + loss.loss_sum : loss.loss_sum;
-      result.targets += loss.targets;
-    }
-    return result;
+    return sum_over_parts(batch, [&](const Batch& part) { return train_part(model, part); });
   }
 
   torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) override {

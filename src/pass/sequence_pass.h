@@ -8,14 +8,9 @@
 #include "config/config.h"
 #include "model/llama.h"
 #include "pass/batch.h"
+#include "pass/pass_result.h"
 
 namespace lococo {
-
-struct PassResult {
-  /// Sum of the NLL of all targets that count: float32 0-dim on the device, detached.
-  torch::Tensor loss_sum;
-  int64_t targets = 0;  ///< their number
-};
 
 /// Every call starts with empty caches, whatever was run before. Tokens as in Batch.
 class SequencePass {

@@ -101,14 +101,7 @@ class PipelinePass : public SequencePass {
   bool wants_kinds() const override { return wants_kinds_; }
 
   PassResult train(Llama& model, const Batch& batch) override {
-    PassResult result;
-    for (const Batch& part : parts_of_one_plan(batch)) {
-      const auto of_part = train_part(model, part);
-      result.loss_sum =
-          result.loss_sum.defined() ? result.loss_sum + of_part.loss_sum : of_part.loss_sum;
-      result.targets += of_part.targets;
-    }
-    return result;
+    return sum_over_parts(batch, [&](const Batch& part) { return train_part(model, part); });
   }
 
   torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) override {
