@@ -174,11 +174,8 @@ class Checker : ConfigChecker {
     require(config_.distributed.backend != CommBackend::kSingle, key,
             "is for several ranks, but distributed.backend is single; use auto");
     require(resolved_pass(config_) != PassKind::kTeach, key,
-            "takes sequences block by block, and train.pass teach whole; teach with "
+            "has no whole model for train.pass teach to learn from; teach with "
             "distributed.pipeline 1");
-    require(is_blockwise(config_), key,
-            "takes sequences block by block; set cache.policy or train.pass blockwise, or use "
-            "distributed.pipeline 1 for whole sequences");
     require(config_.cache.bptt_blocks == 1, key,
             "sends a block's gradient back before the next block's; use cache.bptt_blocks 1");
     require(config_.cache.distill == 0.0, key,

@@ -113,6 +113,11 @@ void LlamaImpl::add_lora(int64_t rank, double alpha, const std::vector<std::stri
   }
 }
 
+void LlamaImpl::check_entering(const torch::Tensor& entering) const {
+  TORCH_CHECK(entering.dim() == (range_.begins_model() ? 2 : 3),
+              "neither tokens nor hidden states: ", entering.sizes());
+}
+
 torch::Tensor LlamaImpl::run_layers(const torch::Tensor& entering, const AttentionInput& input,
                                     std::vector<CacheState>* caches, bool checkpoint_layers) {
   DeferredSum hidden = {
@@ -154,23 +159,23 @@ torch::Tensor document_places(const Documents& documents, int64_t L) {
 
 }  // namespace
 
-torch::Tensor LlamaImpl::forward(const torch::Tensor& tokens_BL, const WholeSequence& how) {
-  TORCH_CHECK(range_.is_whole(), "a whole sequence needs the whole model");
-  const int64_t L = tokens_BL.size(1);
+torch::Tensor LlamaImpl::forward(const torch::Tensor& entering, const WholeSequence& how) {
+  check_entering(entering);
+  const int64_t L = entering.size(1);
   AttentionInput input;
   input.step.end = L;
   const bool packed = how.documents && !how.documents->empty();
   const int64_t places = packed ? longest_document(*how.documents) : L;
-  input.queries = rope_.table(0, places, tokens_BL.device());
+  input.queries = rope_.table(0, places, entering.device());
   input.keys = input.queries;
-  if (packed) input.place_BL = document_places(*how.documents, L).to(tokens_BL.device());
+  if (packed) input.place_BL = document_places(*how.documents, L).to(entering.device());
   input.pattern = how.pattern ? how.pattern : full_;
   input.documents = how.documents;
-  return run_layers(tokens_BL, input, /*caches=*/nullptr, how.checkpoint_layers);
+  return run_layers(entering, input, /*caches=*/nullptr, how.checkpoint_layers);
 }
 
 torch::Tensor LlamaImpl::forward_softly(const torch::Tensor& tokens_BL, const SoftCache& cache) {
-  TORCH_CHECK(range_.is_whole(), "a whole sequence needs the whole model");
+  TORCH_CHECK(range_.is_whole(), "teaching needs the whole model");
   const int64_t L = tokens_BL.size(1);
   AttentionInput input;
   input.step.end = L;
@@ -242,9 +247,9 @@ AttentionInput LlamaImpl::block_input(const BlockStep& step, torch::Device devic
 
 torch::Tensor LlamaImpl::forward_block(const torch::Tensor& tokens_BL, const AttentionInput& input,
                                        std::vector<CacheState>& caches) {
-  TORCH_CHECK(tokens_BL.dim() == (range_.begins_model() ? 2 : 3) &&
-                  tokens_BL.size(1) == input.step.length(),
-              "not a block of ", input.step.length(), " tokens: ", tokens_BL.sizes());
+  check_entering(tokens_BL);
+  TORCH_CHECK(tokens_BL.size(1) == input.step.length(), "not a block of ", input.step.length(),
+              " tokens: ", tokens_BL.sizes());
   TORCH_CHECK(caches.size() == model->layers.size(), "want a cache for each layer");
   return run_layers(tokens_BL, input, &caches, /*checkpoint_layers=*/false);
 }

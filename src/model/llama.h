@@ -82,7 +82,7 @@ class LlamaImpl : public torch::nn::Module {
             uint64_t init_seed = 0);
   /// A part of the model: `range` of all_layers(shape). It has the parameters that the whole model
   /// would have there, by their names, and the same values from the same seeds. Of its methods
-  /// forward() and forward_softly() need the whole model.
+  /// forward_softly() needs the whole model.
   LlamaImpl(const ModelShape& shape, const LayerRange& range, const CacheConfig& cache,
             const AttentionConfig& attention, uint64_t init_seed);
 
@@ -94,8 +94,10 @@ class LlamaImpl : public torch::nn::Module {
   /// UserError for another name.
   void add_lora(int64_t rank, double alpha, const std::vector<std::string>& targets, uint64_t seed);
 
-  /// The whole sequence at once: tokens_BL int64 -> hidden_BLE after the final norm.
-  torch::Tensor forward(const torch::Tensor& tokens_BL, const WholeSequence& how = {});
+  /// The whole sequence at once: tokens [B, L] int64 -> hidden_BLE after the final norm. A part
+  /// that does not begin the model takes hidden states [B, L, E], and one that does not end it
+  /// returns them without the final norm.
+  torch::Tensor forward(const torch::Tensor& entering, const WholeSequence& how = {});
 
   /// The whole sequence through the soft form of a cache (train.pass teach): each block's queries
   /// see earlier tokens as far as the policy would have kept them. The policy must have such a
@@ -156,6 +158,7 @@ class LlamaImpl : public torch::nn::Module {
   Linear lm_head{nullptr};  ///< empty when tied, and where the range does not end the model
 
  private:
+  void check_entering(const torch::Tensor& entering) const;
   torch::Tensor run_layers(const torch::Tensor& entering, const AttentionInput& input,
                            std::vector<CacheState>* caches, bool checkpoint_layers);
 

@@ -132,29 +132,28 @@ size_t window_end(const std::vector<BlockStep>& plan, size_t begin, size_t most)
   return end;
 }
 
+PassResult train_part(Llama& model, const Batch& part, const CacheConfig& cache,
+                      int64_t loss_chunk) {
+  const auto W = static_cast<size_t>(cache.bptt_blocks);
+  const auto plan = plan_of(part, cache);
+  WindowedTraining training(model, part, cache, loss_chunk);
+  for (size_t begin = 0; begin < plan.size();) {
+    const size_t end = window_end(plan, begin, W);
+    training.run_window({plan.data() + begin, plan.data() + end});
+    begin = end;
+  }
+  const auto& loss = training.loss_sum();
+  const auto none = torch::dtype(torch::kFloat32).device(part.tokens_BT.device());
+  return {loss.defined() ? loss : torch::zeros({}, none),
+          count_targets(part, plan, cache.boundary_targets)};
+}
+
 }  // namespace
 
 PassResult train_in_windows(Llama& model, const Batch& batch, const CacheConfig& cache,
                             int64_t loss_chunk) {
-  PassResult result;
-  const auto W = static_cast<size_t>(cache.bptt_blocks);
-  for (const Batch& part : parts_of_one_plan(batch)) {
-    const auto plan = plan_of(part, cache);
-    WindowedTraining training(model, part, cache, loss_chunk);
-    for (size_t begin = 0; begin < plan.size();) {
-      const size_t end = window_end(plan, begin, W);
-      training.run_window({plan.data() + begin, plan.data() + end});
-      begin = end;
-    }
-    result.targets += count_targets(part, plan, cache.boundary_targets);
-    const auto& loss = training.loss_sum();
-    if (loss.defined()) result.loss_sum = result.loss_sum.defined() ? result.loss_sum + loss : loss;
-  }
-  if (!result.loss_sum.defined()) {
-    result.loss_sum =
-        torch::zeros({}, torch::dtype(torch::kFloat32).device(batch.tokens_BT.device()));
-  }
-  return result;
+  return sum_over_parts(
+      batch, [&](const Batch& part) { return train_part(model, part, cache, loss_chunk); });
 }
 
 }  // namespace lococo

@@ -5,14 +5,10 @@
 #include "pass/loss.h"
 #include "pass/runners.h"
 #include "pass/teaching_pass.h"
-#include "tensor/pattern/training_pattern.h"
+#include "pass/whole_runner.h"
 
 namespace lococo {
 namespace {
-
-torch::Tensor flat_rows(const torch::Tensor& hidden_BLE) {
-  return hidden_BLE.reshape({-1, hidden_BLE.size(2)});
-}
 
 class BlockwisePass : public SequencePass {
  public:
@@ -29,13 +25,7 @@ class BlockwisePass : public SequencePass {
     TORCH_CHECK(cache_.distill == 0 || (!batch.kinds_BT.defined() && !batch.documents),
                 "cache.distill takes no kinds of targets and no documents");
     if (cache_.bptt_blocks > 1) return train_in_windows(model, batch, cache_, loss_chunk_);
-    PassResult result;
-    for (const Batch& part : parts_of_one_plan(batch)) {
-      const auto loss = train_part(model, part);
-      result.loss_sum = result.loss_sum.defined() ? result.loss_sum + loss.loss_sum : loss.loss_sum;
-      result.targets += loss.targets;
-    }
-    return result;
+    return sum_over_parts(batch, [&](const Batch& part) { return train_part(model, part); });
   }
 
   torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) override {
@@ -82,63 +72,35 @@ class BlockwisePass : public SequencePass {
 
 class FullSequencePass : public SequencePass {
  public:
-  FullSequencePass(int64_t loss_chunk, bool checkpoint_layers, bool wants_kinds,
-                   const PassPattern& pattern)
-      : loss_chunk_(loss_chunk),
-        checkpoint_layers_(checkpoint_layers),
-        wants_kinds_(wants_kinds),
-        asked_(pattern) {}
+  FullSequencePass(const WholeOptions& options, bool wants_kinds)
+      : wants_kinds_(wants_kinds), runner_(options) {}
 
   bool wants_kinds() const override { return wants_kinds_; }
 
   PassResult train(Llama& model, const Batch& batch) override {
-    const int64_t T = batch.tokens_BT.size(1) - 1;
-    const auto hidden_BTE =
-        model->forward(batch.tokens_BT.narrow(/*dim=*/1, 0, T),
-                       {checkpoint_layers_, pattern_of(model), batch.documents});
-    auto hidden_XE = flat_rows(hidden_BTE);
-    auto targets_X = targets_of(batch).reshape({-1});
-    if (batch.kinds_BT.defined()) {  // logits of the targets that count alone; waits for the device
-      const auto counted_X = (targets_X != kIgnoreTarget).nonzero().squeeze(-1);
-      hidden_XE = hidden_XE.index_select(/*dim=*/0, counted_X);
-      targets_X = targets_X.index_select(/*dim=*/0, counted_X);
-    }
-    const int64_t count = targets_X.size(0);
-    const auto loss =
-        chunked_cross_entropy(hidden_XE, model->head_weight(), targets_X, loss_chunk_);
-    if (loss.requires_grad()) loss.backward();
-    return {loss.detach(), count};
+    const auto hidden_BTE = runner_.train(model, inputs_of(batch.tokens_BT), batch.documents);
+    const PassResult result = runner_.loss(model, hidden_BTE, batch);
+    if (result.loss_sum.requires_grad()) result.loss_sum.backward();
+    return {result.loss_sum.detach(), result.targets};
   }
 
   torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) override {
     torch::NoGradGuard no_grad;
-    const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1) - 1;
-    WholeSequence how;
-    if (asked_.in_evaluation) how.pattern = pattern_of(model);
-    const auto hidden_BTE = model->forward(tokens_BT.narrow(/*dim=*/1, 0, T), how);
-    const auto targets_X = tokens_BT.narrow(/*dim=*/1, 1, T).reshape({-1});
-    return target_nll(flat_rows(hidden_BTE), model->head_weight(), targets_X, loss_chunk_)
-        .view({B, T});
+    return runner_.nll(model, runner_.evaluate(model, inputs_of(tokens_BT)), tokens_BT);
   }
 
  private:
-  std::shared_ptr<const AttentionPattern> pattern_of(const Llama& model) {
-    if (asked_.attention.pattern == PatternKind::kFull) return nullptr;  // the model's own
-    if (!pattern_) {
-      pattern_ =
-          make_training_pattern(asked_.attention, asked_.context_length, model->shape().num_heads);
-    }
-    return pattern_;
-  }
-
-  int64_t loss_chunk_;
-  bool checkpoint_layers_;
   bool wants_kinds_;
-  PassPattern asked_;
-  std::shared_ptr<const AttentionPattern> pattern_;  ///< once a model is known
+  WholeRunner runner_;
 };
 
 }  // namespace
+
+std::vector<PassResult> SequencePass::train_all(Llama& model, int64_t count, const BatchAt& batch) {
+  std::vector<PassResult> results;
+  for (int64_t i = 0; i < count; ++i) results.push_back(train(model, batch(i)));
+  return results;
+}
 
 std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int64_t loss_chunk,
                                                   bool cuda_graphs, bool wants_kinds) {
@@ -148,7 +110,15 @@ std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int6
 std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool checkpoint_layers,
                                                       bool wants_kinds,
                                                       const PassPattern& pattern) {
-  return std::make_unique<FullSequencePass>(loss_chunk, checkpoint_layers, wants_kinds, pattern);
+  return std::make_unique<FullSequencePass>(WholeOptions{loss_chunk, checkpoint_layers, pattern},
+                                            wants_kinds);
+}
+
+WholeOptions whole_options(const Config& config) {
+  return {config.train.loss_chunk,
+          config.train.activation_checkpointing,
+          {config.attention, config.data.context_length,
+           config.eval.pattern == EvalPattern::kTraining}};
 }
 
 bool has_kinds(const Config& config) {
@@ -162,10 +132,7 @@ std::unique_ptr<SequencePass> make_pass(const Config& config) {
     return make_blockwise_pass(config.cache, config.train.loss_chunk, config.train.cuda_graphs,
                                wants_kinds);
   }
-  return make_full_sequence_pass(config.train.loss_chunk, config.train.activation_checkpointing,
-                                 wants_kinds,
-                                 {config.attention, config.data.context_length,
-                                  config.eval.pattern == EvalPattern::kTraining});
+  return std::make_unique<FullSequencePass>(whole_options(config), wants_kinds);
 }
 
 }  // namespace lococo

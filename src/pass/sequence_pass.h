@@ -3,19 +3,18 @@
 
 #include <torch/types.h>
 
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "config/config.h"
 #include "model/llama.h"
 #include "pass/batch.h"
+#include "pass/pass_result.h"
+#include "pass/whole_runner.h"
 
 namespace lococo {
-
-struct PassResult {
-  /// Sum of the NLL of all targets that count: float32 0-dim on the device, detached.
-  torch::Tensor loss_sum;
-  int64_t targets = 0;  ///< their number
-};
 
 /// Every call starts with empty caches, whatever was run before. Tokens as in Batch.
 class SequencePass {
@@ -33,6 +32,11 @@ class SequencePass {
   /// target alike). Targets of TargetKind::kIgnored do not count.
   virtual PassResult train(Llama& model, const Batch& batch) = 0;
 
+  /// train() of `count` batches, whose results come in their order; each is made (`batch`, of its
+  /// number) when its turn has come. A pass may have several on their way at one time.
+  using BatchAt = std::function<Batch(int64_t)>;
+  virtual std::vector<PassResult> train_all(Llama& model, int64_t count, const BatchAt& batch);
+
   /// NLL of every target, float32 [B, T], without gradients. Every target counts, block boundaries
   /// included.
   virtual torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) = 0;
@@ -48,18 +52,14 @@ std::unique_ptr<SequencePass> make_blockwise_pass(const CacheConfig& cache, int6
                                                   bool cuda_graphs = true,
                                                   bool wants_kinds = false);
 
-/// What queries of a whole sequence see.
-struct PassPattern {
-  AttentionConfig attention;   ///< its pattern, in training
-  int64_t context_length = 0;  ///< that a share in `attention` is of
-  bool in_evaluation = false;  ///< evaluate with it too, and not with full attention
-};
-
 /// The whole sequence at once, with activation checkpointing where asked. `wants_kinds`: some
 /// targets will have to be ignored.
 std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool checkpoint_layers,
                                                       bool wants_kinds = false,
                                                       const PassPattern& pattern = {});
+
+/// What a config says about whole sequences.
+WholeOptions whole_options(const Config& config);
 
 /// Whether some targets of the config's training do not count.
 bool has_kinds(const Config& config);

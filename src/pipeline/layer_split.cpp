@@ -5,11 +5,19 @@
 
 namespace lococo {
 
-double head_in_layers(const ModelShape& shape, const CacheConfig& cache) {
+double attended_tokens(const Config& config) {
+  const CacheConfig& cache = config.cache;
+  if (is_blockwise(config)) return static_cast<double>(cache.slots + cache.block);
+  const AttentionConfig& attention = config.attention;
+  const int64_t T = config.data.context_length;
+  if (attention.pattern == PatternKind::kFull) return static_cast<double>(T) / 2;
+  return static_cast<double>(attention.group(T)) / 2 + static_cast<double>(attention.sink_tokens());
+}
+
+double head_in_layers(const ModelShape& shape, double attended) {
   const auto E = static_cast<double>(shape.hidden_size);
   const auto queries = static_cast<double>(shape.num_heads * shape.head_dim);
   const auto keys = static_cast<double>(shape.num_kv_heads * shape.head_dim);
-  const auto attended = static_cast<double>(cache.slots + cache.block);
   const double projections =
       E * (2 * queries + 2 * keys + 3 * static_cast<double>(shape.intermediate_size));
   return E * static_cast<double>(shape.vocab_size) / (projections + 2 * queries * attended);

@@ -5,15 +5,19 @@
 #include <string>
 #include <vector>
 
-#include "config/cache_config.h"
+#include "config/config.h"
 #include "core/model_shape.h"
 #include "model/layer_range.h"
 
 namespace lococo {
 
-/// What the output layer costs, in layers: the multiplications of a token in either, attention
-/// over a full cache and a block included. Forward and backward are alike in that.
-double head_in_layers(const ModelShape& shape, const CacheConfig& cache);
+/// Tokens that a query of training attends to: a full cache and a block, or on average of a whole
+/// sequence or its segments.
+double attended_tokens(const Config& config);
+
+/// What the output layer costs, in layers: the multiplications of a token in either. Forward and
+/// backward are alike in that.
+double head_in_layers(const ModelShape& shape, double attended);
 
 /// Consecutive parts of the model, one for each of `stages`, in their order: of all ways in which
 /// each has a layer at least, the one whose slowest stage is the fastest, the last one having

@@ -5,33 +5,12 @@
 #include "pass/runners.h"
 #include "pass/stage_runner.h"
 #include "pipeline/schedule.h"
+#include "pipeline/sent.h"
+#include "pipeline/whole_pass.h"
 #include "tensor/kit/torch.h"
 
 namespace lococo {
 namespace {
-
-/// What a stage has sent and may not overwrite yet, by slot.
-class Sent {
- public:
-  explicit Sent(int64_t slots) : messages_(static_cast<size_t>(slots)) {}
-
-  void put(int64_t number, std::unique_ptr<Message> message) {
-    messages_[slot_of(number)] = std::move(message);
-  }
-  void wait(int64_t number) {
-    auto& message = messages_[slot_of(number)];
-    if (message) message->wait();
-    message.reset();
-  }
-  void wait_for_all() {
-    for (size_t slot = 0; slot < messages_.size(); ++slot) wait(static_cast<int64_t>(slot));
-  }
-
- private:
-  size_t slot_of(int64_t number) const { return static_cast<size_t>(number) % messages_.size(); }
-
-  std::vector<std::unique_ptr<Message>> messages_;
-};
 
 /// One plan's blocks on their way through one stage.
 class StageWork {
@@ -101,14 +80,7 @@ class PipelinePass : public SequencePass {
   bool wants_kinds() const override { return wants_kinds_; }
 
   PassResult train(Llama& model, const Batch& batch) override {
-    PassResult result;
-    for (const Batch& part : parts_of_one_plan(batch)) {
-      const auto of_part = train_part(model, part);
-      result.loss_sum =
-          result.loss_sum.defined() ? result.loss_sum + of_part.loss_sum : of_part.loss_sum;
-      result.targets += of_part.targets;
-    }
-    return result;
+    return sum_over_parts(batch, [&](const Batch& part) { return train_part(model, part); });
   }
 
   torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) override {
@@ -159,6 +131,8 @@ class PipelinePass : public SequencePass {
 }  // namespace
 
 std::unique_ptr<SequencePass> make_pipeline_pass(const Config& config, Pipeline& pipeline) {
+  if (!is_blockwise(config))
+    return make_whole_pipeline_pass(whole_options(config), has_kinds(config), pipeline);
   return std::make_unique<PipelinePass>(config, pipeline);
 }
 

@@ -16,7 +16,8 @@ namespace lococo {
 /// cache.bptt_blocks is 1 and cache.distill 0.
 ///
 /// Loss and number of targets are the last stage's; the others return zeros, and evaluate() an
-/// undefined tensor. `pipeline` must live as long.
+/// undefined tensor. `pipeline` must live as long. Where the config trains and evaluates whole
+/// sequences it is make_whole_pipeline_pass().
 std::unique_ptr<SequencePass> make_pipeline_pass(const Config& config, Pipeline& pipeline);
 
 /// The pass that the config asks for, on a stage or (nullptr) with the whole model.

@@ -178,6 +178,16 @@ int64_t caches_kept(const Config& config) {
   return std::min(config.cache.bptt_blocks, static_cast<int64_t>(plan.size())) + 2;
 }
 
+/// What goes to the next stage and comes from the one before, and the gradients of both: of all
+/// blocks in flight; of whole sequences what leaves, while gradients come and go one by one, and
+/// what enters is the first layer's input.
+int64_t hidden_states_between_stages(const Run& run, const ModelLoad& load) {
+  const int64_t entering = load.part.begins_model() ? 0 : 1;
+  const int64_t leaving = load.part.ends_model() ? 0 : 1;
+  if (run.blockwise) return 2 * (entering + leaving) * load.in_flight;
+  return leaving * load.in_flight + entering + leaving;
+}
+
 }  // namespace
 
 int64_t bytes_of_weight(const Config& config, const RegisteredParameter& parameter) {
@@ -210,7 +220,7 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
   }
   if (config.distributed.shard_optimizer) estimate.optimizer_bytes /= ranks;
 
-  // Blocks in flight have caches and activations each.
+  // Blocks (micro-batches of whole sequences) in flight have caches and activations each.
   const int64_t E = shape.hidden_size, N = load.part.count() * load.in_flight,
                 tokens = run.B * run.L;
   if (run.blockwise) {
@@ -225,9 +235,7 @@ MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
   // The last norm's output; its input is gone when a layer is recomputed.
   if (load.part.ends_model())
     estimate.activations_bytes += tokens * (run.recompute ? 1 : 2) * E * run.element;
-  // What goes to the next stage and comes from the one before, and the gradients of both.
-  const int64_t sides = (load.part.begins_model() ? 0 : 2) + (load.part.ends_model() ? 0 : 2);
-  estimate.activations_bytes += sides * load.in_flight * tokens * E * run.element;
+  estimate.activations_bytes += hidden_states_between_stages(run, load) * tokens * E * run.element;
   const int64_t loss = load.part.ends_model() ? loss_bytes(run, trained) : 0;
   if (run.recompute) {
     // Of each layer its input, attention's output and log-sum-exp.

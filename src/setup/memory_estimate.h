@@ -35,10 +35,11 @@ int64_t bytes_of_weight(const Config& config, const RegisteredParameter& paramet
 /// What one process holds and does of a model.
 struct ModelLoad {
   LayerRange part;
-  int64_t in_flight = 1;  ///< blocks whose backward pass is still to come, at most
+  /// Blocks, or micro-batches of whole sequences, whose backward pass is still to come, at most.
+  int64_t in_flight = 1;
 };
 
-/// All of the model, one block at a time.
+/// All of the model, one block (micro-batch) at a time.
 ModelLoad whole_model(const ModelShape& shape);
 
 /// An estimate for a GPU in bfloat16, within about a twentieth where the fused kernels run: on a

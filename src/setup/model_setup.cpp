@@ -45,6 +45,13 @@ struct Stage {
   MemoryEstimate estimate;
 };
 
+/// Blocks of a sequence are many; whole sequences go by micro-batches.
+int64_t in_flight(const Config& config, int64_t depth) {
+  const TrainConfig& train = config.train;
+  if (is_blockwise(config)) return depth;
+  return std::min(depth, (train.sequences_per_step + train.micro_batch - 1) / train.micro_batch);
+}
+
 /// The stage that needs the most memory of the run's `ranks` ranks.
 Stage largest_stage(const Config& config, const ModelShape& shape, int64_t ranks) {
   const auto parts = stages_of(config, shape);
@@ -52,7 +59,7 @@ Stage largest_stage(const Config& config, const ModelShape& shape, int64_t ranks
   Stage largest;
   for (int64_t i = 0; i < stages; ++i) {
     Stage stage;
-    stage.load = {parts[static_cast<size_t>(i)], stages - i};
+    stage.load = {parts[static_cast<size_t>(i)], in_flight(config, stages - i)};
     stage.parameters = parameters_of_part(stage.load.part, config, shape);
     stage.ranks = std::max<int64_t>(1, ranks / stages);
     stage.estimate = estimate_memory(config, shape, stage.parameters, stage.ranks, stage.load);
@@ -73,9 +80,10 @@ std::string describe_stages(const Config& config, const ModelShape& shape, const
   if (parts.size() == 1) return "";
   const auto at = std::find(parts.begin(), parts.end(), largest.load.part) - parts.begin();
   return "pipeline of " + std::to_string(parts.size()) +
-         " stages: " + describe_split(parts, head_in_layers(shape, config.cache)) + "\nstage " +
-         std::to_string(at) + " needs the most memory, with " +
-         std::to_string(largest.load.in_flight) + " blocks in flight\n";
+         " stages: " + describe_split(parts, head_in_layers(shape, attended_tokens(config))) +
+         "\nstage " + std::to_string(at) + " needs the most memory, with " +
+         std::to_string(largest.load.in_flight) +
+         (is_blockwise(config) ? " blocks in flight\n" : " micro-batches in flight\n");
 }
 
 /// Random convolutions beside weights that mean something: a mistake, unless they are trained now.
@@ -226,7 +234,8 @@ std::vector<LayerRange> stages_of(const Config& config, const ModelShape& shape)
         "distributed.pipeline=1");
   }
   const auto& layers = config.distributed.stage_layers;
-  if (layers.empty()) return split_layers(shape, stages, head_in_layers(shape, config.cache));
+  if (layers.empty())
+    return split_layers(shape, stages, head_in_layers(shape, attended_tokens(config)));
   const int64_t given = std::accumulate(layers.begin(), layers.end(), int64_t{0});
   if (given != shape.num_layers) {
     throw UserError("distributed.stage_layers: are " + std::to_string(given) +

@@ -44,7 +44,7 @@ void join_pipeline(const Config& config, Session* session) {
                                                    world, session->device);
     log_info("pipeline of " + std::to_string(place.stages) + " stages, " +
              std::to_string(place.replicas) + (place.replicas == 1 ? " replica: " : " replicas: ") +
-             describe_split(parts, head_in_layers(shape, config.cache)));
+             describe_split(parts, head_in_layers(shape, attended_tokens(config))));
   } catch (const UserError&) {
     if (!world.is_main()) world.barrier();  // all ranks know: rank 0 tells
     throw;

@@ -68,6 +68,19 @@ void warn_about_idle_ranks(const Config& config, const Session& session) {
            " of " + std::to_string(ranks) + " ranks; the others wait");
 }
 
+/// Blocks of one sequence keep stages busy; whole sequences have to be as many as the stages.
+void warn_about_waiting_stages(const Config& config, const Session& session) {
+  if (!session.pipeline || is_blockwise(config)) return;
+  const GridPlace& place = session.pipeline->place();
+  const int64_t made = micro_batches_of_rank(config.train, place.replicas);
+  if (made >= place.stages) return;
+  log_warn("train.sequences_per_step: " + std::to_string(config.train.sequences_per_step) +
+           " whole sequences by train.micro_batch " + std::to_string(config.train.micro_batch) +
+           " are " + std::to_string(made) + " at a time on their way through " +
+           std::to_string(place.stages) +
+           " stages, which wait for each other; use a smaller micro-batch or more sequences");
+}
+
 }  // namespace
 
 int run_training(const Config& config) {
@@ -89,6 +102,7 @@ int run_training(const Config& config) {
     check_same_config(config, *session.communicator);
     join_pipeline(config, &session);
     warn_about_idle_ranks(config, session);
+    warn_about_waiting_stages(config, session);
     trainer = make_trainer(config, session);
     log_info("LoCoCo-Torch " + std::string(git_revision()) + "; the effective config is in " +
              config.train.output + "/config.yaml");

@@ -21,10 +21,19 @@ int64_t micro_batch_size(const TrainConfig& train, int64_t ranks) {
   return std::min(train.micro_batch, divided_up(train.sequences_per_step, ranks));
 }
 
+/// Of a step, for all ranks.
+int64_t micro_batches(const TrainConfig& train, int64_t ranks) {
+  return divided_up(train.sequences_per_step, micro_batch_size(train, ranks));
+}
+
 }  // namespace
 
 int64_t busy_ranks(const TrainConfig& train, int64_t ranks) {
-  return std::min(ranks, divided_up(train.sequences_per_step, micro_batch_size(train, ranks)));
+  return std::min(ranks, micro_batches(train, ranks));
+}
+
+int64_t micro_batches_of_rank(const TrainConfig& train, int64_t ranks) {
+  return divided_up(micro_batches(train, ranks), ranks);
 }
 
 StepBatches::StepBatches(const Config& config, const TrainingSequences& sequences, int64_t rank,

@@ -170,15 +170,18 @@ Trainer::StepSums Trainer::forward_backward() {
   int64_t targets = 0, tokens = 0;
   std::vector<torch::Tensor> losses;
   std::vector<int64_t> first_indices;
-  for (const MicroBatch& micro_batch : batches_.take(step_)) {
-    if (share_.reports) tokens += micro_batch.num_tokens();
-    const Batch batch = batches_.batch_of(micro_batch, device_);
-    const auto result = pass_->train(prepared_.model, batch);
-    loss_sum += result.loss_sum;
-    targets += result.targets;
-    losses.push_back(result.loss_sum);
-    first_indices.push_back(micro_batch.first_index);
-    note_progress();
+  const auto batches = batches_.take(step_);
+  const auto results =
+      pass_->train_all(prepared_.model, static_cast<int64_t>(batches.size()), [&](int64_t i) {
+        note_progress();
+        return batches_.batch_of(batches[static_cast<size_t>(i)], device_);
+      });
+  for (size_t i = 0; i < batches.size(); ++i) {
+    if (share_.reports) tokens += batches[i].num_tokens();
+    loss_sum += results[i].loss_sum;
+    targets += results[i].targets;
+    losses.push_back(results[i].loss_sum);
+    first_indices.push_back(batches[i].first_index);
   }
 
   auto counts = torch::tensor({targets, tokens}, torch::dtype(torch::kInt64)).to(device_);

@@ -217,8 +217,11 @@ TEST_CASE("what stages of a pipeline cannot do is refused", "[config]") {
   const std::string start = "distributed: {pipeline: 2}\n", blocks = "cache: {policy: h2o}\n";
   check_accepted(start + blocks + "tune: {lora: 1e-4}");
   check_accepted(start + "train: {pass: blockwise}\ntune: {lora: 1e-4}");
-  CHECK_CONTAINS(error_of(start + "tune: {lora: 1e-4}"),
-                 "distributed.pipeline: takes sequences block by block");
+  check_accepted(start + "tune: {lora: 1e-4}\nattention: {pattern: s2}");
+  CHECK_CONTAINS(
+      error_of(start + "cache: {policy: retention, scores: accumulated, keys: unrotated, "
+                       "positions: text, buffer: 0}\ntune: {retention: 1e-2}"),
+      "teach with distributed.pipeline 1");
   CHECK_CONTAINS(error_of(start + "cache: {policy: lococo, bptt_blocks: 2}\ntune: {conv: 1e-2}"),
                  "use cache.bptt_blocks 1");
   CHECK_CONTAINS(error_of(start + "cache: {policy: lococo, distill: 0.5}\ntune: {conv: 1e-2}"),

@@ -3,6 +3,7 @@
 usage: pipeline_test.py MPIRUN (LOCOCO_BIN names the folder of the tools)
 """
 
+import itertools
 import json
 import os
 import signal
@@ -37,6 +38,15 @@ METHODS = {
         {"cache__policy": "none", "train__pass": "blockwise", "tune__conv": "null", "tune__embed": "null",
          "tune__norm": "null", "tune__lora": "3e-3"},
 }
+WHOLE = {"cache__policy": "none", "tune__conv": "null", "train__micro_batch": 1}
+# Whole sequences: (which layouts, options)
+WHOLE_METHODS = {
+    "LoRA alone": (LAYOUTS, {**WHOLE, "tune__embed": "null", "tune__norm": "null", "tune__lora": "3e-3"}),
+    "s2, LoRA, embedding and norms, recomputed":
+        (("three stages",), {**WHOLE, "attention__pattern": "s2", "attention__group_tokens": 24,
+                             "train__activation_checkpointing": "true"}),
+    "sf, micro-batches of two": (("two stages",), {**WHOLE, "attention__pattern": "sf", "train__micro_batch": 2}),
+}
 TUNE_ALL = {"tune__all": "1e-2", "tune__conv": "2e-2", "tune__lora": "null", "tune__embed": "null", "tune__norm": "null",
             "train__weight_decay": "0.1", "train__clip": "0.5"}
 
@@ -61,20 +71,35 @@ class Layouts(Training):
             self.assertAlmostEqual(a["loss"], b["loss"], delta=1e-3 * a["loss"])
             self.assertAlmostEqual(a["grad_norm"], b["grad_norm"], delta=2e-2 * a["grad_norm"])
 
+    def assert_layouts_train_alike(self, method, layouts, options):
+        want = self.gradients_of_first_step(f"{method} first", 1, **options)
+        self.train(f"{method} run", 20, **options)
+        loss = [line["loss"] for line in self.metrics(f"{method} run")]
+        self.assertLess(loss[-1], loss[0] - 0.1)
+        for layout in layouts:
+            ranks, split = LAYOUTS[layout]
+            with self.subTest(method=method, layout=layout):
+                got = self.gradients_of_first_step(f"{method} first, {layout}", ranks, **options, **split)
+                self.assertEqual(got.keys(), want.keys())
+                self.assert_close(want, got, 1e-6)
+                self.train(f"{method} run, {layout}", 20, ranks, **options, **split)
+                self.assert_same_training(f"{method} run", f"{method} run, {layout}")
+
     def test_every_layout_trains_what_one_process_does(self):
         for method, options in METHODS.items():
-            with self.subTest(method=method):
-                want = self.gradients_of_first_step(f"{method} first", 1, **options)
-                self.train(f"{method} run", 20, **options)
-                loss = [line["loss"] for line in self.metrics(f"{method} run")]
-                self.assertLess(loss[-1], loss[0] - 0.1)
-                for layout, (ranks, split) in LAYOUTS.items():
-                    with self.subTest(layout=layout):
-                        got = self.gradients_of_first_step(f"{method} first, {layout}", ranks, **options, **split)
-                        self.assertEqual(got.keys(), want.keys())
-                        self.assert_close(want, got, 1e-6)
-                        self.train(f"{method} run, {layout}", 20, ranks, **options, **split)
-                        self.assert_same_training(f"{method} run", f"{method} run, {layout}")
+            self.assert_layouts_train_alike(method, LAYOUTS, options)
+
+    def test_whole_sequences_train_what_one_process_does(self):
+        for method, (layouts, options) in WHOLE_METHODS.items():
+            self.assert_layouts_train_alike(method, layouts, options)
+
+    def test_too_few_whole_sequences_for_the_stages_are_told_of(self):
+        for micro_batch, warned in ((4, True), (2, False)):
+            options = {**WHOLE, "train__micro_batch": micro_batch}
+            done = subprocess.run(self.command(f"by {micro_batch}", 1, 2, distributed__pipeline=2, **options),
+                                  capture_output=True, text=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual("1 at a time on their way through 2 stages" in done.stderr, warned, done.stderr)
 
     def test_all_weights_with_a_sharded_optimizer(self):
         self.train("one", 20, **TUNE_ALL)
@@ -86,10 +111,11 @@ class Layouts(Training):
                     self.assert_same_training("one", name)
 
     def test_micro_batches_of_several_sizes(self):
-        options = {"train__micro_batch": 3, "train__sequences_per_step": 4}
-        self.train("one", 4, **options)
-        self.train("stages", 4, 2, distributed__pipeline=2, **options)
-        self.assert_close(self.tuned("one", 4), self.tuned("stages", 4), 1e-3)
+        for name, method in (("blocks", {}), ("whole", WHOLE)):
+            options = {**method, "train__micro_batch": 3, "train__sequences_per_step": 4}
+            self.train(f"one, {name}", 4, **options)
+            self.train(f"stages, {name}", 4, 2, distributed__pipeline=2, **options)
+            self.assert_close(self.tuned(f"one, {name}", 4), self.tuned(f"stages, {name}", 4), 1e-3)
 
 
 class Checkpoints(Training):
@@ -193,18 +219,32 @@ class Evaluation(Training):
                     self.assertAlmostEqual(a["nll"], b["nll"], delta=1e-5)
                     self.assertEqual(a["segments"], b["segments"])
 
+    def test_stages_evaluate_whole_sequences(self):
+        self.train("run", 4, 2, distributed__pipeline=2, **WHOLE)
+        patterns = {"full": {}, "s2": {"eval__pattern": "training", "attention__pattern": "s2",
+                                       "attention__group_tokens": 32}}
+        for pattern, options in patterns.items():
+            options = {**options, "cache__policy": "none", "tune__conv": "null"}
+            want = self.evaluate(f"one {pattern}.json", 1, **options)
+            for layout, (ranks, split) in LAYOUTS.items():
+                with self.subTest(layout=layout, pattern=pattern):
+                    got = self.evaluate(f"{ranks} {pattern}.json", ranks, **options, **split)
+                    for a, b in zip(want["results"], got["results"], strict=True):
+                        self.assertAlmostEqual(a["nll"], b["nll"], delta=1e-5)
+
     def test_a_training_evaluates_on_its_stages(self):
-        lines = []
-        for ranks, stages in ((1, 1), (4, 2)):
-            name = f"run{ranks}"
-            self.train(name, 4, ranks, distributed__pipeline=stages, eval__every=2, **self.options)
-            with open(self.path(name, "evaluation.jsonl"), encoding="ascii") as file:
-                lines.append([json.loads(line) for line in file])
-        self.assertEqual(len(lines[0]), 2)
-        for a, b in zip(*lines, strict=True):
-            self.assertEqual(a.keys(), b.keys())
-            for key in a:
-                self.assertAlmostEqual(a[key], b[key], delta=1e-3)
+        for method, options in (("blocks", {}), ("whole", WHOLE)):
+            lines = []
+            for ranks, stages in ((1, 1), (4, 2)):
+                name = f"{method} {ranks}"
+                self.train(name, 4, ranks, distributed__pipeline=stages, eval__every=2, **self.options, **options)
+                with open(self.path(name, "evaluation.jsonl"), encoding="ascii") as file:
+                    lines.append([json.loads(line) for line in file])
+            self.assertEqual(len(lines[0]), 2)
+            for a, b in zip(*lines, strict=True):
+                self.assertEqual(a.keys(), b.keys())
+                for key in a:
+                    self.assertAlmostEqual(a[key], b[key], delta=1e-3)
 
     def test_after_training_the_stages_evaluate_together(self):
         options = {**self.options, "log__level": "info"}
@@ -224,15 +264,16 @@ class Records(Training):
         lines = "".join(json.dumps({"instruction": f"the sand of number {n}" * (1 + n % 3), "output": f"sand {n}"}) + "\n"
                         for n in range(12))
         records = tiny_files.write_text(self.path("records.jsonl"), lines)
-        for packing in ("false", "true"):
+        for packing, whole in itertools.product(("false", "true"), (False, True)):
             options = {"data__train": "[]", "data__records": records, "data__template": "plain", "data__packing": packing,
                        "data__validation_records": records, "data__context_length": 128, "model__path": model,
-                       "eval__every": 2, "train__micro_batch": 2}
-            self.train(f"one {packing}", 4, **options)
-            self.train(f"stages {packing}", 4, 2, distributed__pipeline=2, **options)
-            self.assert_close(self.tuned(f"one {packing}", 4), self.tuned(f"stages {packing}", 4), 1e-3)
+                       "eval__every": 2, **(WHOLE if whole else {}), "train__micro_batch": 2}
+            names = [f"{who} {packing} {whole}" for who in ("one", "stages")]
+            self.train(names[0], 4, **options)
+            self.train(names[1], 4, 2, distributed__pipeline=2, **options)
+            self.assert_close(self.tuned(names[0], 4), self.tuned(names[1], 4), 1e-3)
             answers = []
-            for name in (f"one {packing}", f"stages {packing}"):
+            for name in names:
                 with open(self.path(name, "evaluation.jsonl"), encoding="ascii") as file:
                     answers.append([json.loads(line)["answer_nll"] for line in file])
             self.assertEqual(len(answers[0]), 2)
@@ -258,8 +299,10 @@ class Refusals(Training):
         self.assertIn("distributed.stage_layers: are 5 together, and the model has 4 layers",
                       self.refusal(1, "--dry-run", distributed__pipeline=2, distributed__stage_layers="[2,3]"))
         self.assertIn("use cache.bptt_blocks 1", self.refusal(1, cache__bptt_blocks=2, **two))
-        whole = {"cache__policy": "none", "tune__conv": "null"}
-        self.assertIn("takes sequences block by block", self.refusal(1, **whole, **two))
+        taught = {"cache__policy": "retention", "cache__scores": "accumulated", "cache__keys": "unrotated",
+                  "cache__positions": "text", "teach__slots": "[16]", "tune__retention": "1e-2", "tune__conv": "null",
+                  "tune__lora": "null", "tune__embed": "null", "tune__norm": "null"}
+        self.assertIn("teach with distributed.pipeline 1", self.refusal(1, **taught, **two))
 
     def test_a_dry_run_tells_the_stages_and_the_memory_of_the_largest(self):
         done = subprocess.run([*self.command("dry", 1, distributed__pipeline=2), "--dry-run"], capture_output=True,

@@ -53,11 +53,28 @@ TEST_CASE("the output layer of a 7B model counts as two thirds of a layer", "[pi
   shape.num_layers = 32;
   shape.num_heads = 32;
   shape.resolve_defaults();
-  const double head = head_in_layers(shape, CacheConfig());
+  Config config;
+  config.train.pass = PassKind::kBlockwise;
+  const double head = head_in_layers(shape, attended_tokens(config));
   CHECK(head > 0.55);
   CHECK(head < 0.7);
   const std::string text = describe_split(split_layers(shape, 2, head), head);
   CHECK(text.starts_with("layers 0 to 15, 16 to 31 (the output layer counts as 0.6"));
+}
+
+TEST_CASE("a query of a whole sequence attends to half of it, or of its segment", "[pipeline]") {
+  Config config;
+  config.data.context_length = 8192;
+  config.cache.slots = 512;
+  config.cache.block = 256;
+  CHECK(attended_tokens(config) == 4096);
+  config.attention.pattern = PatternKind::kS2;
+  CHECK(attended_tokens(config) == 1024);
+  config.attention.pattern = PatternKind::kSf;
+  config.attention.sinks = 8;
+  CHECK(attended_tokens(config) == 1032);
+  config.train.pass = PassKind::kBlockwise;
+  CHECK(attended_tokens(config) == 768);
 }
 
 TEST_CASE("ranks of one replica are neighbours", "[pipeline]") {

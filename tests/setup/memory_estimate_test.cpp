@@ -121,6 +121,26 @@ TEST_CASE("stages share weights and optimizer, and keep a block's activations fo
   CHECK(first.total() < whole.total() + first.activations_bytes / 2);
 }
 
+TEST_CASE("stages of whole sequences keep a micro-batch's activations for each in flight",
+          "[train]") {
+  Config config;
+  config.train.activation_checkpointing = true;
+  config.data.context_length = 64;
+  auto shape = tiny_shape();
+  shape.num_layers = 4;
+  const auto all = list_parameters(shape, config.cache);
+  const auto activations = [&](const LayerRange& part, int64_t in_flight) {
+    const auto own = classify_parameters(parameters_of(part, all), config.tune, 0.0);
+    return estimate_memory(config, shape, own, /*ranks=*/1, {part, in_flight}).activations_bytes;
+  };
+  const LayerRange first = {0, 2, 4, false}, last = {2, 4, 4, false};
+  const int64_t states = 64 * shape.hidden_size * 4;
+  // Of each micro-batch what its layers keep and what left them; one gradient at a time.
+  CHECK(activations(first, 3) - states == 3 * (activations(first, 1) - states));
+  // The last norm's output, a gradient, and its layers as the first stage has them.
+  CHECK(activations(last, 1) == activations(first, 1));
+}
+
 TEST_CASE("a base in NF4 needs its 4 bits, and the largest matrix once more while it multiplies",
           "[train]") {
   auto config = blockwise_config();

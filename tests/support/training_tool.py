@@ -82,7 +82,10 @@ class Training(unittest.TestCase):
         return result
 
     def tuned(self, name, step):
-        return self.tensors(name, step, "adapter_model.safetensors", "lococo.safetensors")
+        """A cache policy without weights of its own leaves no lococo.safetensors."""
+        files = ("adapter_model.safetensors", "lococo.safetensors")
+        return self.tensors(name, step, *[file for file in files
+                                          if os.path.isfile(self.path(name, f"step-{step:08d}", file))])
 
     def assert_close(self, one, other, bound):
         self.assertEqual(one.keys(), other.keys())

@@ -1,0 +1,24 @@
+// What training on sequences gives, beside gradients.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <functional>
+
+#include "pass/batch.h"
+
+namespace lococo {
+
+struct PassResult {
+  /// Sum of the NLL of all targets that count: float32 0-dim on the device, detached.
+  torch::Tensor loss_sum;
+  int64_t targets = 0;  ///< their number
+};
+
+/// What `train_part` gives for the batch's parts of one plan (parts_of_one_plan), in their order,
+/// added up.
+PassResult sum_over_parts(const Batch& batch,
+                          const std::function<PassResult(const Batch&)>& train_part);
+
+}  // namespace lococo
