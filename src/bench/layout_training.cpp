@@ -50,17 +50,24 @@ void LayoutTraining::load(int64_t sequences) {
     throw UserError("tune: nothing is trained; give at least one group a learning rate");
   pass_ = make_pass(config_, pipeline_.get());
   const WorkShare share = share_of(group_, pipeline_.get());
-  tokens_BT_ = random_tokens(prepared_.model->shape().vocab_size, sequences,
-                             config_.data.context_length, share.first)
-                   .to(device_);
+  const auto tokens_NT = random_tokens(prepared_.model->shape().vocab_size, sequences,
+                                       config_.data.context_length, share.first);
+  micro_batches_BT_ = tokens_NT.to(device_).split(config_.train.micro_batch);
 }
 
 void LayoutTraining::step() {
   optimizer_->zero_grad();
   pass_->begin_step(/*step=*/0);
-  const PassResult result = pass_->train(prepared_.model, {tokens_BT_});
-  torch::Tensor counts = torch::tensor({result.targets, tokens_BT_.numel()}, torch::kInt64);
-  std::vector<torch::Tensor> sums = {result.loss_sum.clone(), counts.to(device_)};
+  auto loss_sum = torch::zeros({}, torch::dtype(torch::kFloat32).device(device_));
+  int64_t own_targets = 0, own_tokens = 0;
+  for (const torch::Tensor& tokens_BT : micro_batches_BT_) {
+    const PassResult result = pass_->train(prepared_.model, {tokens_BT});
+    loss_sum += result.loss_sum;
+    own_targets += result.targets;
+    own_tokens += tokens_BT.numel();
+  }
+  const auto counts = torch::tensor({own_targets, own_tokens}, torch::kInt64);
+  std::vector<torch::Tensor> sums = {loss_sum, counts.to(device_)};
   if (pipeline_) {
     optimizer_->sum_gradients({});
     group_.all_reduce_sum(sums);

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "bench/layout.h"
 #include "config/config.h"
@@ -23,14 +24,13 @@ class LayoutTraining {
   LayoutTraining(const Config& config, const Layout& layout, Communicator& group,
                  torch::Device device);
 
-  /// Weights, gradients and optimizer state of this rank, and one batch of `sequences` random
-  /// sequences for its replica. Throws UserError when nothing is trained, c10::OutOfMemoryError.
-  /// Waits for nobody.
+  /// Weights, gradients and optimizer state of this rank, and `sequences` random sequences for its
+  /// replica, in micro-batches of train.micro_batch. Throws UserError when nothing is trained,
+  /// c10::OutOfMemoryError. Waits for nobody.
   void load(int64_t sequences);
 
-  /// What a step of the trainer does of one micro-batch a replica, the words that all ranks
-  /// exchange behind it included. The rate is 0: the same work, and the weights stay. A collective
-  /// call.
+  /// What a step of the trainer does of these, the words that all ranks exchange behind it
+  /// included. The rate is 0: the same work, and the weights stay. A collective call.
   void step();
 
  private:
@@ -41,7 +41,7 @@ class LayoutTraining {
   PreparedModel prepared_;
   std::optional<DataParallelOptimizer> optimizer_;
   std::unique_ptr<SequencePass> pass_;
-  torch::Tensor tokens_BT_;
+  std::vector<torch::Tensor> micro_batches_BT_;  ///< int64 [B, T + 1]
 };
 
 }  // namespace lococo

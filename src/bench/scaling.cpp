@@ -69,15 +69,15 @@ class ScalingBench {
       : config_(config), world_(*session.communicator), device_(session.device) {}
 
   /// Nothing to say on ranks that take no part, or are not the first.
-  BenchCase measure(const Layout& layout, int64_t B) {
+  BenchCase measure(const Layout& layout, int64_t sequences) {
     BenchCase measured;
     measured.parameters = {{"replicas", layout.replicas},
                            {"stages", layout.stages},
-                           {"batch", B},
+                           {"sequences", sequences},
                            {"tokens", config_.data.context_length}};
     const bool takes_part = world_.rank() < layout.ranks();
     auto group = world_.split(takes_part ? 0 : 1);
-    if (takes_part) measure_in(std::move(group), layout, B, &measured);
+    if (takes_part) measure_in(std::move(group), layout, sequences, &measured);
     group.reset();
     if (device_.is_cuda()) at::getDeviceAllocator(device_.type())->emptyCache();
     world_.barrier();
@@ -85,59 +85,67 @@ class ScalingBench {
   }
 
  private:
-  void measure_in(std::unique_ptr<Communicator> ranks, const Layout& layout, int64_t B,
+  void measure_in(std::unique_ptr<Communicator> ranks, const Layout& layout, int64_t sequences,
                   BenchCase* measured) {
     const auto clock = std::make_shared<CommunicationClock>(device_);
     const auto group = observe_ranks(std::move(ranks), clock);
     LayoutTraining training(config_of(config_, layout), layout, *group, device_);
-    if (!all_load(training, *group, B)) {
+    if (!all_load(training, *group, sequences)) {
       measured->failure = kNoRoom;
       return;
     }
     try {
-      add(layout, B, time_steps(training, *group, *clock, config_.bench, device_), measured);
+      add(layout, sequences, time_steps(training, *group, *clock, config_.bench, device_),
+          measured);
     } catch (const c10::OutOfMemoryError&) {
       if (group->size() > 1) throw;  // the others are in the middle of a step
       measured->failure = kNoRoom;
     }
   }
 
-  static bool all_load(LayoutTraining& training, Communicator& group, int64_t B) {
+  static bool all_load(LayoutTraining& training, Communicator& group, int64_t sequences) {
     bool fits = true;
     try {
-      training.load(B);
+      training.load(sequences);
     } catch (const c10::OutOfMemoryError&) {
       fits = false;
     }
     return group.all_reduce_max_int(!fits) == 0;
   }
 
-  void add(const Layout& layout, int64_t B, const Steps& steps, BenchCase* measured) {
+  void add(const Layout& layout, int64_t sequences, const Steps& steps, BenchCase* measured) {
     const Spread step = spread_of(steps.seconds);
     const double mean = std::accumulate(steps.seconds.begin(), steps.seconds.end(), 0.0) /
                         static_cast<double>(steps.seconds.size());
-    const auto tokens = static_cast<double>(layout.replicas * B * config_.data.context_length);
+    const auto tokens =
+        static_cast<double>(layout.replicas * sequences * config_.data.context_length);
     const double rate = tokens / step.median;
     measured->add("step", "ms", scaled(step, 1e3));
     measured->add("tokens per second", "tokens/s", rate);
-    if (layout == Layout()) rate_of_one_[B] = rate;
+    if (layout == Layout()) rate_of_one_[sequences] = rate;
     if (layout.ranks() > 1) {
-      if (rate_of_one_.count(B) > 0) {
+      if (rate_of_one_.count(sequences) > 0) {
         measured->add("of as many times one rank", "%",
-                      100 * rate / (rate_of_one_[B] * static_cast<double>(layout.ranks())));
+                      100 * rate / (rate_of_one_[sequences] * static_cast<double>(layout.ranks())));
       }
       measured->add("collectives", "ms", steps.waits.collectives * 1e3);
       if (layout.stages > 1) measured->add("messages", "ms", steps.waits.messages * 1e3);
       measured->add("communication, of the step", "%", 100 * steps.waits.total() / mean);
     }
     if (layout.stages > 1) {
-      const auto plan = make_step_plan(config_.cache, config_.data.context_length);
       const auto fill = static_cast<double>(layout.stages - 1);
-      measured->add("bubble, calculated", "%",
-                    100 * fill / (static_cast<double>(plan.size()) + fill));
+      measured->add("bubble, calculated", "%", 100 * fill / (pieces(sequences) + fill));
       measured->add("bubble, measured", "%", 100 * steps.waits.messages / mean);
     }
     measured->add("peak memory", "GiB", steps.peak_bytes / kGiB);
+  }
+
+  /// What goes through the stages one behind the other: the blocks of a micro-batch, or, of whole
+  /// sequences, the micro-batches of a step.
+  double pieces(int64_t sequences) const {
+    const int64_t batch = config_.train.micro_batch;
+    if (!is_blockwise(config_)) return static_cast<double>((sequences + batch - 1) / batch);
+    return static_cast<double>(make_step_plan(config_.cache, config_.data.context_length).size());
   }
 
   const Config& config_;
@@ -165,9 +173,9 @@ void bench_scaling(const Config& config, Session& session, Report* report) {
   check_same_config(config, *session.communicator);
   const auto layouts = checked_layouts(config, *session.communicator);
   ScalingBench bench(config, session);
-  for (const int64_t B : config.bench.batch) {
+  for (const int64_t sequences : config.bench.batch) {
     for (const Layout& layout : layouts) {
-      const BenchCase measured = bench.measure(layout, B);
+      const BenchCase measured = bench.measure(layout, sequences);
       if (report != nullptr) report->add(measured);
     }
   }

@@ -244,6 +244,7 @@ TEST_CASE("scaling without a launcher measures one rank alone", "[bench]") {
   REQUIRE(report["cases"].size() == config.bench.batch.size());
   for (const Json& measured : report["cases"]) {
     CHECK(measured["replicas"] == 1);
+    CHECK(measured["sequences"].get<int64_t>() <= 2);
     CHECK(measured["stages"] == 1);
     CHECK(value(measured, "tokens per second") > 0);
     CHECK(value(measured, "peak memory") > 0);

@@ -46,7 +46,7 @@ class Scaling(unittest.TestCase):
         return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
     def measure(self, ranks, *overrides):
-        """(replicas, stages, batch) -> figure -> value, in the order in which they were measured."""
+        """(replicas, stages, sequences of a replica) -> figure -> value, in the order in which they were measured."""
         output = self.folder / "scaling.json"
         done = self.run_tool(ranks, f"bench.output={output}", *overrides)
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -55,20 +55,20 @@ class Scaling(unittest.TestCase):
         for case in json.loads(output.read_text())["cases"]:
             self.assertEqual(case["tokens"], TOKENS)
             self.assertNotIn("failure", case)
-            layout = case["replicas"], case["stages"], case["batch"]
+            layout = case["replicas"], case["stages"], case["sequences"]
             cases[layout] = {name: figure["value"] for name, figure in case["figures"].items()}
             self.assertEqual(case["figures"]["step"].get("samples", 1), REPEAT)
             self.check_figures(layout, cases)
         return cases
 
     def check_figures(self, layout, cases):
-        replicas, stages, batch = layout
+        replicas, stages, sequences = layout
         ranks, figures = replicas * stages, cases[layout]
         self.assertEqual(set(figures), IN_STAGES if stages > 1 else TOGETHER if ranks > 1 else ALONE, layout)
         rate = figures["tokens per second"]
-        self.assertAlmostEqual(rate, replicas * batch * TOKENS / figures["step"] * 1e3, delta=1e-6 * rate)
+        self.assertAlmostEqual(rate, replicas * sequences * TOKENS / figures["step"] * 1e3, delta=1e-6 * rate)
         if ranks > 1:
-            one = cases[1, 1, batch]["tokens per second"]
+            one = cases[1, 1, sequences]["tokens per second"]
             self.assertAlmostEqual(figures["of as many times one rank"], 100 * rate / (ranks * one), places=6)
             self.assertGreater(figures["collectives"], 0)
             self.assertLessEqual(figures["communication, of the step"], 100)
@@ -87,8 +87,9 @@ class Scaling(unittest.TestCase):
         self.assertEqual(list(self.measure(2, "bench.layouts=1x2")), [(1, 1, 1), (1, 2, 1)])
 
     def test_four_ranks_in_every_layout(self):
-        cases = self.measure(4, "bench.layouts=[2x2,1x1,4x1,1x2,2x2]", "distributed.shard_optimizer=true")
-        self.assertEqual(list(cases), [(1, 1, 1), (2, 2, 1), (4, 1, 1), (1, 2, 1)])
+        cases = self.measure(4, "bench.layouts=[2x2,1x1,4x1,1x2,2x2]", "distributed.shard_optimizer=true",
+                             "bench.batch=3", "train.micro_batch=2")
+        self.assertEqual(list(cases), [(1, 1, 3), (2, 2, 3), (4, 1, 3), (1, 2, 3)])
 
     def assert_refused(self, ranks, message, *overrides):
         done = self.run_tool(ranks, *overrides)
@@ -103,7 +104,7 @@ class Scaling(unittest.TestCase):
         self.assert_refused(2, "bench.layouts: 2x2 needs 4 ranks, and there are 2", "bench.layouts=[1x2,2x2]")
         self.assert_refused(2, 'bench.layouts: "2-1" is no layout', "bench.layouts=2-1")
         self.assert_refused(2, "bench.layouts: 1x2: distributed.pipeline", "bench.layouts=1x2",
-                            "train.pass=full_sequence", "cache.policy=none", "tune.conv=null")
+                            "cache.bptt_blocks=2")
 
 
 if __name__ == "__main__":
