@@ -86,8 +86,8 @@ void add_run(SchemaBuilder& add, Config& config) {
   add.add(
       "pipeline", count(&config.distributed.pipeline, 1, kMostStages),
       "stages of consecutive layers, each on a rank of its own, through which sequences go block "
-      "by block, or whole ones by micro-batches (lococo-train, lococo-eval); the ranks are a "
-      "multiple, and every so many more train other sequences");
+      "by block, or whole ones by micro-batches (lococo-train, lococo-eval, lococo-generate); the "
+      "ranks are a multiple, and every so many more train other sequences");
   add.add("shard_optimizer", BoolField{&config.distributed.shard_optimizer},
           "each rank holds and updates its part of the optimizer's state alone (ZeRO stage 1)");
 }
