@@ -86,8 +86,8 @@ void add_run(SchemaBuilder& add, Config& config) {
   add.add(
       "pipeline", count(&config.distributed.pipeline, 1, kMostStages),
       "stages of consecutive layers, each on a rank of its own, through which sequences go block "
-      "by block, or whole ones by micro-batches (lococo-train, lococo-eval); the ranks are a "
-      "multiple, and every so many more train other sequences");
+      "by block, or whole ones by micro-batches (lococo-train, lococo-eval, lococo-generate); the "
+      "ranks are a multiple, and every so many more train other sequences");
   add.add("stage_layers", IntegersField{&config.distributed.stage_layers, 1, kManyHeld},
           "layers of each stage, first to last; empty: so that the slowest stage has the least to "
           "do");

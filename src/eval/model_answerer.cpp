@@ -38,14 +38,15 @@ int64_t rounded_up(int64_t value, int64_t step) { return (value + step - 1) / st
 
 ModelAnswerer::ModelAnswerer(Llama model, const Tokenizer& tokenizer, int64_t batch,
                              std::vector<int64_t> end_tokens, std::vector<std::string> stop_texts,
-                             bool cuda_graphs)
+                             bool cuda_graphs, std::shared_ptr<StageLine> line)
     : model_(std::move(model)),
       tokenizer_(tokenizer),
       batch_(batch),
       end_tokens_(std::move(end_tokens)),
       stop_texts_(std::move(stop_texts)),
       cuda_graphs_(cuda_graphs),
-      device_(model_->head_weight().device()) {}
+      line_(std::move(line)),
+      device_(device_of(model_)) {}
 
 /// A decoder whose caches hold whatever these samples need; in steps, because a new one records its
 /// work anew.
@@ -66,7 +67,7 @@ void ModelAnswerer::make_room(const std::vector<const TaskSample*>& samples) {
   options_.decode_buffer = std::max(options_.decode_buffer, rounded_up(behind, kStep));
   options_.max_tokens = std::max(options_.max_tokens, rounded_up(all, kStep));
   options_.cuda_graphs = cuda_graphs_;
-  decoder_ = std::make_unique<Decoder>(model_, options_);
+  decoder_ = std::make_unique<Decoder>(model_, options_, line_);
 }
 
 std::vector<torch::Tensor> ModelAnswerer::rows_of(const std::vector<const TaskSample*>& samples,
@@ -86,7 +87,7 @@ std::vector<TaskAnswer> ModelAnswerer::answer(const std::vector<const TaskSample
   decoder_->extend(rows_of(samples, &TaskSample::context_ids));
   decoder_->compress();
   const auto logits_BV = decoder_->append(rows_of(samples, &TaskSample::question_ids));
-  check_finite(torch::isfinite(logits_BV).all().item<bool>());
+  check_finite(decoder_->shared(torch::isfinite(logits_BV).all()).item<bool>());
   std::vector<TaskAnswer> answers(samples.size());
   if (samples.front()->scoring == Scoring::kChoice) {
     weigh_options(samples, answers);

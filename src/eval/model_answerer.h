@@ -23,13 +23,14 @@ namespace lococo {
 class ModelAnswerer {
  public:
   /// Answers up to `batch` samples at a time. Each of `end_tokens` ends an answer, and its text
-  /// ends before the first of `stop_texts` too. References must outlive this.
+  /// ends before the first of `stop_texts` too. References must outlive this. `line`: of a stage of
+  /// several, which all answer the same samples.
   ModelAnswerer(Llama model, const Tokenizer& tokenizer, int64_t batch,
                 std::vector<int64_t> end_tokens, std::vector<std::string> stop_texts,
-                bool cuda_graphs);
+                bool cuda_graphs, std::shared_ptr<StageLine> line = nullptr);
 
   /// One answer for each sample, at most `batch` of one scoring; best when their contexts are of
-  /// one length. Throws UserError where the model computes no numbers.
+  /// one length; the same on all stages. Throws UserError where the model computes no numbers.
   std::vector<TaskAnswer> answer(const std::vector<const TaskSample*>& samples);
 
  private:
@@ -48,6 +49,7 @@ class ModelAnswerer {
   std::vector<int64_t> end_tokens_;
   std::vector<std::string> stop_texts_;
   bool cuda_graphs_;
+  std::shared_ptr<StageLine> line_;
   torch::Device device_;
   std::unique_ptr<Decoder> decoder_;
   DecoderOptions options_;  ///< of decoder_

@@ -105,9 +105,9 @@ int run_evaluation(const Config& given) {
   check_evaluation_outputs(config.eval);
   auto session = start_session(given);
   const auto evaluate = [&] {
+    join_pipeline(config, &session);
     const bool asks = config.eval.task.task != EvalTask::kPerplexity;
     if (asks) return run_tasks(config, session);
-    join_pipeline(config, &session);
     // Of a training's config that names both, the texts would hide the answers.
     return config.data.validation_records.empty() ? evaluate_on_this_rank(config, session)
                                                   : evaluate_records_on_this_rank(config, session);

@@ -5,10 +5,12 @@
 #include <functional>
 #include <memory>
 #include <numeric>
+#include <optional>
 
 #include "core/elapsed.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/hash.h"
 #include "core/log.h"
 #include "eval/model_answerer.h"
 #include "eval/sample_file.h"
@@ -19,6 +21,7 @@
 #include "report/task_progress.h"
 #include "setup/model_positions.h"
 #include "setup/model_setup.h"
+#include "setup/same_run.h"
 #include "tensor/kit/memory_stats.h"
 
 namespace lococo {
@@ -77,19 +80,33 @@ AnswerAll make_answerer(const Config& config, const Session& session, const Toke
     case Answerer::kModel:
       break;
   }
-  auto prepared = prepare_model(config, session.device);
+  auto prepared = prepare_model(config, session.device, session.part());
+  check_same_files(prepared.base_fingerprint, "model.path", {}, *session.communicator);
   const ModelShape& shape = prepared.model->shape();
   log_info(describe_generation(config, prepared.model->cache_config()));
   const auto batch = static_cast<size_t>(config.eval.batch);
-  auto answerer =
-      std::make_shared<ModelAnswerer>(prepared.model, tokenizer, config.eval.batch,
-                                      end_tokens(config, &tokenizer, shape, prompts.end_tokens()),
-                                      prompts.stop_texts(), config.train.cuda_graphs);
+  auto answerer = std::make_shared<ModelAnswerer>(
+      prepared.model, tokenizer, config.eval.batch,
+      end_tokens(config, &tokenizer, shape, prompts.end_tokens()), prompts.stop_texts(),
+      config.train.cuda_graphs, make_stage_line(session.pipeline.get()));
   auto warned = std::make_shared<bool>(false);
   return [answerer, batch, warned, &config, shape](const std::vector<TaskSample>& samples) {
     warn_once_beyond_positions(config, shape, samples, *warned);
     return answer_in_batches(*answerer, batch, samples);
   };
+}
+
+/// Stages that answer other questions would wait for each other for ever.
+void check_same_questions(const std::vector<TaskSample>& samples, Communicator& stages) {
+  if (stages.size() == 1) return;
+  uint64_t hash = samples.size();
+  for (const TaskSample& sample : samples) {
+    for (const auto* ids : {&sample.context_ids, &sample.question_ids}) {
+      for (const int32_t id : *ids) hash = hash_u64(hash, static_cast<uint64_t>(id));
+      hash = hash_u64(hash, ids->size());
+    }
+  }
+  check_same_files("", "eval.task", {hash}, stages);
 }
 
 TaskResults ask_all(const Config& config, const Session& session, const TaskPrompts& prompts,
@@ -98,13 +115,17 @@ TaskResults ask_all(const Config& config, const Session& session, const TaskProm
   const auto started = steady_now();
   SampleStream stream([&] { return prompts.make_source(); }, session.threads,
                       kBatchesOfWindow * config.eval.batch);
-  TaskProgress progress("asking", "questions", stream.size());
-  SampleFile file(config.eval.task.samples);
+  Communicator& stages = *session.communicator;
+  TaskProgress progress("asking", "questions", stream.size(), stages.is_main());
+  SampleFile file(stages.is_main() ? config.eval.task.samples : "");
   TaskResults results;
   for (;;) {
-    const auto samples = stream.next();
+    std::vector<TaskSample> samples;
+    run_alike(stages, [&] { samples = stream.next(); });
     if (samples.empty()) break;
-    const auto answers = answer_all(samples);
+    check_same_questions(samples, stages);
+    std::vector<TaskAnswer> answers;
+    run_alike(stages, [&] { answers = answer_all(samples); });
     for (size_t i = 0; i < samples.size(); ++i) {
       const auto scores = scores_of(samples[i], answers[i]);
       results.add(samples[i], scores);
@@ -114,22 +135,28 @@ TaskResults ask_all(const Config& config, const Session& session, const TaskProm
   }
   file.close();
   results.seconds = seconds_since(started);
-  results.peak_memory_bytes = peak_memory_bytes(session.device);
+  results.peak_memory_bytes = stages.all_reduce_max_int(peak_memory_bytes(session.device));
   return results;
 }
 
 }  // namespace
 
 int run_tasks(const Config& config, const Session& session) {
-  if (session.communicator->size() > 1)
-    throw UserError("eval.task: questions are asked by one process; start it without mpirun");
-  const auto tokenizer = open_tokenizer(config, effective_shape(config).vocab_size);
-  if (!tokenizer)
-    throw UserError(std::string("data.tokenizer: a task needs one; ") + kWithoutTokenizer);
-  const TaskPrompts prompts(config, *tokenizer);
-  prompts.make_source();  // whatever is wrong with the questions, before the model is loaded
-  const auto answer_all = make_answerer(config, session, *tokenizer, prompts);
-  const auto results = ask_all(config, session, prompts, answer_all);
+  Communicator& stages = *session.communicator;
+  check_same_config(config, stages);
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::optional<TaskPrompts> prompts;
+  run_alike(stages, [&] {
+    check_undivided(session, "eval.task: questions are asked");
+    tokenizer = open_tokenizer(config, effective_shape(config).vocab_size);
+    if (!tokenizer)
+      throw UserError(std::string("data.tokenizer: a task needs one; ") + kWithoutTokenizer);
+    prompts.emplace(config, *tokenizer);
+    prompts->make_source();  // whatever is wrong with the questions, before the model is loaded
+  });
+  const auto answer_all = make_answerer(config, session, *tokenizer, *prompts);
+  const auto results = ask_all(config, session, *prompts, answer_all);
+  if (!stages.is_main()) return 0;
   std::fputs(task_table(results).c_str(), stdout);
   if (!config.eval.output.empty()) {
     write_text_file(config.eval.output, task_json(config, results));

@@ -27,7 +27,7 @@ std::vector<double> continuation_log_probabilities(
     sum_B += of_ids_B * torch::tensor(counts, torch::kFloat64).to(decoder.device());
     if (t + 1 < longest) logits = decoder.step(ids_B);
   }
-  const auto sums = sum_B.cpu();
+  const auto sums = decoder.shared(sum_B).cpu();
   return {sums.const_data_ptr<double>(), sums.const_data_ptr<double>() + B};
 }
 

@@ -13,16 +13,21 @@ std::shared_ptr<CachePolicy> scoring_policy(const SelfAttentionImpl& attention) 
 
 }  // namespace
 
+torch::Device device_of(const Llama& model) {
+  return model->model->layers.front()->input_layernorm->weight.device();
+}
+
 DecodeStack::DecodeStack(Llama model, int64_t batch, int64_t capacity)
     : model_(std::move(model)),
       B_(batch),
       attention_(batch, model_->shape().num_heads, model_->shape().num_kv_heads, capacity,
                  model_->shape().head_dim,
-                 torch::empty({0}, model_->head_weight().options().dtype(model_->compute_dtype())),
+                 torch::empty({0}, torch::dtype(model_->compute_dtype()).device(device_of(model_))),
                  model_->cache_config().score_distance) {
   torch::NoGradGuard no_grad;
   const auto dtype = model_->compute_dtype();
   for (auto& layer : model_->model->layers) layers_.push_back(make_layer(*layer));
+  if (!model_->range().ends_model()) return;
   norm_E_ = model_->model->norm->weight.detach().to(dtype);
   head_VE_ = model_->head_weight().detach().to(dtype);
 }
@@ -35,7 +40,7 @@ DecodeStack::Layer DecodeStack::make_layer(DecoderLayerImpl& from) const {
   layer.scorer = scoring_policy(attention);
   torch::Tensor below;
   const auto* retention = dynamic_cast<const RetentionPolicy*>(layer.scorer.get());
-  if (retention != nullptr && has_gate_kernel(dtype, model_->head_weight().device())) {
+  if (retention != nullptr && has_gate_kernel(dtype, device_of(model_))) {
     below = gate_rows(*retention->gate, dtype);
     layer.scores = gate_tail(*retention->gate);
     layer.scorer = nullptr;
@@ -53,20 +58,26 @@ SkinnyNorm DecodeStack::norm(const torch::Tensor& weight_E) const {
   return {weight_E, model_->shape().rms_norm_eps};
 }
 
-torch::Tensor DecodeStack::forward(const torch::Tensor& tokens_B, std::vector<DecodeCache>& caches,
+torch::Tensor DecodeStack::forward(const torch::Tensor& entering, std::vector<DecodeCache>& caches,
                                    const DecodePosition& position) {
   torch::NoGradGuard no_grad;
-  CHECK_SHAPE(tokens_B, B_);
+  const LayerRange& part = model_->range();
+  TORCH_CHECK(entering.dim() == (part.begins_model() ? 1 : 2) && entering.size(0) == B_,
+              "not a token of each row: ", entering.sizes());
   TORCH_CHECK(caches.size() == layers_.size(), "want a cache for each layer");
-  auto hidden_BE = model_->model->embed_tokens->forward(tokens_B, model_->compute_dtype());
+  auto hidden_BE = part.begins_model()
+                       ? model_->model->embed_tokens->forward(entering, model_->compute_dtype())
+                       : entering;
   if (layers_.front().qkv.takes_few_rows(hidden_BE)) {
     for (size_t n = 0; n < layers_.size(); ++n)
       hidden_BE = few_rows(layers_[n], hidden_BE, caches[n], position);
+    if (!part.ends_model()) return hidden_BE;
     return skinny_linear_wide(hidden_BE, norm(norm_E_), head_VE_);
   }
   DeferredSum hidden = {hidden_BE};
   for (size_t n = 0; n < layers_.size(); ++n)
     hidden = many_rows(layers_[n], hidden, caches[n], position);
+  if (!part.ends_model()) return hidden.sum();
   return logits(add_norm(hidden, norm_E_).normed);
 }
 

@@ -1,4 +1,4 @@
-// All layers of a model for one new token of each sequence.
+// The layers of a model, or of a part of it, for one new token of each sequence.
 #pragma once
 
 #include <torch/types.h>
@@ -17,6 +17,9 @@
 
 namespace lococo {
 
+/// Where a model, or a part of one, lies.
+torch::Device device_of(const Llama& model);
+
 /// A snapshot of the model's weights (DecodeWeight) in the compute dtype.
 class DecodeStack {
  public:
@@ -24,12 +27,13 @@ class DecodeStack {
   DecodeStack(Llama model, int64_t batch, int64_t capacity);
 
   /// The next token of each sequence, int64 [B], through all layers: caches (one of each layer)
-  /// take it in. Returns logits_BV in float32 (float64 for a model of float64). No gradient, no
-  /// wait for the device: can be captured as a CUDA graph.
-  torch::Tensor forward(const torch::Tensor& tokens_B, std::vector<DecodeCache>& caches,
+  /// take it in. Returns logits_BV in float32 (float64 for a model of float64). A part that does
+  /// not begin the model takes hidden states [B, E] in place of tokens, and one that does not end
+  /// it returns them. No gradient, no wait for the device: can be captured as a CUDA graph.
+  torch::Tensor forward(const torch::Tensor& entering, std::vector<DecodeCache>& caches,
                         const DecodePosition& position);
 
-  /// The output layer on final hidden states (after the last norm).
+  /// The output layer, of a part that has it, on final hidden states (after the last norm).
   torch::Tensor logits(const torch::Tensor& hidden_BE) const;
 
  private:
@@ -58,7 +62,7 @@ class DecodeStack {
   Llama model_;
   int64_t B_;
   std::vector<Layer> layers_;
-  torch::Tensor norm_E_, head_VE_;
+  torch::Tensor norm_E_, head_VE_;  ///< undefined where the part does not end the model
   DecodeAttention attention_;
 };
 

@@ -43,17 +43,18 @@ DecodeCache first_slots(const CacheState& state, int64_t slots) {
 
 }  // namespace
 
-Decoder::Decoder(Llama model, const DecoderOptions& options)
+Decoder::Decoder(Llama model, const DecoderOptions& options, std::shared_ptr<StageLine> line)
     : model_(std::move(model)),
       config_(model_->cache_config()),
       options_(options),
-      device_(model_->head_weight().device()),
+      device_(device_of(model_)),
       capacity_(capacity_of(config_, options)),
       stack_(model_, options.batch, capacity_),
       states_(model_->static_caches(options.batch, home_slots_of(config_, capacity_), device_)),
       rows_(static_cast<size_t>(options.batch)),
       cursor_(model_->shape(), config_, options.batch, capacity_, device_,
-              frame_of(*model_, home_slots_of(config_, capacity_), device_)) {
+              frame_of(*model_, home_slots_of(config_, capacity_), device_)),
+      ends_(model_, std::move(line), options.batch, config_.block, device_) {
   torch::NoGradGuard no_grad;
   const auto& shape = model_->shape();
   const int64_t B = options.batch;
@@ -130,9 +131,11 @@ torch::Tensor Decoder::read(const std::vector<torch::Tensor>& tokens_T, bool may
     }
     if (!on_block) continue;
     if (device_.is_cuda()) torch::cuda::synchronize(device_.index());
+    if (done == length) ends_.meet();
     on_block(*std::max_element(done.begin(), done.end()));
   }
   if (may_compress) compress_rows_above(config_.slots + options_.decode_buffer);
+  if (!has_logits()) return logits_BV_;
   // A row without tokens keeps its logits: the last hidden state is of its prompt, not of a step.
   const auto read = [&](int64_t row) { return length[static_cast<size_t>(row)] > 0; };
   for (const RowRun& run : equal_runs(B, read, [](int64_t, int64_t) { return true; })) {
@@ -158,11 +161,18 @@ void Decoder::run_block(const RowRun& run, const torch::Tensor& tokens_BL, bool 
   const auto block_BL =
       block_BL_.narrow(/*dim=*/0, run.first, run.count).narrow(/*dim=*/1, 0, step.length());
   const auto last_BE = last_BE_.narrow(/*dim=*/0, run.first, run.count);
+  const int64_t first = run.first, count = run.count, L = step.length();
   block_BL.copy_(tokens_BL);
+  ends_.receive(first, count, L);
   const auto forward = [&](const AttentionInput& input) {
     for (auto& state : work.states) state.use_home(input.step.cached);
-    const auto hidden_BLE = model_->forward_block(block_BL, input, work.states);
-    last_BE.copy_(hidden_BLE.select(/*dim=*/1, -1));
+    const auto hidden_BLE = model_->forward_block(
+        begins_model() ? block_BL : ends_.entering(first, count, L), input, work.states);
+    if (has_logits()) {
+      last_BE.copy_(hidden_BLE.select(/*dim=*/1, -1));
+    } else {
+      ends_.leaving(first, count, L).copy_(hidden_BLE);
+    }
   };
   // A prompt's last block may have any length: recordings of all would take memory without end.
   if (step.length() == config_.block) {
@@ -170,7 +180,8 @@ void Decoder::run_block(const RowRun& run, const torch::Tensor& tokens_BL, bool 
   } else {
     forward(model_->block_input(step, device_));
   }
-  for (int64_t row = run.first; row < run.first + run.count; ++row) {
+  ends_.send(first, count, L);
+  for (int64_t row = first; row < first + count; ++row) {
     state_of(row) = {step.attended(), step.end, step.origin};
     cursor_.moved(row);
   }
@@ -186,7 +197,9 @@ torch::Tensor Decoder::step(const torch::Tensor& tokens_B) {
   }
   cursor_.set(rows_);
   tokens_B_.copy_(tokens_B);
+  ends_.receive(/*first=*/0, options_.batch, /*L=*/1);
   step_.run(may_record(), [this] { run_step(); });
+  ends_.send(/*first=*/0, options_.batch, /*L=*/1);
   for (RowState& row : rows_) {
     ++row.size;
     ++row.position;
@@ -196,7 +209,13 @@ torch::Tensor Decoder::step(const torch::Tensor& tokens_B) {
 
 /// Everything that one token changes on the device.
 void Decoder::run_step() {
-  logits_BV_.copy_(stack_.forward(tokens_B_, caches_, cursor_.position()));
+  const auto entering = begins_model()
+                            ? tokens_B_
+                            : ends_.entering(/*first=*/0, options_.batch, /*L=*/1).select(1, 0);
+  const auto made = stack_.forward(entering, caches_, cursor_.position());
+  const auto place =
+      has_logits() ? logits_BV_ : ends_.leaving(/*first=*/0, options_.batch, /*L=*/1).select(1, 0);
+  place.copy_(made);
   cursor_.advance();
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "generate/decode_cursor.h"
@@ -14,6 +15,7 @@
 #include "generate/row_runs.h"
 #include "model/llama.h"
 #include "pass/block_kinds.h"
+#include "pipeline/stage_ends.h"
 #include "tensor/kit/repeated_work.h"
 
 namespace lococo {
@@ -43,14 +45,18 @@ struct DecoderSnapshot {
 /// token a query more: `accumulated` keeps adding and fades by score_decay a block of tokens,
 /// however often decoding compresses; `last_block` counts the queries since the last compression
 /// (or of the prompt's last block, before one).
+///
+/// With a part of a model it is one stage of several that decode together: all make the same calls
+/// with the same tokens, and each has the caches of its own layers. Blocks of a prompt go through
+/// the stages one behind the other. The last stage has the logits; the others return zeros.
 class Decoder {
  public:
   /// Told after each block how many of the longest row's tokens are through.
   using OnBlock = std::function<void(int64_t)>;
 
   /// Allocates every cache, for the largest block of a prompt too: memory does not grow with the
-  /// tokens. The model must not change while the decoder lives.
-  Decoder(Llama model, const DecoderOptions& options);
+  /// tokens. The model must not change while the decoder lives. `line`: to the other stages.
+  Decoder(Llama model, const DecoderOptions& options, std::shared_ptr<StageLine> line = nullptr);
 
   /// Starts new sequences: the next extend() reads their first tokens.
   void reset();
@@ -59,7 +65,8 @@ class Decoder {
   /// has some already), in blocks from where the row stands, as make_step_plan has them from the
   /// beginning. Whole blocks of a kind that was seen before are replayed. Returns the logits of
   /// each row's next token, [B, V] float32 (float64 for a model of float64); they are overwritten
-  /// by the next call. With `on_block` the host waits for the device after each block.
+  /// by the next call. With `on_block` (of all stages or none) the host waits for the device after
+  /// each block, after the last one for all stages.
   torch::Tensor extend(const std::vector<torch::Tensor>& tokens_T, const OnBlock& on_block = {});
 
   /// The same without any compression, however many blocks there are. There must be room for the
@@ -77,6 +84,12 @@ class Decoder {
   /// next; they are overwritten by the next call. The host does not wait for the device
   /// (but with dynamic RoPE scaling, whose angles are made on the CPU for every length).
   torch::Tensor step(const torch::Tensor& tokens_B);
+
+  /// Whether the logits are here, and not with the last stage alone.
+  bool has_logits() const { return model_->range().ends_model(); }
+  /// What the stage with the logits has made of them, on all stages: its values of `own`, which has
+  /// one shape and dtype everywhere.
+  torch::Tensor shared(torch::Tensor own) const { return ends_.shared(std::move(own)); }
 
   /// A copy of everything that the next tokens depend on, and back to it, as often as wanted.
   DecoderSnapshot save() const;
@@ -100,6 +113,7 @@ class Decoder {
 
   bool may_record() const;
   RowState& state_of(int64_t row) { return rows_[static_cast<size_t>(row)]; }
+  bool begins_model() const { return model_->range().begins_model(); }
   RunWork& work_of(const RowRun& run);
   void check_room(const std::vector<torch::Tensor>& tokens_T) const;
   torch::Tensor read(const std::vector<torch::Tensor>& tokens_T, bool may_compress,
@@ -123,6 +137,7 @@ class Decoder {
   torch::Tensor tokens_B_, logits_BV_;
   std::vector<RowState> rows_;
   DecodeCursor cursor_;
+  StageEnds ends_;
   std::map<RowRun, RunWork> works_;
   RepeatedWork step_;
 };

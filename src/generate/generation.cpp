@@ -32,7 +32,9 @@ torch::Tensor decode(Decoder& decoder, torch::Tensor logits_BV, Sampler& sampler
     told = made;
   };
   for (int64_t t = 0;; ++t) {
-    auto next_B = sampler.sample(allowed(logits_BV, options.vocab_size));
+    auto next_B =
+        decoder.shared(decoder.has_logits() ? sampler.sample(allowed(logits_BV, options.vocab_size))
+                                            : torch::zeros({B}, on_device));
     if (!options.end_tokens.empty()) {
       // (where() would wait for its scalar to be copied)
       next_B = next_B.masked_fill(active_B.logical_not(), options.end_tokens.front());

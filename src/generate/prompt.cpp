@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <iostream>
 #include <iterator>
 
@@ -111,6 +112,20 @@ std::vector<int32_t> prompt_tokens(const Config& config, const Tokenizer* tokeni
   if (config.data.add_bos && tokenizer->bos_id() >= 0) ids.insert(ids.begin(), tokenizer->bos_id());
   if (ids.empty())
     throw UserError("generate.prompt: is empty; give a text to continue: --prompt, --prompt-file");
+  return ids;
+}
+
+std::vector<int32_t> ids_of_rank_0(Communicator& ranks,
+                                   const std::function<std::vector<int32_t>()>& read) {
+  if (ranks.size() == 1) return read();
+  std::string bytes;
+  if (ranks.is_main()) {
+    const auto ids = read();
+    bytes.assign(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(ids[0]));
+  }
+  bytes = ranks.broadcast_text(bytes, /*root=*/0);
+  std::vector<int32_t> ids(bytes.size() / sizeof(int32_t));
+  std::memcpy(ids.data(), bytes.data(), bytes.size());
   return ids;
 }
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "config/config.h"
+#include "dist/communicator.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lococo {
@@ -33,5 +35,10 @@ std::vector<int32_t> prompt_tokens(const Config& config, const Tokenizer* tokeni
 /// "1 2 3", "[1, 2, 3]" or one on each line, as ids in [0, vocab_size); other text names a file of
 /// such ids ("-": standard input). Throws UserError.
 std::vector<int32_t> parse_token_ids(const std::string& text, int64_t vocab_size);
+
+/// The ids that `read` gives on rank 0, on all `ranks`: standard input is rank 0's alone, and hosts
+/// may hold other files.
+std::vector<int32_t> ids_of_rank_0(Communicator& ranks,
+                                   const std::function<std::vector<int32_t>()>& read);
 
 }  // namespace lococo

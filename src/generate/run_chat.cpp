@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "report/task_progress.h"
 #include "setup/model_positions.h"
 #include "setup/model_setup.h"
+#include "setup/same_run.h"
 #include "setup/session.h"
 
 namespace lococo {
@@ -59,7 +61,7 @@ std::string answer_line(const ChatAnswer& answer, const ChatSession& session,
 }
 
 /// The next turn; nullopt at the end.
-std::optional<std::string> next_line(const ChatInput& input) {
+std::optional<std::string> read_line(const ChatInput& input) {
   if (input.interactive) std::fputs("> ", stderr);
   std::string line;
   if (!std::getline(input.lines, line)) {
@@ -70,21 +72,31 @@ std::optional<std::string> next_line(const ChatInput& input) {
   return line;
 }
 
+/// The same on all stages.
+std::optional<std::string> next_line(const ChatInput& input, Communicator& stages) {
+  if (stages.size() == 1) return read_line(input);
+  const auto line = stages.is_main() ? read_line(input) : std::nullopt;
+  // The end is an empty text, a turn its text behind a character more.
+  const std::string told = stages.broadcast_text(line ? "+" + *line : "", /*root=*/0);
+  return told.empty() ? std::nullopt : std::optional(told.substr(1));
+}
+
 /// Asks one turn after another.
 class Talk {
  public:
   Talk(ChatSession& session, const Decoder& decoder, const Config& config, const ModelShape& shape,
-       const ChatInput& input, const Write& write)
+       const ChatInput& input, const Write& write, Communicator& stages)
       : session_(session),
         decoder_(decoder),
         config_(config),
         shape_(shape),
         input_(input),
-        write_(write) {}
+        write_(write),
+        stages_(stages) {}
 
   void run() {
     if (!config_.generate.question.empty()) turn(config_.generate.question);
-    while (const auto line = next_line(input_)) {
+    while (const auto line = next_line(input_, stages_)) {
       if (*line == "/exit") return;
       if (*line == "/reset") {
         session_.reset();
@@ -125,40 +137,52 @@ class Talk {
   const ModelShape& shape_;
   const ChatInput& input_;
   const Write& write_;
+  Communicator& stages_;
   bool warned_ = false;  ///< of positions that the base does not have
 };
 
 }  // namespace
 
-void chat(const Config& given, torch::Device device, const ChatInput& input, const Write& write) {
+void chat(const Config& given, torch::Device device, const ChatInput& input, const Write& write,
+          Pipeline* pipeline) {
   Config config = given;
   config.tune = TuneConfig();  // nothing is trained, so that everything has the compute dtype
   const auto shape = effective_shape(config);
-  const auto tokenizer = open_tokenizer(config, shape.vocab_size);
-  check_chat(config, tokenizer.get());
-  const auto form = conversation_form(config, *tokenizer);
   const auto& generate = config.generate;
+  const auto alone = make_single_communicator();
+  Communicator& stages = pipeline == nullptr ? *alone : pipeline->stages();
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::optional<ChatPrompt> form;
   std::vector<int32_t> document;
-  if (!generate.document.empty()) document = form.context(generate.system, document_text(generate));
+  run_alike(stages, [&] {
+    tokenizer = open_tokenizer(config, shape.vocab_size);
+    check_chat(config, tokenizer.get());
+    form.emplace(conversation_form(config, *tokenizer));
+    if (generate.document.empty()) return;
+    document = ids_of_rank_0(
+        stages, [&] { return form->context(generate.system, document_text(generate)); });
+  });
   const auto document_size = static_cast<int64_t>(document.size());
   ChatOptions options;
   options.generation =
-      generation_options(config, end_tokens(config, tokenizer.get(), shape, form.end_tokens()),
+      generation_options(config, end_tokens(config, tokenizer.get(), shape, form->end_tokens()),
                          tokenizer->vocab_size(), device);
-  options.stop_texts = stop_texts(generate, form);
+  options.stop_texts = stop_texts(generate, *form);
   options.system = generate.system;
   options.max_tokens = room(config, shape, document_size);
 
-  auto prepared = prepare_model(config, device);
+  auto prepared = prepare_model(config, device, part_of(pipeline));
+  check_same_files(prepared.base_fingerprint, "model.path", {}, stages);
   log_info(describe_generation(config, prepared.model->cache_config()));
-  log_info(std::string("chat template ") + name_of(form.chat().format));
-  Decoder decoder(prepared.model, decoder_options(config, options.max_tokens.value_or(0)));
-  ChatSession session(decoder, form, *tokenizer, std::move(options));
+  log_info(std::string("chat template ") + name_of(form->chat().format));
+  Decoder decoder(prepared.model, decoder_options(config, options.max_tokens.value_or(0)),
+                  make_stage_line(pipeline));
+  ChatSession session(decoder, *form, *tokenizer, std::move(options));
   if (!document.empty()) {
-    TaskProgress progress("reading the document", "tokens", document_size);
+    TaskProgress progress("reading the document", "tokens", document_size, stages.is_main());
     session.read_document(document, [&](int64_t done) { progress.update(done); });
   }
-  Talk(session, decoder, config, shape, input, write).run();
+  run_alike(stages, [&] { Talk(session, decoder, config, shape, input, write, stages).run(); });
 }
 
 }  // namespace lococo

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "config/config.h"
+#include "pipeline/pipeline.h"
 
 namespace lococo {
 
@@ -20,7 +21,10 @@ struct ChatInput {
 /// then what `input` says, up to its end or /exit. `write` gets the answers, each with a newline
 /// behind it; a line about each is logged. Throws UserError; to a person who has no room left in
 /// the cache it says so, and goes on.
+///
+/// `pipeline`: the stages of one model, all of which call this; the first one, rank 0, reads the
+/// turns of a conversation that is not interactive, and writes. Null: one process.
 void chat(const Config& config, torch::Device device, const ChatInput& input,
-          const std::function<void(const std::string&)>& write);
+          const std::function<void(const std::string&)>& write, Pipeline* pipeline = nullptr);
 
 }  // namespace lococo

@@ -29,6 +29,10 @@ WorkShare share_of(const Communicator& world, const Pipeline* pipeline) {
   return {place.replica, place.replicas, place.is_last()};
 }
 
+std::optional<LayerRange> part_of(const Pipeline* pipeline) {
+  return pipeline == nullptr ? std::nullopt : std::optional(pipeline->part());
+}
+
 Pipeline::Pipeline(const GridPlace& place, const LayerRange& part, Communicator& world,
                    torch::Device device)
     : place_(place),

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "dist/communicator.h"
 #include "model/layer_range.h"
@@ -66,5 +67,8 @@ class Pipeline {
   std::unique_ptr<Communicator> replicas_, stages_;
   std::unique_ptr<Channel> on_, back_;  ///< gone before the communicators
 };
+
+/// The layers of this stage; nullopt without a pipeline: all.
+std::optional<LayerRange> part_of(const Pipeline* pipeline);
 
 }  // namespace lococo

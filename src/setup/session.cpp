@@ -36,7 +36,7 @@ Session start_session(const Config& config) {
 void join_pipeline(const Config& config, Session* session) {
   if (config.distributed.pipeline == 1) return;
   Communicator& world = *session->communicator;
-  try {
+  run_alike(world, [&] {
     const auto place = place_in_grid(config.distributed.pipeline, world.rank(), world.size());
     const auto shape = effective_shape(config);
     const auto parts = stages_of(config, shape);
@@ -45,8 +45,28 @@ void join_pipeline(const Config& config, Session* session) {
     log_info("pipeline of " + std::to_string(place.stages) + " stages, " +
              std::to_string(place.replicas) + (place.replicas == 1 ? " replica: " : " replicas: ") +
              describe_split(parts, head_in_layers(shape, attended_tokens(config))));
+  });
+}
+
+void check_undivided(const Session& session, const std::string& what) {
+  const int ranks = session.communicator->size();
+  if (ranks == 1) return;
+  if (!session.pipeline) {
+    throw UserError(what + " as one process; start it without mpirun, or as the stages of " +
+                    "distributed.pipeline");
+  }
+  const GridPlace& place = session.pipeline->place();
+  if (place.replicas == 1) return;
+  throw UserError(what + " as the stages of one model; start it with mpirun -np " +
+                  std::to_string(place.stages) +
+                  ", or use distributed.pipeline=" + std::to_string(ranks));
+}
+
+void run_alike(Communicator& world, const std::function<void()>& body) {
+  try {
+    body();
   } catch (const UserError&) {
-    if (!world.is_main()) world.barrier();  // all ranks know: rank 0 tells
+    if (!world.is_main()) world.barrier();  // until rank 0 has told and ends all
     throw;
   }
 }

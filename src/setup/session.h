@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "config/config.h"
@@ -27,9 +28,7 @@ struct Session {
   std::unique_ptr<Pipeline> pipeline;  ///< null where every rank has the whole model
 
   /// The layers of this rank; nullopt: all.
-  std::optional<LayerRange> part() const {
-    return pipeline ? std::optional(pipeline->part()) : std::nullopt;
-  }
+  std::optional<LayerRange> part() const { return part_of(pipeline.get()); }
 };
 
 /// Joins the other ranks, takes this rank's device and threads, and lets only rank 0 log.
@@ -38,6 +37,14 @@ Session start_session(const Config& config);
 /// Makes the session's ranks stages, as distributed.pipeline says; a collective call of the tools
 /// that have stages. Throws UserError when the ranks or the model cannot be divided so.
 void join_pipeline(const Config& config, Session* session);
+
+/// For work that is not divided: one process, or the stages of one model. Throws UserError, which
+/// `what` begins ("lococo-generate runs"), for more ranks. All ranks find the same.
+void check_undivided(const Session& session, const std::string& what);
+
+/// Runs `body`, in which all ranks find the same: what is wrong is told by rank 0 alone, while the
+/// others wait for their end.
+void run_alike(Communicator& world, const std::function<void()>& body);
 
 /// data.tokenizer, else tokenizer.model of model.path; nullptr when there is none (token files need
 /// none). Throws UserError for one with more tokens than the model (check_vocabulary).
