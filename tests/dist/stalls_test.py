@@ -143,4 +143,5 @@ if __name__ == "__main__":
                                              options.device)
     if DEVICE == "cuda":
         StoppedRanks.ranks = 2
+        TIMEOUT_S = 15  # NCCL takes seconds to connect
     main()
