@@ -1,5 +1,8 @@
 #include "setup/session.h"
 
+#include <chrono>
+#include <thread>
+
 #include "config/config_effect.h"
 #include "config/config_write.h"
 #include "core/error.h"
@@ -16,6 +19,11 @@
 #include "tensor/attention/attention.h"
 
 namespace lococo {
+namespace {
+
+constexpr auto kUntilRank0Tells = std::chrono::seconds(20);
+
+}  // namespace
 
 Session start_session(const Config& config) {
   const auto ranks = join_ranks(config.distributed);
@@ -62,11 +70,12 @@ void check_undivided(const Session& session, const std::string& what) {
                   ", or use distributed.pipeline=" + std::to_string(ranks));
 }
 
-void run_alike(Communicator& world, const std::function<void()>& body) {
+void run_alike(const Communicator& world, const std::function<void()>& body) {
   try {
     body();
   } catch (const UserError&) {
-    if (!world.is_main()) world.barrier();  // until rank 0 has told and ends all
+    // Until rank 0 has told and ends all; but what this rank alone has found must be told too.
+    if (!world.is_main()) std::this_thread::sleep_for(kUntilRank0Tells);
     throw;
   }
 }

@@ -43,8 +43,8 @@ void join_pipeline(const Config& config, Session* session);
 void check_undivided(const Session& session, const std::string& what);
 
 /// Runs `body`, in which all ranks find the same: what is wrong is told by rank 0 alone, while the
-/// others wait for their end.
-void run_alike(Communicator& world, const std::function<void()>& body);
+/// others wait for their end. One that has not come after 20 s tells what it has found itself.
+void run_alike(const Communicator& world, const std::function<void()>& body);
 
 /// data.tokenizer, else tokenizer.model of model.path; nullptr when there is none (token files need
 /// none). Throws UserError for one with more tokens than the model (check_vocabulary).
