@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <cmath>
+#include <iterator>
 
 #include "core/error.h"
 #include "core/progress_count.h"
@@ -60,12 +61,15 @@ void LayoutTraining::step() {
   pass_->begin_step(/*step=*/0);
   auto loss_sum = torch::zeros({}, torch::dtype(torch::kFloat32).device(device_));
   int64_t own_targets = 0, own_tokens = 0;
-  for (const torch::Tensor& tokens_BT : micro_batches_BT_) {
-    const PassResult result = pass_->train(prepared_.model, {tokens_BT});
+  const auto batch_at = [&](int64_t i) -> Batch {
+    return {micro_batches_BT_[static_cast<size_t>(i)]};
+  };
+  const auto results = pass_->train_all(prepared_.model, std::ssize(micro_batches_BT_), batch_at);
+  for (const PassResult& result : results) {
     loss_sum += result.loss_sum;
     own_targets += result.targets;
-    own_tokens += tokens_BT.numel();
   }
+  for (const torch::Tensor& tokens_BT : micro_batches_BT_) own_tokens += tokens_BT.numel();
   const auto counts = torch::tensor({own_targets, own_tokens}, torch::kInt64);
   std::vector<torch::Tensor> sums = {loss_sum, counts.to(device_)};
   if (pipeline_) {
