@@ -43,7 +43,7 @@ def set_ticks(axes, values):
 def is_out_of_sight(values, others):
     """Whether a line lies further above all others than these lie apart: beside it they would be
     one."""
-    if not others:
+    if len(others) < 3:
         return False
     every = [value for line in others for value in line]
     return min(values) - max(every) > max(every) - min(every) > 0

@@ -104,7 +104,8 @@ class Plan:
     # --- where things are
 
     def records_file(self, records):
-        return self.output / f"pairs-{records.name}.jsonl"
+        # With their number: a folder of another plan holds others.
+        return self.output / f"pairs-{records.name}-{records.documents}.jsonl"
 
     def result(self, name):
         return self.output / f"{name}.json"
@@ -157,7 +158,7 @@ class Plan:
     def records(self):
         jobs = []
         for seed, records in enumerate(self.scale.records, start=11):
-            samples = self.output / f"samples-{records.name}.jsonl"
+            samples = self.output / f"samples-{records.name}-{records.documents}.jsonl"
             # A few more than it takes: some meet their own words in a document and are left out.
             trials = -(-records.documents * records.questions * 51 // 50 // len(TRAIN_KINDS)) + 2
             ask = self.tool(

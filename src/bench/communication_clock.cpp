@@ -3,6 +3,8 @@
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <exception>
+
 #include "bench/timing.h"
 #include "core/elapsed.h"
 
@@ -51,9 +53,11 @@ std::shared_ptr<void> CommunicationClock::begin(const std::string& /*what*/,
   if (device_.is_cpu() || kind == WaitFor::kNumbers)
     return std::make_shared<HostInterval>(&part_of(on_host_, kind));
   on_stream_.push_back(std::make_shared<StreamInterval>(device_, kind));
-  // Whoever holds this ends the interval; the interval itself is read later.
-  return {nullptr,
-          [interval = on_stream_.back()](void*) { interval->end.record(interval->stream); }};
+  // Whoever holds this ends the interval, which is read later; not while an error is on its way,
+  // which may be the GPU's.
+  return {nullptr, [interval = on_stream_.back(), errors = std::uncaught_exceptions()](void*) {
+            if (std::uncaught_exceptions() == errors) interval->end.record(interval->stream);
+          }};
 }
 
 CommunicationTime CommunicationClock::take() {

@@ -54,6 +54,8 @@ std::vector<Layout> layouts_of(const BenchConfig& bench, int64_t ranks) {
 Config config_of(const Config& config, const Layout& layout) {
   Config result = config;
   result.distributed.pipeline = layout.stages;
+  auto& layers = result.distributed.stage_layers;  // of layouts with as many stages alone
+  if (std::ssize(layers) != layout.stages) layers.clear();
   try {
     check_config(result, {});
   } catch (const UserError& error) {

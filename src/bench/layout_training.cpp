@@ -62,6 +62,7 @@ void LayoutTraining::step() {
   auto loss_sum = torch::zeros({}, torch::dtype(torch::kFloat32).device(device_));
   int64_t own_targets = 0, own_tokens = 0;
   const auto batch_at = [&](int64_t i) -> Batch {
+    note_progress();
     return {micro_batches_BT_[static_cast<size_t>(i)]};
   };
   const auto results = pass_->train_all(prepared_.model, std::ssize(micro_batches_BT_), batch_at);

@@ -109,6 +109,8 @@ class ScalingBench {
       training.load(sequences);
     } catch (const c10::OutOfMemoryError&) {
       fits = false;
+    } catch (const NoRoomForWeights&) {
+      fits = false;
     }
     return group.all_reduce_max_int(!fits) == 0;
   }
@@ -156,15 +158,13 @@ class ScalingBench {
 
 /// Those of this run, each refused before anything is measured where it cannot work.
 std::vector<Layout> checked_layouts(const Config& config, Communicator& world) {
-  try {
-    const auto layouts = layouts_of(config.bench, world.size());
+  std::vector<Layout> layouts;
+  run_alike(world, [&] {
+    layouts = layouts_of(config.bench, world.size());
     const auto shape = effective_shape(config);
     for (const Layout& layout : layouts) stages_of(config_of(config, layout), shape);
-    return layouts;
-  } catch (const UserError&) {
-    if (!world.is_main()) world.barrier();  // all ranks know: rank 0 tells
-    throw;
-  }
+  });
+  return layouts;
 }
 
 }  // namespace

@@ -13,10 +13,12 @@ namespace lococo {
 /// twice the tokens. Of each layout:
 ///
 ///   step                   from a barrier until the slowest rank is through
-///   of N times one         tokens/s against N times what rank 0 alone made in this run
+///   tokens per second      of all replicas
+///   of as many times one rank  tokens/s against N times what rank 0 alone made in this run
 ///   collectives, messages  of a step, what a rank waits until the others come and the bytes have
 ///                          moved (CommunicationClock), the mean of the ranks. It holds waiting for
 ///                          slower ranks, and of messages the pipeline's bubble
+///   communication, of the step  both, as a share of it
 ///   bubble, calculated     (P - 1) / (pieces + P - 1) of P stages that are equally fast; a piece
 ///                          is a block, or, of whole sequences, a micro-batch
 ///   bubble, measured       messages as a share of the step: the same if stages are equal and bytes

@@ -136,6 +136,8 @@ class Finder {
     if (config_.tune.lora.value_or(0.0) == 0.0) {
       add({"tune.lora_rank", "tune.lora_alpha", "tune.lora_targets"}, "tune.lora is not trained");
     }
+    if (config_.distributed.pipeline == 1)
+      add({"distributed.stage_layers"}, "distributed.pipeline 1 has one stage");
     if (config_.distributed.backend == CommBackend::kSingle)
       add({"distributed.shard_optimizer", "distributed.timeout_s"},
           "distributed.backend single has one rank");

@@ -1,5 +1,6 @@
 #include "dist/activity.h"
 
+#include <atomic>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -29,9 +30,11 @@ struct Board {
 };
 
 Board& board() {
-  static Board only;
+  static Board& only = *new Board;  // the thread that tells may outlive exit()'s destructors
   return only;
 }
+
+std::atomic<int> waits_for_input{0};
 
 /// "a barrier (checkpoint)".
 std::string named(const std::string& what, const char* doing) {
@@ -63,6 +66,9 @@ Doing::~Doing() {
   board().doing = before_;
   note_progress();
 }
+
+InputWait::InputWait() { ++waits_for_input; }
+InputWait::~InputWait() { --waits_for_input; }
 
 HostWait::HostWait(const std::string& what, const std::vector<int>& ranks)
     : noted_(!ranks.empty()) {
@@ -105,6 +111,7 @@ Activity current_activity(const StreamPlace& place) {
 }
 
 uint64_t activity_count(const StreamPlace& place) {
+  if (waits_for_input > 0) note_progress();
   return progress_count.load(std::memory_order_relaxed) + static_cast<uint64_t>(place.reached) +
          static_cast<uint64_t>(place.left);
 }

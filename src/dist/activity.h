@@ -34,6 +34,16 @@ class Doing {
   const char* before_;
 };
 
+/// Until its end, this process waits for whoever writes its standard input: that takes as long as
+/// it takes, and counts as coming on.
+class InputWait {
+ public:
+  InputWait();
+  ~InputWait();
+  InputWait(const InputWait&) = delete;
+  InputWait& operator=(const InputWait&) = delete;
+};
+
 /// This process's main thread waits in an operation until the other ranks have come to it. `what`
 /// names it ("a barrier"); `ranks`: the others of the world; nothing is noted where there are none.
 class HostWait {

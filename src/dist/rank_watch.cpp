@@ -19,6 +19,8 @@ constexpr double kIntervalsInTimeout = 10.0;
 constexpr double kLongestNap = 0.05;  // after which the end of the run is noticed
 // How long a rank leaves it to another one to say why all end.
 constexpr double kPatience = 5.0;
+// After which a rank that was never heard is told of.
+constexpr double kLongestUnheard = 60.0;
 constexpr int kExitCode = 1;
 
 void join_texts(const std::vector<std::string>& texts, const std::string& separator,
@@ -109,12 +111,30 @@ void RankWatch::tick(double seconds) {
     if (static_cast<int>(other) != rank_) ranks_[other].silent_s += seconds;
   }
   socket_.send_to_all(encode(own.last, run_, size_));
+  tell_who_was_never_heard(seconds);
 
   const auto stall = describe_stall(rank_, ranks_, timeout_s_);
   in_vain_s_ = stall ? in_vain_s_ + seconds : 0;
   if (!stall) return;
   const int spokesman = spokesman_of(ranks_, timeout_s_ - 2 * interval_s_, 3 * interval_s_);
   if (spokesman == rank_ || in_vain_s_ >= kPatience) end_all(*stall);
+}
+
+// Such a rank is missing for as long as nothing is heard, however well it works.
+void RankWatch::tell_who_was_never_heard(double seconds) {
+  watched_s_ += seconds;
+  if (told_ || watched_s_ < std::min(kLongestUnheard, timeout_s_ / 2)) return;
+  told_ = true;
+  std::vector<std::string> unheard;
+  for (size_t rank = 0; rank < ranks_.size(); ++rank) {
+    if (!ranks_[rank].heard) unheard.push_back(std::to_string(rank));
+  }
+  if (unheard.empty()) return;
+  std::string list;
+  join_texts(unheard, ", ", &list);
+  log_error("rank " + std::to_string(rank_) + " hears nothing of ranks " + list +
+            ": who waits for them for distributed.timeout_s ends the run, even where they work; "
+            "let hosts look each other up and pass UDP, or set it to 0");
 }
 
 void RankWatch::end_all(const std::string& stall) {

@@ -32,6 +32,7 @@ class RankWatch {
   void run();
   void hear(const std::vector<std::string>& datagrams);
   void tick(double seconds);
+  void tell_who_was_never_heard(double seconds);
   void end_all(const std::string& stall);
 
   int rank_, size_;
@@ -41,6 +42,8 @@ class RankWatch {
   HeartbeatSocket socket_;
   std::vector<KnownRank> ranks_;
   uint64_t last_count_ = 0;
+  double watched_s_ = 0;
+  bool told_ = false;     ///< who was never heard
   double in_vain_s_ = 0;  ///< since this rank has known that it waits in vain
   std::atomic<bool> over_{false};
   std::thread thread_;

@@ -36,7 +36,6 @@ std::vector<uint64_t> fingerprints_of(const std::vector<std::shared_ptr<const To
 }
 
 int evaluate_on_this_rank(const Config& config, Session& session) {
-  check_same_config(config, *session.communicator);
   const auto files = open_validation_data(config, session, effective_shape(config).vocab_size);
   auto prepared = prepare_model(config, session.device, session.part());
   if (session.communicator->size() > 1) {  // of raw tokens a fingerprint takes the whole file
@@ -67,7 +66,6 @@ int evaluate_on_this_rank(const Config& config, Session& session) {
 }
 
 int evaluate_records_on_this_rank(const Config& config, Session& session) {
-  check_same_config(config, *session.communicator);
   auto sets = open_validation_records(config, effective_shape(config).vocab_size);
   auto prepared = prepare_model(config, session.device, session.part());
   std::vector<uint64_t> fingerprints;
@@ -105,6 +103,7 @@ int run_evaluation(const Config& given) {
   check_evaluation_outputs(config.eval);
   auto session = start_session(given);
   const auto evaluate = [&] {
+    check_same_config(config, *session.communicator);
     join_pipeline(config, &session);
     const bool asks = config.eval.task.task != EvalTask::kPerplexity;
     if (asks) return run_tasks(config, session);

@@ -105,6 +105,12 @@ void check_same_questions(const std::vector<TaskSample>& samples, Communicator& 
       for (const int32_t id : *ids) hash = hash_u64(hash, static_cast<uint64_t>(id));
       hash = hash_u64(hash, ids->size());
     }
+    for (const auto& ids : sample.option_ids) {
+      for (const int32_t id : ids) hash = hash_u64(hash, static_cast<uint64_t>(id));
+      hash = hash_u64(hash, ids.size());
+    }
+    hash = hash_u64(hash, static_cast<uint64_t>(sample.max_new_tokens),
+                    static_cast<uint64_t>(sample.scoring));
   }
   check_same_files("", "eval.task", {hash}, stages);
 }
@@ -122,8 +128,8 @@ TaskResults ask_all(const Config& config, const Session& session, const TaskProm
   for (;;) {
     std::vector<TaskSample> samples;
     run_alike(stages, [&] { samples = stream.next(); });
-    if (samples.empty()) break;
     check_same_questions(samples, stages);
+    if (samples.empty()) break;
     std::vector<TaskAnswer> answers;
     run_alike(stages, [&] { answers = answer_all(samples); });
     for (size_t i = 0; i < samples.size(); ++i) {
@@ -143,7 +149,6 @@ TaskResults ask_all(const Config& config, const Session& session, const TaskProm
 
 int run_tasks(const Config& config, const Session& session) {
   Communicator& stages = *session.communicator;
-  check_same_config(config, stages);
   std::unique_ptr<Tokenizer> tokenizer;
   std::optional<TaskPrompts> prompts;
   run_alike(stages, [&] {

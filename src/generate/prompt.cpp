@@ -12,12 +12,14 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "dist/activity.h"
 
 namespace lococo {
 namespace {
 
 std::string read_standard_input() {
   log_info("reading standard input");
+  const InputWait wait;
   std::string text(std::istreambuf_iterator<char>(std::cin), {});
   if (std::cin.bad()) throw UserError("standard input: cannot be read to its end");
   return text;

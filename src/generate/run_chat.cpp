@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "dist/activity.h"
 #include "generate/chat_session.h"
 #include "generate/conversation.h"
 #include "generate/generation_setup.h"
@@ -63,6 +64,7 @@ std::string answer_line(const ChatAnswer& answer, const ChatSession& session,
 /// The next turn; nullopt at the end.
 std::optional<std::string> read_line(const ChatInput& input) {
   if (input.interactive) std::fputs("> ", stderr);
+  const InputWait wait;
   std::string line;
   if (!std::getline(input.lines, line)) {
     if (input.interactive) std::fputs("\n", stderr);

@@ -3,7 +3,6 @@
 #include <iomanip>
 #include <sstream>
 
-#include "core/error.h"
 #include "pass/sequence_pass.h"
 #include "tensor/kit/memory_stats.h"
 
@@ -27,7 +26,7 @@ void check_room_for_weights(const Config& config,
   for (const auto& parameter : parameters) bytes += bytes_of_weight(config, parameter);
   const int64_t there = total_memory_bytes(device);
   if (there == 0 || bytes <= there) return;
-  throw UserError(
+  throw NoRoomForWeights(
       "model: its weights need " + gib_text(bytes) + ", " + device.str() + " has " +
       gib_text(there) +
       " of memory; use a smaller model, model.dtype: bfloat16, model.base_precision: nf4 "

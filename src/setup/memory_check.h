@@ -8,13 +8,20 @@
 #include <vector>
 
 #include "config/config.h"
+#include "core/error.h"
 #include "core/model_shape.h"
 #include "model/registry.h"
 #include "setup/memory_estimate.h"
 
 namespace lococo {
 
-/// Throws UserError, with numbers, when the weights alone are more than `device` has.
+/// The weights of a model, or of a stage of it, are more than a device has.
+class NoRoomForWeights : public UserError {
+ public:
+  using UserError::UserError;
+};
+
+/// Throws NoRoomForWeights, with numbers, when the weights alone are more than `device` has.
 void check_room_for_weights(const Config& config,
                             const std::vector<RegisteredParameter>& parameters,
                             torch::Device device);

@@ -45,11 +45,12 @@ struct Stage {
   MemoryEstimate estimate;
 };
 
-/// Blocks of a sequence are many; whole sequences go by micro-batches.
-int64_t in_flight(const Config& config, int64_t depth) {
-  const TrainConfig& train = config.train;
+/// Blocks of a sequence are many; whole sequences go by the micro-batches of a replica.
+int64_t in_flight(const Config& config, int64_t depth, int64_t replicas) {
   if (is_blockwise(config)) return depth;
-  return std::min(depth, (train.sequences_per_step + train.micro_batch - 1) / train.micro_batch);
+  const auto divided_up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
+  const int64_t all = divided_up(config.train.sequences_per_step, config.train.micro_batch);
+  return std::min(depth, divided_up(all, replicas));
 }
 
 /// The stage that needs the most memory of the run's `ranks` ranks.
@@ -59,9 +60,9 @@ Stage largest_stage(const Config& config, const ModelShape& shape, int64_t ranks
   Stage largest;
   for (int64_t i = 0; i < stages; ++i) {
     Stage stage;
-    stage.load = {parts[static_cast<size_t>(i)], in_flight(config, stages - i)};
-    stage.parameters = parameters_of_part(stage.load.part, config, shape);
     stage.ranks = std::max<int64_t>(1, ranks / stages);
+    stage.load = {parts[static_cast<size_t>(i)], in_flight(config, stages - i, stage.ranks)};
+    stage.parameters = parameters_of_part(stage.load.part, config, shape);
     stage.estimate = estimate_memory(config, shape, stage.parameters, stage.ranks, stage.load);
     if (i == 0 || stage.estimate.total() > largest.estimate.total()) largest = std::move(stage);
   }

@@ -9,7 +9,7 @@
 namespace lococo {
 
 /// Whether the fused form takes the sequence: bfloat16 on a CUDA device, D a multiple of 8 up to
-/// 248, and no other backend asked for than FlashAttention.
+/// 240, and no other backend asked for than FlashAttention.
 bool takes_fused_soft_cache(const SoftAttentionInput& input);
 
 /// soft_cache_attention(). Where takes_fused_soft_cache() is false attention itself runs slowly, so

@@ -44,6 +44,9 @@ TEST_CASE("A layout's config has its stages, where they go with the rest", "[ben
   Config config;
   config.cache.policy = CachePolicyKind::kLococo;
   CHECK(config_of(config, {2, 3}).distributed.pipeline == 3);
+  config.distributed.stage_layers = {3, 5};
+  CHECK(config_of(config, {1, 2}).distributed.stage_layers == std::vector<int64_t>{3, 5});
+  CHECK(config_of(config, {2, 1}).distributed.stage_layers.empty());
   config.cache.distill = 0.5;
   const std::string error = testing::user_error_of([&] { config_of(config, {1, 2}); });
   CHECK(error.find("bench.layouts: 1x2: distributed.pipeline") == 0);

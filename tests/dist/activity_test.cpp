@@ -48,4 +48,14 @@ TEST_CASE("Whatever comes on can be told by the count", "[dist][activity]") {
   CHECK(grown(activity_count({1, 1})));
 }
 
+TEST_CASE("Who waits for standard input comes on for as long as that takes", "[dist][activity]") {
+  {
+    const InputWait wait;
+    const uint64_t first = activity_count({});
+    CHECK(activity_count({}) > first);
+  }
+  const uint64_t after = activity_count({});
+  CHECK(activity_count({}) == after);
+}
+
 }  // namespace lococo

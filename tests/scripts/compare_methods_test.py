@@ -195,11 +195,11 @@ class CompareMethods(unittest.TestCase):
                       pattern_table(rows))
 
     def test_a_line_far_above_all_others_is_left_out_of_the_picture(self):
-        others = [[3.99, 3.98], [3.83, 3.84]]
+        others = [[3.99, 3.98], [3.83, 3.84], [3.9, 3.9]]
         self.assertTrue(is_out_of_sight([4.85, 4.84], others))
         self.assertFalse(is_out_of_sight([4.15, 4.14], others))
         self.assertFalse(is_out_of_sight([3.0, 2.9], others))
-        self.assertFalse(is_out_of_sight([4.85, 4.84], []))
+        self.assertFalse(is_out_of_sight([4.85, 4.84], others[:2]))
 
     def test_a_dry_run_says_what_both_settings_take(self):
         with contextlib.redirect_stdout(io.StringIO()) as printed:
