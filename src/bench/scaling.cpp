@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "dist/observed_communicator.h"
 #include "lococo/step_plan.h"
+#include "setup/memory_check.h"
 #include "setup/model_positions.h"
 #include "setup/model_setup.h"
 #include "setup/same_run.h"
