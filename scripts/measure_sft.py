@@ -11,9 +11,9 @@ both readings of SinkLoRA, LoRA with embedding and norms, and read with full att
 
   passkey   tuned on novels alone for 6.3 million tokens at 32,768, positions interpolated; keys
             behind novels and in LongLoRA's own prompts, 8,192 to 32,768 tokens
-  pairs     tuned on facts put into novels and questions about them (make_sft_records.py): 15,000
-            pairs in 15 million tokens at 8,192; and, from the weights that the novels gave, 10,300
-            in 12 million at 32,768; asked with sentences, words and texts of the test split
+  pairs     tuned on facts put into novels and questions about them (make_sft_records.py): 9,500
+            pairs in 9.7 million tokens at 8,192; and, from the weights that the novels gave, 8,600
+            in 10.3 million at 32,768; asked with sentences, words and texts of the test split
 
 Beside them the untuned model, the same cut to its own 8,192 positions where the fact lies further
 back, H2O and LoCoCo behind 512 slots. Everything is one file or folder under --output; what is there

@@ -50,13 +50,13 @@ class Scale:
     novel_steps: int = 96
     rows: int = 4  # of a step at `base`
     long_rows: int = 2
-    records: tuple = (Records("short", 2048, 2, 6000), Records("middle", 8192, 8, 1100),
-                      Records("long", 32768, 16, 94))
+    records: tuple = (Records("short", 2048, 2, 3800), Records("middle", 8192, 8, 900),
+                      Records("long", 32768, 16, 88))
     # Of which files a training takes how many documents. Most of its tokens are documents no longer
     # than a segment, in which every pattern sees what is asked: where it does not, it learns to
     # answer without.
-    base_documents: tuple = (("short", 6000), ("middle", 375))
-    long_documents: tuple = (("middle", 1100), ("long", 94))
+    base_documents: tuple = (("short", 3800), ("middle", 235))
+    long_documents: tuple = (("middle", 900), ("long", 88))
     trials: int = 67  # questions of each kind and length: 201
     passkeys: int = 50
     slots: int = 512
