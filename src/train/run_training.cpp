@@ -76,7 +76,7 @@ void warn_about_waiting_stages(const Config& config, const Session& session) {
   if (made >= place.stages) return;
   log_warn("train.sequences_per_step: " + std::to_string(config.train.sequences_per_step) +
            " whole sequences by train.micro_batch " + std::to_string(config.train.micro_batch) +
-           " are " + std::to_string(made) + " of a replica on their way through " +
+           " are " + std::to_string(made) + " at a time of each replica on their way through " +
            std::to_string(place.stages) +
            " stages, which wait for each other; use a smaller micro-batch or more sequences");
 }

@@ -99,7 +99,7 @@ class Layouts(Training):
             done = subprocess.run(self.command(f"by {micro_batch}", 1, 2, distributed__pipeline=2, **options),
                                   capture_output=True, text=True, timeout=120)
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertEqual("1 at a time on their way through 2 stages" in done.stderr, warned, done.stderr)
+            self.assertEqual("1 at a time of each replica on their way through 2 stages" in done.stderr, warned, done.stderr)
 
     def test_all_weights_with_a_sharded_optimizer(self):
         self.train("one", 20, **TUNE_ALL)
