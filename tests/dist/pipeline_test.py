@@ -13,13 +13,8 @@ import time
 
 from counted import main
 import tiny_files
-
-try:
-    import numpy
-    from training_tool import CONTEXT, SEQUENCES, Training, write_tokens
-except ImportError as error:
-    print(f"skipped: {error}; scripts/bootstrap.sh installs what is missing")
-    sys.exit(4)
+from training_tool import CONTEXT, SEQUENCES, Training, write_tokens  # skips without its packages
+import numpy
 
 Training.mpirun = sys.argv[1]
 Training.layers = 4
