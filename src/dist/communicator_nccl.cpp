@@ -134,7 +134,9 @@ class NoWarnings {
 class NcclChannel : public Channel {
  public:
   NcclChannel(const Store& store, const ProcessRanks& ranks, torch::Device device)
-      : group_(store, ranks, device) {}
+      : group_(store, ranks, device) {
+    connect_neighbours(ranks, device);
+  }
 
   std::unique_ptr<Message> send(const torch::Tensor& tensor, int to) override {
     const NoWarnings quiet;
@@ -148,6 +150,16 @@ class NcclChannel : public Channel {
   }
 
  private:
+  // NCCL connects two ranks at their first message, for which each waits. Two that begin with
+  // different channels would wait for ever, so neighbours meet here, in the same order everywhere.
+  void connect_neighbours(const ProcessRanks& ranks, torch::Device device) {
+    auto nothing = torch::zeros({1}, device);
+    for (int left = 0; left + 1 < ranks.size; ++left) {
+      if (ranks.rank == left) send(nothing, left + 1)->wait();
+      if (ranks.rank == left + 1) receive(nothing, left)->wait();
+    }
+  }
+
   NcclGroup group_;
 };
 
