@@ -9,6 +9,10 @@
 namespace lococo {
 namespace {
 
+torch::Tensor counted(const torch::Tensor& kinds) {
+  return kinds != static_cast<int64_t>(TargetKind::kIgnored);
+}
+
 /// The base as it was before LoRA, for as long as this lives.
 class WithoutLora {
  public:
@@ -36,17 +40,18 @@ class TeachingPass : public SequencePass {
     const auto inputs_BT = batch.tokens_BT.narrow(/*dim=*/1, 0, T);
     const auto teacher_XE = teacher(model, inputs_BT).flatten(0, 1);
     const auto hidden_XE = model->forward_softly(inputs_BT, cache_).flatten(0, 1);
-    const auto kinds_X = batch.kinds_BT.defined()
-                             ? batch.kinds_BT.reshape({-1})
-                             : torch::full({B * T}, static_cast<int64_t>(TargetKind::kText),
-                                           batch.tokens_BT.options().dtype(torch::kUInt8));
+    const auto kinds_BT = batch.kinds_BT.defined()
+                              ? batch.kinds_BT
+                              : torch::full({B, T}, static_cast<int64_t>(TargetKind::kText),
+                                            batch.tokens_BT.options().dtype(torch::kUInt8));
     const auto targets_X = batch.tokens_BT.narrow(/*dim=*/1, 1, T).reshape({-1});
-    const auto truth_X = answer_truth(kinds_X, config_.teach);
-    const auto loss =
-        distillation_loss(hidden_XE, teacher_XE, model->head_weight(), config_.train.loss_chunk,
-                          {teaching_weights(kinds_X, config_.teach), targets_X, truth_X});
+    const auto weights_X = teaching_weights(kinds_BT, config_.teach).reshape({-1});
+    const auto truth_X = answer_truth(kinds_BT.reshape({-1}), config_.teach);
+    const auto loss = distillation_loss(hidden_XE, teacher_XE, model->head_weight(),
+                                        config_.train.loss_chunk, {weights_X, targets_X, truth_X});
     if (loss.requires_grad()) loss.backward();
-    return {loss.detach(), B * T};
+    // On the device until here, so that the wait for this number comes when all work is queued.
+    return {loss.detach(), counted(kinds_BT).sum().item<int64_t>()};
   }
 
   torch::Tensor evaluate(Llama& model, const torch::Tensor& tokens_BT) override {
@@ -89,15 +94,17 @@ SoftCache soft_cache_of_step(const Config& config, int64_t step) {
   return soft;
 }
 
-torch::Tensor teaching_weights(const torch::Tensor& kinds_X, const TeachConfig& teach) {
+torch::Tensor teaching_weights(const torch::Tensor& kinds_BT, const TeachConfig& teach) {
   torch::NoGradGuard no_grad;
-  const auto is = [&](TargetKind kind) { return kinds_X == static_cast<int64_t>(kind); };
-  const auto counts = is(TargetKind::kIgnored).logical_not().to(torch::kFloat32);
-  const auto weight_X = counts + (teach.far_weight - 1.0) * is(TargetKind::kFar);
-  const auto answer_X = is(TargetKind::kAnswer).to(torch::kFloat32);
-  const auto share = [](const torch::Tensor& x) { return x / x.sum().clamp_min(1.0); };
-  return static_cast<double>(kinds_X.size(0)) *
-         (share(weight_X) + teach.answer_weight * share(answer_X));
+  const auto is = [&](TargetKind kind) { return kinds_BT == static_cast<int64_t>(kind); };
+  const auto counts_BT = counted(kinds_BT).to(torch::kFloat32);
+  const auto weight_BT = counts_BT + (teach.far_weight - 1.0) * is(TargetKind::kFar);
+  const auto answer_BT = is(TargetKind::kAnswer).to(torch::kFloat32);
+  const auto of_row = [](const torch::Tensor& x_BT) {
+    return x_BT.sum(/*dim=*/1, /*keepdim=*/true);
+  };
+  const auto share = [&](const torch::Tensor& x_BT) { return x_BT / of_row(x_BT).clamp_min(1.0); };
+  return of_row(counts_BT) * (share(weight_BT) + teach.answer_weight * share(answer_BT));
 }
 
 torch::Tensor answer_truth(const torch::Tensor& kinds_X, const TeachConfig& teach) {

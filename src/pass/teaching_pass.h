@@ -15,10 +15,12 @@ namespace lococo {
 /// geometrically over train.steps.
 SoftCache soft_cache_of_step(const Config& config, int64_t step);
 
-/// What each target counts for in the sum of losses, float32 [X], for kinds_X (uint8 of
-/// TargetKind): together X times (their mean, far repeats teach.far_weight times, plus
-/// teach.answer_weight times the mean over answers). Ignored targets have 0.
-torch::Tensor teaching_weights(const torch::Tensor& kinds_X, const TeachConfig& teach);
+/// What each target counts for in the sum of losses, float32 [B, T], for kinds_BT (uint8 of
+/// TargetKind): the n targets of a row that are not ignored together n times (their mean, far
+/// repeats teach.far_weight times, plus teach.answer_weight times the mean over the row's answers).
+/// Ignored targets have 0. Rows know nothing of each other, so that a step is the same however its
+/// sequences are divided into micro-batches and ranks, whatever is padded.
+torch::Tensor teaching_weights(const torch::Tensor& kinds_BT, const TeachConfig& teach);
 
 /// How much of what each target is to be is the token itself, float32 [X]: teach.answer_truth where
 /// it answers, else 0. Undefined when that is 0 everywhere. Full attention of a small model often

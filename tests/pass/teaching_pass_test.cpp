@@ -100,14 +100,56 @@ TEST_CASE("a step draws its slots, and the choice hardens over the run", "[pass]
   CHECK(seen == std::set<int64_t>{128, 256, 512});
 }
 
-TEST_CASE("far repeats and answers weigh more, ignored targets nothing", "[pass]") {
-  const auto kinds = torch::tensor({0, 1, 2, 3, 1, 1}, torch::kUInt8);
-  const auto weights = teaching_weights(kinds, TeachConfig{});
-  // Mean over 1 + 4 + 1 + 1 + 1 = 8, and 0.3 for the one answer.
-  CHECK_CLOSE(weights,
-              torch::tensor({0.0, 0.125, 0.5, 0.425, 0.125, 0.125}).to(torch::kFloat32) * 6);
-  const auto plain = teaching_weights(torch::tensor({1, 1, 1, 1}, torch::kUInt8), TeachConfig{});
-  CHECK_CLOSE(plain, torch::ones({4}));
+TEST_CASE("far repeats and answers of a row weigh more, ignored targets nothing", "[pass]") {
+  const auto kinds = torch::tensor({{0, 1, 2, 3, 1, 1}, {1, 1, 0, 0, 0, 0}}, torch::kUInt8);
+  // Five count in the first row: mean over 1 + 4 + 1 + 1 + 1 = 8, and 0.3 for the one answer.
+  CHECK_CLOSE(
+      teaching_weights(kinds, TeachConfig{}),
+      torch::tensor({{0.0, 0.625, 2.5, 2.125, 0.625, 0.625}, {1.0, 1.0, 0.0, 0.0, 0.0, 0.0}})
+          .to(torch::kFloat32));
+}
+
+TEST_CASE("a step of teaching is the same however it is divided into micro-batches", "[pass]") {
+  Config config;
+  config.cache = taught_memory(12, 6, 0.5);
+  config.teach.slots = {12};
+  const auto tokens = random_tokens(4, 41, 5);
+  // Rows of other lengths and with as many answers as they like: 1 text, 2 far, 3 answer, 0 none.
+  auto kinds = torch::ones({4, 40}, torch::kUInt8);
+  kinds.slice(/*dim=*/1, 10, 20).fill_(2);
+  kinds[1].slice(/*dim=*/0, 30, 33).fill_(3);
+  kinds[2].slice(/*dim=*/0, 20, 21).fill_(3);
+  kinds[2].slice(/*dim=*/0, 21).fill_(0);
+  struct Step {
+    double loss = 0;
+    int64_t targets = 0;
+    torch::Tensor gradients;
+  };
+  const auto step_by = [&](int64_t rows) {
+    auto model = opinionated_llama(config.cache);
+    const auto pass = make_teaching_pass(config);
+    Step step;
+    for (int64_t row = 0; row < 4; row += rows) {
+      const auto result =
+          pass->train(model, {tokens.narrow(0, row, rows), kinds.narrow(0, row, rows)});
+      step.loss += result.loss_sum.item<double>();
+      step.targets += result.targets;
+    }
+    std::vector<torch::Tensor> gradients;
+    for (const auto& parameter : model->parameters())
+      if (parameter.grad().defined()) gradients.push_back(parameter.grad().flatten());
+    step.gradients = torch::cat(gradients);
+    return step;
+  };
+  const Step whole = step_by(4);
+  CHECK(whole.targets == 4 * 40 - 19);
+  CHECK(whole.gradients.abs().max().item<double>() > 0.0);
+  for (const int64_t rows : {1, 2}) {
+    const Step parts = step_by(rows);
+    CHECK(parts.targets == whole.targets);
+    CHECK(parts.loss == Approx(whole.loss).epsilon(1e-5));
+    CHECK_CLOSE(parts.gradients, whole.gradients, /*factor=*/20.0);
+  }
 }
 
 TEST_CASE("answers alone have a share of truth", "[pass]") {
