@@ -25,6 +25,11 @@ class RetentionGateImpl : public torch::nn::Module {
   /// h_BLE [B, L, E], a layer's input after its norm (what q, k and v are made of), any dtype ->
   /// [B, G, L] float32 (float64 for float64). Gradients reach the gate and h.
   torch::Tensor forward(const torch::Tensor& h_BLE);
+  /// The same in products of h's own precision, for bfloat16 and weights in float32
+  /// (split_linear.h).
+  torch::Tensor forward_split(const torch::Tensor& h_BLE) const;
+  /// The same in float32 (float64 for float64) throughout.
+  torch::Tensor forward_wide(const torch::Tensor& h_BLE) const;
 
   torch::Tensor hidden_weight, hidden_bias, out_weight, skip_weight, out_bias, mass_weight;
 };

@@ -83,6 +83,16 @@ torch::Tensor wide(const torch::Tensor& list) { return list.to(torch::kInt64); }
 
 }  // namespace
 
+TEST_CASE("a gate on a GPU is the gate in float32", "[gpu]") {
+  require_cuda();
+  RetentionGate gate(512, 128, 8, /*init_seed=*/1);
+  const auto h = normal({2, 300, 512}, 3).to(torch::kBFloat16);
+  torch::NoGradGuard no_grad;
+  const auto want = gate->forward_wide(h);
+  gate->to(kGpu);
+  CHECK_CLOSE(gate->forward(h.to(kGpu)).cpu(), want, /*factor=*/10.0);
+}
+
 TEST_CASE("the kernel of two shares chooses what the reference chooses", "[gpu]") {
   require_cuda();
   const std::vector<SlotShares> all_shares = {

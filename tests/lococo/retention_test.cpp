@@ -1,5 +1,8 @@
 #include "lococo/retention.h"
 
+#include <map>
+#include <string>
+
 #include "lococo/selection.h"
 #include "soft/mass_score.h"
 #include "tensor/kit/torch.h"
@@ -45,6 +48,30 @@ TEST_CASE("a gate reads half precision and gives float32", "[lococo]") {
   const auto score = gate->forward(h);
   CHECK(score.scalar_type() == torch::kFloat32);
   CHECK_CLOSE(score, gate->forward(h.to(torch::kFloat32)));
+}
+
+TEST_CASE("a gate in two products of bfloat16 is the gate", "[lococo]") {
+  RetentionGate gate(64, 16, kG, 1);
+  // What a step would give back to them, by either way of computing.
+  const auto step_by = [&](bool split) {
+    gate->zero_grad();
+    auto h = normal({2, 37, 64}, 3).to(torch::kBFloat16).requires_grad_();
+    const auto score = split ? gate->forward_split(h) : gate->forward_wide(h);
+    (score * normal(score.sizes(), 4)).sum().backward();
+    std::map<std::string, torch::Tensor> found = {{"score", score.detach()}, {"h", h.grad()}};
+    for (const auto& item : gate->named_parameters())
+      if (item.value().grad().defined()) found[item.key()] = item.value().grad().clone();
+    return found;
+  };
+  const auto split = step_by(true), wide = step_by(false);
+  REQUIRE(split.size() == wide.size());
+  CHECK_CLOSE(split.at("score"), wide.at("score"), /*factor=*/10.0);
+  for (const auto& [name, gradient] : wide) {
+    INFO(name);
+    const auto error = (split.at(name) - gradient).to(torch::kFloat32).abs().max();
+    const auto size = gradient.to(torch::kFloat32).abs().max();
+    CHECK(error.item<double>() < 0.01 * size.item<double>());  // 2^-8 of bfloat16, rounded twice
+  }
 }
 
 TEST_CASE("the mass joins the score by its logarithm and gets no gradient", "[lococo]") {
