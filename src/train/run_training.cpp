@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "config/step_division.h"
 #include "core/build_info.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -12,7 +13,6 @@
 #include "tensor/pattern/training_pattern.h"
 #include "train/after_training.h"
 #include "train/signals.h"
-#include "train/step_batches.h"
 #include "train/trainer.h"
 #include "weights/folder_lock.h"
 
