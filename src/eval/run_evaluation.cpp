@@ -48,10 +48,9 @@ int evaluate_on_this_rank(const Config& config, Session& session) {
   const auto results = evaluator.evaluate(prepared.model, session.device, *session.communicator,
                                           session.pipeline.get());
   const std::string problem = non_finite_problem(results);
-  if (!problem.empty()) {
-    if (!session.communicator->is_main()) session.communicator->barrier();  // one line, of rank 0
-    throw UserError(problem);
-  }
+  run_alike(*session.communicator, [&] {
+    if (!problem.empty()) throw UserError(problem);
+  });
   if (!session.communicator->is_main()) return 0;
   std::fputs(results_table(results).c_str(), stdout);
   if (!config.eval.output.empty()) {
@@ -76,10 +75,9 @@ int evaluate_records_on_this_rank(const Config& config, Session& session) {
   const auto results = evaluator.evaluate(prepared.model, session.device, *session.communicator,
                                           session.pipeline.get());
   const std::string problem = non_finite_record(results);
-  if (!problem.empty()) {
-    if (!session.communicator->is_main()) session.communicator->barrier();  // one line, of rank 0
-    throw UserError(problem);
-  }
+  run_alike(*session.communicator, [&] {
+    if (!problem.empty()) throw UserError(problem);
+  });
   if (!session.communicator->is_main()) return 0;
   std::fputs(records_table(results).c_str(), stdout);
   if (!config.eval.output.empty()) {

@@ -14,6 +14,7 @@
 #include "eval/record_report.h"
 #include "pipeline/pipeline_pass.h"
 #include "setup/same_run.h"
+#include "setup/session.h"
 #include "tensor/kit/memory_stats.h"
 #include "train/lr_schedule.h"
 #include "train/normalizer_range.h"
@@ -134,9 +135,10 @@ StepMetrics Trainer::train_step() {
           .item<double>();
   // Before the update: a weight that is not a number could still be saved.
   if (!std::isfinite(grad_norm)) {
-    if (!communicator_.is_main()) communicator_.barrier();  // all ranks know: rank 0 tells
-    throw UserError("the gradient of step " + std::to_string(step_ + 1) +
-                    " is not finite; the last checkpoint stays. " + cause_of_non_finite());
+    run_alike(communicator_, [&] {
+      throw UserError("the gradient of step " + std::to_string(step_ + 1) +
+                      " is not finite; the last checkpoint stays. " + cause_of_non_finite());
+    });
   }
   optimizer_.step(factor);
   if (config_.cache.normalizer_range == NormalizerRange::kUnit) clamp_normalizers(trained);
@@ -193,11 +195,13 @@ Trainer::StepSums Trainer::forward_backward() {
   sums.targets = counts_host[0].item<int64_t>();
   sums.tokens = counts_host[1].item<int64_t>();
   if (sums.targets == 0) {
-    if (!communicator_.is_main()) communicator_.barrier();
-    throw UserError("step " + std::to_string(step_ + 1) +
-                    " has no target to learn from: without cache.boundary_targets the last query "
-                    "of each block has none, and a block of one token has no other; set "
-                    "cache.boundary_targets=true or a larger cache.block");
+    run_alike(communicator_, [&] {
+      throw UserError(
+          "step " + std::to_string(step_ + 1) +
+          " has no target to learn from: without cache.boundary_targets the last query of each "
+          "block has none, and a block of one token has no other; set cache.boundary_targets=true "
+          "or a larger cache.block");
+    });
   }
   if (!std::isfinite(sums.loss_sum)) report_non_finite(losses, first_indices);
   return sums;

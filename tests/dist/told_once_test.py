@@ -1,0 +1,67 @@
+"""What every rank finds is told by one of them, in one line.
+
+usage: told_once_test.py MPIRUN      (LOCOCO_BIN names the folder of the tools)
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from counted import main
+from ranks import launcher
+import tiny_files as tiny
+
+MPIRUN = sys.argv[1]
+RANKS = 2
+LAYOUTS = {"replicas": (), "stages": (f"distributed.pipeline={RANKS}",)}
+
+
+class ToldOnce(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="lococo-told-once-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.tiny = tiny.Tiny(self.folder)
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def assert_refused(self, message, tool, *arguments):
+        """In each layout; `arguments` as the tool alone would take them."""
+        for layout, options in LAYOUTS.items():
+            command = [*launcher(MPIRUN, RANKS), os.path.join(os.environ["LOCOCO_BIN"], tool), *arguments, *options]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            with self.subTest(tool=tool, layout=layout):
+                told = [line for line in done.stderr.splitlines() if "error: " in line]
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertEqual(len(told), 1, done.stderr)
+                self.assertIn(message, told[0])
+
+    def overflowing_model(self):
+        """Every weight is a number, their products are not."""
+        model = tiny.make_model(self.path("huge"), poison={"model.norm.weight": 1e30, "lm_head.weight": 1e30})
+        tiny.write_json(os.path.join(model, "tokenizer.json"), tiny.bpe_tokenizer())
+        return model
+
+    def test_a_gradient_that_overflows(self):
+        """The loss is a number, and so is each part of its gradient."""
+        steep = tiny.make_model(self.path("steep"), poison={"lm_head.weight": 1e25})
+        self.assert_refused("the gradient of step 1 is not finite", "lococo-train",
+                            *self.tiny.train(f"model.path={steep}"))
+
+    def test_texts_that_overflow(self):
+        self.assert_refused("is not finite", "lococo-eval", *self.tiny.eval(f"model.path={self.overflowing_model()}"))
+
+    def test_answers_that_overflow(self):
+        records = tiny.write_text(self.path("records.jsonl"),
+                                  json.dumps({"instruction": "the sand", "output": "sand"}) + "\n")
+        self.assert_refused("the NLL of the answer of", "lococo-eval", *self.tiny.eval(
+            f"model.path={self.overflowing_model()}", "data.validation=[]", f"data.validation_records={records}",
+            "data.template=plain", "data.raw_dtype=none"))
+
+
+if __name__ == "__main__":
+    main()
