@@ -41,19 +41,25 @@ Session start_session(const Config& config) {
   return session;
 }
 
-void join_pipeline(const Config& config, Session* session) {
-  if (config.distributed.pipeline == 1) return;
-  Communicator& world = *session->communicator;
+std::unique_ptr<Pipeline> make_pipeline(const Config& config, Communicator& world,
+                                        torch::Device device) {
+  std::unique_ptr<Pipeline> pipeline;
+  if (config.distributed.pipeline == 1) return pipeline;
   run_alike(world, [&] {
     const auto place = place_in_grid(config.distributed.pipeline, world.rank(), world.size());
     const auto shape = effective_shape(config);
     const auto parts = stages_of(config, shape);
-    session->pipeline = std::make_unique<Pipeline>(place, parts[static_cast<size_t>(place.stage)],
-                                                   world, session->device);
+    pipeline =
+        std::make_unique<Pipeline>(place, parts[static_cast<size_t>(place.stage)], world, device);
     log_info("pipeline of " + std::to_string(place.stages) + " stages, " +
              std::to_string(place.replicas) + (place.replicas == 1 ? " replica: " : " replicas: ") +
              describe_split(parts, head_in_layers(shape, attended_tokens(config))));
   });
+  return pipeline;
+}
+
+void join_pipeline(const Config& config, Session* session) {
+  session->pipeline = make_pipeline(config, *session->communicator, session->device);
 }
 
 void check_undivided(const Session& session, const std::string& what) {

@@ -34,8 +34,13 @@ struct Session {
 /// Joins the other ranks, takes this rank's device and threads, and lets only rank 0 log.
 Session start_session(const Config& config);
 
-/// Makes the session's ranks stages, as distributed.pipeline says; a collective call of the tools
-/// that have stages. Throws UserError when the ranks or the model cannot be divided so.
+/// Makes the ranks of `world`, which must live as long, stages, as distributed.pipeline says; null
+/// where that is one. A collective call. Throws UserError when the ranks or the model cannot be
+/// divided so.
+std::unique_ptr<Pipeline> make_pipeline(const Config& config, Communicator& world,
+                                        torch::Device device);
+
+/// The same for the session's ranks, of the tools that have stages.
 void join_pipeline(const Config& config, Session* session);
 
 /// For work that is not divided: one process, or the stages of one model. Throws UserError, which
