@@ -5,6 +5,7 @@ usage: told_once_test.py MPIRUN      (LOCOCO_BIN names the folder of the tools)
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,11 +30,14 @@ class ToldOnce(unittest.TestCase):
     def path(self, *parts):
         return os.path.join(self.folder, *parts)
 
-    def assert_refused(self, message, tool, *arguments):
-        """In each layout; `arguments` as the tool alone would take them."""
+    def run_tool(self, before, tool, *arguments, **options):
+        command = [*before, os.path.join(os.environ["LOCOCO_BIN"], tool), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+
+    def assert_refused(self, message, tool, *arguments, before=()):
+        """In each layout; `arguments` as the tool alone would take them, `before`: what starts it on each rank."""
         for layout, options in LAYOUTS.items():
-            command = [*launcher(MPIRUN, RANKS), os.path.join(os.environ["LOCOCO_BIN"], tool), *arguments, *options]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            done = self.run_tool([*launcher(MPIRUN, RANKS), *before], tool, *arguments, *options)
             with self.subTest(tool=tool, layout=layout):
                 told = [line for line in done.stderr.splitlines() if "error: " in line]
                 self.assertEqual(done.returncode, 2, done.stderr)
@@ -45,6 +49,18 @@ class ToldOnce(unittest.TestCase):
         model = tiny.make_model(self.path("huge"), poison={"model.norm.weight": 1e30, "lm_head.weight": 1e30})
         tiny.write_json(os.path.join(model, "tokenizer.json"), tiny.bpe_tokenizer())
         return model
+
+    def test_a_model_that_is_none(self):
+        weightless = self.path("weightless")
+        os.mkdir(weightless)
+        shutil.copy(os.path.join(self.tiny.model, "config.json"), weightless)
+        narrow = tiny.make_model(self.path("narrow"))
+        tiny.write_json(os.path.join(narrow, "config.json"), tiny.model_config(hidden_size=2 * tiny.HIDDEN))
+        for model, message in (("/nowhere", "/nowhere: there is no such folder"),
+                               (weightless, "holds neither model.safetensors nor"),
+                               (narrow, "tensors of another shape")):
+            self.assert_refused(message, "lococo-train", *self.tiny.train(f"model.path={model}"))
+            self.assert_refused(message, "lococo-eval", *self.tiny.eval(f"model.path={model}"))
 
     def test_a_gradient_that_overflows(self):
         """The loss is a number, and so is each part of its gradient."""
