@@ -232,8 +232,12 @@ void Trainer::after_step(const StepMetrics& metrics) {
 }
 
 void Trainer::watch_normalizers() {
-  if (warned_of_normalizers_ || config_.cache.normalizer_range == NormalizerRange::kUnit) return;
-  const std::string warning = normalizer_warning(optimizer_.parameters());
+  const CacheConfig& cache = config_.cache;
+  const bool may_leave = cache.has_convs() && cache.normalizer_range != NormalizerRange::kUnit;
+  if (warned_of_normalizers_ || !may_leave) return;
+  auto spread = spread_of_normalizers(optimizer_.parameters());
+  if (pipeline_ != nullptr) spread = spread_over(pipeline_->stages(), spread);
+  const std::string warning = normalizer_warning(spread);
   if (warning.empty()) return;
   warned_of_normalizers_ = true;
   progress_->end_line();

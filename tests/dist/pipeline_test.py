@@ -90,6 +90,16 @@ class Layouts(Training):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual("1 at a time of each replica on their way through 2 stages" in done.stderr, warned, done.stderr)
 
+    def test_normalizers_of_every_stage_are_watched(self):
+        told = []
+        for stages in (1, 2):
+            done = subprocess.run(self.command(f"{stages}", 1, stages, distributed__pipeline=stages, tune__normalizer=3),
+                                  capture_output=True, text=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            told.append([line.split("warn: ")[1] for line in done.stderr.splitlines() if "have left [0, 1]" in line])
+        self.assertEqual(len(told[0]), 1)
+        self.assertEqual(told[0], told[1])
+
     def test_all_weights_with_a_sharded_optimizer(self):
         self.train("one", 20, **TUNE_ALL)
         for layout, (ranks, split) in LAYOUTS.items():
