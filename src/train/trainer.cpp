@@ -82,11 +82,15 @@ void Trainer::resume() {
   folder = communicator_.broadcast_text(folder, /*root=*/0);
   if (folder.empty()) return;
 
+  check_same_checkpoint(folder, communicator_);
   const ResumingRun run = {config_, prepared_.base_fingerprint, data_fingerprints_};
-  const auto state = load_checkpoint(
-      folder, prepared_.model, *prepared_.registry, prepared_.base_fingerprint,
-      [&](const TensorMap& optimizer_state) { optimizer_.load_state(optimizer_state); },
-      [&](const CheckpointState& there) { check_resume(folder, there, run); });
+  CheckpointState state;
+  run_alike(communicator_, [&] {
+    state = load_checkpoint(
+        folder, prepared_.model, *prepared_.registry, prepared_.base_fingerprint,
+        [&](const TensorMap& optimizer_state) { optimizer_.load_state(optimizer_state); },
+        [&](const CheckpointState& there) { check_resume(folder, there, run); });
+  });
   step_ = first_step_ = saved_step_ = state.step;
   tokens_seen_ = state.tokens_seen;
   log_info("resuming from " + folder + " at step " + std::to_string(step_));

@@ -62,6 +62,30 @@ class ToldOnce(unittest.TestCase):
             self.assert_refused(message, "lococo-train", *self.tiny.train(f"model.path={model}"))
             self.assert_refused(message, "lococo-eval", *self.tiny.eval(f"model.path={model}"))
 
+    def test_a_checkpoint_that_one_host_does_not_have(self):
+        """As on hosts that share no disk: each rank has a folder of its own."""
+        hosts = [self.path(f"host-{rank}") for rank in range(RANKS)]
+        for host in hosts:
+            os.mkdir(host)
+        at_home = ["sh", "-c", f'cd {self.path("host-")}$OMPI_COMM_WORLD_RANK && exec "$@"', "sh"]
+        arguments = self.tiny.train("train.output=run")
+        self.assertEqual(self.run_tool([], "lococo-train", *arguments, cwd=hosts[0]).returncode, 0)
+        arguments.append("train.steps=3")
+        told = "run/step-00000002: rank 0 goes on from this checkpoint, rank 1 sees "
+        self.assert_refused(told + "none there", "lococo-train", *arguments, before=at_home)
+        other = [*self.tiny.train("train.output=run"), "tune.lora=2e-3"]
+        self.assertEqual(self.run_tool([], "lococo-train", *other, cwd=hosts[1]).returncode, 0)
+        self.assert_refused(told + "another there", "lococo-train", *arguments, before=at_home)
+        shutil.copytree(os.path.join(hosts[0], "run"), os.path.join(hosts[1], "run"), dirs_exist_ok=True)
+        done = self.run_tool([*launcher(MPIRUN, RANKS), *at_home], "lococo-train", *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_checkpoint_of_another_run(self):
+        arguments = self.tiny.train()
+        self.assertEqual(self.run_tool([], "lococo-train", *arguments).returncode, 0)
+        self.assert_refused("step-00000002: belongs to another run: tune.lora is 0.001 there and 0.002 here",
+                            "lococo-train", *arguments, "tune.lora=2e-3", "train.steps=3")
+
     def test_a_gradient_that_overflows(self):
         """The loss is a number, and so is each part of its gradient."""
         steep = tiny.make_model(self.path("steep"), poison={"lm_head.weight": 1e25})
