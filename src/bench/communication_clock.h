@@ -1,10 +1,14 @@
 // How long a rank waits for others.
 #pragma once
 
+#include <c10/core/Event.h>
 #include <torch/types.h>
 
+#include <memory>
+#include <string>
 #include <vector>
 
+#include "core/elapsed.h"
 #include "dist/observed_communicator.h"
 
 namespace lococo {
@@ -17,26 +21,42 @@ struct CommunicationTime {
   double total() const { return collectives + messages; }
 };
 
+/// Seconds on one clock.
+struct WaitInterval {
+  double begin = 0, end = 0;
+  WaitFor kind = WaitFor::kNumbers;
+};
+
+/// What lies in any of the intervals, each moment once: of two waits at the same time that of the
+/// one that began first.
+CommunicationTime covered_time(std::vector<WaitInterval> intervals);
+
 /// Of a GPU's tensors: the time that its stream stands at an operation, by its own clock, without
 /// making the host wait; what goes on beside the stream's work and is done when the stream comes to
-/// it takes no time. Of numbers and on CPUs: the time in the call.
+/// it takes no time. Of numbers and on CPUs: the time in the call. A host that waits while a stream
+/// does counts once.
 class CommunicationClock : public WaitObserver {
  public:
+  /// Waits for the GPU, as take() does.
   explicit CommunicationClock(torch::Device device);
   ~CommunicationClock() override;
 
   std::shared_ptr<void> begin(const std::string& what, const std::vector<int>& ranks,
                               WaitFor kind) override;
 
-  /// All waits since the last call; waits for the GPU.
+  /// All waits since the last call.
   CommunicationTime take();
 
  private:
   struct StreamInterval;
   class HostInterval;
 
+  void restart();
+
   torch::Device device_;
-  CommunicationTime on_host_;
+  SteadyTime started_;
+  std::shared_ptr<c10::Event> started_on_stream_;  ///< at started_; null on CPUs
+  std::vector<WaitInterval> on_host_;
   std::vector<std::shared_ptr<StreamInterval>> on_stream_;
 };
 

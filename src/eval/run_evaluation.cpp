@@ -14,7 +14,6 @@
 #include "eval/record_report.h"
 #include "eval/run_tasks.h"
 #include "setup/model_positions.h"
-#include "setup/model_setup.h"
 #include "setup/same_run.h"
 #include "setup/session.h"
 
@@ -37,7 +36,7 @@ std::vector<uint64_t> fingerprints_of(const std::vector<std::shared_ptr<const To
 
 int evaluate_on_this_rank(const Config& config, Session& session) {
   const auto files = open_validation_data(config, session, effective_shape(config).vocab_size);
-  auto prepared = prepare_model(config, session.device, session.part());
+  auto prepared = load_model(config, session);
   if (session.communicator->size() > 1) {  // of raw tokens a fingerprint takes the whole file
     check_same_files(prepared.base_fingerprint, "data.validation", fingerprints_of(files),
                      *session.communicator);
@@ -48,10 +47,9 @@ int evaluate_on_this_rank(const Config& config, Session& session) {
   const auto results = evaluator.evaluate(prepared.model, session.device, *session.communicator,
                                           session.pipeline.get());
   const std::string problem = non_finite_problem(results);
-  if (!problem.empty()) {
-    if (!session.communicator->is_main()) session.communicator->barrier();  // one line, of rank 0
-    throw UserError(problem);
-  }
+  run_alike(*session.communicator, [&] {
+    if (!problem.empty()) throw UserError(problem);
+  });
   if (!session.communicator->is_main()) return 0;
   std::fputs(results_table(results).c_str(), stdout);
   if (!config.eval.output.empty()) {
@@ -67,7 +65,7 @@ int evaluate_on_this_rank(const Config& config, Session& session) {
 
 int evaluate_records_on_this_rank(const Config& config, Session& session) {
   auto sets = open_validation_records(config, effective_shape(config).vocab_size);
-  auto prepared = prepare_model(config, session.device, session.part());
+  auto prepared = load_model(config, session);
   std::vector<uint64_t> fingerprints;
   for (const RecordSet& set : sets) fingerprints.push_back(set.fingerprint());
   check_same_files(prepared.base_fingerprint, "data.validation_records", fingerprints,
@@ -76,10 +74,9 @@ int evaluate_records_on_this_rank(const Config& config, Session& session) {
   const auto results = evaluator.evaluate(prepared.model, session.device, *session.communicator,
                                           session.pipeline.get());
   const std::string problem = non_finite_record(results);
-  if (!problem.empty()) {
-    if (!session.communicator->is_main()) session.communicator->barrier();  // one line, of rank 0
-    throw UserError(problem);
-  }
+  run_alike(*session.communicator, [&] {
+    if (!problem.empty()) throw UserError(problem);
+  });
   if (!session.communicator->is_main()) return 0;
   std::fputs(records_table(results).c_str(), stdout);
   if (!config.eval.output.empty()) {

@@ -20,7 +20,6 @@
 #include "generate/generation_setup.h"
 #include "report/task_progress.h"
 #include "setup/model_positions.h"
-#include "setup/model_setup.h"
 #include "setup/same_run.h"
 #include "tensor/kit/memory_stats.h"
 
@@ -80,7 +79,7 @@ AnswerAll make_answerer(const Config& config, const Session& session, const Toke
     case Answerer::kModel:
       break;
   }
-  auto prepared = prepare_model(config, session.device, session.part());
+  auto prepared = load_model(config, session);
   check_same_files(prepared.base_fingerprint, "model.path", {}, *session.communicator);
   const ModelShape& shape = prepared.model->shape();
   log_info(describe_generation(config, prepared.model->cache_config()));

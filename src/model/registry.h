@@ -24,7 +24,6 @@ struct RegisteredParameter {
   bool trainable = false;
   double learning_rate = 0.0;  ///< peak
   double weight_decay = 0.0;   ///< 0 for biases, norms and normalizers
-  int owner_stage = 0;         ///< pipeline stage that holds it
 };
 
 /// Whether it is float32 whatever the compute dtype: what is trained, and gates, whose scores

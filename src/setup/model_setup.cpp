@@ -7,6 +7,7 @@
 #include <numeric>
 #include <set>
 
+#include "config/step_division.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "dist/activity.h"
@@ -48,9 +49,7 @@ struct Stage {
 /// Blocks of a sequence are many; whole sequences go by the micro-batches of a replica.
 int64_t in_flight(const Config& config, int64_t depth, int64_t replicas) {
   if (is_blockwise(config)) return depth;
-  const auto divided_up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
-  const int64_t all = divided_up(config.train.sequences_per_step, config.train.micro_batch);
-  return std::min(depth, divided_up(all, replicas));
+  return std::min(depth, micro_batches_of_rank(config.train, replicas));
 }
 
 /// The stage that needs the most memory of the run's `ranks` ranks.

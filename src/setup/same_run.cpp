@@ -5,7 +5,10 @@
 
 #include "config/config_write.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/hash.h"
+#include "setup/session.h"
+#include "weights/checkpoint_files.h"
 
 namespace lococo {
 namespace {
@@ -76,6 +79,22 @@ void check_same_files(const std::string& base_fingerprint, const std::string& ke
     throw UserError(std::string("model.path: this rank has other weights than rank 0") + kRemedy);
   if (main_files != files)
     throw UserError(key + ": this rank has other texts than rank 0" + kRemedy);
+}
+
+void check_same_checkpoint(const std::string& folder, Communicator& communicator) {
+  const std::string path = folder + "/" + kStateFile;  // lists the checksum of every other file
+  const bool is_here = path_exists(path);
+  const std::string own = is_here ? read_text_file(path) : "";
+  const bool is_same = communicator.broadcast_text(own, /*root=*/0) == own;
+  const int64_t without = communicator.all_reduce_max_int(is_here ? -1 : communicator.rank());
+  const int64_t other = communicator.all_reduce_max_int(is_same ? -1 : communicator.rank());
+  if (other < 0) return;
+  run_alike(communicator, [&] {
+    throw UserError(folder + ": rank 0 goes on from this checkpoint, rank " +
+                    (without < 0 ? std::to_string(other) + " sees another there"
+                                 : std::to_string(without) + " sees none there") +
+                    "; put the folder on a disk that all hosts share, or copy it to each");
+  });
 }
 
 }  // namespace lococo

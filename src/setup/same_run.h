@@ -22,6 +22,10 @@ void check_same_config(const Config& config, Communicator& communicator);
 void check_same_files(const std::string& base_fingerprint, const std::string& key,
                       const std::vector<uint64_t>& fingerprints, Communicator& communicator);
 
+/// Collective. Throws UserError where a rank sees no checkpoint at `folder`, or another than the
+/// main rank, which tells it: hosts need not share a disk, but the run goes on from one checkpoint.
+void check_same_checkpoint(const std::string& folder, Communicator& communicator);
+
 /// The first line of `here` that `there` has not at its place, both YAML as config_to_yaml() writes
 /// it: "train.seed: 2 instead of 1"; empty when they are equal.
 std::string first_difference(const std::string& here, const std::string& there);

@@ -14,7 +14,6 @@
 #include "pipeline/layer_split.h"
 #include "records/open_records.h"
 #include "setup/model_positions.h"
-#include "setup/model_setup.h"
 #include "setup/training_sources.h"
 #include "tensor/attention/attention.h"
 
@@ -41,19 +40,25 @@ Session start_session(const Config& config) {
   return session;
 }
 
-void join_pipeline(const Config& config, Session* session) {
-  if (config.distributed.pipeline == 1) return;
-  Communicator& world = *session->communicator;
+std::unique_ptr<Pipeline> make_pipeline(const Config& config, Communicator& world,
+                                        torch::Device device) {
+  std::unique_ptr<Pipeline> pipeline;
   run_alike(world, [&] {
-    const auto place = place_in_grid(config.distributed.pipeline, world.rank(), world.size());
     const auto shape = effective_shape(config);
+    if (config.distributed.pipeline == 1) return;
+    const auto place = place_in_grid(config.distributed.pipeline, world.rank(), world.size());
     const auto parts = stages_of(config, shape);
-    session->pipeline = std::make_unique<Pipeline>(place, parts[static_cast<size_t>(place.stage)],
-                                                   world, session->device);
+    pipeline =
+        std::make_unique<Pipeline>(place, parts[static_cast<size_t>(place.stage)], world, device);
     log_info("pipeline of " + std::to_string(place.stages) + " stages, " +
              std::to_string(place.replicas) + (place.replicas == 1 ? " replica: " : " replicas: ") +
              describe_split(parts, head_in_layers(shape, attended_tokens(config))));
   });
+  return pipeline;
+}
+
+void join_pipeline(const Config& config, Session* session) {
+  session->pipeline = make_pipeline(config, *session->communicator, session->device);
 }
 
 void check_undivided(const Session& session, const std::string& what) {
@@ -78,6 +83,13 @@ void run_alike(const Communicator& world, const std::function<void()>& body) {
     if (!world.is_main()) std::this_thread::sleep_for(kUntilRank0Tells);
     throw;
   }
+}
+
+PreparedModel load_model(const Config& config, const Session& session) {
+  PreparedModel prepared;
+  run_alike(*session.communicator,
+            [&] { prepared = prepare_model(config, session.device, session.part()); });
+  return prepared;
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const Config& config, int64_t vocab_size) {

@@ -17,6 +17,7 @@
 #include "pipeline/pipeline.h"
 #include "records/record_rows.h"
 #include "records/record_set.h"
+#include "setup/model_setup.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lococo {
@@ -34,8 +35,13 @@ struct Session {
 /// Joins the other ranks, takes this rank's device and threads, and lets only rank 0 log.
 Session start_session(const Config& config);
 
-/// Makes the session's ranks stages, as distributed.pipeline says; a collective call of the tools
-/// that have stages. Throws UserError when the ranks or the model cannot be divided so.
+/// Makes the ranks of `world`, which must live as long, stages, as distributed.pipeline says; null
+/// where that is one. A collective call. Throws UserError when the ranks or the model cannot be
+/// divided so, and whatever their number for a model.path that is none: one rank tells it.
+std::unique_ptr<Pipeline> make_pipeline(const Config& config, Communicator& world,
+                                        torch::Device device);
+
+/// The same for the session's ranks, of the tools that have stages.
 void join_pipeline(const Config& config, Session* session);
 
 /// For work that is not divided: one process, or the stages of one model. Throws UserError, which
@@ -45,6 +51,9 @@ void check_undivided(const Session& session, const std::string& what);
 /// Runs `body`, in which all ranks find the same: what is wrong is told by rank 0 alone, while the
 /// others wait for their end. One that has not come after 20 s tells what it has found itself.
 void run_alike(const Communicator& world, const std::function<void()>& body);
+
+/// prepare_model() of this rank's layers, whose refusals one rank tells (run_alike).
+PreparedModel load_model(const Config& config, const Session& session);
 
 /// data.tokenizer, else tokenizer.model of model.path; nullptr when there is none (token files need
 /// none). Throws UserError for one with more tokens than the model (check_vocabulary).

@@ -1,7 +1,9 @@
 #include "train/normalizer_range.h"
 
+#include <algorithm>
 #include <cstdio>
 
+#include "dist/activity.h"
 #include "tensor/kit/torch.h"
 
 namespace lococo {
@@ -26,19 +28,37 @@ void clamp_normalizers(const std::vector<RegisteredParameter>& parameters) {
   at::_foreach_clamp_max_(normalizers, 1.0);
 }
 
-std::string normalizer_warning(const std::vector<RegisteredParameter>& parameters) {
+NormalizerSpread spread_of_normalizers(const std::vector<RegisteredParameter>& parameters) {
   const torch::NoGradGuard no_grad;
   const auto normalizers = trained_normalizers(parameters);
-  if (normalizers.empty()) return "";
+  if (normalizers.empty()) return {};
   const auto values = torch::cat(normalizers).flatten().cpu();
-  const auto outside = (values < 0).logical_or(values > 1).sum().item<int64_t>();
-  if (outside == 0) return "";
+  return {values.numel(), (values < 0).logical_or(values > 1).sum().item<int64_t>(),
+          values.min().item<double>(), values.max().item<double>()};
+}
+
+NormalizerSpread spread_over(Communicator& ranks, const NormalizerSpread& own) {
+  const Doing doing("normalizers");
+  // Numbers can be summed over ranks only: each puts its ends into places of its own.
+  const auto rank = static_cast<size_t>(ranks.rank()), size = static_cast<size_t>(ranks.size());
+  std::vector<double> ends(2 * size);
+  ends[rank] = own.least;
+  ends[size + rank] = own.most;
+  std::vector<int64_t> counts = {own.count, own.outside};
+  ranks.all_reduce_sum_numbers(ends, counts);
+  const auto middle = ends.begin() + static_cast<std::ptrdiff_t>(size);
+  return {counts[0], counts[1], *std::min_element(ends.begin(), middle),
+          *std::max_element(middle, ends.end())};
+}
+
+std::string normalizer_warning(const NormalizerSpread& spread) {
+  if (spread.outside == 0) return "";
   char text[320];
   std::snprintf(text, sizeof(text),
                 "%lld of %lld normalizers have left [0, 1] (%.3f to %.3f): beyond the lengths "
                 "trained on the model may fail; cache.normalizer_range: unit keeps them inside",
-                static_cast<long long>(outside), static_cast<long long>(values.numel()),
-                values.min().item<double>(), values.max().item<double>());
+                static_cast<long long>(spread.outside), static_cast<long long>(spread.count),
+                spread.least, spread.most);
   return text;
 }
 

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "config/step_division.h"
 #include "core/build_info.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -12,7 +13,6 @@
 #include "tensor/pattern/training_pattern.h"
 #include "train/after_training.h"
 #include "train/signals.h"
-#include "train/step_batches.h"
 #include "train/trainer.h"
 #include "weights/folder_lock.h"
 
@@ -41,7 +41,7 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
   check_teacher(config, shape);
   warn_about_memory(config, session.device);
   auto data = open_training_data(config, session, shape.vocab_size);
-  auto prepared = prepare_model(config, session.device, session.part());
+  auto prepared = load_model(config, session);
   log_info("parameters\n" + summarise(describe_parameters(config, shape)));
   if (resolved_pass(config) == PassKind::kFullSequence)
     log_info(describe_pattern(config.attention, config.data.context_length, shape.num_heads));

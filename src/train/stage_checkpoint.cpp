@@ -1,6 +1,5 @@
 #include "train/stage_checkpoint.h"
 
-#include <algorithm>
 #include <map>
 #include <set>
 #include <vector>
@@ -11,8 +10,6 @@
 
 namespace lococo {
 namespace {
-
-using Parameters = std::vector<RegisteredParameter>;
 
 /// The first stage that holds a parameter.
 int owner_of(const std::string& name, const std::vector<LayerRange>& parts) {
@@ -27,15 +24,20 @@ class StagesCheckpoint {
       : config_(config),
         own_(own),
         stages_(pipeline.stages()),
-        parts_(stages_of(config, own.model->shape())),
-        all_(describe_parameters(config, own.model->shape())) {}
+        all_(describe_parameters(config, own.model->shape())) {
+    const auto parts = stages_of(config, own.model->shape());
+    for (const auto& parameter : all_)
+      places_[parameter.name] = {&parameter, owner_of(parameter.name, parts), {}};
+    for (const auto& parameter : own.registry->all())
+      places_.at(parameter.name).own_values = parameter.tensor;
+  }
 
   std::string save(const CheckpointState& state, const StateToSave& own_state) {
     const std::set<std::string> written = checkpoint_parameters(state, all_);
     StateToSave whole_state = state_of_all(own_state);
     if (!stages_.is_main()) {
       for (const auto& parameter : all_)
-        if (written.count(parameter.name) > 0) collect(parameter);
+        if (written.count(parameter.name) > 0) collect(parameter.name);
       for (size_t i = 0; i < whole_state.tensors.size(); ++i) whole_state.fetch(i);
       return "";
     }
@@ -48,13 +50,19 @@ class StagesCheckpoint {
     for (const auto& parameter : registry.all()) {
       if (written.count(parameter.name) == 0) continue;
       torch::Tensor handle = parameter.tensor;
-      handle.set_data(collect(described(parameter.name)));
+      handle.set_data(collect(parameter.name));
     }
     return save_checkpoint(config_.train.output, config_.checkpoint, state, whole, registry,
                            whole_state);
   }
 
  private:
+  struct Place {
+    const RegisteredParameter* described = nullptr;
+    int owner = 0;             ///< the stage that tells the others
+    torch::Tensor own_values;  ///< undefined where this stage holds none
+  };
+
   void add_lora(Llama& whole) {
     const LoraShape lora = lora_shape(config_);
     if (lora.rank == 0) return;
@@ -64,25 +72,20 @@ class StagesCheckpoint {
     whole->add_lora(lora.rank, alpha, lora.targets, /*seed=*/0);
   }
 
-  const RegisteredParameter& described(const std::string& name) const {
-    return *std::find_if(all_.begin(), all_.end(),
-                         [&](const RegisteredParameter& one) { return one.name == name; });
-  }
-
   /// A parameter's values on the CPU, on every stage: the one that has them tells the others.
-  torch::Tensor collect(const RegisteredParameter& parameter) {
+  torch::Tensor collect(const std::string& name) {
     torch::NoGradGuard no_grad;
-    const int owner = owner_of(parameter.name, parts_);
+    const Place& place = places_.at(name);
+    const RegisteredParameter& parameter = *place.described;
     torch::Tensor values;
-    if (owner == stages_.rank()) {
-      for (const auto& own : own_.registry->all())
-        if (own.name == parameter.name) values = own.tensor.detach().cpu().contiguous();
+    if (place.owner == stages_.rank()) {
+      values = place.own_values.detach().cpu().contiguous();
     } else {
       const auto dtype =
           keeps_float32(parameter) ? torch::kFloat32 : scalar_type_of(config_.model.dtype);
       values = torch::empty(parameter.tensor.sizes(), dtype);
     }
-    stages_.broadcast(values, owner);
+    stages_.broadcast(values, place.owner);
     return values;
   }
 
@@ -99,7 +102,7 @@ class StagesCheckpoint {
       for (const char* moment : {".m", ".v"}) shapes[parameter.name + moment] = shape;
       shapes[parameter.name + ".step"] = {};
       for (const char* what : {".m", ".v", ".step"})
-        owner_by_name[parameter.name + what] = owner_of(parameter.name, parts_);
+        owner_by_name[parameter.name + what] = places_.at(parameter.name).owner;
     }
     int64_t bad = -1;
     for (const auto& [name, shape] : shapes) {
@@ -123,8 +126,8 @@ class StagesCheckpoint {
   const Config& config_;
   PreparedModel& own_;
   Communicator& stages_;
-  std::vector<LayerRange> parts_;
-  Parameters all_;
+  std::vector<RegisteredParameter> all_;  ///< of the whole model
+  std::map<std::string, Place> places_;   ///< by a parameter's name
 };
 
 }  // namespace

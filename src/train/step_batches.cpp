@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "config/step_division.h"
 #include "train/micro_batch.h"
 
 namespace lococo {
@@ -10,30 +11,6 @@ int64_t MicroBatch::num_tokens() const {
   int64_t tokens = 0;
   for (const auto& sequence : sequences) tokens += static_cast<int64_t>(sequence.tokens.size()) - 1;
   return tokens;
-}
-
-namespace {
-
-int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-/// Smaller than the config's where that would leave ranks idle.
-int64_t micro_batch_size(const TrainConfig& train, int64_t ranks) {
-  return std::min(train.micro_batch, divided_up(train.sequences_per_step, ranks));
-}
-
-/// Of a step, for all ranks.
-int64_t micro_batches(const TrainConfig& train, int64_t ranks) {
-  return divided_up(train.sequences_per_step, micro_batch_size(train, ranks));
-}
-
-}  // namespace
-
-int64_t busy_ranks(const TrainConfig& train, int64_t ranks) {
-  return std::min(ranks, micro_batches(train, ranks));
-}
-
-int64_t micro_batches_of_rank(const TrainConfig& train, int64_t ranks) {
-  return divided_up(micro_batches(train, ranks), ranks);
 }
 
 StepBatches::StepBatches(const Config& config, const TrainingSequences& sequences, int64_t rank,

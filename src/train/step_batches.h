@@ -22,12 +22,6 @@ struct MicroBatch {
   int64_t num_tokens() const;
 };
 
-/// Of `ranks` that share a step's sequences, how many get any: whole micro-batches are dealt out.
-int64_t busy_ranks(const TrainConfig& train, int64_t ranks);
-
-/// The most micro-batches of a step that one of them gets.
-int64_t micro_batches_of_rank(const TrainConfig& train, int64_t ranks);
-
 /// Step s has the sequences with global indices s * sequences_per_step ...; whole micro-batches are
 /// dealt out over the ranks, so that a rank computes what one rank alone would: only the order of
 /// the sum differs.

@@ -14,6 +14,7 @@
 #include "eval/record_report.h"
 #include "pipeline/pipeline_pass.h"
 #include "setup/same_run.h"
+#include "setup/session.h"
 #include "tensor/kit/memory_stats.h"
 #include "train/lr_schedule.h"
 #include "train/normalizer_range.h"
@@ -81,11 +82,15 @@ void Trainer::resume() {
   folder = communicator_.broadcast_text(folder, /*root=*/0);
   if (folder.empty()) return;
 
+  check_same_checkpoint(folder, communicator_);
   const ResumingRun run = {config_, prepared_.base_fingerprint, data_fingerprints_};
-  const auto state = load_checkpoint(
-      folder, prepared_.model, *prepared_.registry, prepared_.base_fingerprint,
-      [&](const TensorMap& optimizer_state) { optimizer_.load_state(optimizer_state); },
-      [&](const CheckpointState& there) { check_resume(folder, there, run); });
+  CheckpointState state;
+  run_alike(communicator_, [&] {
+    state = load_checkpoint(
+        folder, prepared_.model, *prepared_.registry, prepared_.base_fingerprint,
+        [&](const TensorMap& optimizer_state) { optimizer_.load_state(optimizer_state); },
+        [&](const CheckpointState& there) { check_resume(folder, there, run); });
+  });
   step_ = first_step_ = saved_step_ = state.step;
   tokens_seen_ = state.tokens_seen;
   log_info("resuming from " + folder + " at step " + std::to_string(step_));
@@ -134,9 +139,10 @@ StepMetrics Trainer::train_step() {
           .item<double>();
   // Before the update: a weight that is not a number could still be saved.
   if (!std::isfinite(grad_norm)) {
-    if (!communicator_.is_main()) communicator_.barrier();  // all ranks know: rank 0 tells
-    throw UserError("the gradient of step " + std::to_string(step_ + 1) +
-                    " is not finite; the last checkpoint stays. " + cause_of_non_finite());
+    run_alike(communicator_, [&] {
+      throw UserError("the gradient of step " + std::to_string(step_ + 1) +
+                      " is not finite; the last checkpoint stays. " + cause_of_non_finite());
+    });
   }
   optimizer_.step(factor);
   if (config_.cache.normalizer_range == NormalizerRange::kUnit) clamp_normalizers(trained);
@@ -165,61 +171,40 @@ StepMetrics Trainer::train_step() {
   return metrics;
 }
 
-Trainer::StepSums Trainer::forward_backward() {
-  auto loss_sum = torch::zeros({}, torch::dtype(torch::kFloat32).device(device_));
-  int64_t targets = 0, tokens = 0;
-  std::vector<torch::Tensor> losses;
-  std::vector<int64_t> first_indices;
+StepSums Trainer::forward_backward() {
   const auto batches = batches_.take(step_);
   const auto results =
       pass_->train_all(prepared_.model, static_cast<int64_t>(batches.size()), [&](int64_t i) {
         note_progress();
         return batches_.batch_of(batches[static_cast<size_t>(i)], device_);
       });
-  for (size_t i = 0; i < batches.size(); ++i) {
-    if (share_.reports) tokens += batches[i].num_tokens();
-    loss_sum += results[i].loss_sum;
-    targets += results[i].targets;
-    losses.push_back(results[i].loss_sum);
-    first_indices.push_back(batches[i].first_index);
-  }
-
-  auto counts = torch::tensor({targets, tokens}, torch::dtype(torch::kInt64)).to(device_);
-  sum_over_ranks(loss_sum, counts);
-  const auto counts_host = counts.cpu();
-
-  StepSums sums;
-  sums.loss_sum = loss_sum.item<double>();
-  sums.targets = counts_host[0].item<int64_t>();
-  sums.tokens = counts_host[1].item<int64_t>();
+  int64_t tokens = 0;
+  for (const MicroBatch& batch : batches)
+    if (share_.reports) tokens += batch.num_tokens();
+  const StepSums sums =
+      sum_over_ranks(results, tokens, communicator_, pipeline_, device_, &optimizer_);
   if (sums.targets == 0) {
-    if (!communicator_.is_main()) communicator_.barrier();
-    throw UserError("step " + std::to_string(step_ + 1) +
-                    " has no target to learn from: without cache.boundary_targets the last query "
-                    "of each block has none, and a block of one token has no other; set "
-                    "cache.boundary_targets=true or a larger cache.block");
+    run_alike(communicator_, [&] {
+      throw UserError(
+          "step " + std::to_string(step_ + 1) +
+          " has no target to learn from: without cache.boundary_targets the last query of each "
+          "block has none, and a block of one token has no other; set cache.boundary_targets=true "
+          "or a larger cache.block");
+    });
   }
-  if (!std::isfinite(sums.loss_sum)) report_non_finite(losses, first_indices);
+  if (!std::isfinite(sums.loss_sum)) report_non_finite(batches, results);
   return sums;
 }
 
-/// And the gradients over those that trained the same weights.
-void Trainer::sum_over_ranks(torch::Tensor& loss_sum, torch::Tensor& counts) {
-  if (pipeline_ == nullptr) return optimizer_.sum_gradients({loss_sum, counts});
-  optimizer_.sum_gradients({});
-  const Doing doing("loss");
-  std::vector<torch::Tensor> sums = {loss_sum, counts};
-  communicator_.all_reduce_sum(sums);
-}
-
-void Trainer::report_non_finite(const std::vector<torch::Tensor>& losses,
-                                const std::vector<int64_t>& first_indices) const {
+void Trainer::report_non_finite(const std::vector<MicroBatch>& batches,
+                                const std::vector<PassResult>& results) const {
   std::string message;
-  for (size_t i = 0; i < losses.size() && message.empty(); ++i) {
-    if (std::isfinite(losses[i].item<double>())) continue;
+  for (size_t i = 0; i < results.size() && message.empty(); ++i) {
+    if (std::isfinite(results[i].loss_sum.item<double>())) continue;
+    const int64_t first = batches[i].first_index;
     message = "the loss of step " + std::to_string(step_ + 1) +
               " is not finite in the micro-batch that begins with sequence " +
-              std::to_string(first_indices[i]) + " (" + sequences_.place(first_indices[i]) +
+              std::to_string(first) + " (" + sequences_.place(first) +
               "); the last checkpoint stays. " + cause_of_non_finite();
   }
   // A rank whose own loss is fine waits here until the one that knows the place has ended the run.
@@ -251,8 +236,12 @@ void Trainer::after_step(const StepMetrics& metrics) {
 }
 
 void Trainer::watch_normalizers() {
-  if (warned_of_normalizers_ || config_.cache.normalizer_range == NormalizerRange::kUnit) return;
-  const std::string warning = normalizer_warning(optimizer_.parameters());
+  const CacheConfig& cache = config_.cache;
+  const bool may_leave = cache.has_convs() && cache.normalizer_range != NormalizerRange::kUnit;
+  if (warned_of_normalizers_ || !may_leave) return;
+  auto spread = spread_of_normalizers(optimizer_.parameters());
+  if (pipeline_ != nullptr) spread = spread_over(pipeline_->stages(), spread);
+  const std::string warning = normalizer_warning(spread);
   if (warning.empty()) return;
   warned_of_normalizers_ = true;
   progress_->end_line();

@@ -18,6 +18,7 @@
 #include "setup/model_setup.h"
 #include "train/data_parallel_optimizer.h"
 #include "train/step_batches.h"
+#include "train/step_sums.h"
 #include "train/training_sequences.h"
 #include "weights/checkpoint.h"
 
@@ -47,20 +48,13 @@ class Trainer {
   int stop_signal() const { return stop_signal_; }  ///< that ended train(); 0: none
 
  private:
-  struct StepSums {
-    double loss_sum = 0;
-    int64_t targets = 0;
-    int64_t tokens = 0;
-  };
-
   void resume();
   /// The largest number of a signal that any rank has been sent; 0: none.
   int64_t signal_to_any_rank();
   StepMetrics train_step();
   StepSums forward_backward();
-  void sum_over_ranks(torch::Tensor& loss_sum, torch::Tensor& counts);
-  [[noreturn]] void report_non_finite(const std::vector<torch::Tensor>& losses,
-                                      const std::vector<int64_t>& first_indices) const;
+  [[noreturn]] void report_non_finite(const std::vector<MicroBatch>& batches,
+                                      const std::vector<PassResult>& results) const;
   std::string cause_of_non_finite() const;
   void after_step(const StepMetrics& metrics);
   void watch_normalizers();

@@ -5,23 +5,18 @@ usage: kills_test.py MPIRUN [--kills N] [--seed N]      (LOCOCO_BIN names the fo
 
 import argparse
 import os
-import random
 import signal
-import tempfile
 import time
-import unittest
 
 from counted import main
-from ranks import Run, launcher
 from runs import broken_checkpoint, checkpoints, read_metrics
-import tiny_files as tiny
+from training_ranks import TrainingRanks
 
-RANKS = 3
 EVERY = 2  # steps between checkpoints, so that kills fall into steps and into saves
 STEPS_A_KILL = 12  # more than a run makes between two kills
 EARLY = 0.25  # share of the kills that come before the first checkpoint of a start
 LATEST = 2.0  # the others come so many intervals after it, at most
-MPIRUN, KILLS, SEED = "", 20, None
+KILLS = 20
 
 
 def newest(output):
@@ -30,23 +25,16 @@ def newest(output):
     return max((name for name in names if name.startswith("step-")), default="")
 
 
-class KilledRanks(unittest.TestCase):
+class KilledRanks(TrainingRanks):
     """Against one run that nobody kills and whose optimizer is whole on every rank."""
-
-    ranks, options = RANKS, ()
 
     @classmethod
     def setUpClass(cls):
-        temporary = tempfile.TemporaryDirectory(prefix="lococo-kills-")
-        cls.addClassCleanup(temporary.cleanup)
-        cls.folder = temporary.name
-        cls.tiny = tiny.Tiny(cls.folder)
+        super().setUpClass()
         cls.steps = STEPS_A_KILL * KILLS
-        cls.seed = random.randrange(1 << 30) if SEED is None else SEED
-        cls.choice = random.Random(cls.seed)
         cls.whole = os.path.join(cls.folder, "whole")
         begin = time.monotonic()
-        run = cls.start(cls.whole, "false")
+        run = cls.start_sharded(cls.whole, "false")
         run.wait_until(lambda: newest(cls.whole), "a checkpoint")
         saved = time.monotonic()
         cls.finish(run)
@@ -54,16 +42,9 @@ class KilledRanks(unittest.TestCase):
         cls.interval = (time.monotonic() - saved) * EVERY / cls.steps
 
     @classmethod
-    def start(cls, output, sharded):
-        arguments = cls.tiny.train(
-            f"train.output={output}", f"train.steps={cls.steps}", "train.sequences_per_step=6",
-            f"checkpoint.every={EVERY}", "log.every=1000000", f"distributed.shard_optimizer={sharded}",
-            *cls.options)
-        tool = os.path.join(os.environ["LOCOCO_BIN"], "lococo-train")
-        run = Run([*launcher(MPIRUN, cls.ranks), tool, *arguments], cls.ranks, f"train.output={output}",
-                  output + ".log", env=dict(os.environ, OMP_NUM_THREADS="1"))
-        cls.addClassCleanup(run.kill)
-        return run
+    def start_sharded(cls, output, sharded):
+        return cls.start(output, f"train.steps={cls.steps}", f"checkpoint.every={EVERY}",
+                         f"distributed.shard_optimizer={sharded}")
 
     @staticmethod
     def finish(run):
@@ -75,7 +56,7 @@ class KilledRanks(unittest.TestCase):
         checkpoint it had gone on; "" when it was killed before it said so."""
         before, victim = newest(output), self.choice.randrange(self.ranks)
         early, moment = self.choice.random() < EARLY, self.choice.random()
-        run = self.start(output, sharded)
+        run = self.start_sharded(output, sharded)
         pids = run.wait_for_ranks()
         if not early:
             run.wait_until(lambda: newest(output) != before, "a checkpoint")
@@ -104,7 +85,7 @@ class KilledRanks(unittest.TestCase):
         output = os.path.join(self.folder, name)
         kills = [self.kill_one(output, sharded) for _ in range(KILLS)]
         last = newest(output)
-        run = self.start(output, sharded)
+        run = self.start_sharded(output, sharded)
         self.finish(run)
         starts = [checkpoint for _, checkpoint in kills[1:]] + [self.where_it_went_on(run, output, last)]
         print(f"{KILLS} kills, --seed {self.seed}: all gone after {max(seconds for seconds, _ in kills):.1f} s at "
@@ -135,5 +116,6 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=KILLS)
     parser.add_argument("--seed", type=int)
     options = parser.parse_args()
-    MPIRUN, KILLS, SEED = options.mpirun, options.kills, options.seed
+    TrainingRanks.mpirun, TrainingRanks.seed = options.mpirun, options.seed
+    KILLS = options.kills
     main()

@@ -6,15 +6,12 @@ usage: pipeline_test.py MPIRUN (LOCOCO_BIN names the folder of the tools)
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 
 from counted import main
 import tiny_files
-from training_tool import CONTEXT, SEQUENCES, Training, write_tokens  # skips without its packages
-import numpy
+from training_tool import CONTEXT, SEQUENCES, TUNE_ALL, WHOLE, Training, write_tokens  # skips without its packages
 
 Training.mpirun = sys.argv[1]
 Training.layers = 4
@@ -33,7 +30,6 @@ METHODS = {
         {"cache__policy": "none", "train__pass": "blockwise", "tune__conv": "null", "tune__embed": "null",
          "tune__norm": "null", "tune__lora": "3e-3"},
 }
-WHOLE = {"cache__policy": "none", "tune__conv": "null", "train__micro_batch": 1}
 # Whole sequences: (which layouts, options)
 WHOLE_METHODS = {
     "LoRA alone": (LAYOUTS, {**WHOLE, "tune__embed": "null", "tune__norm": "null", "tune__lora": "3e-3"}),
@@ -42,8 +38,6 @@ WHOLE_METHODS = {
                              "train__activation_checkpointing": "true"}),
     "sf, micro-batches of two": (("two stages",), {**WHOLE, "attention__pattern": "sf", "train__micro_batch": 2}),
 }
-TUNE_ALL = {"tune__all": "1e-2", "tune__conv": "2e-2", "tune__lora": "null", "tune__embed": "null", "tune__norm": "null",
-            "train__weight_decay": "0.1", "train__clip": "0.5"}
 
 
 class Layouts(Training):
@@ -96,6 +90,16 @@ class Layouts(Training):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual("1 at a time of each replica on their way through 2 stages" in done.stderr, warned, done.stderr)
 
+    def test_normalizers_of_every_stage_are_watched(self):
+        told = []
+        for stages in (1, 2):
+            done = subprocess.run(self.command(f"{stages}", 1, stages, distributed__pipeline=stages, tune__normalizer=3),
+                                  capture_output=True, text=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            told.append([line.split("warn: ")[1] for line in done.stderr.splitlines() if "have left [0, 1]" in line])
+        self.assertEqual(len(told[0]), 1)
+        self.assertEqual(told[0], told[1])
+
     def test_all_weights_with_a_sharded_optimizer(self):
         self.train("one", 20, **TUNE_ALL)
         for layout, (ranks, split) in LAYOUTS.items():
@@ -111,79 +115,6 @@ class Layouts(Training):
             self.train(f"one, {name}", 4, **options)
             self.train(f"stages, {name}", 4, 2, distributed__pipeline=2, **options)
             self.assert_close(self.tuned(f"one, {name}", 4), self.tuned(f"stages, {name}", 4), 1e-3)
-
-
-class Checkpoints(Training):
-    def test_a_run_goes_on_in_any_layout(self):
-        self.train("whole", 10)
-        steps = ((2, 1, 1), (4, 2, 1), (6, 2, 2), (8, 4, 2), (9, 3, 3), (10, 1, 1))
-        for until, ranks, stages in steps:
-            self.train("moved", until, ranks, distributed__pipeline=stages)
-        self.assertEqual([line["step"] for line in self.metrics("moved")], list(range(1, 11)))
-        self.assert_close(self.tuned("whole", 10), self.tuned("moved", 10), 1e-3)
-        for a, b in zip(self.metrics("whole"), self.metrics("moved"), strict=True):
-            self.assertAlmostEqual(a["loss"], b["loss"], delta=1e-3 * a["loss"])
-
-    def test_all_weights_go_on_in_any_layout(self):
-        self.train("whole", 6, **TUNE_ALL)
-        for until, ranks, stages, sharded in ((2, 2, 2, "false"), (4, 4, 2, "true"), (5, 1, 1, "false"), (6, 3, 3, "false")):
-            self.train("moved", until, ranks, distributed__pipeline=stages, distributed__shard_optimizer=sharded, **TUNE_ALL)
-        files = ("model.safetensors", "lococo.safetensors")
-        self.assert_close(self.tensors("whole", 6, *files), self.tensors("moved", 6, *files), 1e-3)
-
-    def test_a_stage_loads_its_own_layers_of_a_base(self):
-        self.train("base", 1, **TUNE_ALL)
-        options = {"model__path": self.path("base", "step-00000001"), "train__seed": 5}
-        self.train("one", 2, **options)
-        self.train("stages", 2, 3, distributed__pipeline=3, distributed__stage_layers="[1,1,2]", **options)
-        self.assert_close(self.tuned("one", 2), self.tuned("stages", 2), 1e-3)
-
-    def test_stages_resume_bit_for_bit_what_they_left(self):
-        self.train("whole", 6, 2, distributed__pipeline=2)
-        for until in (3, 6):
-            self.train("parts", until, 2, distributed__pipeline=2)
-        for file in ("adapter_model.safetensors", "lococo.safetensors", "optimizer.safetensors"):
-            one, other = self.tensors("whole", 6, file), self.tensors("parts", 6, file)
-            self.assertEqual(one.keys(), other.keys())
-            for key in one:
-                self.assertTrue(numpy.array_equal(one[key], other[key]), key)
-
-    def test_a_checkpoint_says_the_same_in_every_layout(self):
-        """The files of one process: names, shapes, types and what is written about them."""
-        self.train("one", 1, **TUNE_ALL)
-        self.train("stages", 1, 3, distributed__pipeline=3, **TUNE_ALL)
-        folders = [self.path(name, "step-00000001") for name in ("one", "stages")]
-        self.assertEqual(*[sorted(os.listdir(folder)) for folder in folders])
-        for name in ("model.safetensors", "lococo.safetensors", "optimizer.safetensors"):
-            one, other = self.tensors("one", 1, name), self.tensors("stages", 1, name)
-            self.assertEqual({k: (v.shape, v.dtype) for k, v in one.items()},
-                             {k: (v.shape, v.dtype) for k, v in other.items()})
-        states = []
-        for folder in folders:
-            with open(os.path.join(folder, "state.json"), encoding="utf-8") as file:
-                states.append(json.load(file))
-        self.assertEqual(states[0]["trainable"], states[1]["trainable"])
-
-    def test_another_run_goes_on_with_its_adapter(self):
-        self.train("first", 3, 2, distributed__pipeline=2)
-        adapter = {"model__adapter": self.path("first", "step-00000003"), "tune__embed": "null", "tune__norm": "null"}
-        self.train("one", 2, **adapter)
-        self.train("stages", 2, 2, distributed__pipeline=2, **adapter)
-        self.assert_close(self.tuned("one", 2), self.tuned("stages", 2), 1e-3)
-
-    def test_a_signal_saves_and_stops(self):
-        process = subprocess.Popen(self.command("stopped", 400, 2, distributed__pipeline=2), stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while not os.path.isfile(self.path("stopped", "metrics.jsonl")) or len(self.metrics("stopped")) < 3:
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.01)
-        process.send_signal(signal.SIGUSR1)
-        self.assertNotEqual(process.wait(timeout=60), 0)
-        saved = [name for name in os.listdir(self.path("stopped")) if name.startswith("step-")]
-        self.assertEqual(len(saved), 1)
-        step = int(saved[0].split("-")[1])
-        self.train("stopped", step + 2, train__steps=step + 2)
-        self.assertEqual(self.metrics("stopped")[-1]["step"], step + 2)
 
 
 class Evaluation(Training):

@@ -7,52 +7,34 @@ LOCOCO_BIN names the folder of the tools. On GPUs, by hand, two of them are enou
 
 import argparse
 import os
-import random
 import re
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
 from counted import main
-from ranks import BOUND_S, Run, launcher
+from ranks import BOUND_S, launcher
 from runs import broken_checkpoint, read_metrics
-import tiny_files as tiny
+from training_ranks import TrainingRanks
 
-MPIRUN, PROGRAM, STALLS, SEED, DEVICE = "", "", 1, None, "cpu"
+PROGRAM, STALLS, DEVICE = "", 1, "cpu"
 TIMEOUT_S = 4
 # rank R: step S: WAIT has waited N s for rank X, of which nothing was heard for M s (last: step T, ...
 LINE = re.compile(r"rank (\d+): step (\d+): (an? .+) has waited [\d.]+ s for rank (\d+), "
                   r"of which nothing was heard for [\d.]+ s \(last: step (\d+), ")
 
 
-class StoppedRanks(unittest.TestCase):
+class StoppedRanks(TrainingRanks):
     """SIGSTOP for a random rank at a random moment of a training."""
 
-    ranks, options = 3, ()
     waits = ("a sum over ranks (gradients)", "a maximum over ranks", "a barrier (checkpoint)")
-
-    @classmethod
-    def setUpClass(cls):
-        temporary = tempfile.TemporaryDirectory(prefix="lococo-stalls-")
-        cls.addClassCleanup(temporary.cleanup)
-        cls.folder = temporary.name
-        cls.tiny = tiny.Tiny(cls.folder)
-        cls.seed = random.randrange(1 << 30) if SEED is None else SEED
-        cls.choice = random.Random(cls.seed)
 
     def in_its_loop(self, name):
         """A run that has made some steps, and the pids of its ranks."""
         output = os.path.join(self.folder, name)
-        arguments = self.tiny.train(
-            f"train.output={output}", "train.steps=1000000", "train.sequences_per_step=6", "checkpoint.every=3",
-            "log.every=1000000", f"distributed.timeout_s={TIMEOUT_S}",
-            f"distributed.device={DEVICE}", *self.options)
-        tool = os.path.join(os.environ["LOCOCO_BIN"], "lococo-train")
-        run = Run([*launcher(MPIRUN, self.ranks), tool, *arguments], self.ranks, f"train.output={output}",
-                  output + ".log", env=dict(os.environ, OMP_NUM_THREADS="1"))
-        self.addCleanup(run.kill)
+        run = self.start(output, "train.steps=1000000", "checkpoint.every=3",
+                         f"distributed.timeout_s={TIMEOUT_S}", f"distributed.device={DEVICE}")
         pids = run.wait_for_ranks()
         run.wait_until(lambda: len(read_metrics(output)) > 2, "steps")
         self.assertIsNone(run.process.poll(), run.lines())
@@ -108,8 +90,8 @@ class LateRanks(unittest.TestCase):
 
     def run_late(self, how, ranks=3):
         begin = time.monotonic()
-        done = subprocess.run([*launcher(MPIRUN, ranks), PROGRAM, "late", how], capture_output=True, text=True,
-                              timeout=TIMEOUT_S * 2 + BOUND_S, check=False,
+        done = subprocess.run([*launcher(TrainingRanks.mpirun, ranks), PROGRAM, "late", how], capture_output=True,
+                              text=True, timeout=TIMEOUT_S * 2 + BOUND_S, check=False,
                               env=dict(os.environ, LOCOCO_TEST_TIMEOUT=str(TIMEOUT_S)))
         return done.returncode, done.stderr, time.monotonic() - begin
 
@@ -139,8 +121,8 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int)
     parser.add_argument("--device", default=DEVICE)
     options = parser.parse_args()
-    MPIRUN, PROGRAM, STALLS, SEED, DEVICE = (options.mpirun, options.program, options.stalls, options.seed,
-                                             options.device)
+    TrainingRanks.mpirun, TrainingRanks.seed = options.mpirun, options.seed
+    PROGRAM, STALLS, DEVICE = options.program, options.stalls, options.device
     if DEVICE == "cuda":
         StoppedRanks.ranks = 2
         TIMEOUT_S = 15  # NCCL takes seconds to connect

@@ -18,6 +18,10 @@ except ImportError as error:
     sys.exit(4)
 
 CONTEXT, SEQUENCES = 96, 4
+# Options beside the config's: whole sequences without a cache, every weight.
+WHOLE = {"cache__policy": "none", "tune__conv": "null", "train__micro_batch": 1}
+TUNE_ALL = {"tune__all": "1e-2", "tune__conv": "2e-2", "tune__lora": "null", "tune__embed": "null", "tune__norm": "null",
+            "train__weight_decay": "0.1", "train__clip": "0.5"}
 
 
 def config_text(layers=2):

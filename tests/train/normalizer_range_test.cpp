@@ -53,10 +53,14 @@ TEST_CASE("trained normalizers are put onto [0, 1], both ends included", "[train
 }
 
 TEST_CASE("a normalizer that has left [0, 1] is told once it is looked at", "[train]") {
+  const auto warning_of = [](const std::vector<RegisteredParameter>& parameters) {
+    const auto alone = make_single_communicator();
+    return normalizer_warning(spread_over(*alone, spread_of_normalizers(parameters)));
+  };
   const auto at_ends = parameter(torch::tensor({0.0F, 1.0F}), ParameterGroup::kNormalizer, true);
-  CHECK(normalizer_warning({at_ends}).empty());
-  CHECK(normalizer_warning({}).empty());
-  const auto line = normalizer_warning(
+  CHECK(warning_of({at_ends}).empty());
+  CHECK(warning_of({}).empty());
+  const auto line = warning_of(
       {at_ends, parameter(torch::tensor({-0.25F, 0.5F}), ParameterGroup::kNormalizer, true)});
   CHECK_CONTAINS(line, "1 of 4 normalizers have left [0, 1] (-0.250 to 1.000)");
   CHECK_CONTAINS(line, "cache.normalizer_range");
