@@ -1,6 +1,8 @@
 """kill -9 of a random rank at random moments of a run of three, or of a pipeline: all end at once, and the run goes on.
 
-usage: kills_test.py MPIRUN [--kills N] [--seed N]      (LOCOCO_BIN names the folder of the tools)
+usage: kills_test.py MPIRUN [--kills N] [--seed N] [--device cuda]
+
+LOCOCO_BIN names the folder of the tools. On GPUs, by hand, two of them are enough.
 """
 
 import argparse
@@ -16,7 +18,7 @@ EVERY = 2  # steps between checkpoints, so that kills fall into steps and into s
 STEPS_A_KILL = 12  # more than a run makes between two kills
 EARLY = 0.25  # share of the kills that come before the first checkpoint of a start
 LATEST = 2.0  # the others come so many intervals after it, at most
-KILLS = 20
+KILLS, DEVICE = 20, "cpu"
 
 
 def newest(output):
@@ -44,7 +46,17 @@ class KilledRanks(TrainingRanks):
     @classmethod
     def start_sharded(cls, output, sharded):
         return cls.start(output, f"train.steps={cls.steps}", f"checkpoint.every={EVERY}",
-                         f"distributed.shard_optimizer={sharded}")
+                         f"distributed.shard_optimizer={sharded}", f"distributed.device={DEVICE}")
+
+    @classmethod
+    def undisturbed(cls, sharded):
+        """The folder of a run that nobody kills and whose bits are those wanted. On GPUs a divided optimizer adds the
+        gradient's norm up in another order."""
+        if DEVICE == "cpu" or sharded == "false":
+            return cls.whole
+        output = cls.whole + "-sharded"
+        cls.finish(cls.start_sharded(output, sharded))
+        return output
 
     @staticmethod
     def finish(run):
@@ -92,9 +104,10 @@ class KilledRanks(TrainingRanks):
               f"most; {sum(map(bool, starts))} of the {KILLS} starts behind them went on from the last checkpoint, "
               "the others were killed before they said so")
         self.assertEqual(starts[-1], last)
-        self.assertEqual([line["step"] for line in read_metrics(self.whole)], list(range(1, self.steps + 1)))
-        self.assertEqual(read_metrics(output), read_metrics(self.whole), f"--seed {self.seed}")
-        self.assertEqual(checkpoints(output), checkpoints(self.whole), f"--seed {self.seed}")
+        whole = self.undisturbed(sharded)
+        self.assertEqual([line["step"] for line in read_metrics(whole)], list(range(1, self.steps + 1)))
+        self.assertEqual(read_metrics(output), read_metrics(whole), f"--seed {self.seed}")
+        self.assertEqual(checkpoints(output), checkpoints(whole), f"--seed {self.seed}")
 
     def test_all_end_and_the_run_goes_on_to_the_same_bits(self):
         self.check("killed", "false")
@@ -104,7 +117,7 @@ class KilledRanks(TrainingRanks):
 
 
 class KilledStages(KilledRanks):
-    """Two replicas of two stages."""
+    """Two replicas of two stages; on GPUs one."""
 
     ranks, options = 4, ("distributed.pipeline=2",)
     test_the_same_with_a_part_of_the_optimizer_on_each_rank = None
@@ -115,7 +128,10 @@ if __name__ == "__main__":
     parser.add_argument("mpirun")
     parser.add_argument("--kills", type=int, default=KILLS)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--device", default=DEVICE)
     options = parser.parse_args()
     TrainingRanks.mpirun, TrainingRanks.seed = options.mpirun, options.seed
-    KILLS = options.kills
+    KILLS, DEVICE = options.kills, options.device
+    if DEVICE == "cuda":
+        KilledRanks.ranks = KilledStages.ranks = 2
     main()
