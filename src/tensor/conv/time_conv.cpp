@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>
 
 #include "tensor/conv/time_conv_forward_kernel.h"
+#include "tensor/conv/time_conv_pack_kernel.h"
 #include "tensor/conv/time_conv_weight_gradient_kernel.h"
 #include "tensor/kit/kernel_input.h"
 #include "tensor/kit/kernel_launch.h"

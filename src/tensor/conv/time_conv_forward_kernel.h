@@ -1,5 +1,5 @@
-// The CUDA kernels of the convolution over time, for devices of compute capability 9.0: raw pointers
-// and a stream, so that the .cu sees no torch header. Each launch returns a cudaError_t.
+// The CUDA kernel of the convolution over time, for devices of compute capability 9.0: raw pointers
+// and a stream, so that the .cu sees no torch header. The launch returns a cudaError_t.
 #pragma once
 
 #include "tensor/conv/time_conv_shape.h"
@@ -8,12 +8,8 @@ struct CUstream_st;  // cudaStream_t without CUDA's headers
 
 namespace lococo {
 
-/// weight float32 [O, C, K] -> packed bfloat16 [K, O, C], the layout of the forward kernel.
-int launch_time_conv_pack(const float* weight, void* packed, const TimeConvShape& shape,
-                          CUstream_st* stream);
-
-/// x bfloat16 [X, S, C], packed weight, bias float32 [O] -> y bfloat16 [X, S, O]. x, packed and y
-/// are aligned to 16 bytes.
+/// x bfloat16 [X, S, C], weight as launch_time_conv_pack packed it, bias float32 [O] -> y bfloat16
+/// [X, S, O]. x, packed and y are aligned to 16 bytes.
 int launch_time_conv_forward(const void* x, const void* packed, const float* bias, void* y,
                              bool relu, const TimeConvShape& shape, CUstream_st* stream);
 

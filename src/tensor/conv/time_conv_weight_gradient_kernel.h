@@ -1,5 +1,6 @@
-// The CUDA kernel of the weights' gradient of the convolution over time, for devices of compute capability 9.0: raw pointers
-// and a stream, so that the .cu sees no torch header. Each launch returns a cudaError_t.
+// The CUDA kernel of the weights' gradient of the convolution over time, for devices of compute
+// capability 9.0: raw pointers and a stream, so that the .cu sees no torch header. Each launch
+// returns a cudaError_t.
 #pragma once
 
 #include "tensor/conv/time_conv_shape.h"
