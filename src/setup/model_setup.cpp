@@ -17,6 +17,7 @@
 #include "setup/memory_check.h"
 #include "setup/memory_estimate.h"
 #include "setup/model_positions.h"
+#include "tensor/conv/time_conv.h"
 #include "tensor/frozen/fp8.h"
 #include "tensor/kit/memory_stats.h"
 #include "tensor/pattern/training_pattern.h"
@@ -133,6 +134,14 @@ void note_slow_fp8(const Config& config, const ModelShape& shape, torch::Device 
   }
   if (why.empty()) return;
   log_info("model.base_precision fp8: " + why + "; products make such a matrix dense each time");
+}
+
+/// Where a GPU lacks what the project's kernels for convolutions are made of.
+void note_library_convolutions(const Config& config, torch::Device device) {
+  if (!config.cache.has_convs() || config.model.dtype != DType::kBFloat16) return;
+  if (!device.is_cuda() || time_conv_has_kernels(device)) return;
+  log_info(device.str() + " runs the library's convolutions: the project's are for compute " +
+           "capability 9.0");
 }
 
 /// Gives every parameter its device and dtype. The base's values are still to come, so its memory
@@ -253,6 +262,7 @@ PreparedModel prepare_model(const Config& config, torch::Device device,
   check_room_for_weights(config, parameters_of_part(part, config, shape), device);
   log_info(describe_rope(config));
   note_slow_fp8(config, shape, device);
+  note_library_convolutions(config, device);
   PreparedModel prepared;
   prepared.model = Llama(shape, part, config.cache, config.attention, config.train.seed);
   auto& model = prepared.model;

@@ -47,10 +47,8 @@ TimeConvShape shape_of(const torch::Tensor& x_XSC, int64_t O, int64_t K) {
 
 /// What the kernels ask of the device and of the sizes.
 bool has_kernels(const torch::Device& device, int64_t C, int64_t O, int64_t K) {
-  if (!device.is_cuda()) return false;
-  const auto* properties = at::cuda::getDeviceProperties(device.index());
-  return properties->major == 9 && properties->minor == 0 && C > 0 && C % 64 == 0 && O > 0 &&
-         O % 8 == 0 && K % 2 == 1 && K <= kTimeConvMaxTaps;
+  return time_conv_has_kernels(device) && C > 0 && C % 64 == 0 && O > 0 && O % 8 == 0 &&
+         K % 2 == 1 && K <= kTimeConvMaxTaps;
 }
 
 void check_packed(const torch::Tensor& packed_KOC, const torch::Tensor& weight_OCK) {
@@ -105,6 +103,17 @@ torch::Tensor fused_weight_gradient(const torch::Tensor& x_XSC, const torch::Ten
 #endif
 
 }  // namespace
+
+bool time_conv_has_kernels([[maybe_unused]] torch::Device device) {
+#ifdef LOCOCO_WITH_SM90A
+  if (!device.is_cuda()) return false;
+  const auto* properties = at::cuda::getDeviceProperties(
+      device.has_index() ? device.index() : at::cuda::current_device());
+  return properties->major == 9 && properties->minor == 0;
+#else
+  return false;
+#endif
+}
 
 bool time_conv_is_fused([[maybe_unused]] const torch::Tensor& x_XSC, [[maybe_unused]] int64_t O,
                         [[maybe_unused]] int64_t K) {

@@ -18,6 +18,9 @@ namespace lococo {
 /// contiguous.
 bool time_conv_is_fused(const torch::Tensor& x_XSC, int64_t O, int64_t K);
 
+/// Whether the device has the instructions of those kernels, and this build the kernels.
+bool time_conv_has_kernels(torch::Device device);
+
 /// weight [O, C, K] of any dtype as the project's forward kernel reads it, bfloat16 [K, O, C], for
 /// whoever convolves many times with one weight. A `packed_KOC` that is defined is written in
 /// place, so that recorded work which reads it sees the new weight; else it is made. Where the

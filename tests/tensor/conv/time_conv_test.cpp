@@ -95,3 +95,7 @@ TEST_CASE("a convolution over time refuses what does not fit", "[tensor]") {
   CHECK_THROWS(time_conv_forward(c.x_XSC, c.weight_OCK, c.bias_O.slice(0, 1), false));
   CHECK_THROWS(time_conv_weight_gradient(c.x_XSC, c.x_XSC.slice(1, 1), 3));
 }
+
+TEST_CASE("a CPU has none of the project's convolutions", "[tensor]") {
+  CHECK_FALSE(time_conv_has_kernels(torch::kCPU));
+}
