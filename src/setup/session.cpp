@@ -13,6 +13,7 @@
 #include "lessons/open_lessons.h"
 #include "pipeline/layer_split.h"
 #include "records/open_records.h"
+#include "setup/gpu_architecture.h"
 #include "setup/model_positions.h"
 #include "setup/training_sources.h"
 #include "tensor/attention/attention.h"
@@ -34,6 +35,7 @@ Session start_session(const Config& config) {
   session.device = pick_device(config.distributed, ranks.local_rank);
   session.threads = set_threads(config.distributed, ranks.local_size);
   session.communicator = make_communicator(config.distributed, session.device);
+  run_alike(*session.communicator, [&] { check_architecture(session.device); });
   log_debug("effective config\n" + config_to_yaml(config));
   log_info("rank 0 of " + std::to_string(ranks.size) + " on " + session.device.str() + " with " +
            std::to_string(session.threads) + " CPU threads");
