@@ -1,16 +1,23 @@
 #include "tools/cli.h"
 
+#include <fcntl.h>
 #include <malloc.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <cstdio>
+#include <cstring>
 #include <exception>
 #include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <system_error>
+#include <thread>
 
 #include "config/config_effect.h"
 #include "config/config_write.h"
@@ -18,12 +25,15 @@
 #include "core/build_info.h"
 #include "core/edit_distance.h"
 #include "core/error.h"
+#include "core/launcher.h"
 #include "core/log.h"
 #include "core/memory_error.h"
 #include "tools/passive_wait.h"
 
 namespace lococo {
 namespace {
+
+constexpr auto kUntilOthersTell = std::chrono::seconds(5);
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
@@ -170,6 +180,28 @@ void keep_freed_memory() {
   mallopt(M_TRIM_THRESHOLD, 256 << 20);
 }
 
+/// A standard output that is closed must not be the number of the next file that is opened: what is
+/// printed would go there.
+void keep_stdout() {
+  if (::fcntl(STDOUT_FILENO, F_GETFD) == -1 && ::open("/dev/null", O_RDONLY) != STDOUT_FILENO)
+    throw UserError("standard output: is closed; give the tool one, /dev/null at the least");
+}
+
+/// Throws UserError when something printed was lost.
+void finish_stdout() {
+  std::cout << std::flush;
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return;
+  const std::string why = errno == 0 ? "" : " (" + std::string(std::strerror(errno)) + ")";
+  throw UserError("standard output: cannot be written" + why);
+}
+
+/// What all processes of a launcher find wrong, before they have joined, is told once: by then the
+/// launcher has ended the others. What one of them alone finds is told a little later.
+void let_rank_0_tell() {
+  if (launched_rank() > 0) std::this_thread::sleep_for(kUntilOthersTell);
+}
+
 int report(const std::string& name, const std::string& message, int code) {
   std::cout << std::flush;
   std::cerr << name << ": error: " << message << std::endl;
@@ -182,17 +214,25 @@ int run_tool(const Tool& tool, int argc, const char* const* argv) {
   keep_freed_memory();
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
-  bool debug = false;
+  bool debug = false, runs = false;
   try {
+    keep_stdout();
     const std::optional<CommandLine> line = Parser(tool).parse(argc, argv);
-    if (!line) return 0;
+    if (!line) {
+      finish_stdout();
+      return 0;
+    }
     debug = line->debug;
     const Config config = read_config_of(*line, tool);
     // A run says so itself when it starts.
     if (const auto warning = effect_warning(config); line->dry_run && !warning.empty())
       log_warn(warning);
-    return tool.run(*line, config);
+    runs = true;
+    const int code = tool.run(*line, config);
+    if (code == 0) finish_stdout();
+    return code;
   } catch (const UserError& error) {
+    if (!runs) let_rank_0_tell();
     return report(tool.name, error.what(), 2);
   } catch (const std::exception& error) {
     const std::string text = error.what();

@@ -25,6 +25,6 @@ int main(int argc, char** argv) {
        "  lococo-eval config.yaml eval.lengths=[4096,32768] eval.output=nll.json\n"
        "  lococo-eval config.yaml model.adapter=runs/x/step-00001000 cache.slots=128\n"
        "  lococo-eval runs/x/config.yaml model.adapter=runs/x/step-00001000\n",
-       run, lococo::complete_config, /*passive_threads=*/true},
+       run, lococo::complete_config_for_reading, /*passive_threads=*/true},
       argc, argv);
 }

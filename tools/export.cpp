@@ -1,5 +1,4 @@
 // lococo-export: writes what was tuned for other programs, or for another run.
-#include "setup/model_positions.h"
 #include "weights/export.h"
 
 #include <cstdio>
@@ -10,6 +9,7 @@
 #include "setup/check_inputs.h"
 #include "setup/companion_files.h"
 #include "setup/complete_config.h"
+#include "setup/model_positions.h"
 #include "setup/model_setup.h"
 #include "tools/cli.h"
 
@@ -55,6 +55,6 @@ int main(int argc, char** argv) {
        "  lococo-export config.yaml model.adapter=runs/x/step-00001000 export.output=out\n"
        "  lococo-export config.yaml model.adapter=runs/x/step-00001000 export.kind=adapter "
        "export.output=out\n",
-       run, lococo::complete_config},
+       run, lococo::complete_config_for_reading},
       argc, argv);
 }

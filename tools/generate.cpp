@@ -27,7 +27,7 @@ lococo::Tool tool() {
       "  lococo-generate config.yaml --chat\n"
       "  lococo-generate config.yaml --prompt-ids \"1 450 2446\" --ids\n",
       run,
-      lococo::complete_config,
+      lococo::complete_config_for_reading,
       /*passive_threads=*/true};
   tool.flags_title = "Prompt (without one: standard input, when that is no terminal)";
   tool.flags = {

@@ -191,6 +191,10 @@ class CacheChecker : ConfigChecker {
                 std::to_string(fewest) +
                 " slots of teach.slots, so that nothing is dropped and nothing is learned; use "
                 "longer sequences or fewer slots");
+    require(config_.teach.block < config_.data.context_length, "teach.block",
+            "the " + std::to_string(config_.data.context_length) +
+                " tokens of data.context_length are one block, so that nothing is dropped and "
+                "nothing is learned; use longer sequences or shorter blocks");
     require(config_.teach.final_temperature <= config_.teach.temperature, "teach.final_temperature",
             "is above teach.temperature, but the choice must harden");
   }

@@ -128,6 +128,10 @@ class Finder {
     }
     if (config_.attention.pattern == PatternKind::kFull)
       add(kPatternKeys, "attention.pattern full has no segments");
+    else if (config_.attention.group(config_.data.context_length) >=
+             2 * config_.data.context_length)
+      add({"attention.pattern", "attention.group_tokens", "attention.group_fraction"},
+          "half a segment holds the data.context_length tokens, so that attention is full");
     if (resolved_pass(config_) != PassKind::kTeach) add(kTeachKeys, "train.pass is not teach");
     if (config_.cache.bptt_blocks > 1)
       add({"train.cuda_graphs"}, "windows of cache.bptt_blocks are not recorded");
@@ -141,7 +145,7 @@ class Finder {
     if (config_.distributed.backend == CommBackend::kSingle)
       add({"distributed.shard_optimizer", "distributed.timeout_s"},
           "distributed.backend single has one rank");
-    if (config_.data.validation.empty())
+    if (config_.data.validation.empty() && config_.data.validation_records.empty())
       add({"eval.after_training"}, "data.validation names nothing");
   }
 

@@ -154,10 +154,11 @@ void add_eval(SchemaBuilder& add, EvalConfig& eval) {
           "equal parts of a segment whose mean NLL is reported one by one; 0: none");
   add.add("batch", count(&eval.batch, 1, kManyHeld), "segments of one forward pass");
   add.add("every", count(&eval.every, 0),
-          "lococo-train: steps between evaluations on data.validation; 0: never");
+          "lococo-train: steps between evaluations on data.validation and data.validation_records; "
+          "0: at the end alone (after_training)");
   add.add("after_training", BoolField{&eval.after_training},
           "lococo-train: a short evaluation along the segment at the end, with data.validation; "
-          "warns when the NLL rises");
+          "warns when the NLL rises. Without eval.every the data.validation_records too");
 }
 
 void add_export(SchemaBuilder& add, Config& config) {

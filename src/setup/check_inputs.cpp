@@ -22,8 +22,9 @@ void check_inputs(const Config& given) {
   if (!model.path.empty()) check_hf_weights(base, model.path);
   if (model.adapter.empty()) return;
   const std::string fingerprint =
-      model.path.empty() ? fingerprint_of_random_base(shape, config.train.seed, model.init_std)
-                         : "";
+      model.path.empty()
+          ? fingerprint_of_random_base(base_shape(config), config.train.seed, model.init_std)
+          : "";
   check_trained(model.adapter, parameters, config.cache, fingerprint);
 }
 

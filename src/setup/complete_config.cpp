@@ -1,7 +1,6 @@
 #include "setup/complete_config.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <optional>
 #include <set>
 #include <string>
@@ -12,6 +11,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/hf_config.h"
+#include "core/launcher.h"
 #include "core/log.h"
 #include "weights/cache_options.h"
 #include "weights/checkpoint_files.h"
@@ -20,15 +20,6 @@
 
 namespace lococo {
 namespace {
-
-/// Ranks join later (start_session); what launchers leave in the environment tells enough to log a
-/// line once.
-bool is_first_process() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
-    if (const char* rank = std::getenv(name)) return std::atoi(rank) == 0;
-  }
-  return true;
-}
 
 void take_newest_checkpoint(std::string* adapter) {
   if (is_checkpoint(*adapter) || has_adapter(*adapter) || has_conv_weights(*adapter)) return;
@@ -62,7 +53,11 @@ std::vector<std::string> take_cache_options(const std::string& dir, ConfigOrigin
                                             CacheConfig* cache) {
   std::vector<std::string> changed;
   if (const auto options = options_of_adapter(dir)) {
-    changed = adopt_cache_options(options->json, options->path, given_in("cache", *origins), cache);
+    auto given = given_in("cache", *origins);
+    // A cap belongs to places of the text: whoever reads at slots' numbers leaves it out too.
+    if (given.count("positions") > 0 && cache->positions == PositionKind::kSlot)
+      given.insert("position_cap");
+    changed = adopt_cache_options(options->json, options->path, given, cache);
     for (const std::string& text : changed)
       origins->places[text.substr(0, text.find(' '))] = options->path;
   }
@@ -141,7 +136,7 @@ std::vector<std::string> take_scaling(const std::string& dir, const ConfigOrigin
 void complete_from_adapter(Config* config, ConfigOrigins* origins) {
   std::string& adapter = config->model.adapter;
   if (adapter.empty() || !is_folder(adapter)) return;
-  configure_log(parse_log_level(config->log.level), is_first_process());
+  configure_log(parse_log_level(config->log.level), /*is_main_rank=*/launched_rank() == 0);
   take_newest_checkpoint(&adapter);
   auto taken = take_cache_options(adapter, origins, &config->cache);
   const auto lora = take_lora_options(adapter, *origins, &config->tune);
@@ -169,6 +164,13 @@ void complete_positions(Config* config) {
 void complete_config(Config* config, ConfigOrigins* origins) {
   complete_from_adapter(config, origins);
   complete_positions(config);
+}
+
+void complete_config_for_reading(Config* config, ConfigOrigins* origins) {
+  config->tune.retention.reset();
+  std::erase_if(config->given, [](const std::string& key) { return key.starts_with("teach."); });
+  if (config->train.pass == PassKind::kTeach) config->train.pass = PassKind::kAuto;
+  complete_config(config, origins);
 }
 
 }  // namespace lococo

@@ -18,4 +18,9 @@ namespace lococo {
 /// Under a launcher only the first process logs. Throws UserError for files that cannot be read.
 void complete_config(Config* config, ConfigOrigins* origins);
 
+/// The same for tools that train nothing: a training's config serves to read what it has made, also
+/// with a cache that it could not be taught for (another policy, cache.mixing). So gates are not to
+/// be taught, and train.pass teach is auto.
+void complete_config_for_reading(Config* config, ConfigOrigins* origins);
+
 }  // namespace lococo

@@ -17,20 +17,6 @@ bool has_slot_positions(const Config& config) {
          config.cache.positions == PositionKind::kSlot;
 }
 
-/// The base as its own config.json, or model.init, describes it.
-ModelShape base_shape(const Config& config) {
-  ModelShape shape = config.model.init;
-  if (!config.model.path.empty()) {
-    shape = read_hf_config(config.model.path);
-  } else if (shape.vocab_size == 0) {
-    throw UserError(
-        "model.path: no model given; set it to a Hugging Face folder, or model.init to the shape "
-        "of a new model");
-  }
-  shape.resolve_defaults();
-  return shape;
-}
-
 std::string scaling_text(const RopeScaling& scaling) {
   if (scaling.type == RopeType::kDefault) return "none";
   std::ostringstream text;
@@ -57,6 +43,19 @@ bool interpolates(const Config& config) {
 }
 
 }  // namespace
+
+ModelShape base_shape(const Config& config) {
+  ModelShape shape = config.model.init;
+  if (!config.model.path.empty()) {
+    shape = read_hf_config(config.model.path);
+  } else if (shape.vocab_size == 0) {
+    throw UserError(
+        "model.path: no model given; set it to a Hugging Face folder, or model.init to the shape "
+        "of a new model");
+  }
+  shape.resolve_defaults();
+  return shape;
+}
 
 ModelShape effective_shape(const Config& config) {
   ModelShape shape = base_shape(config);

@@ -9,6 +9,10 @@
 
 namespace lococo {
 
+/// The base as its own config.json, or model.init, describes it. Throws UserError when no model is
+/// given.
+ModelShape base_shape(const Config& config);
+
 /// The shape of model.path's config.json, or model.init, with model.rope_scaling in place of its
 /// own where given, or model.interpolate_to on top of it. With unrotated cache keys positions never
 /// exceed slots + block and nothing needs scaling for length: both are then left out, and the base

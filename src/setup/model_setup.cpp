@@ -271,7 +271,7 @@ PreparedModel prepare_model(const Config& config, torch::Device device,
   if (config.model.path.empty()) {
     model->init_random(config.model.init_std, config.train.seed);
     prepared.base_fingerprint =
-        fingerprint_of_random_base(model->shape(), config.train.seed, config.model.init_std);
+        fingerprint_of_random_base(base_shape(config), config.train.seed, config.model.init_std);
   } else {
     log_info("loading " + config.model.path);
     load_hf_weights(model, config.model.path);

@@ -140,10 +140,10 @@ TrainingData open_training_data(const Config& config, const Session& session, in
     prepare_on_each_host(config.data.train, config, tokenizer.get(), session);
     data.train = open_dataset(config.data.train, config.data, tokenizer.get(), vocab_size);
   }
-  if (config.eval.every == 0) return data;
-  if (!config.data.validation.empty())
+  check_validation_paths(config);
+  if (config.eval.every > 0 && !config.data.validation.empty())
     data.validation = open_validation_data(config, session, vocab_size);
-  if (!config.data.validation_records.empty())
+  if (evaluates_records(config))
     data.validation_records =
         open_record_sets(config, config.data.validation_records, tokenizer.get());
   return data;

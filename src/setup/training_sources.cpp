@@ -75,6 +75,19 @@ void look_at_records(const std::vector<DataSource>& sources, Faults* faults) {
 
 }  // namespace
 
+bool evaluates_records(const Config& config) {
+  return !config.data.validation_records.empty() &&
+         (config.eval.every > 0 || config.eval.after_training);
+}
+
+void check_validation_paths(const Config& config) {
+  if (config.eval.every == 0 && !config.eval.after_training) return;
+  for (const DataSource& source : config.data.validation) {
+    if (!path_exists(source.path))
+      throw UserError("data.validation: " + source.path + ": no such file or folder");
+  }
+}
+
 void check_training_sources(const Config& config) {
   const DataConfig& data = config.data;
   const int64_t vocab_size = effective_shape(config).vocab_size;
@@ -92,10 +105,9 @@ void check_training_sources(const Config& config) {
     for (const std::string& path : data.lesson_texts)
       faults.look([&] { open_documents(list_document_files(path)); });
   }
-  if (config.eval.every > 0) {
-    reader.look_at_texts(data.validation, &faults);
-    look_at_records(data.validation_records, &faults);
-  }
+  if (config.eval.every > 0) reader.look_at_texts(data.validation, &faults);
+  if (config.eval.every == 0) faults.look([&] { check_validation_paths(config); });
+  if (evaluates_records(config)) look_at_records(data.validation_records, &faults);
   if (const std::string text = faults.text(); !text.empty()) throw UserError(text);
   if (config.eval.every > 0 || !config.eval.after_training) return;
   Faults after;  // which the run only warns of

@@ -5,6 +5,14 @@
 
 namespace lococo {
 
+/// Whether a training scores data.validation_records: every eval.every steps, or where that is 0 at
+/// its end (eval.after_training).
+bool evaluates_records(const Config& config);
+
+/// A training without eval.every reads data.validation when it has ended: throws UserError before
+/// it begins for a path where nothing is.
+void check_validation_paths(const Config& config);
+
 /// Looks at the files that lococo-train would open: data.tokenizer, data.train with
 /// data.lesson_texts or data.records, and what it evaluates on. Throws UserError, in the run's own
 /// words and one line for all, for files that are missing or cannot be opened, names of no known

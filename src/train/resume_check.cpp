@@ -8,6 +8,7 @@
 #include "core/hash.h"
 #include "core/log.h"
 #include "weights/checkpoint_files.h"
+#include "weights/fingerprint.h"
 
 namespace lococo {
 namespace {
@@ -68,8 +69,7 @@ class Comparison {
  public:
   Comparison(const CheckpointState& there, const Config& checkpoint, const ResumingRun& here)
       : there_(there), checkpoint_(checkpoint), here_(here) {
-    same_base_ = there.base_fingerprint.empty() || here.base_fingerprint.empty() ||
-                 there.base_fingerprint == here.base_fingerprint;
+    same_base_ = may_be_same_base(there.base_fingerprint, here.base_fingerprint);
     knows_data_ = !there.data_fingerprints.empty();
     same_data_ = knows_data_ && there.data_fingerprints == here.data_fingerprints &&
                  shares_of(checkpoint) == shares_of(here.config);

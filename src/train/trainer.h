@@ -61,6 +61,7 @@ class Trainer {
   void save();
   CheckpointState checkpoint_state() const;
   void evaluate();
+  void evaluate_at_end();
 
   Config config_;
   PreparedModel prepared_;

@@ -15,6 +15,7 @@
 #include "weights/cache_options.h"
 #include "weights/checkpoint_files.h"
 #include "weights/conv_weights.h"
+#include "weights/fingerprint.h"
 #include "weights/hf_weights.h"
 #include "weights/hf_weights_save.h"
 #include "weights/lora_adapter.h"
@@ -127,9 +128,10 @@ void check_same_training(const std::string& dir, const StoredState& stored,
 }
 
 void check_base(const std::string& dir, const std::string& there, const std::string& here) {
-  if (there.empty() || here.empty() || there == here) return;
+  if (may_be_same_base(there, here)) return;
   throw UserError(dir + ": was trained on another base model (fingerprint " + there +
-                  ", model.path has " + here + "); set model.path to the base it belongs to");
+                  ", model.path has " + here + ": other " + base_difference(there, here) +
+                  "); set model.path to the base it belongs to");
 }
 
 /// What a folder holds to load.

@@ -8,6 +8,7 @@
 
 #include "core/files.h"
 #include "core/hash.h"
+#include "core/hf_config.h"
 #include "core/progress_count.h"
 #include "weights/hf_weights.h"
 
@@ -28,7 +29,41 @@ class Hasher {
   std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state_;
 };
 
+constexpr char kBeforeArithmetic = '+';
+
+std::string of_arithmetic(const ModelShape& shape) {
+  std::ostringstream text;
+  text << std::hexfloat << shape.rms_norm_eps << ' ' << shape.rope_theta;
+  const RopeScaling& scaling = shape.rope_scaling;
+  if (scaling.type != RopeType::kDefault) {
+    const int64_t original = scaling.original_max_position_embeddings;
+    text << ' ' << name_of(scaling.type) << ' ' << scaling.factor << ' '
+         << (original > 0 ? original : shape.max_position_embeddings) << ' '
+         << scaling.low_freq_factor << ' ' << scaling.high_freq_factor << ' ' << scaling.beta_fast
+         << ' ' << scaling.beta_slow << ' ' << scaling.attention_factor;
+  }
+  Hasher hasher;
+  hasher.add_text(text.str());
+  return kBeforeArithmetic + hasher.hex();
+}
+
+std::string weights_part(const std::string& fingerprint) {
+  return fingerprint.substr(0, fingerprint.find(kBeforeArithmetic));
+}
+
 }  // namespace
+
+bool may_be_same_base(const std::string& one, const std::string& other) {
+  if (one.empty() || other.empty() || one == other) return true;
+  const bool both_know = one.find(kBeforeArithmetic) != std::string::npos &&
+                         other.find(kBeforeArithmetic) != std::string::npos;
+  return !both_know && weights_part(one) == weights_part(other);
+}
+
+std::string base_difference(const std::string& one, const std::string& other) {
+  return weights_part(one) == weights_part(other) ? "rms_norm_eps, rope_theta or rope_scaling"
+                                                  : "weights";
+}
 
 std::string fingerprint_of_base(const std::string& dir) {
   const HfTensors tensors = open_hf_tensors(dir);
@@ -41,7 +76,8 @@ std::string fingerprint_of_base(const std::string& dir) {
     hasher.add(view.data, view.num_bytes);
     note_progress();
   }
-  return hasher.hex();
+  const bool has_config = path_exists(dir + "/config.json");
+  return hasher.hex() + (has_config ? of_arithmetic(read_hf_config(dir)) : "");
 }
 
 std::string fingerprint_of_random_base(const ModelShape& shape, uint64_t seed, double init_std) {
@@ -52,7 +88,7 @@ std::string fingerprint_of_random_base(const ModelShape& shape, uint64_t seed, d
        << ' ' << seed;
   Hasher hasher;
   hasher.add_text(text.str());
-  return "random-" + hasher.hex();
+  return "random-" + hasher.hex() + of_arithmetic(shape);
 }
 
 std::string checksum_of_file(const std::string& path) {

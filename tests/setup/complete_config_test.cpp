@@ -70,6 +70,26 @@ TEST_CASE("What the config gives stays, and the whole is checked afterwards", "[
                  "cache.local: 1 sinks and 4 newest tokens do not fit");
 }
 
+TEST_CASE("A training's config serves to read with a cache that it is not taught for", "[setup]") {
+  const TemporaryFolder folder;
+  write_base(folder.make("base"));
+  const std::string config = "model: {path: " + folder.path() +
+                             "/base}\nlog: {level: error}\ntune: {retention: 1e-3}\n"
+                             "cache: {policy: retention, keys: unrotated, slots: 16, block: 8, "
+                             "buffer: 0, sinks: 1, local: 4, score_distance: 4, "
+                             "scores: accumulated}\nteach: {slots: [16]}\n"
+                             "data: {train: x, context_length: 64}\n";
+  const auto read = [&](const std::string& more, const ConfigCompletion& complete) {
+    return parse_config(config, "x.yaml", {more}, complete);
+  };
+  const std::string mixing = "cache.mixing=similarity", none = "cache.policy=none";
+  CHECK_CONTAINS(user_error_of([&] { read(mixing, complete_config); }), "cache.mixing");
+  CHECK_CONTAINS(user_error_of([&] { read(none, complete_config); }), "tune.retention");
+  CHECK(read(mixing, complete_config_for_reading).cache.mixing == MixingKind::kSimilarity);
+  CHECK(read(none, complete_config_for_reading).cache.policy == CachePolicyKind::kNone);
+  CHECK(read("train.pass=teach", complete_config_for_reading).train.pass == PassKind::kAuto);
+}
+
 TEST_CASE("An adapter brings the scaling of positions that it was tuned with", "[setup]") {
   TemporaryFolder folder;
   Config tuned = config_on(write_base(folder.make("base")));

@@ -124,9 +124,26 @@ TEST_CASE("several sources that cannot be used are named in one line", "[setup]"
   CHECK(line.find('\n') == std::string::npos);
 }
 
-TEST_CASE("what only the evaluation after training reads is warned of", "[setup]") {
+TEST_CASE("what only the evaluation after training reads has to be there", "[setup]") {
   Place place;
   place.config.data.validation = {{place.folder / "gone.txt", 1.0}};
+  CHECK_CONTAINS(place.refusal(), "gone.txt: no such file or folder");
+  CHECK_CONTAINS(place.refusal_of_run(), "gone.txt: no such file or folder");
+  place.config.eval.after_training = false;
+  check_training_sources(place.config);
+}
+
+TEST_CASE("records to validate on are read also without eval.every", "[setup]") {
+  Place place;
+  place.config.data.validation_records = {{place.folder / "gone.jsonl", 1.0}};
+  CHECK_CONTAINS(place.refusal(), "gone.jsonl");
+  place.config.eval.after_training = false;
+  check_training_sources(place.config);
+}
+
+TEST_CASE("what only the evaluation after training cannot use is warned of", "[setup]") {
+  Place place;
+  place.config.data.validation = {{place.file("empty.txt", ""), 1.0}};
   CHECK_CONTAINS(stderr_of([&] { check_training_sources(place.config); }),
                  "there will be no evaluation after training: ");
   place.config.eval.after_training = false;

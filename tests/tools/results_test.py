@@ -100,12 +100,30 @@ class Results(unittest.TestCase):
         self.assertNotIn("evaluation after training", done.stderr)
         weights = [(self.folder / run / "step-00000002/adapter_model.safetensors").read_bytes() for run in ("run", "off")]
         self.assertEqual(*weights)
-        # A source that is not there does not fail a run that is done.
-        overrides = [f"train.output={self.folder / 'missing'}", f"data.train={self.folder / 't.bin'}",
-                     "data.validation=/nowhere.bin"]
-        done = subprocess.run([BIN / "lococo-train", config, *overrides], capture_output=True, text=True, check=False)
+        overrides = [f"train.output={self.folder / 'missing'}", f"data.train={self.folder / 't.bin'}"]
+        train = lambda source: subprocess.run([BIN / "lococo-train", config, *overrides, f"data.validation={source}"],
+                                              capture_output=True, text=True, check=False)
+        done = train("/nowhere.bin")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("data.validation: /nowhere.bin: no such file or folder", done.stderr)
+        # A source that cannot be used does not fail a run that is done.
+        odd = self.folder / "odd.bin"
+        odd.write_bytes(b"odd")
+        done = train(odd)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("no evaluation after training", done.stderr)
+
+    def test_output_that_is_lost_is_an_error(self):
+        config = self.folder / "x.yaml"
+        for command in (["lococo-train", "--reference"], ["lococo-eval", config, "--dry-run"], ["lococo-eval", config]):
+            with open("/dev/full", "w", encoding="ascii") as full:
+                done = subprocess.run([BIN / command[0], *command[1:]], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      check=False)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("standard output: cannot be written", done.stderr)
+        closed = subprocess.run(f"{BIN / 'lococo-train'} --version >&-", shell=True, capture_output=True, text=True,
+                                check=False)
+        self.assertEqual(closed.returncode, 2, closed.stderr)
 
     def test_threads_spin_shortly_unless_the_user_says_how_they_wait(self):
         shown = {"OMP_DISPLAY_ENV": "VERBOSE"}
