@@ -62,6 +62,9 @@ class ToldOnce(unittest.TestCase):
             self.assert_refused(message, "lococo-train", *self.tiny.train(f"model.path={model}"))
             self.assert_refused(message, "lococo-eval", *self.tiny.eval(f"model.path={model}"))
 
+    def test_a_config_that_is_none(self):
+        self.assert_refused("cache.slots", "lococo-train", *self.tiny.train("cache.slots=0"))
+
     def test_a_checkpoint_that_one_host_does_not_have(self):
         """As on hosts that share no disk: each rank has a folder of its own."""
         hosts = [self.path(f"host-{rank}") for rank in range(RANKS)]
