@@ -17,8 +17,7 @@
 #include "setup/memory_check.h"
 #include "setup/memory_estimate.h"
 #include "setup/model_positions.h"
-#include "tensor/conv/time_conv.h"
-#include "tensor/frozen/fp8.h"
+#include "setup/slow_paths.h"
 #include "tensor/kit/memory_stats.h"
 #include "tensor/pattern/training_pattern.h"
 #include "weights/checkpoint.h"
@@ -115,33 +114,6 @@ void warn_about_places(const Config& config, const ModelShape& shape) {
            " places apart, the base has " + std::to_string(*known) +
            " positions, beyond which it fails; use " +
            std::to_string(std::max<int64_t>(0, *known - cache.block)) + " or less");
-}
-
-/// Where 8 bits save memory alone, because products make every matrix dense.
-void note_slow_fp8(const Config& config, const ModelShape& shape, torch::Device device) {
-  if (config.model.base_precision != BasePrecision::kFp8) return;
-  std::string why;
-  if (!fp8_multiplies_on(device)) {
-    why = device.str() + " multiplies no 8-bit numbers";
-  } else if (config.model.dtype != DType::kBFloat16) {
-    why = "model.dtype is not bfloat16";
-  } else {
-    for (const auto& [name, tensor] : list_parameters(shape, CacheConfig(), {})) {
-      const bool odd = has_base_precision(kind_of_parameter(name)) &&
-                       (tensor.size(0) % kFp8SizeStep != 0 || tensor.size(1) % kFp8SizeStep != 0);
-      if (odd) why = "the sizes of " + name + " are not multiples of 16";
-    }
-  }
-  if (why.empty()) return;
-  log_info("model.base_precision fp8: " + why + "; products make such a matrix dense each time");
-}
-
-/// Where a GPU lacks what the project's kernels for convolutions are made of.
-void note_library_convolutions(const Config& config, torch::Device device) {
-  if (!config.cache.has_convs() || config.model.dtype != DType::kBFloat16) return;
-  if (!device.is_cuda() || time_conv_has_kernels(device)) return;
-  log_info(device.str() + " runs the library's convolutions: the project's are for compute " +
-           "capability 9.0");
 }
 
 /// Gives every parameter its device and dtype. The base's values are still to come, so its memory
@@ -261,8 +233,7 @@ PreparedModel prepare_model(const Config& config, torch::Device device,
   const LayerRange part = given.value_or(all_layers(shape));
   check_room_for_weights(config, parameters_of_part(part, config, shape), device);
   log_info(describe_rope(config));
-  note_slow_fp8(config, shape, device);
-  note_library_convolutions(config, device);
+  note_slow_paths(config, shape, device);
   PreparedModel prepared;
   prepared.model = Llama(shape, part, config.cache, config.attention, config.train.seed);
   auto& model = prepared.model;

@@ -10,10 +10,13 @@
 #include "core/log.h"
 #include "core/progress_count.h"
 #include "dist/activity.h"
+#include "eval/evaluation_report.h"
+#include "eval/record_report.h"
 #include "pipeline/pipeline_pass.h"
 #include "setup/same_run.h"
 #include "setup/session.h"
 #include "tensor/kit/memory_stats.h"
+#include "train/evaluation_values.h"
 #include "train/lr_schedule.h"
 #include "train/normalizer_range.h"
 #include "train/resume_check.h"
@@ -232,6 +235,44 @@ void Trainer::after_step(const StepMetrics& metrics) {
   const bool evaluates = evaluator_ || record_evaluator_;
   if (evaluates && config_.eval.every > 0 && step_ % config_.eval.every == 0) evaluate();
   if (config_.checkpoint.every > 0 && step_ % config_.checkpoint.every == 0) save();
+}
+
+void Trainer::watch_normalizers() {
+  const CacheConfig& cache = config_.cache;
+  const bool may_leave = cache.has_convs() && cache.normalizer_range != NormalizerRange::kUnit;
+  if (warned_of_normalizers_ || !may_leave) return;
+  auto spread = spread_of_normalizers(optimizer_.parameters());
+  if (pipeline_ != nullptr) spread = spread_over(pipeline_->stages(), spread);
+  const std::string warning = normalizer_warning(spread);
+  if (warning.empty()) return;
+  warned_of_normalizers_ = true;
+  progress_->end_line();
+  log_warn("step " + std::to_string(step_) + ": " + warning);
+}
+
+void Trainer::evaluate() {
+  const Doing doing("evaluation");
+  progress_->end_line();
+  std::vector<LengthResult> results;
+  std::vector<RecordResult> records;
+  if (evaluator_)
+    results = evaluator_->evaluate(prepared_.model, device_, communicator_, pipeline_);
+  if (record_evaluator_)
+    records = record_evaluator_->evaluate(prepared_.model, device_, communicator_, pipeline_);
+  reset_peak(device_);
+  if (!communicator_.is_main()) return;
+  metrics_->write_evaluation(step_, evaluation_values(results, records));
+  const std::string tables = (results.empty() ? "" : results_table(results)) +
+                             (records.empty() ? "" : records_table(records));
+  log_info("evaluation after step " + std::to_string(step_) + "\n" + tables);
+  const std::string problem = non_finite_problem(results);
+  if (!problem.empty()) log_warn(problem);
+}
+
+/// Texts are evaluated by evaluate_after_training().
+void Trainer::evaluate_at_end() {
+  const bool wanted = config_.eval.after_training && config_.eval.every == 0;
+  if (record_evaluator_ && wanted && step_ > first_step_) evaluate();
 }
 
 void Trainer::save() {
