@@ -1,5 +1,4 @@
 // lococo-export: writes what was tuned for other programs, or for another run.
-#include "setup/model_positions.h"
 #include "weights/export.h"
 
 #include <cstdio>
@@ -10,7 +9,9 @@
 #include "setup/check_inputs.h"
 #include "setup/companion_files.h"
 #include "setup/complete_config.h"
+#include "setup/model_positions.h"
 #include "setup/model_setup.h"
+#include "setup/session.h"
 #include "tools/cli.h"
 
 namespace {
@@ -37,6 +38,7 @@ int run_export(const lococo::Config& given) {
 }
 
 int run(const lococo::CommandLine& line, const lococo::Config& config) {
+  lococo::check_whole_model(config.distributed, "lococo-export runs");
   if (!line.dry_run) return run_export(config);
   lococo::check_export_output(config.export_);
   lococo::check_inputs(config);

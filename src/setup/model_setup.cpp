@@ -9,6 +9,7 @@
 
 #include "config/step_division.h"
 #include "core/error.h"
+#include "core/launcher.h"
 #include "core/log.h"
 #include "dist/activity.h"
 #include "dist/communicator.h"

@@ -57,6 +57,13 @@ class Tool(unittest.TestCase):
                 for case in json.loads(output.read_text())["cases"]:
                     self.assertEqual(case["figures"][figure]["samples"], 2, name)
 
+    def test_stages_are_refused(self):
+        for more in ([], ["--dry-run"]):
+            result = bench("conv", "distributed.pipeline=2", *more)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertEqual(result.stderr, "lococo-bench: error: distributed.pipeline: 2, but lococo-bench conv runs "
+                                            "in one process with the whole model; use distributed.pipeline=1\n")
+
     def test_a_dry_run_prints_the_config(self):
         result = bench("train-step", "cache.slots=77", "--dry-run")
         self.assertEqual(result.returncode, 0)
