@@ -10,10 +10,11 @@ facts in them, and a question and its answer for each.
 
 A document is the texts of --pieces samples in a row (the last ones: of what is left), drawn with
 --seed; behind it stand their questions in another drawn order, as a conversation (docs/sft.md). The
-user says the document and the first question, then the others; each answer is the sentence whose beginning the needle task gives,
-so that a model tuned on these records answers that task. Samples are asked in plain text
-(generate.chat_template=none), and read with byte-level BPE (tokenizer.json). No two questions of a
-document have the same words. Standard library only; the same seed writes the same bytes.
+user says the document and the first question, then the others; each answer is the sentence whose
+beginning the needle task gives, so that a model tuned on these records answers that task. Samples
+are asked in plain text (generate.chat_template=none), and read with byte-level BPE
+(tokenizer.json). No two questions of a document have the same words. Standard library only; the
+same seed writes the same bytes.
 """
 
 import argparse
