@@ -8,12 +8,13 @@ facts in them, and a question and its answer for each.
     scripts/make_sft_records.py samples.jsonl --tokenizer models/smollm2-135m/tokenizer.json \\
         --pieces 8 --output pairs.jsonl
 
-A document is the texts of --pieces samples in a row, drawn with --seed; behind it stand their
-questions in another drawn order, as a conversation (docs/sft.md). The user says the document and the
-first question, then the others; each answer is the sentence whose beginning the needle task gives,
-so that a model tuned on these records answers that task. Samples are asked in plain text
-(generate.chat_template=none), and read with byte-level BPE (tokenizer.json). No two questions of a
-document have the same words. Standard library only; the same seed writes the same bytes.
+A document is the texts of --pieces samples in a row (the last ones: of what is left), drawn with
+--seed; behind it stand their questions in another drawn order, as a conversation (docs/sft.md). The
+user says the document and the first question, then the others; each answer is the sentence whose
+beginning the needle task gives, so that a model tuned on these records answers that task. Samples
+are asked in plain text (generate.chat_template=none), and read with byte-level BPE
+(tokenizer.json). No two questions of a document have the same words. Standard library only; the
+same seed writes the same bytes.
 """
 
 import argparse
@@ -75,17 +76,16 @@ def read_pieces(path, tokens):
 
 
 def documents_of(pieces, count):
-    """Lists of `count` pieces in their order. A piece whose question, or the beginning of whose answer,
-    stands in a document already waits for the next one; what fills no document is left out."""
-    waiting, documents = collections.deque(pieces), []
-    while len(waiting) >= count:
+    """Lists of `count` pieces in their order, the last ones of fewer. A piece whose question, or the
+    beginning of whose answer, stands in a document already waits for the next one; one whose own text
+    has that beginning twice is left out."""
+    waiting, documents = collections.deque(piece for piece in pieces if fits(piece, [])), []
+    while waiting:
         document, passed = [], []
         while waiting and len(document) < count:
             piece = waiting.popleft()
             (document if fits(piece, document) else passed).append(piece)
         waiting.extendleft(reversed(passed))
-        if len(document) < count:
-            break
         documents.append(document)
     return documents
 
@@ -113,7 +113,7 @@ def make_records(samples, tokenizer, count, seed):
     tokens, rng = ByteLevelTokens(tokenizer), random.Random(seed)
     pieces = [piece for path in samples for piece in read_pieces(path, tokens)]
     rng.shuffle(pieces)
-    return [record_of(document, rng) for document in documents_of(pieces, count)]
+    return [record_of(document, rng) for document in documents_of(pieces, count)], len(pieces)
 
 
 def write_records(path, records):
@@ -136,12 +136,14 @@ def main():
     arguments = parser.parse_args()
     if arguments.pieces < 1:
         raise Fault("--pieces: a document has at least one")
-    records = make_records(arguments.samples, arguments.tokenizer, arguments.pieces, arguments.seed)
+    records, samples = make_records(arguments.samples, arguments.tokenizer, arguments.pieces,
+                                    arguments.seed)
     records = records[:arguments.most or None]
     if not records:
-        raise Fault("there are fewer samples than one document takes")
+        raise Fault("there is no sample that a document can be made of")
     write_records(arguments.output, records)
-    print(f"{len(records)} documents with {len(records) * arguments.pieces} questions")
+    questions = sum(len(record["messages"]) // 2 for record in records)
+    print(f"{len(records)} documents with {questions} of {samples} questions")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 #include "bench/run_benchmark.h"
 #include "config/config_write.h"
 #include "setup/complete_config.h"
+#include "setup/session.h"
 #include "tools/cli.h"
 
 namespace {
@@ -16,6 +17,8 @@ bool takes_name(int argc, char** argv) { return argc > 1 && argv[1][0] != '-'; }
 
 lococo::Tool tool_of(const std::string& benchmark) {
   const auto run = [benchmark](const lococo::CommandLine& line, const lococo::Config& config) {
+    if (!lococo::runs_on_ranks(benchmark))
+      lococo::check_whole_model(config.distributed, "lococo-bench " + benchmark + " runs");
     if (!line.dry_run) return lococo::run_benchmark(benchmark, config);
     std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
     return 0;

@@ -7,7 +7,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -17,7 +16,6 @@
 #include <memory>
 #include <optional>
 #include <system_error>
-#include <thread>
 
 #include "config/config_effect.h"
 #include "config/config_write.h"
@@ -32,8 +30,6 @@
 
 namespace lococo {
 namespace {
-
-constexpr auto kUntilOthersTell = std::chrono::seconds(5);
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
@@ -194,12 +190,6 @@ void finish_stdout() {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return;
   const std::string why = errno == 0 ? "" : " (" + std::string(std::strerror(errno)) + ")";
   throw UserError("standard output: cannot be written" + why);
-}
-
-/// What all processes of a launcher find wrong, before they have joined, is told once: by then the
-/// launcher has ended the others. What one of them alone finds is told a little later.
-void let_rank_0_tell() {
-  if (launched_rank() > 0) std::this_thread::sleep_for(kUntilOthersTell);
 }
 
 int report(const std::string& name, const std::string& message, int code) {

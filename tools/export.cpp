@@ -11,6 +11,7 @@
 #include "setup/complete_config.h"
 #include "setup/model_positions.h"
 #include "setup/model_setup.h"
+#include "setup/session.h"
 #include "tools/cli.h"
 
 namespace {
@@ -37,6 +38,7 @@ int run_export(const lococo::Config& given) {
 }
 
 int run(const lococo::CommandLine& line, const lococo::Config& config) {
+  lococo::check_whole_model(config.distributed, "lococo-export runs");
   if (!line.dry_run) return run_export(config);
   lococo::check_export_output(config.export_);
   lococo::check_inputs(config);

@@ -1,7 +1,9 @@
 // lococo-generate: continues a text at constant memory under any cache policy.
+#include <algorithm>
 #include <cstdio>
 
 #include "config/config_write.h"
+#include "core/error.h"
 #include "generate/run_generation.h"
 #include "setup/check_inputs.h"
 #include "setup/complete_config.h"
@@ -9,7 +11,20 @@
 
 namespace {
 
+/// An empty question is none, and what else there is would be continued in its place.
+void check_question(const lococo::CommandLine& line, const lococo::GenerateConfig& generate) {
+  const auto& given = line.overrides;
+  const bool is_empty = std::find(given.begin(), given.end(), "generate.question=") != given.end();
+  const bool has_other = generate.chat || !generate.document.empty() || !generate.prompt.empty() ||
+                         !generate.prompt_file.empty() || !generate.prompt_ids.empty();
+  if (!is_empty || has_other || !generate.question.empty()) return;
+  throw lococo::UserError(
+      "generate.question (--question): is empty; ask something, or name the text to continue: "
+      "--prompt, or - for standard input");
+}
+
 int run(const lococo::CommandLine& line, const lococo::Config& config) {
+  check_question(line, config.generate);
   if (!line.dry_run) return lococo::run_generation(config);
   lococo::check_inputs(config);
   std::fputs(lococo::config_to_yaml(config).c_str(), stdout);

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/hf_config.h"
+#include "core/launcher.h"
 #include "core/log.h"
 #include "report/task_progress.h"
 #include "tools/cli.h"
@@ -46,6 +47,7 @@ std::optional<int64_t> model_vocab_size(const ModelConfig& model) {
 }
 
 int run(const CommandLine& line, const Config& config) {
+  check_launched_alone("lococo-prepare runs");
   std::vector<DataSource> sources = config.data.train;
   sources.insert(sources.end(), config.data.validation.begin(), config.data.validation.end());
   if (sources.empty()) {

@@ -2,7 +2,6 @@
 
 #include <torch/autograd.h>
 
-#include "bench/timing.h"
 #include "tensor/attention/attention.h"
 
 namespace lococo {
@@ -21,8 +20,8 @@ std::vector<AttentionBackend> library_backends(torch::TensorOptions options) {
 }
 
 std::optional<AttentionTimes> time_attention(const AttentionSize& size,
-                                             torch::TensorOptions options,
-                                             AttentionBackend backend) {
+                                             torch::TensorOptions options, AttentionBackend backend,
+                                             const Rounds& rounds) {
   const auto heads_second = [&](int64_t heads, int64_t length) {
     return torch::randn({size.B, length, heads, size.D}, options).transpose(1, 2);
   };
@@ -34,13 +33,14 @@ std::optional<AttentionTimes> time_attention(const AttentionSize& size,
     AttentionTimes times;
     {
       const torch::NoGradGuard no_grad;
-      times.forward =
-          spread_of(time_in_flight(options.device(), [&] { causal_attention(q, k, v, backend); }));
+      times.forward = spread_of(time_in_flight(
+          options.device(), [&] { causal_attention(q, k, v, backend); }, rounds));
     }
-    times.both = spread_of(time_in_flight(options.device(), [&] {
+    const auto both = [&] {
       const auto out = causal_attention(q, k, v, backend).out_BHLD;
       torch::autograd::grad({out}, {q, k, v}, {dout});
-    }));
+    };
+    times.both = spread_of(time_in_flight(options.device(), both, rounds));
     return times;
   } catch (const c10::OutOfMemoryError&) {
     throw;

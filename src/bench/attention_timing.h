@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bench/report.h"
+#include "bench/timing.h"
 #include "config/attention_config.h"
 
 namespace lococo {
@@ -32,7 +33,7 @@ std::vector<AttentionBackend> library_backends(torch::TensorOptions options);
 /// Nothing where the backend refuses the shape or the memory does not suffice. q, k and v lie as
 /// the model lays them: [B, L, H, D] seen as [B, H, L, D].
 std::optional<AttentionTimes> time_attention(const AttentionSize& size,
-                                             torch::TensorOptions options,
-                                             AttentionBackend backend);
+                                             torch::TensorOptions options, AttentionBackend backend,
+                                             const Rounds& rounds = {});
 
 }  // namespace lococo

@@ -28,12 +28,13 @@ void add_times(const std::string& name, double flops, const Spread& seconds, Ben
 
 Spread single(double value) { return {value, value, value, value, value, 1}; }
 
-BenchCase measure(const ConvSize& size, int64_t B, torch::TensorOptions options) {
+BenchCase measure(const ConvSize& size, int64_t B, torch::TensorOptions options,
+                  const Rounds& rounds) {
   const torch::NoGradGuard no_grad;
   BenchCase measured;
   measured.parameters = {{"batch", B},    {"sequences", size.X}, {"in", size.C},
                          {"out", size.O}, {"time", size.S},      {"taps", size.K}};
-  const auto library = time_library_conv(size, options, /*input_gradient=*/false);
+  const auto library = time_library_conv(size, options, /*input_gradient=*/false, rounds);
   add_times("library, forward", size.flops(), single(library.forward), &measured);
   add_times("library, weight gradient", size.flops(), single(library.weight_gradient), &measured);
 
@@ -44,9 +45,10 @@ BenchCase measure(const ConvSize& size, int64_t B, torch::TensorOptions options)
   const auto bias_O = torch::zeros({size.O}, wide);
   const auto dy_XSO = torch::randn({size.X, size.S, size.O}, options);
   const auto forward = spread_of(time_in_flight(
-      options.device(), [&] { time_conv_forward(x_XSC, weight_OCK, bias_O, /*relu=*/true); }));
-  const auto gradient = spread_of(
-      time_in_flight(options.device(), [&] { time_conv_weight_gradient(x_XSC, dy_XSO, size.K); }));
+      options.device(), [&] { time_conv_forward(x_XSC, weight_OCK, bias_O, /*relu=*/true); },
+      rounds));
+  const auto gradient = spread_of(time_in_flight(
+      options.device(), [&] { time_conv_weight_gradient(x_XSC, dy_XSO, size.K); }, rounds));
   const std::string ours =
       time_conv_is_fused(x_XSC, size.O, size.K) ? "project's kernel" : "project, by the library";
   add_times(ours + ", forward", size.flops(), forward, &measured);
@@ -61,8 +63,9 @@ void bench_conv(const Config& config, torch::Device device, Report& report) {
     throw UserError("cache.policy: only lococo has a convolution to measure");
   const ModelShape shape = effective_shape(config);
   const auto options = torch::dtype(scalar_type_of(config.model.dtype)).device(device);
+  const Rounds rounds = {config.bench.warmup, config.bench.repeat};
   for (const int64_t B : config.bench.batch)
-    report.add(measure(first_conv(shape, config.cache, B), B, options));
+    report.add(measure(first_conv(shape, config.cache, B), B, options, rounds));
 }
 
 }  // namespace lococo

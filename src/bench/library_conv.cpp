@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include "bench/timing.h"
-
 namespace lococo {
 namespace {
 
@@ -25,7 +23,7 @@ class AlgorithmSearch {
 };
 
 ConvTimes time_layout(const ConvSize& size, torch::TensorOptions options, bool channels_last,
-                      bool input_gradient) {
+                      bool input_gradient, const Rounds& rounds) {
   const auto place = [&](const torch::Tensor& tensor) {
     if (!channels_last) return tensor;
     return tensor.unsqueeze(/*dim=*/2).contiguous(torch::MemoryFormat::ChannelsLast);
@@ -52,7 +50,7 @@ ConvTimes time_layout(const ConvSize& size, torch::TensorOptions options, bool c
                              {to_input, !to_input, !to_input});
   };
   const auto median = [&](const std::function<void()>& body) {
-    return spread_of(time_in_flight(options.device(), body)).median;
+    return spread_of(time_in_flight(options.device(), body, rounds)).median;
   };
   ConvTimes times;
   times.forward = median(forward);
@@ -63,12 +61,14 @@ ConvTimes time_layout(const ConvSize& size, torch::TensorOptions options, bool c
 
 }  // namespace
 
-ConvTimes time_library_conv(const ConvSize& size, torch::TensorOptions options,
-                            bool input_gradient) {
+ConvTimes time_library_conv(const ConvSize& size, torch::TensorOptions options, bool input_gradient,
+                            const Rounds& rounds) {
   const torch::NoGradGuard no_grad;
   const AlgorithmSearch search;
-  const auto time_last = time_layout(size, options, /*channels_last=*/false, input_gradient);
-  const auto channels_last = time_layout(size, options, /*channels_last=*/true, input_gradient);
+  const auto time_last =
+      time_layout(size, options, /*channels_last=*/false, input_gradient, rounds);
+  const auto channels_last =
+      time_layout(size, options, /*channels_last=*/true, input_gradient, rounds);
   return {std::min(time_last.forward, channels_last.forward),
           std::min(time_last.weight_gradient, channels_last.weight_gradient),
           std::min(time_last.input_gradient, channels_last.input_gradient)};

@@ -3,6 +3,8 @@
 
 #include <torch/types.h>
 
+#include "bench/timing.h"
+
 namespace lococo {
 
 /// Letters as in tensor/conv/time_conv.h, with "same" padding.
@@ -28,7 +30,7 @@ struct ConvTimes {
   double input_gradient = 0.0;  ///< 0 unless asked for
 };
 
-ConvTimes time_library_conv(const ConvSize& size, torch::TensorOptions options,
-                            bool input_gradient);
+ConvTimes time_library_conv(const ConvSize& size, torch::TensorOptions options, bool input_gradient,
+                            const Rounds& rounds = {});
 
 }  // namespace lococo

@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
 
 #include "bench/attention.h"
@@ -81,6 +83,12 @@ std::string benchmark_list() {
     text += "  " + name + benchmark.doc + "\n";
   }
   return text;
+}
+
+bool runs_on_ranks(const std::string& name) {
+  return std::any_of(std::begin(kBenchmarks), std::end(kBenchmarks), [&](const Benchmark& one) {
+    return name == one.name && one.run_on_ranks != nullptr;
+  });
 }
 
 int run_benchmark(const std::string& name, const Config& config) {

@@ -14,6 +14,9 @@ std::vector<std::string> benchmark_names();
 /// "train-step  ..." and so on, one line each.
 std::string benchmark_list();
 
+/// Whether several ranks run it together; the others take one process with the whole model.
+bool runs_on_ranks(const std::string& name);
+
 /// Prints what it measures and writes bench.output. Throws UserError for a name that is none of
 /// benchmark_names(), and for a config that the benchmark cannot use. Returns the exit code.
 int run_benchmark(const std::string& name, const Config& config);

@@ -63,17 +63,18 @@ std::vector<double> time_each(torch::Device device, int64_t warmup, int64_t repe
 }
 
 std::vector<double> time_in_flight(torch::Device device, const std::function<void()>& body,
-                                   int64_t rounds) {
-  if (!device.is_cuda()) return time_each(device, /*warmup=*/1, rounds, body);
+                                   const Rounds& rounds) {
+  if (!device.is_cuda()) return time_each(device, rounds.warmup, rounds.timed, body);
   constexpr double kRoundSeconds = 0.03;
   constexpr double kMostCalls = 1000;
-  for (int i = 0; i < 3; ++i) body();
+  const int64_t warmup = std::max<int64_t>(rounds.warmup, 3);
+  for (int64_t i = 0; i < warmup; ++i) body();
   wait_for(device);
   const double once = time_on_gpu(device, 1, body);
   const auto calls = static_cast<int64_t>(
       std::clamp(std::ceil(kRoundSeconds / std::max(once, 1e-6)), 1.0, kMostCalls));
   std::vector<double> seconds;
-  for (int64_t i = 0; i < rounds; ++i)
+  for (int64_t i = 0; i < rounds.timed; ++i)
     seconds.push_back(time_on_gpu(device, calls, body) / static_cast<double>(calls));
   return seconds;
 }

@@ -22,10 +22,16 @@ Spread spread_of(std::vector<double> samples);
 std::vector<double> time_each(torch::Device device, int64_t warmup, int64_t repeat,
                               const std::function<void()>& body);
 
+/// bench.warmup and bench.repeat of calls that are measured in flight.
+struct Rounds {
+  int64_t warmup = 1;  ///< calls; on a GPU at least three, in which libraries choose their kernels
+  int64_t timed = 5;
+};
+
 /// Seconds of one call among many that are asked for without waiting in between, so that the time
-/// of launching hides behind the GPU's work, by the GPU's own clock; one sample for each of
-/// `rounds`. On a CPU a round is one call.
+/// of launching hides behind the GPU's work, by the GPU's own clock; one sample for each timed
+/// round. On a CPU a round is one call.
 std::vector<double> time_in_flight(torch::Device device, const std::function<void()>& body,
-                                   int64_t rounds = 5);
+                                   const Rounds& rounds = {});
 
 }  // namespace lococo

@@ -3,6 +3,7 @@
 #include <iterator>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "config/cache_check.h"
 #include "config/config_checker.h"
@@ -188,18 +189,22 @@ class Checker : ConfigChecker {
             "lora, norm or conv too");
   }
 
+  /// A figure that is asked for twice would count the same questions twice.
+  void require_once(const std::string& key, const std::vector<int64_t>& numbers) const {
+    std::set<int64_t> seen;
+    for (const int64_t number : numbers)
+      require(seen.insert(number).second, key,
+              std::to_string(number) + " stands there twice; name it once");
+  }
+
   void check_eval() const {
     const EvalConfig& eval = config_.eval;
     require(!eval.lengths.empty(), "eval.lengths", "is empty; name a length in tokens");
-    for (const int64_t length : eval.lengths) {
-      require(length <= eval.max_tokens, "eval.lengths",
-              std::to_string(length) + " is more than the " + std::to_string(eval.max_tokens) +
-                  " of eval.max_tokens, so there would be no segment");
-      const int64_t inputs = length - (eval.windows == EvalWindows::kLongLora ? 1 : 0);
-      require(eval.position_buckets <= inputs, "eval.position_buckets",
-              std::to_string(eval.position_buckets) + " are more than the " +
-                  std::to_string(inputs) + " tokens of a segment (eval.lengths); use fewer");
-    }
+    require_once("eval.lengths", eval.lengths);
+    require_once("eval.depths", eval.task.depths);
+    check_kinds();
+    // Questions have no segments; an evaluation during training has, whatever eval.task says.
+    if (eval.task.task == EvalTask::kPerplexity || eval.every > 0) check_segments();
     require(eval.windows == EvalWindows::kStride ||
                 (eval.stride == 0 && eval.segments_per_document == 0),
             "eval.windows",
@@ -210,6 +215,26 @@ class Checker : ConfigChecker {
             "eval.every",
             "is set, but data.validation is empty (data.validation_records too); name a "
             "source or set it to 0");
+  }
+
+  void check_kinds() const {
+    const EvalTaskConfig& task = config_.eval.task;
+    const bool has_kinds = task.task == EvalTask::kNeedle || task.task == EvalTask::kRuler;
+    require(has_kinds || task.task == EvalTask::kPerplexity || task.kinds.empty(), "eval.kinds",
+            "eval.task needle and ruler alone have kinds; leave the key out");
+  }
+
+  void check_segments() const {
+    const EvalConfig& eval = config_.eval;
+    for (const int64_t length : eval.lengths) {
+      require(length <= eval.max_tokens, "eval.lengths",
+              std::to_string(length) + " is more than the " + std::to_string(eval.max_tokens) +
+                  " of eval.max_tokens, so there would be no segment");
+      const int64_t inputs = length - (eval.windows == EvalWindows::kLongLora ? 1 : 0);
+      require(eval.position_buckets <= inputs, "eval.position_buckets",
+              std::to_string(eval.position_buckets) + " are more than the " +
+                  std::to_string(inputs) + " tokens of a segment (eval.lengths); use fewer");
+    }
   }
 
   void check_bench() const {

@@ -26,14 +26,19 @@ const Keys kCompressionKeys = {"cache.slots", "cache.buffer",    "cache.sinks",
 const Keys kQuestionKeys = {"eval.trials",    "eval.seed",     "eval.kinds",    "eval.depths",
                             "eval.hay",       "eval.split",    "eval.distance", "eval.distractors",
                             "eval.questions", "eval.answerer", "eval.samples"};
-/// What only some of the tasks with questions read.
+/// The tasks that make their prompts; those of choice and qa are the file's.
+const std::set<EvalTask> kOfLengths = {EvalTask::kPasskey, EvalTask::kNeedle, EvalTask::kRuler,
+                                       EvalTask::kManyShot};
+/// What only some of the tasks with questions read; whether a task has kinds, config_check says.
 struct TaskKey {
   const char* key;
   std::set<EvalTask> tasks;
   const char* names;
 };
 const std::vector<TaskKey> kTaskKeys = {
-    {"eval.kinds", {EvalTask::kNeedle, EvalTask::kRuler}, "needle or ruler"},
+    {"eval.trials", kOfLengths, "passkey, needle, ruler or many_shot"},
+    {"eval.lengths", kOfLengths, "passkey, needle, ruler or many_shot"},
+    {"eval.depths", {EvalTask::kPasskey, EvalTask::kNeedle}, "passkey or needle"},
     {"eval.hay", {EvalTask::kPasskey}, "passkey"},
     {"eval.distance", {EvalTask::kPasskey, EvalTask::kNeedle}, "passkey or needle"},
     {"eval.distractors", {EvalTask::kNeedle}, "needle"},
@@ -202,7 +207,8 @@ class Finder {
         add(kTextEvalKeys, "data.validation_records are scored record by record");
     } else {
       add({"eval.per_token", "eval.position_buckets", "eval.per_segment", "eval.windows",
-           "eval.pattern"},
+           "eval.pattern", "eval.max_tokens", "eval.stride", "eval.segments_per_document",
+           "eval.far"},
           "for eval.task perplexity alone");
       for (const TaskKey& task_key : kTaskKeys) {
         if (task_key.tasks.count(config_.eval.task.task) == 0)

@@ -99,7 +99,7 @@ void add_data(SchemaBuilder& add, DataConfig& data) {
              "random_window: windows at random places of the joined documents; packed: every "
              "document once an epoch, joined and cut without a gap");
   add.add("min_document_tokens", count(&data.min_document_tokens, 0, kManyTokens),
-          "shorter documents are left out, and their number is printed");
+          "shorter documents of data.train are left out, and their number is printed");
   add.add("add_bos", BoolField{&data.add_bos},
           "begin every document with the BOS token, where the tokenizer has one");
   add.add("add_eos", BoolField{&data.add_eos}, "end every document with the EOS token");

@@ -103,7 +103,7 @@ void add_task(SchemaBuilder& add, EvalTaskConfig& task) {
       "task", &task.task, {"perplexity", "passkey", "needle", "ruler", "choice", "qa", "many_shot"},
       "what is measured: NLL of texts, or answers to questions about prompts of eval.lengths");
   add.add("trials", count(&task.trials, 1, kManyHeld),
-          "tasks: questions of each kind, length and depth");
+          "passkey, needle, ruler, many_shot: questions of each kind, length and depth");
   add.add("seed", SeedField{&task.seed}, "tasks: of everything that is drawn");
   add.add("kinds", TextsField{&task.kinds},
           "needle: digits, words, names, paraphrase, multikey; ruler: its tasks; empty: all");
@@ -130,9 +130,10 @@ void add_task(SchemaBuilder& add, EvalTaskConfig& task) {
 void add_eval(SchemaBuilder& add, EvalConfig& eval) {
   add.section("eval");
   add_task(add, eval.task);
-  add.add("lengths", IntegersField{&eval.lengths, 2, kMany}, "tokens of a segment; one or a list");
+  add.add("lengths", IntegersField{&eval.lengths, 2, kMany},
+          "tokens of a segment, or of a question's prompt (not of choice and qa); one or a list");
   add.add("max_tokens", count(&eval.max_tokens, 1, kManyTokens),
-          "of one length: the first max_tokens / length segments");
+          "NLL of one length: the first max_tokens / length segments");
   add.add("stride", count(&eval.stride, 0), "tokens between segment starts; 0: the length");
   add.add("segments_per_document", count(&eval.segments_per_document, 0), "at most; 0: all");
   add.choice("pattern", &eval.pattern, {"full", "training"},

@@ -37,8 +37,9 @@ struct DataConfig {
   std::string text_field = "text";               ///< key of a JSONL record that holds the text
   int64_t context_length = 4096;                 ///< tokens of a training sequence
   Sampling sampling = Sampling::kRandomWindow;
-  int64_t min_document_tokens = 0;  ///< shorter documents are left out (their number is printed)
-  bool add_bos = true;              ///< a document is [BOS] + ids + [EOS]; BOS if there is one
+  int64_t min_document_tokens =
+      0;                ///< shorter ones of `train` are left out (their number is printed)
+  bool add_bos = true;  ///< a document is [BOS] + ids + [EOS]; BOS if there is one
   bool add_eos = true;
   double lesson_share = 0.0;  ///< of the sequences that are lessons (src/lessons)
   int64_t lesson_length = 0;  ///< tokens of a lesson; 0: context_length

@@ -1,5 +1,6 @@
 #include "core/json_file.h"
 
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -14,6 +15,9 @@ using Json = nlohmann::json;
 
 constexpr uint64_t kLargestFile = 100'000'000;
 constexpr size_t kDeepest = 100;
+/// What is written for people, a value over many lines, looks cut off to who reads line by line.
+constexpr const char* kOneLine =
+    ": it does not end in its line; of JSONL each line holds one record";
 
 /// A key may be as long as its file; a message shows only so much.
 std::string quoted(const std::string& key) {
@@ -25,7 +29,9 @@ std::string quoted(const std::string& key) {
 /// depth nor a key that comes twice, and with a callback it takes quadratic time.
 class Builder : public nlohmann::json_sax<Json> {
  public:
-  explicit Builder(const std::string& name) : name_(name) {}
+  explicit Builder(const std::string& name,
+                   size_t length_if_line = std::numeric_limits<size_t>::max())
+      : name_(name), length_if_line_(length_if_line) {}
 
   Json take() { return std::move(root_); }
 
@@ -56,7 +62,8 @@ class Builder : public nlohmann::json_sax<Json> {
     constexpr int kNumberOutOfRange = 406;
     const char* what =
         error.id == kNumberOutOfRange ? "holds a number out of range" : "is not JSON";
-    throw UserError(name_ + ": " + what + " (at byte " + std::to_string(position) + ")");
+    throw UserError(name_ + ": " + what + " (at byte " + std::to_string(position) + ")" +
+                    (position > length_if_line_ ? kOneLine : ""));
   }
 
  private:
@@ -95,6 +102,7 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 
   const std::string& name_;
+  size_t length_if_line_;
   Json root_;
   std::vector<Json*> open_;  ///< objects and lists that are not complete, outermost first
   Json* value_ = nullptr;    ///< in the innermost object: of the last key
@@ -105,6 +113,12 @@ class Builder : public nlohmann::json_sax<Json> {
 Json parse_json(std::string_view text, const std::string& name) {
   Builder builder(name);
   Json::sax_parse(text.begin(), text.end(), &builder);
+  return builder.take();
+}
+
+Json parse_json_line(std::string_view line, const std::string& place) {
+  Builder builder(place, line.size());
+  Json::sax_parse(line.begin(), line.end(), &builder);
   return builder.take();
 }
 

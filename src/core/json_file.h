@@ -14,6 +14,9 @@ namespace lococo {
 /// not even be destroyed without running out of stack.
 nlohmann::json parse_json(std::string_view text, const std::string& name);
 
+/// The same for a line of JSONL, whose value may be one that goes on in the next line.
+nlohmann::json parse_json_line(std::string_view line, const std::string& place);
+
 /// The same for a file, of at most 100 MB. Throws UserError as read_text_file does.
 nlohmann::json read_json_file(const std::string& path);
 

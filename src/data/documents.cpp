@@ -84,7 +84,7 @@ void read_text_document(const DocumentFile& file, const DocumentCallback& callba
 
 std::string text_of_record(const std::string& line, const std::string& place,
                            const std::string& text_field) try {
-  nlohmann::json record = parse_json(line, place);
+  nlohmann::json record = parse_json_line(line, place);
   if (!record.is_object()) throw UserError(place + ": not a JSON object but " + record.type_name());
   const auto it = record.find(text_field);
   if (it == record.end()) {

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/launcher.h"
 #include "core/log.h"
 #include "dist/communicator_mpi.h"
 #include "dist/communicator_nccl.h"
@@ -48,17 +49,6 @@ class SingleCommunicator : public Communicator {
   }
 };
 
-constexpr const char* kSizeVariables[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
-
-// Whether a launcher started this process as one of several: what Open MPI, MPICH's hydra and
-// Slurm's PMI plugins leave in the environment. Asking MPI itself would initialise it.
-bool launched_with_others() {
-  for (const char* name : kSizeVariables) {
-    if (const char* size = std::getenv(name)) return std::atoi(size) > 1;
-  }
-  return std::getenv("PMIX_RANK") != nullptr || std::getenv("PMI_RANK") != nullptr;
-}
-
 int64_t usable_cores() {
   cpu_set_t cores;
   if (sched_getaffinity(0, sizeof cores, &cores) == 0) return CPU_COUNT(&cores);
@@ -86,14 +76,6 @@ void check_devices(bool nccl, torch::Device device) {
 }
 
 }  // namespace
-
-int64_t launched_ranks() {
-  for (const char* name : kSizeVariables) {
-    if (const char* size = std::getenv(name)) return std::max(1, std::atoi(size));
-  }
-  const char* tasks = std::getenv("SLURM_NTASKS");
-  return launched_with_others() && tasks != nullptr ? std::max(1, std::atoi(tasks)) : 1;
-}
 
 ProcessRanks join_ranks(const DistributedConfig& config) {
   if (!launched_with_others()) return {};

@@ -26,10 +26,6 @@ struct ProcessRanks {
 /// `backend` is single: each process would train alone into the same folder.
 ProcessRanks join_ranks(const DistributedConfig& config);
 
-/// How many processes a launcher started together, as its environment says: 1 without one. Asks MPI
-/// nothing, so that a process that will not join the others may know.
-int64_t launched_ranks();
-
 /// The device that `config.device` names: auto is the GPU of this local rank, or the CPU where
 /// there is no GPU. Makes it the current one, and float32 convolutions exact (no TF32). Throws
 /// UserError for a GPU that is not there.

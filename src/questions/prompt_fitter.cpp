@@ -17,6 +17,19 @@ constexpr int kRounds = 8;
 
 size_t as_index(int64_t i) { return static_cast<size_t>(i); }
 
+/// Where `most` of the hay's tokens may stand in front of a fact that is to have `target` there:
+/// sentences are whole, so a percent of the hay does not matter.
+void check_asked_depth(double depth, int64_t target, int64_t most, int64_t hay) {
+  constexpr int64_t kPercent = 100;
+  if (target - most <= hay / kPercent) return;
+  throw UserError("eval.depths: " + std::to_string(std::llround(kPercent * depth)) +
+                  " percent of " + std::to_string(hay) +
+                  " tokens of text do not leave the eval.distance to the question; use depths up "
+                  "to " +
+                  std::to_string(kPercent * most / hay) +
+                  ", a shorter distance or longer eval.lengths");
+}
+
 }  // namespace
 
 // Words of consecutive units from a drawn start on.
@@ -113,7 +126,9 @@ int64_t PromptFitter::place_of(const Insert& insert, const Stretch& stretch, con
     return unit == first_unit ? 0 : stretch.tokens_to(unit) - start_tokens;
   };
   const int64_t most = insert.is_fact ? std::max<int64_t>(trim.tokens - distance, 0) : trim.tokens;
-  const auto target = static_cast<int64_t>(std::llround(insert.depth * static_cast<double>(most)));
+  const int64_t whole = insert.is_asked_depth ? trim.tokens : most;
+  const auto target = static_cast<int64_t>(std::llround(insert.depth * static_cast<double>(whole)));
+  if (insert.is_asked_depth) check_asked_depth(insert.depth, target, most, trim.tokens);
   int64_t best = first_unit;
   for (int64_t unit = first_unit + 1; unit <= trim.end_unit && tokens_before(unit) <= most;
        ++unit) {
@@ -180,10 +195,10 @@ FittedPrompt PromptFitter::fit_once(const PromptText& text, int64_t length, int6
   };
   const int64_t bare = encoded(assemble(text, *stretch, {}, 0)).size();
   if (length - bare < std::max<int64_t>(distance, 1)) {
-    throw UserError("eval.lengths: a prompt of " + std::to_string(length) +
-                    " tokens has no room: its own sentences take " + std::to_string(bare) +
-                    ", the distance to the question " + std::to_string(distance) +
-                    "; give longer eval.lengths or ask for less");
+    throw NoRoom("eval.lengths: a prompt of " + std::to_string(length) +
+                 " tokens has no room: its own sentences take " + std::to_string(bare) +
+                 ", the distance to the question " + std::to_string(distance) +
+                 "; give longer eval.lengths or ask for less");
   }
   int64_t budget = length - bare;
   std::optional<PromptIds> best;

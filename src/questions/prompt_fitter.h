@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "questions/hay.h"
 #include "questions/prompt_form.h"
 #include "questions/token_costs.h"
@@ -14,10 +15,17 @@ namespace lococo {
 /// A sentence of its own among those of the hay.
 struct Insert {
   std::string text;
-  /// Share of the hay's tokens in front of it, in [0, 1]; for a fact of those that leave the
-  /// distance to the question, so that 1 is the last place that keeps it.
+  /// Share of the hay's tokens in front of it, in [0, 1]; for a fact whose depth was drawn of those
+  /// that leave the distance to the question, so that 1 is the last place that keeps it.
   double depth = 0.0;
-  bool is_fact = true;  ///< keeps the distance, and where it ends is told
+  bool is_fact = true;          ///< keeps the distance, and where it ends is told
+  bool is_asked_depth = false;  ///< a fact's, of all the hay: refused where it leaves no distance
+};
+
+/// A prompt that is too short for what it is to hold.
+class NoRoom : public UserError {
+ public:
+  using UserError::UserError;
 };
 
 struct PromptText {
@@ -42,8 +50,9 @@ class PromptFitter {
  public:
   PromptFitter(const Hay& hay, const PromptForm& form);
 
-  /// `place` draws where the hay begins. Throws UserError when `length` has no room for the
-  /// question and the distance, or the texts are shorter than it asks for.
+  /// `place` draws where the hay begins. Throws NoRoom when `length` has no room for the
+  /// question and the distance, UserError when a fact's asked depth does not leave the distance or
+  /// the texts are shorter than it asks for.
   FittedPrompt fit(const PromptText& text, int64_t length, uint64_t place);
 
   const Hay& hay() const { return hay_; }

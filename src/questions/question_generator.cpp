@@ -78,7 +78,7 @@ Material make_material(const QuestionOptions& options, std::vector<std::string> 
     const auto given = static_cast<size_t>(f) < options.depths.size();
     material.inserts.push_back(
         {f < options.asked ? emphasised(fact.statement, options, &draws) : fact.statement,
-         given ? options.depths[static_cast<size_t>(f)] : drawn, true});
+         given ? options.depths[static_cast<size_t>(f)] : drawn, true, given});
   }
   for (int64_t f = 0; f < options.asked; ++f) {
     const Fact& fact = material.facts[static_cast<size_t>(f)];

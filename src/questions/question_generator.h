@@ -18,7 +18,7 @@ struct QuestionOptions {
   Split split = Split::kTest;
   int64_t facts = 1;  ///< in the text
   int64_t asked = 1;  ///< of them; the first ones
-  /// Depth of each fact in [0, 1] (see Insert); facts beyond the list: drawn.
+  /// Depth of each fact in [0, 1] of the text (see Insert); facts beyond the list: drawn.
   std::vector<double> depths;
   int64_t min_distance = 0;  ///< tokens between the end of any fact and the question, at least
   int64_t digits = 5;        ///< of each number

@@ -24,7 +24,7 @@ void hand_over(const std::string& text, const std::string& place,
   if (find_invalid_utf8(text) != std::string::npos) {
     throw UserError(place + ": the record is not UTF-8; convert the file, for example with iconv");
   }
-  const nlohmann::json record = parse_json(text, place);
+  const nlohmann::json record = parse_json_line(text, place);
   if (!record.is_object()) {
     throw UserError(place + ": the record is no JSON object but " + record.type_name());
   }

@@ -9,9 +9,9 @@
 
 #include "config/step_division.h"
 #include "core/error.h"
+#include "core/launcher.h"
 #include "core/log.h"
 #include "dist/activity.h"
-#include "dist/communicator.h"
 #include "model/parameter_kind.h"
 #include "pipeline/layer_split.h"
 #include "setup/memory_check.h"

@@ -6,6 +6,7 @@
 #include "config/config_effect.h"
 #include "config/config_write.h"
 #include "core/error.h"
+#include "core/launcher.h"
 #include "core/log.h"
 #include "core/memory_error.h"
 #include "data/prepare.h"
@@ -75,6 +76,13 @@ void check_undivided(const Session& session, const std::string& what) {
   throw UserError(what + " as the stages of one model; start it with mpirun -np " +
                   std::to_string(place.stages) +
                   ", or use distributed.pipeline=" + std::to_string(ranks));
+}
+
+void check_whole_model(const DistributedConfig& config, const std::string& what) {
+  check_launched_alone(what);
+  if (config.pipeline == 1) return;
+  throw UserError("distributed.pipeline: " + std::to_string(config.pipeline) + ", but " + what +
+                  " in one process with the whole model; use distributed.pipeline=1");
 }
 
 void run_alike(const Communicator& world, const std::function<void()>& body) {

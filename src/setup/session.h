@@ -48,6 +48,10 @@ void join_pipeline(const Config& config, Session* session);
 /// `what` begins ("lococo-generate runs"), for more ranks. All ranks find the same.
 void check_undivided(const Session& session, const std::string& what);
 
+/// For a tool that takes one process with the whole model. Throws UserError, which `what` begins
+/// ("lococo-export runs"), for a launcher's several processes and for stages.
+void check_whole_model(const DistributedConfig& config, const std::string& what);
+
 /// Runs `body`, in which all ranks find the same: what is wrong is told by rank 0 alone, while the
 /// others wait for their end. One that has not come after 20 s tells what it has found itself.
 void run_alike(const Communicator& world, const std::function<void()>& body);

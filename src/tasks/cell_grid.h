@@ -19,6 +19,7 @@ class CellGrid {
            const std::vector<std::string>& known, bool with_depths);
 
   int64_t size() const;
+  int64_t trials() const { return trials_; }  ///< of each cell
   /// kind, length, depth and trial of a sample; trials are next to each other, then depths,
   /// lengths, kinds.
   TaskSample sample(int64_t index) const;

@@ -7,6 +7,8 @@
 
 #include "core/error.h"
 #include "questions/draws.h"
+#include "questions/prompt_fitter.h"
+#include "tasks/least_length.h"
 #include "tasks/record_file.h"
 
 namespace lococo {
@@ -173,8 +175,11 @@ ManyShotSource::ManyShotSource(const EvalTaskConfig& task, const std::vector<int
 }
 
 TaskSample ManyShotSource::sample(int64_t index) {
-  TaskSample sample = grid_.sample(index);
-  sample.task = "many_shot";
+  return with_room("many_shot", grid_.sample(index), grid_.trials(),
+                   [&](TaskSample cell) { return made(std::move(cell)); });
+}
+
+TaskSample ManyShotSource::made(TaskSample sample) const {
   sample.scoring = Scoring::kChoice;
   const auto trial = static_cast<uint64_t>(sample.trial);
   const uint64_t drawn = hash_u64(seed_, trial, hash_of_text(sample.task));
@@ -190,8 +195,8 @@ TaskSample ManyShotSource::sample(int64_t index) {
 
   auto ids = ShotPrompt(classes, asked, drawn, form_).fit(sample.length);
   if (!ids) {
-    throw UserError("a prompt of " + std::to_string(sample.length) +
-                    " tokens has no room for an example of each label; give longer eval.lengths");
+    throw NoRoom("a prompt of " + std::to_string(sample.length) +
+                 " tokens has no room for an example of each label");
   }
   sample.context_ids = std::move(ids->context);
   sample.question_ids = std::move(ids->question);

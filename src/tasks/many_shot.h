@@ -41,6 +41,8 @@ class ManyShotSource final : public TaskSource {
   TaskSample sample(int64_t index) override;
 
  private:
+  TaskSample made(TaskSample sample) const;
+
   uint64_t seed_;
   CellGrid grid_;
   const PromptForm& form_;

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "questions/question_generator.h"
+#include "tasks/least_length.h"
 
 namespace lococo {
 namespace {
@@ -27,8 +28,11 @@ NeedleSource::NeedleSource(const EvalTaskConfig& task, const std::vector<int64_t
       fitter_(texts, form) {}
 
 TaskSample NeedleSource::sample(int64_t index) {
-  TaskSample sample = grid_.sample(index);
-  sample.task = "needle";
+  return with_room("needle", grid_.sample(index), grid_.trials(),
+                   [&](TaskSample cell) { return made(std::move(cell)); });
+}
+
+TaskSample NeedleSource::made(TaskSample sample) {
   QuestionOptions options;
   options.kind = fact_kind(sample.kind);
   options.split = task_.split;

@@ -21,6 +21,8 @@ class NeedleSource final : public TaskSource {
   TaskSample sample(int64_t index) override;
 
  private:
+  TaskSample made(TaskSample sample);
+
   EvalTaskConfig task_;
   CellGrid grid_;
   PromptFitter fitter_;

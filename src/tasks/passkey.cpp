@@ -1,6 +1,7 @@
 #include "tasks/passkey.h"
 
 #include "questions/facts.h"
+#include "tasks/least_length.h"
 #include "tasks/passkey_text.h"
 
 namespace lococo {
@@ -23,8 +24,11 @@ PasskeySource::PasskeySource(const EvalTaskConfig& task, const std::vector<int64
       fitter_(task.hay == HayKind::kTexts ? *texts : filler_, form) {}
 
 TaskSample PasskeySource::sample(int64_t index) {
-  TaskSample sample = grid_.sample(index);
-  sample.task = "passkey";
+  return with_room("passkey", grid_.sample(index), grid_.trials(),
+                   [&](TaskSample cell) { return made(std::move(cell)); });
+}
+
+TaskSample PasskeySource::made(TaskSample sample) {
   const PromptForm& form = fitter_.form();
   Draws draws(hash_u64(seed_, static_cast<uint64_t>(sample.trial), hash_of_text(sample.task)));
   const std::string key = draw_number(kDigits, &draws);
@@ -35,7 +39,8 @@ TaskSample PasskeySource::sample(int64_t index) {
   PromptText text;
   text.before = kPasskeyBefore;
   text.inserts = {{filled(kPasskeyFact, "{a}", key),
-                   sample.depth == kNoDepth ? drawn_depth : sample.depth / 100.0}};
+                   sample.depth == kNoDepth ? drawn_depth : sample.depth / 100.0, true,
+                   sample.depth != kNoDepth}};
   text.question = hay_ == HayKind::kTexts ? kQuestionBehindTexts : kPasskeyQuestion;
   text.answer_prefix = kPasskeyPrefix;
   text.min_distance = min_distance_;

@@ -27,6 +27,8 @@ class PasskeySource final : public TaskSource {
   TaskSample sample(int64_t index) override;
 
  private:
+  TaskSample made(TaskSample sample);
+
   uint64_t seed_;
   int64_t min_distance_;
   HayKind hay_;

@@ -90,7 +90,7 @@ void for_each_record(const std::string& path, const std::string& key,
     if (find_invalid_utf8(line) != std::string::npos) {
       throw UserError(place + ": the line is not UTF-8; convert the file, for example with iconv");
     }
-    const nlohmann::json record = parse_json(line, place);
+    const nlohmann::json record = parse_json_line(line, place);
     if (!record.is_object()) {
       throw UserError(place + ": not a JSON object but " + record.type_name());
     }

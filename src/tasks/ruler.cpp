@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tasks/least_length.h"
 #include "tasks/ruler_niah.h"
 #include "tasks/ruler_tracking.h"
 #include "tasks/ruler_words.h"
@@ -43,8 +44,11 @@ RulerSource::RulerSource(const EvalTaskConfig& task, const std::vector<int64_t>&
       costs_(form.tokenizer()) {}
 
 TaskSample RulerSource::sample(int64_t index) {
-  TaskSample sample = grid_.sample(index);
-  sample.task = "ruler";
+  return with_room("ruler", grid_.sample(index), grid_.trials(),
+                   [&](TaskSample cell) { return made(std::move(cell)); });
+}
+
+TaskSample RulerSource::made(TaskSample sample) {
   sample.scoring = Scoring::kContainsAll;
   Draws draws(hash_u64(seed_, static_cast<uint64_t>(sample.trial), hash_of_text(sample.kind)));
   if (is_in_texts(sample.kind)) {

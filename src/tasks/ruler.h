@@ -35,6 +35,8 @@ class RulerSource final : public TaskSource {
   static bool needs_texts(const EvalTaskConfig& task);
 
  private:
+  TaskSample made(TaskSample sample);
+
   uint64_t seed_;
   Split split_;
   CellGrid grid_;

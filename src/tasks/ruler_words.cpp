@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "questions/facts.h"
+#include "questions/prompt_fitter.h"
 
 namespace lococo {
 namespace {
@@ -23,8 +24,8 @@ constexpr size_t kCodedLetters = 6;
 constexpr int64_t kTokensPerCodedWord = 50;
 
 [[noreturn]] void refuse_length(const TaskSample& sample) {
-  throw UserError("a prompt of " + std::to_string(sample.length) + " tokens is too short for " +
-                  sample.kind + "; give longer eval.lengths");
+  throw NoRoom("a prompt of " + std::to_string(sample.length) + " tokens is too short for " +
+               sample.kind);
 }
 
 std::string numbered(const Words& words) {

@@ -53,8 +53,14 @@ void remove_abandoned(const std::string& final_path) {
 
 }  // namespace
 
+std::string folder_name(std::string path) {
+  while (path.size() > 1 && (path.ends_with("/") || path.ends_with("/.")))
+    path.erase(path.find_last_of('/') == 0 ? 1 : path.find_last_of('/'));
+  return path;
+}
+
 AtomicFolder::AtomicFolder(const std::string& final_path, ExistingFolder existing)
-    : final_(final_path), existing_(existing) {
+    : final_(folder_name(final_path)), existing_(existing) {
   make_directories(parent_of(final_));
   remove_abandoned(final_);
   make_temporary();

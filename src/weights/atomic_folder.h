@@ -8,6 +8,9 @@
 
 namespace lococo {
 
+/// The same folder's name without slashes (and "/.") behind it, where a new folder has none.
+std::string folder_name(std::string path);
+
 /// What a commit does when the name is taken by then.
 enum class ExistingFolder { kReplace, kRefuse };
 

@@ -86,8 +86,9 @@ void export_adapter(const ExportSource& source, const std::string& dir, Llama& m
 
 void check_export_output(const ExportConfig& config) {
   if (config.output.empty()) throw UserError("export.output: name the folder to create");
-  if (path_exists(config.output)) {
-    throw UserError(config.output + ": exists already; choose a new folder for export.output");
+  const std::string output = folder_name(config.output);
+  if (path_exists(output)) {
+    throw UserError(output + ": exists already; choose a new folder for export.output");
   }
 }
 

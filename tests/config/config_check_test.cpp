@@ -239,10 +239,31 @@ TEST_CASE("what stages of a pipeline cannot do is refused", "[config]") {
   check_accepted("distributed: {pipeline: 1, backend: single}\ntune: {embed: 1e-4}");
 }
 
+TEST_CASE("no figure of an evaluation is asked for twice", "[config]") {
+  CHECK(error_of("eval: {lengths: [64, 128, 64]}") ==
+        "x.yaml:1: eval.lengths: 64 stands there twice; name it once");
+  CHECK_CONTAINS(error_of("eval: {task: needle, depths: [50, 50]}"),
+                 "eval.depths: 50 stands there twice; name it once");
+  check_accepted("eval: {task: needle, lengths: [64, 128], depths: [0, 50]}");
+}
+
+TEST_CASE("kinds are given to the tasks that have some", "[config]") {
+  for (const char* task : {"passkey", "choice", "qa", "many_shot"})
+    CHECK_CONTAINS(error_of("eval: {task: " + std::string(task) + ", kinds: [digits]}"),
+                   "eval.kinds: eval.task needle and ruler alone have kinds; leave the key out");
+  check_accepted("eval: {task: needle, kinds: [digits]}");
+  check_accepted("eval: {kinds: [digits]}");  // a warning says that nothing is asked
+}
+
 TEST_CASE("evaluation needs lengths, room for a segment and data", "[config]") {
   CHECK_CONTAINS(error_of("eval: {lengths: []}"), "eval.lengths: is empty");
   CHECK_CONTAINS(error_of("eval: {lengths: [64, 128], max_tokens: 100}"),
                  "eval.lengths: 128 is more than the 100 of eval.max_tokens");
+  // Questions have no segments.
+  check_accepted("eval: {task: passkey, lengths: 128, max_tokens: 100, position_buckets: 999}");
+  CHECK_CONTAINS(error_of("eval: {task: passkey, lengths: 128, max_tokens: 100, every: 5}\n"
+                          "data: {validation: v.txt}"),
+                 "eval.lengths: 128 is more than the 100");
   CHECK_CONTAINS(error_of("eval: {every: 5}"), "eval.every: is set, but data.validation is empty");
   check_accepted("eval: {every: 5}\ndata: {validation: v.txt}");
 }

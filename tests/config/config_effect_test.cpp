@@ -98,6 +98,22 @@ TEST_CASE("options of questions do nothing for NLL, and the other way round", "[
                  "eval.distractors (only eval.task needle reads it)");
   CHECK_CONTAINS(warning_of({"eval.task=many_shot", "eval.questions=q.jsonl", "eval.distance=50"}),
                  "eval.distance (only eval.task passkey or needle reads it)");
+  const auto choice = warning_of({"eval.task=choice", "eval.questions=q.jsonl", "eval.trials=7",
+                                  "eval.lengths=[64]", "eval.depths=[50]"});
+  CHECK_CONTAINS(choice, "eval.trials (only eval.task passkey, needle, ruler or many_shot reads");
+  CHECK_CONTAINS(choice, "eval.lengths (only eval.task passkey, needle, ruler or many_shot reads");
+  CHECK_CONTAINS(choice, "eval.depths (only eval.task passkey or needle reads it)");
+  CHECK_CONTAINS(warning_of({"eval.task=qa", "eval.questions=q.jsonl", "eval.trials=7"}),
+                 "eval.trials (only eval.task passkey, needle, ruler or many_shot reads it)");
+  for (const char* task : {"eval.task=ruler", "eval.task=many_shot"}) {
+    CHECK(warning_of({task, "eval.depths=[50]"}) ==
+          "without effect in this run: eval.depths (only eval.task passkey or needle reads it)");
+    CHECK(warning_of({task, "eval.trials=7", "eval.lengths=[640]"}).empty());
+  }
+  CHECK(warning_of({"eval.task=needle", "eval.max_tokens=99", "eval.stride=8", "eval.far=9",
+                    "eval.segments_per_document=2"}) ==
+        "without effect in this run: eval.max_tokens, eval.stride, eval.segments_per_document, "
+        "eval.far (for eval.task perplexity alone)");
   CHECK(warning_of({"eval.task=needle", "eval.distance=50", "eval.kinds=[digits]"}).empty());
 }
 

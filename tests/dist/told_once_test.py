@@ -83,6 +83,21 @@ class ToldOnce(unittest.TestCase):
         done = self.run_tool([*launcher(MPIRUN, RANKS), *at_home], "lococo-train", *arguments)
         self.assertEqual(done.returncode, 0, done.stderr)
 
+    def test_tools_of_one_process(self):
+        config, base = self.tiny.config, f"model.path={self.tiny.model}"
+        untuned = ("cache.policy=none", "tune.conv=null", "tune.lora=null")
+        export = [config, base, *untuned, f"export.output={self.path('exported')}"]
+        self.assert_refused("lococo-export runs as one process; start it without mpirun", "lococo-export", *export)
+        self.assertFalse(os.path.exists(self.path("exported")))
+        self.assert_refused("lococo-bench train-step runs as one process", "lococo-bench", "train-step", config, base,
+                            *untuned)
+        text = tiny.write_text(self.path("text.txt"), "the sand and the sea\n")
+        self.assert_refused("lococo-prepare runs as one process", "lococo-prepare", f"data.train={text}",
+                            f"data.tokenizer={self.tiny.model}/tokenizer.json")
+        done = self.run_tool([], "lococo-export", *export, "distributed.pipeline=2")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("distributed.pipeline: 2, but lococo-export runs in one process", done.stderr)
+
     def test_a_checkpoint_of_another_run(self):
         arguments = self.tiny.train()
         self.assertEqual(self.run_tool([], "lococo-train", *arguments).returncode, 0)

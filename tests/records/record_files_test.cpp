@@ -50,7 +50,10 @@ TEST_CASE("records are read from a list and from lines", "[records]") {
 TEST_CASE("a broken file of records is refused with its line", "[records]") {
   Places places;
   CHECK(places.error_of("[{\"a\": 1},\n {\"b\": }]") == "a.json:2: is not JSON (at byte 7)");
-  CHECK(places.error_of("{\"a\": 1}\n{\"b\"\n", "a.jsonl") == "a.jsonl:2: is not JSON (at byte 5)");
+  CHECK(places.error_of("{\"a\": 1}\n{\"b\"\n", "a.jsonl") ==
+        "a.jsonl:2: is not JSON (at byte 5): it does not end in its line; of JSONL each line holds "
+        "one "
+        "record");
   CHECK(places.error_of("[{\"a\": 1}\n {\"b\": 1}]") ==
         "a.json:2: a comma or the end of the list should stand here");
   CHECK_CONTAINS(places.error_of("[{\"a\": 1},\n{\"b\": \"x"), "a.json:2: the record does not end");

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -61,7 +62,7 @@ class MakeRecords(Folder):
     def made(self, samples, count):
         path = self.folder / "samples.jsonl"
         path.write_text("".join(json.dumps(sample) + "\n" for sample in samples), encoding="utf-8")
-        return records.make_records([path], self.tokenizer, count, seed=1)
+        return records.make_records([path], self.tokenizer, count, seed=1)[0]
 
     def test_a_document_has_all_texts_and_a_question_about_each(self):
         made = self.made([self.sample(f"Nº {n}: the key of {n} is {n}7.\n",
@@ -80,9 +81,20 @@ class MakeRecords(Folder):
         same = [self.sample("a is 1.\n", "What is a? a is", "1") for _ in range(3)]
         other = [self.sample("b is 2.\n", "What is b? b is", "2") for _ in range(2)]
         made = self.made(same + other, 2)
-        self.assertEqual(len(made), 2)
-        for record in made:
+        self.assertEqual([len(record["messages"]) for record in made], [4, 4, 2])
+        for record in made[:2]:
             self.assertNotEqual(record["messages"][1], record["messages"][3])
+
+    def test_what_fills_no_document_makes_a_smaller_one(self):
+        path, output = self.folder / "samples.jsonl", self.folder / "pairs.jsonl"
+        samples = [self.sample(f"{n} is {n}7.\n", f"What is {n}? {n} is", f"{n}7") for n in range(1, 6)]
+        samples.append(self.sample("9 is 9, 9 is 97.\n", "What is 9? 9 is", "97"))  # its answer is not one
+        path.write_text("".join(json.dumps(sample) + "\n" for sample in samples), encoding="utf-8")
+        made = subprocess.run([sys.executable, records.__file__, path, "--tokenizer", self.tokenizer, "--pieces", "3",
+                               "--output", output], capture_output=True, text=True, check=True)
+        self.assertEqual(made.stdout, "2 documents with 5 of 6 questions\n")
+        sizes = [len(json.loads(line)["messages"]) for line in output.read_text().splitlines()]
+        self.assertEqual(sizes, [6, 4])
 
     def test_prompts_of_a_template_are_refused(self):
         with self.assertRaisesRegex(Fault, "chat_template=none"):

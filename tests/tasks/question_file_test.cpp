@@ -112,7 +112,7 @@ TEST_CASE("A bad line of a choice file is refused with its number", "[tasks]") {
     CHECK_CONTAINS(error, "q.jsonl:3: ");
     return error;
   };
-  CHECK_CONTAINS(error_of("{"), "is not JSON");
+  CHECK_CONTAINS(error_of("{"), "is not JSON (at byte 2): it does not end in its line; of JSONL");
   CHECK_CONTAINS(error_of("[1]"), "not a JSON object but array");
   CHECK_CONTAINS(error_of("{\"options\": [\"a\", \"b\"], \"answer\": 1}"), "no key 'context'");
   CHECK_CONTAINS(error_of("{\"context\": 5, \"options\": [\"a\", \"b\"], \"answer\": 1}"),

@@ -8,57 +8,15 @@
 #include "questions/facts.h"
 #include "tasks/cells.h"
 #include "tasks/sample_writer.h"
-#include "tasks/task_source.h"
 #include "tests/support/catch.h"
-#include "tests/support/chunk_tokenizer.h"
-#include "tests/support/made_novel.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/user_error.h"
+#include "tests/tasks/made_tasks.h"
 
 using namespace lococo;
 using namespace lococo::testing;
 
 namespace {
-
-const ChunkTokenizer& tokenizer() {
-  static const ChunkTokenizer instance;
-  return instance;
-}
-const PlainForm& form() {
-  static const PlainForm instance(tokenizer());
-  return instance;
-}
-const Hay& novel() {
-  static const Hay instance = Hay::of_texts({made_novel(6000)});
-  return instance;
-}
-
-EvalTaskConfig config_of(EvalTask task) {
-  EvalTaskConfig config;
-  config.task = task;
-  config.trials = 10;
-  return config;
-}
-
-constexpr int64_t kLength = 1500;
-
-std::unique_ptr<TaskSource> source_of(const EvalTaskConfig& config, int64_t length = kLength) {
-  return make_task_source(config, {length}, needs_texts(config) ? &novel() : nullptr, form());
-}
-
-std::string context_of(const TaskSample& sample) { return tokenizer().decode(sample.context_ids); }
-std::string question_of(const TaskSample& sample) {
-  return tokenizer().decode(sample.question_ids);
-}
-
-// Every task that makes its prompts by drawing.
-std::vector<EvalTaskConfig> drawn_tasks() {
-  std::vector<EvalTaskConfig> tasks = {config_of(EvalTask::kPasskey), config_of(EvalTask::kPasskey),
-                                       config_of(EvalTask::kNeedle), config_of(EvalTask::kRuler),
-                                       config_of(EvalTask::kManyShot)};
-  tasks[1].hay = HayKind::kFiller;
-  return tasks;
-}
 
 double mean_score(TaskSource& source, const std::function<TaskAnswer(const TaskSample&)>& answer) {
   double sum = 0.0;
@@ -195,58 +153,6 @@ TEST_CASE("Passkeys are uniform over five digits, depths over the text", "[tasks
   }
   CHECK(key == Approx(55000).margin(4 * 26000 / std::sqrt(300)));
   CHECK(depth == Approx(0.55).margin(0.1));  // the sentences before the text take a tenth
-}
-
-TEST_CASE("Needles lie at the depths of the grid, in the order of the cells", "[tasks]") {
-  EvalTaskConfig config = config_of(EvalTask::kNeedle);
-  config.kinds = {"multikey", "words"};
-  config.depths = {0, 100};
-  config.trials = 2;
-  config.distractors = 5;
-  const auto source = make_task_source(config, {1000, 1200}, &novel(), form());
-  REQUIRE(source->size() == 16);
-  CHECK(source->sample(0).kind == "multikey");
-  CHECK(source->sample(8).kind == "words");
-  CHECK(source->sample(4).length == 1200);
-  CHECK(source->sample(2).depth == 100.0);
-  CHECK(source->sample(1).trial == 1);
-  for (int64_t i = 0; i < 16; ++i) {
-    const TaskSample sample = source->sample(i);
-    const auto read = static_cast<double>(sample.context_ids.size());
-    CHECK(static_cast<double>(sample.fact_end) / read == Approx(sample.depth / 100).margin(0.07));
-  }
-  // Neither depth nor length changes what is asked.
-  CHECK(source->sample(0).answers == source->sample(2).answers);
-  CHECK(source->sample(0).answers == source->sample(4).answers);
-}
-
-TEST_CASE("A needle keeps its distance to the question", "[tasks]") {
-  EvalTaskConfig config = config_of(EvalTask::kNeedle);
-  config.distance = 700;
-  const auto source = source_of(config);
-  for (int64_t i = 0; i < source->size(); ++i) {
-    const TaskSample sample = source->sample(i);
-    CHECK(static_cast<int64_t>(sample.context_ids.size()) - sample.fact_end >= 700);
-  }
-}
-
-TEST_CASE("Kinds and lengths that a task does not have are refused", "[tasks]") {
-  EvalTaskConfig config = config_of(EvalTask::kNeedle);
-  config.kinds = {"digits", "pins"};
-  CHECK_CONTAINS(user_error_of([&] { source_of(config); }),
-                 "eval.kinds: this task has no 'pins'; it has digits, words, names, paraphrase, "
-                 "multikey");
-  config.kinds = {"words", "words"};
-  CHECK_CONTAINS(user_error_of([&] { source_of(config); }), "'words' stands there twice");
-  config = config_of(EvalTask::kPasskey);
-  config.kinds = {"digits"};
-  CHECK_CONTAINS(user_error_of([&] { source_of(config); }), "this task has no kinds");
-  for (const EvalTaskConfig& task : drawn_tasks()) {
-    const auto source = source_of(task, 40);
-    for (int64_t i = 0; i < source->size(); i += task.trials) {
-      CHECK_CONTAINS(user_error_of([&] { source->sample(i); }), "eval.lengths");
-    }
-  }
 }
 
 TEST_CASE("A sample is written with all that others need", "[tasks]") {

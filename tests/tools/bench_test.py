@@ -46,6 +46,24 @@ class Tool(unittest.TestCase):
             self.assertIn("library, forward", result.stdout)
             self.assertEqual(json.loads(output.read_text())["benchmark"], "conv")
 
+    def test_as_many_iterations_are_timed_as_asked_for(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config, output = pathlib.Path(folder) / "x.yaml", pathlib.Path(folder) / "o.json"
+            config.write_text(TINY, encoding="utf-8")
+            for name, figure in (("conv", "project, by the library, forward"), ("attention", "auto, forward")):
+                result = bench(name, config, "bench.repeat=2", "bench.contexts=[16]", "bench.overwrite=true",
+                               f"bench.output={output}")
+                self.assertEqual(result.returncode, 0, result.stderr)
+                for case in json.loads(output.read_text())["cases"]:
+                    self.assertEqual(case["figures"][figure]["samples"], 2, name)
+
+    def test_stages_are_refused(self):
+        for more in ([], ["--dry-run"]):
+            result = bench("conv", "distributed.pipeline=2", *more)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertEqual(result.stderr, "lococo-bench: error: distributed.pipeline: 2, but lococo-bench conv runs "
+                                            "in one process with the whole model; use distributed.pipeline=1\n")
+
     def test_a_dry_run_prints_the_config(self):
         result = bench("train-step", "cache.slots=77", "--dry-run")
         self.assertEqual(result.returncode, 0)

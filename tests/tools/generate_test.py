@@ -100,6 +100,7 @@ class Prompts(Tools):
         tokenizer = f"data.tokenizer={self.tokenizer}"
         self.assertIn("is given too", self.refused(tokenizer, "--prompt", "a", "--prompt-ids", "1"))
         self.assertIn("is empty", self.refused(tokenizer, "data.add_bos=false"))
+        self.assertIn("generate.question (--question): is empty", self.refused(tokenizer, "--question", ""))
         self.assertIn("UTF-8", self.refused(tokenizer, stdin=b"a\xff"))
         self.assertIn(f'"{VOCABULARY}" is no token id', self.refused("--ids", "--prompt-ids", str(VOCABULARY)))
         self.assertIn("--prompt-ids", self.refused("--prompt", "a"))

@@ -91,6 +91,19 @@ TEST_CASE("A merged export is a Hugging Face model that computes what was tuned"
   CHECK(torch::allclose(loaded->forward(tokens), tuned.model->forward(tokens), 1e-4, 1e-5));
 }
 
+TEST_CASE("An export's folder may be named with a slash behind it", "[train]") {
+  for (const char* behind : {"/", "//", "/.", "/./"}) {
+    Tuned tuned;
+    ExportConfig config;
+    config.kind = ExportKind::kConv;
+    config.output = tuned.output() + behind;
+    export_model(config, {tuned.base, kBase, tuned.checkpoint, {}}, tuned.model);
+    CHECK(fs::exists(tuned.output() + "/lococo_config.json"));
+    CHECK(std::distance(fs::directory_iterator(tuned.folder / "made"), {}) == 1);
+    CHECK_CONTAINS(user_error_of([&] { check_export_output(config); }), "exists already");
+  }
+}
+
 TEST_CASE("A merged export in bfloat16 holds bfloat16", "[train]") {
   Tuned tuned;
   tuned.run(ExportKind::kMerged, DType::kBFloat16);
