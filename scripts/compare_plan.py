@@ -63,7 +63,7 @@ class Comparison:
     def train_command(self, method, seed):
         s = self.setting
         return self.common([self.tool("train")], method) + [
-            f"data.train={s.train}", f"data.context_length={s.context(method)}",
+            f"data.train={s.train}", "data.validation=[]", f"data.context_length={s.context(method)}",
             f"train.steps={s.steps(method)}", f"train.sequences_per_step={s.sequences}",
             f"train.seed={seed}", f"train.output={self.folder(method, seed)}", *s.training,
             *self.arguments.options]
