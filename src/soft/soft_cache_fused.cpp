@@ -62,10 +62,11 @@ void add_gradients(const SoftSequence& sequence, const WideKeys& shared,
 struct SoftCacheFunction : torch::autograd::Function<SoftCacheFunction> {
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& q_BHTD,
                         const Tensor& k_BGTD, const Tensor& v_BGTD, const Tensor& score_BGT,
-                        const Tensor& mass_weight_G, const SoftCache& cache) {
+                        const Tensor& mass_weight_G, const SoftCache& cache,
+                        AttentionBackend backend) {
     torch::NoGradGuard no_grad;
-    auto sequence =
-        c10::make_intrusive<SoftSequence>(cache, q_BHTD, k_BGTD, v_BGTD, score_BGT, mass_weight_G);
+    auto sequence = c10::make_intrusive<SoftSequence>(cache, q_BHTD, k_BGTD, v_BGTD, score_BGT,
+                                                      mass_weight_G, backend);
     const auto out_BTHD = sequence->attend();
     context->saved_data["sequence"] = c10::IValue::make_capsule(sequence);
     return out_BTHD.transpose(1, 2);
@@ -87,9 +88,13 @@ struct SoftCacheFunction : torch::autograd::Function<SoftCacheFunction> {
       left = left.subspan(some.size());
     }
     const auto dtype = groups.k_BTGC.scalar_type();
-    return {sums.q_BTHD.transpose(1, 2),           sums.k_BTGD.to(dtype).transpose(1, 2),
-            sums.v_BTGD.to(dtype).transpose(1, 2), sums.score_BGT,
-            sums.mass_weight_BG.sum(/*dim=*/0),    Tensor()};
+    return {sums.q_BTHD.transpose(1, 2),
+            sums.k_BTGD.to(dtype).transpose(1, 2),
+            sums.v_BTGD.to(dtype).transpose(1, 2),
+            sums.score_BGT,
+            sums.mass_weight_BG.sum(/*dim=*/0),
+            Tensor(),
+            Tensor()};  // the last two: cache and backend
   }
 };
 
@@ -107,7 +112,7 @@ torch::Tensor soft_cache_attention_fused(const SoftAttentionInput& input, const 
                                          const torch::Tensor& score_BGT,
                                          const torch::Tensor& mass_weight_G) {
   return SoftCacheFunction::apply(input.q_BHTD, input.k_BGTD, input.v_BGTD, score_BGT,
-                                  mass_weight_G, cache);
+                                  mass_weight_G, cache, input.backend);
 }
 
 }  // namespace lococo

@@ -1,12 +1,14 @@
 #include "soft/soft_sequence.h"
 
-#include <ATen/ops/_flash_attention_backward.h>
 #include <ATen/ops/_flash_attention_forward.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <utility>
 
+#include "tensor/attention/attention.h"
+#include "tensor/attention/attention_call.h"
 #include "tensor/attention/attention_reference.h"
 #include "tensor/attention/column_mass.h"
 
@@ -40,8 +42,9 @@ Tensor widened(const Tensor& x_BNTD) {
 
 SoftSequence::SoftSequence(const SoftCache& cache, const Tensor& q_BHTD, const Tensor& k_BGTD,
                            const Tensor& v_BGTD, const Tensor& score_BGT,
-                           const Tensor& mass_weight_G)
+                           const Tensor& mass_weight_G, AttentionBackend backend)
     : cache_(cache),
+      backend_(backend),
       channels_(q_BHTD.size(3)),
       q_BTHC_(widened(q_BHTD)),
       score_BGT_(score_BGT.detach().contiguous()),
@@ -93,13 +96,7 @@ void SoftSequence::set_terms(const WideKeys& to, const SoftBlockMemory& memory) 
 void SoftSequence::attend_block(SoftBlockMemory& memory) const {
   const auto& block = memory.block;
   set_terms(shared_, memory);
-  if (!q_BTHC_.is_cuda()) {
-    const auto [q, k, v] = heads_of(shared_, block.begin, block.end);
-    const auto attention = reference_attention(q, k, v);
-    memory.out_BLHC = attention.out_BHLD.transpose(1, 2);
-    memory.lse_BHL = attention.lse_BHL;
-    return;
-  }
+  if (!q_BTHC_.is_cuda()) return attend_on_cpu(memory);
   auto result = at::_flash_attention_forward(
       queries(block.begin, block.end), shared_.keys(block.end), shared_.values(block.end),
       /*cum_seq_q=*/std::nullopt, /*cum_seq_k=*/std::nullopt, block.length(), block.end,
@@ -108,6 +105,21 @@ void SoftSequence::attend_block(SoftBlockMemory& memory) const {
   memory.lse_BHL = std::get<1>(result);
   memory.seed = std::get<2>(result);
   memory.offset = std::get<3>(result);
+}
+
+void SoftSequence::attend_on_cpu(SoftBlockMemory& memory) const {
+  const auto& block = memory.block;
+  const int64_t H = q_BTHC_.size(2);
+  const auto heads = [&](const Tensor& x_BTNC) {
+    return repeat_kv_heads(x_BTNC.transpose(1, 2), H);
+  };
+  // The kernel's own causal flag is aligned top-left.
+  const auto [out_BHLC, lse_BHL] = at::_scaled_dot_product_flash_attention_for_cpu(
+      heads(queries(block.begin, block.end)), heads(shared_.keys(block.end)),
+      heads(shared_.values(block.end)), /*dropout_p=*/0.0, /*is_causal=*/false,
+      causal_bias(block.length(), block.end, q_BTHC_.options()), scale());
+  memory.out_BLHC = out_BHLC.transpose(1, 2);
+  memory.lse_BHL = lse_BHL;
 }
 
 /// What each key has received up to the block's last query.
@@ -129,35 +141,17 @@ WideGradients SoftSequence::attention_gradients(const WideKeys& to,
                                                 const Tensor& d_out_BTHC) const {
   const int64_t begin = blocks.front().block.begin, end = blocks.back().block.end;
   for (const auto& memory : blocks) set_terms(to, memory);
-  const auto d_out_BLHC = d_out_BTHC.narrow(/*dim=*/1, begin, end - begin);
-  if (!q_BTHC_.is_cuda()) return gradients_slowly(to, begin, end, d_out_BLHC);
-  const auto [dq, dk, dv] = at::_flash_attention_backward(
-      d_out_BLHC, queries(begin, end), to.keys(end), to.values(end),
-      joined(blocks, &SoftBlockMemory::out_BLHC, /*dim=*/1),
-      joined(blocks, &SoftBlockMemory::lse_BHL, /*dim=*/2), Tensor(), Tensor(), end - begin, end,
-      /*dropout_p=*/0.0, /*is_causal=*/true, blocks.front().seed, blocks.front().offset, scale());
-  return {dq, dk, dv};
-}
-
-/// Queries, keys and values in the layout of attention.h, scaled for its scale.
-std::array<Tensor, 3> SoftSequence::heads_of(const WideKeys& from, int64_t begin,
-                                             int64_t end) const {
-  const double wide = std::sqrt(static_cast<double>(channels_ + kMoreChannels));
-  return {(queries(begin, end) * (scale() * wide)).transpose(1, 2), from.keys(end).transpose(1, 2),
-          from.values(end).transpose(1, 2)};
-}
-
-WideGradients SoftSequence::gradients_slowly(const WideKeys& from, int64_t begin, int64_t end,
-                                             const Tensor& d_out_BLHC) const {
-  torch::AutoGradMode on(true);
-  auto heads = heads_of(from, begin, end);
-  for (auto& x : heads) x = x.detach().requires_grad_();
-  const auto out = reference_attention(heads[0], heads[1], heads[2]).out_BHLD;
-  const auto found =
-      torch::autograd::grad({out}, {heads[0], heads[1], heads[2]}, {d_out_BLHC.transpose(1, 2)});
-  const double wide = std::sqrt(static_cast<double>(channels_ + kMoreChannels));
-  return {found[0].transpose(1, 2) * (scale() * wide), found[1].transpose(1, 2),
-          found[2].transpose(1, 2)};
+  const auto heads = [](const Tensor& x_BTNC) { return x_BTNC.transpose(1, 2); };
+  const auto q_BHLC = heads(queries(begin, end));
+  const AttentionMemo memo = {
+      heads(joined(blocks, &SoftBlockMemory::out_BLHC, /*dim=*/1)),
+      joined(blocks, &SoftBlockMemory::lse_BHL, /*dim=*/2), blocks.front().seed,
+      blocks.front().offset,
+      backend_ == AttentionBackend::kAuto ? fastest_gradients(q_BHLC) : AttentionBackend::kFlash};
+  const auto found = call_attention_backward(
+      heads(d_out_BTHC.narrow(/*dim=*/1, begin, end - begin)), q_BHLC, heads(to.keys(end)),
+      heads(to.values(end)), memo, /*causal=*/true, scale());
+  return {heads(found.dq_BHLD), heads(found.dk_BGSD), heads(found.dv_BGSD)};
 }
 
 }  // namespace lococo

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "config/attention_config.h"
 #include "soft/soft_blocks.h"
 #include "soft/soft_cache.h"
 #include "soft/soft_choice.h"
@@ -51,9 +52,10 @@ using WideGradients = std::array<torch::Tensor, 3>;
 /// A layer's sequence between forward and backward; owns the shared buffers. No gradients.
 class SoftSequence : public torch::CustomClassHolder {
  public:
+  /// `backend` as for causal_attention(): kAuto goes back through cuDNN where that is faster.
   SoftSequence(const SoftCache& cache, const torch::Tensor& q_BHTD, const torch::Tensor& k_BGTD,
                const torch::Tensor& v_BGTD, const torch::Tensor& score_BGT,
-               const torch::Tensor& mass_weight_G);
+               const torch::Tensor& mass_weight_G, AttentionBackend backend);
 
   /// Attention of all queries, block after block, [B, T, H, D]; remembers the blocks.
   torch::Tensor attend();
@@ -78,14 +80,13 @@ class SoftSequence : public torch::CustomClassHolder {
  private:
   void choose(SoftBlockMemory& memory, const torch::Tensor& mass_BGM) const;
   void attend_block(SoftBlockMemory& memory) const;
+  void attend_on_cpu(SoftBlockMemory& memory) const;
   torch::Tensor mass_after(const SoftBlockMemory& memory, const torch::Tensor& earlier_BGM) const;
   void set_terms(const WideKeys& to, const SoftBlockMemory& memory) const;
   torch::Tensor queries(int64_t begin, int64_t end) const;
-  std::array<torch::Tensor, 3> heads_of(const WideKeys& from, int64_t begin, int64_t end) const;
-  WideGradients gradients_slowly(const WideKeys& from, int64_t begin, int64_t end,
-                                 const torch::Tensor& d_out_BLHC) const;
 
   SoftCache cache_;
+  AttentionBackend backend_;
   int64_t channels_;  // D
   torch::Tensor q_BTHC_, score_BGT_, mass_weight_G_;
   WideKeys shared_;

@@ -35,9 +35,10 @@ double distance(const torch::Tensor& got, const torch::Tensor& want) {
 TEST_CASE("the fused soft cache and its gradients are those of the slow form", "[gpu]") {
   require_cuda();
   const auto [B, H, G, T, D] = GENERATE(table<int64_t, int64_t, int64_t, int64_t, int64_t>(
-      {{2, 6, 2, 200, 64}, {1, 4, 4, 331, 128}, {2, 3, 1, 96, 64}}));
+      {{2, 6, 2, 200, 64}, {1, 4, 4, 331, 128}, {2, 3, 1, 96, 64}, {2, 4, 2, 577, 128}}));
+  const auto backend = GENERATE(AttentionBackend::kAuto, AttentionBackend::kFlash);
   const auto [alone, massed] = GENERATE(table<int64_t, int64_t>({{12, 12}, {24, 0}, {0, 24}}));
-  CAPTURE(B, H, G, T, D, alone, massed);
+  CAPTURE(B, H, G, T, D, alone, massed, static_cast<int>(backend));
   SoftCache cache;
   cache.keep = {2, 6, alone, massed, 0.3};
   cache.block = 32;
@@ -50,9 +51,8 @@ TEST_CASE("the fused soft cache and its gradients are those of the slow form", "
                         normal({B, G, T}, 4).to(torch::kCUDA),
                         (0.3 + 0.1 * normal({G}, 5)).to(torch::kCUDA)};
   const auto got = given.to(torch::kBFloat16), want = given.to(torch::kFloat32);
-  REQUIRE(takes_fused_soft_cache(got.input(AttentionBackend::kAuto)));
-  const auto out =
-      soft_cache_attention(got.input(AttentionBackend::kAuto), cache, got.score, got.mass_weight);
+  REQUIRE(takes_fused_soft_cache(got.input(backend)));
+  const auto out = soft_cache_attention(got.input(backend), cache, got.score, got.mass_weight);
   const auto out_want = soft_cache_attention_reference(want.input(AttentionBackend::kReference),
                                                        cache, want.score, want.mass_weight);
   // bfloat16 rounds attention's inputs and outputs to 2^-9.

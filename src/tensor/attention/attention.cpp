@@ -2,6 +2,10 @@
 
 #include <ATen/Context.h>
 
+#ifdef LOCOCO_WITH_CUDA
+#include <ATen/cuda/CUDAContext.h>
+#endif
+
 #include <cstdlib>
 
 #include "tensor/attention/attention_fused.h"
@@ -17,6 +21,14 @@ constexpr int64_t kChannelStep = 8;
 constexpr int64_t kMostFlashChannels = 256;
 constexpr int64_t kMostCudnnChannels = 128;
 
+/// Going back cuDNN takes heads as wide as FlashAttention does on Hopper alone.
+int64_t most_cudnn_channels_back([[maybe_unused]] const torch::Tensor& q) {
+#ifdef LOCOCO_WITH_CUDA
+  if (at::cuda::getDeviceProperties(q.get_device())->major == 9) return kMostFlashChannels;
+#endif
+  return kMostCudnnChannels;
+}
+
 }  // namespace
 
 AttentionBackend fastest_backend(const AttentionWork& work) {
@@ -27,6 +39,15 @@ AttentionBackend fastest_backend(const AttentionWork& work) {
   // cuDNN is about 1.8 times as fast on a whole sequence, but aligns its causal mask top-left.
   const bool whole = work.queries == work.keys;
   const bool cudnn = whole && work.channels <= kMostCudnnChannels && !work.deterministic;
+  return cudnn ? AttentionBackend::kCudnn : AttentionBackend::kFlash;
+}
+
+AttentionBackend fastest_gradients(const torch::Tensor& q_BHLD) {
+  constexpr int64_t kFewQueries = 64;  // for which a plan of cuDNN's gains nothing
+  if (!q_BHLD.is_cuda() || at::globalContext().deterministicAlgorithms())
+    return AttentionBackend::kFlash;
+  const bool cudnn =
+      q_BHLD.size(2) >= kFewQueries && q_BHLD.size(3) <= most_cudnn_channels_back(q_BHLD);
   return cudnn ? AttentionBackend::kCudnn : AttentionBackend::kFlash;
 }
 

@@ -40,6 +40,10 @@ struct AttentionWork {
 /// The backend that kAuto stands for.
 AttentionBackend fastest_backend(const AttentionWork& work);
 
+/// kFlash or kCudnn: whose gradients come fastest for these queries, however many keys they see
+/// (call_attention_backward()); channels as for kFlash.
+AttentionBackend fastest_gradients(const torch::Tensor& q_BHLD);
+
 /// `backend`, or the one that kAuto stands for with these queries.
 AttentionBackend resolve_backend(AttentionBackend backend, const torch::Tensor& q_BHLD, int64_t S);
 

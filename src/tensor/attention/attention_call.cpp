@@ -10,6 +10,48 @@
 #include "tensor/attention/attention_fused.h"
 
 namespace lococo {
+namespace {
+
+/// x in the layout that a kernel gives what is like `like`.
+torch::Tensor laid_out_as(const torch::Tensor& like, const torch::Tensor& x) {
+  auto laid_out = torch::empty_like(like);
+  return x.strides() == laid_out.strides() ? x : laid_out.copy_(x);
+}
+
+AttentionGradients cudnn_gradients(const torch::Tensor& gradient, const torch::Tensor& q,
+                                   const torch::Tensor& k, const torch::Tensor& v,
+                                   const AttentionMemo& memo, bool causal,
+                                   std::optional<double> scale) {
+  const torch::Tensor none;
+  // torch 2.11 keeps cuDNN's plans by the strides of q, k and v, and gives its own outputs q's.
+  const auto out = laid_out_as(q, memo.out_BHLD);
+  auto [dq, dk, dv] = at::_scaled_dot_product_cudnn_attention_backward(
+      laid_out_as(out, gradient), q, k, v, out, memo.lse.reshape({q.size(0), q.size(1), -1, 1}),
+      memo.random_state, memo.random_offset, none, none, none, q.size(2), k.size(2),
+      /*dropout_p=*/0.0, causal, scale);
+  return {dq, dk, dv};
+}
+
+/// Of causal attention whose queries are the last of the keys, by a kernel that aligns its mask
+/// top-left: earlier keys, which every query sees, and the queries' own are two calls.
+AttentionGradients gradients_of_parts(const torch::Tensor& gradient, const torch::Tensor& q,
+                                      const torch::Tensor& k, const torch::Tensor& v,
+                                      const AttentionMemo& memo, std::optional<double> scale) {
+  const int64_t own = q.size(2), earlier = k.size(2) - own;
+  const auto part = [&](int64_t begin, int64_t length, bool causal) {
+    return call_attention_backward(gradient, q, k.narrow(/*dim=*/2, begin, length),
+                                   v.narrow(/*dim=*/2, begin, length), memo, causal, scale);
+  };
+  const auto before = part(0, earlier, /*causal=*/false);
+  const auto among = part(earlier, own, /*causal=*/true);
+  const auto joined = [](const torch::Tensor& first, const torch::Tensor& second) {
+    return torch::cat({first.transpose(1, 2), second.transpose(1, 2)}, /*dim=*/1).transpose(1, 2);
+  };
+  return {before.dq_BHLD + among.dq_BHLD, joined(before.dk_BGSD, among.dk_BGSD),
+          joined(before.dv_BGSD, among.dv_BGSD)};
+}
+
+}  // namespace
 
 bool takes_grouped_heads(AttentionBackend backend, torch::Device device) {
   return backend == AttentionBackend::kFlash && device.is_cuda();
@@ -46,24 +88,24 @@ AttentionMemo call_attention(const torch::Tensor& q, const torch::Tensor& k, con
 
 AttentionGradients call_attention_backward(const torch::Tensor& gradient, const torch::Tensor& q,
                                            const torch::Tensor& k, const torch::Tensor& v,
-                                           const AttentionMemo& memo, bool causal) {
+                                           const AttentionMemo& memo, bool causal,
+                                           std::optional<double> scale) {
   const int64_t L = q.size(2), S = k.size(2);
+  const bool bottom_right = memo.backend == AttentionBackend::kFlash && q.is_cuda();
+  if (causal && L < S && !bottom_right) return gradients_of_parts(gradient, q, k, v, memo, scale);
+  if (memo.backend == AttentionBackend::kCudnn)
+    return cudnn_gradients(gradient, q, k, v, memo, causal, scale);
   const torch::Tensor none;
-  if (memo.backend == AttentionBackend::kCudnn) {
-    auto [dq, dk, dv] = at::_scaled_dot_product_cudnn_attention_backward(
-        in_token_order(gradient), q, k, v, memo.out_BHLD, memo.lse, memo.random_state,
-        memo.random_offset, none, none, none, L, S, /*dropout_p=*/0.0, causal);
-    return {dq, dk, dv};
-  }
   if (q.is_cuda()) {
     auto [dq, dk, dv] = at::_flash_attention_backward(
         gradient.transpose(1, 2), q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2),
         memo.out_BHLD.transpose(1, 2), memo.lse, none, none, L, S, /*dropout_p=*/0.0, causal,
-        memo.random_state, memo.random_offset);
+        memo.random_state, memo.random_offset, scale);
     return {dq.transpose(1, 2), dk.transpose(1, 2), dv.transpose(1, 2)};
   }
   auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-      gradient, q, k, v, memo.out_BHLD, memo.lse, /*dropout_p=*/0.0, causal);
+      gradient, q, k, v, memo.out_BHLD, memo.lse, /*dropout_p=*/0.0, causal,
+      /*attn_mask=*/std::nullopt, scale);
   return {dq, dk, dv};
 }
 

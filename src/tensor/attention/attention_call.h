@@ -4,6 +4,8 @@
 
 #include <torch/types.h>
 
+#include <optional>
+
 #include "config/attention_config.h"
 
 namespace lococo {
@@ -28,12 +30,15 @@ bool takes_grouped_heads(AttentionBackend backend, torch::Device device);
 AttentionMemo call_attention(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
                              const torch::Tensor& v_BGSD, AttentionBackend backend, bool causal);
 
-/// The gradients of q, k and v. A kernel takes the probabilities of its keys from `memo.lse`, and
-/// what the softmax's normalisation adds from `memo.out_BHLD`: given those of a softmax over these
-/// keys and others, the gradients are this part's of that whole.
+/// The gradients of q, k and v through the kernels of `memo.backend`, which need not be those that
+/// gave the memo's output. `causal`: the queries are the last L of the S keys, and each sees keys
+/// up to itself. `scale` is of the logits, by default 1 / sqrt(D). A kernel takes the probabilities
+/// of its keys from `memo.lse`, and what the softmax's normalisation adds from `memo.out_BHLD`:
+/// given those of a softmax over these keys and others, the gradients are this part's of that
+/// whole.
 AttentionGradients call_attention_backward(const torch::Tensor& gradient_BHLD,
                                            const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
                                            const torch::Tensor& v_BGSD, const AttentionMemo& memo,
-                                           bool causal);
+                                           bool causal, std::optional<double> scale = {});
 
 }  // namespace lococo

@@ -89,11 +89,6 @@ AttentionGradients gradients_of(const SegmentCall& call, AttentionMemo memo, con
   const auto input = input_of(call, memo.backend, saved[0], saved[1], saved[2]);
   memo.out_BHLD = as_batch(query_view(saved[3], call));
   memo.lse = as_batch(number_view(saved[4], call)).contiguous();
-  if (memo.backend == AttentionBackend::kCudnn) {
-    // torch 2.11 keeps cuDNN's plans by the strides of q, k and v, and gives its own outputs q's.
-    memo.out_BHLD = torch::empty_like(input.q).copy_(memo.out_BHLD);
-    memo.lse = memo.lse.unsqueeze(-1);
-  }
   const auto d_part = as_batch(query_view(d_out, call));
   return call_attention_backward(d_part, input.q, input.k, input.v, memo, call.causal());
 }
