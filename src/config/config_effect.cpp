@@ -26,25 +26,28 @@ const Keys kCompressionKeys = {"cache.slots", "cache.buffer",    "cache.sinks",
 const Keys kQuestionKeys = {"eval.trials",    "eval.seed",     "eval.kinds",    "eval.depths",
                             "eval.hay",       "eval.split",    "eval.distance", "eval.distractors",
                             "eval.questions", "eval.answerer", "eval.samples"};
-/// The tasks that make their prompts; those of choice and qa are the file's.
-const std::set<EvalTask> kOfLengths = {EvalTask::kPasskey, EvalTask::kNeedle, EvalTask::kRuler,
-                                       EvalTask::kManyShot};
-/// What only some of the tasks with questions read; whether a task has kinds, config_check says.
-struct TaskKey {
-  const char* key;
+/// Tasks, and how a message names them.
+struct Tasks {
   std::set<EvalTask> tasks;
   const char* names;
 };
-const std::vector<TaskKey> kTaskKeys = {
-    {"eval.trials", kOfLengths, "passkey, needle, ruler or many_shot"},
-    {"eval.lengths", kOfLengths, "passkey, needle, ruler or many_shot"},
-    {"eval.depths", {EvalTask::kPasskey, EvalTask::kNeedle}, "passkey or needle"},
-    {"eval.hay", {EvalTask::kPasskey}, "passkey"},
-    {"eval.distance", {EvalTask::kPasskey, EvalTask::kNeedle}, "passkey or needle"},
-    {"eval.distractors", {EvalTask::kNeedle}, "needle"},
+/// The tasks that make their prompts; those of choice and qa are the file's.
+const Tasks kOfLengths = {
+    {EvalTask::kPasskey, EvalTask::kNeedle, EvalTask::kRuler, EvalTask::kManyShot},
+    "passkey, needle, ruler or many_shot"};
+const Tasks kOfDepths = {{EvalTask::kPasskey, EvalTask::kNeedle}, "passkey or needle"};
+/// What only some of the tasks with questions read; whether a task has kinds, config_check says.
+const std::vector<std::pair<const char*, Tasks>> kTaskKeys = {
+    {"eval.trials", kOfLengths},
+    {"eval.lengths", kOfLengths},
+    {"eval.depths", kOfDepths},
+    {"eval.distance", kOfDepths},
+    {"eval.hay", {{EvalTask::kPasskey}, "passkey"}},
+    {"eval.distractors", {{EvalTask::kNeedle}, "needle"}},
+    {"eval.split",
+     {{EvalTask::kNeedle, EvalTask::kRuler, EvalTask::kManyShot}, "needle, ruler or many_shot"}},
     {"eval.questions",
-     {EvalTask::kChoice, EvalTask::kQa, EvalTask::kManyShot},
-     "choice, qa or many_shot"}};
+     {{EvalTask::kChoice, EvalTask::kQa, EvalTask::kManyShot}, "choice, qa or many_shot"}}};
 const Keys kTextEvalKeys = {
     "eval.windows",    "eval.lengths", "eval.position_buckets",     "eval.per_token", "eval.stride",
     "eval.max_tokens", "eval.far",     "eval.segments_per_document"};
@@ -210,9 +213,9 @@ class Finder {
            "eval.pattern", "eval.max_tokens", "eval.stride", "eval.segments_per_document",
            "eval.far"},
           "for eval.task perplexity alone");
-      for (const TaskKey& task_key : kTaskKeys) {
-        if (task_key.tasks.count(config_.eval.task.task) == 0)
-          add({task_key.key}, std::string("only eval.task ") + task_key.names + " reads it");
+      for (const auto& [key, read_by] : kTaskKeys) {
+        if (read_by.tasks.count(config_.eval.task.task) == 0)
+          add({key}, std::string("only eval.task ") + read_by.names + " reads it");
       }
       if (config_.eval.task.hay == HayKind::kLongLora)
         add({"eval.seed", "eval.depths", "eval.distance"}, "eval.hay longlora draws as its code");

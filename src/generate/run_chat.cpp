@@ -173,8 +173,7 @@ void chat(const Config& given, torch::Device device, const ChatInput& input, con
   options.system = generate.system;
   options.max_tokens = room(config, shape, document_size);
 
-  PreparedModel prepared;
-  run_alike(stages, [&] { prepared = prepare_model(config, device, part_of(pipeline)); });
+  auto prepared = load_model(config, stages, device, part_of(pipeline));
   check_same_files(prepared.base_fingerprint, "model.path", {}, stages);
   log_info(describe_generation(config, prepared.model->cache_config()));
   log_info(std::string("chat template ") + name_of(form->chat().format));

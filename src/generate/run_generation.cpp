@@ -101,8 +101,7 @@ std::string generate_text(const Config& given, torch::Device device,
   AnswerStream answer(prints_text ? tokenizer.get() : nullptr, task.prompt, task.end_tokens,
                       prints_text ? task.stop_texts : std::vector<std::string>(),
                       task.is_question ? without_leading_blanks(write) : write);
-  PreparedModel prepared;
-  run_alike(stages, [&] { prepared = prepare_model(config, device, part_of(pipeline)); });
+  auto prepared = load_model(config, stages, device, part_of(pipeline));
   check_same_files(prepared.base_fingerprint, "model.path", {}, stages);
   log_info(describe_generation(config, prepared.model->cache_config()));
   warn_beyond_positions(config, prepared.model->shape(), all_tokens, "prompt and answer");

@@ -95,11 +95,15 @@ void run_alike(const Communicator& world, const std::function<void()>& body) {
   }
 }
 
-PreparedModel load_model(const Config& config, const Session& session) {
+PreparedModel load_model(const Config& config, const Communicator& world, torch::Device device,
+                         const std::optional<LayerRange>& part) {
   PreparedModel prepared;
-  run_alike(*session.communicator,
-            [&] { prepared = prepare_model(config, session.device, session.part()); });
+  run_alike(world, [&] { prepared = prepare_model(config, device, part); });
   return prepared;
+}
+
+PreparedModel load_model(const Config& config, const Session& session) {
+  return load_model(config, *session.communicator, session.device, session.part());
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const Config& config, int64_t vocab_size) {

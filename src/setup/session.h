@@ -56,7 +56,12 @@ void check_whole_model(const DistributedConfig& config, const std::string& what)
 /// others wait for their end. One that has not come after 20 s tells what it has found itself.
 void run_alike(const Communicator& world, const std::function<void()>& body);
 
-/// prepare_model() of this rank's layers, whose refusals one rank tells (run_alike).
+/// prepare_model() of the layers of one of the ranks of `world`, whose refusals one rank tells
+/// (run_alike).
+PreparedModel load_model(const Config& config, const Communicator& world, torch::Device device,
+                         const std::optional<LayerRange>& part);
+
+/// The same for the session's rank.
 PreparedModel load_model(const Config& config, const Session& session);
 
 /// data.tokenizer, else tokenizer.model of model.path; nullptr when there is none (token files need

@@ -19,6 +19,7 @@
 #include "train/evaluation_values.h"
 #include "train/lr_schedule.h"
 #include "train/normalizer_range.h"
+#include "train/not_finite.h"
 #include "train/resume_check.h"
 #include "train/signals.h"
 #include "train/stage_checkpoint.h"
@@ -143,7 +144,8 @@ StepMetrics Trainer::train_step() {
   if (!std::isfinite(grad_norm)) {
     run_alike(communicator_, [&] {
       throw UserError("the gradient of step " + std::to_string(step_ + 1) +
-                      " is not finite; the last checkpoint stays. " + cause_of_non_finite());
+                      " is not finite; the last checkpoint stays. " +
+                      cause_of_non_finite(*prepared_.registry, step_ > first_step_));
     });
   }
   optimizer_.step(factor);
@@ -194,38 +196,11 @@ StepSums Trainer::forward_backward() {
           "or a larger cache.block");
     });
   }
-  if (!std::isfinite(sums.loss_sum)) report_non_finite(batches, results);
+  if (!std::isfinite(sums.loss_sum)) {
+    report_non_finite({step_ + 1, batches, results}, sequences_, communicator_,
+                      cause_of_non_finite(*prepared_.registry, step_ > first_step_));
+  }
   return sums;
-}
-
-void Trainer::report_non_finite(const std::vector<MicroBatch>& batches,
-                                const std::vector<PassResult>& results) const {
-  std::string message;
-  for (size_t i = 0; i < results.size() && message.empty(); ++i) {
-    if (std::isfinite(results[i].loss_sum.item<double>())) continue;
-    const int64_t first = batches[i].first_index;
-    message = "the loss of step " + std::to_string(step_ + 1) +
-              " is not finite in the micro-batch that begins with sequence " +
-              std::to_string(first) + " (" + sequences_.place(first) +
-              "); the last checkpoint stays. " + cause_of_non_finite();
-  }
-  // A rank whose own loss is fine waits here until the one that knows the place has ended the run.
-  if (message.empty()) communicator_.barrier();
-  throw UserError(message.empty()
-                      ? "the sum of the losses of step " + std::to_string(step_ + 1) +
-                            " is not finite; the last checkpoint stays. " + cause_of_non_finite()
-                      : message);
-}
-
-std::string Trainer::cause_of_non_finite() const {
-  for (const auto& parameter : prepared_.registry->all()) {
-    const bool as_loaded = !parameter.trainable || step_ == first_step_;
-    if (parameter.tensor.is_meta()) continue;  // quantised, and looked at before that
-    if (!as_loaded || torch::isfinite(parameter.tensor).all().item<bool>()) continue;
-    return "The weights that the run began with hold values that are not finite (" +
-           parameter.name + "); use another model.path or model.adapter";
-  }
-  return "Try a smaller learning rate";
 }
 
 void Trainer::after_step(const StepMetrics& metrics) {

@@ -33,8 +33,7 @@ enum class TrainOutcome { kFinished, kStoppedBySignal };
 class Trainer {
  public:
   /// Both evaluators may be null, and so may `pipeline`, of which `prepared` has this stage's part.
-  /// Resumes as config.train says. Throws UserError for an output
-  /// folder that cannot be used.
+  /// Resumes as config.train says. Throws UserError for an output folder that cannot be used.
   Trainer(const Config& config, PreparedModel prepared, TrainingSequences sequences,
           std::unique_ptr<Evaluator> evaluator, torch::Device device, Communicator& communicator,
           int64_t threads, std::unique_ptr<RecordEvaluator> record_evaluator = nullptr,
@@ -53,9 +52,6 @@ class Trainer {
   int64_t signal_to_any_rank();
   StepMetrics train_step();
   StepSums forward_backward();
-  [[noreturn]] void report_non_finite(const std::vector<MicroBatch>& batches,
-                                      const std::vector<PassResult>& results) const;
-  std::string cause_of_non_finite() const;
   void after_step(const StepMetrics& metrics);
   void watch_normalizers();
   void save();
