@@ -12,9 +12,9 @@
 namespace lococo {
 namespace {
 
-/// x in the layout that a kernel gives what is like `like`.
-torch::Tensor laid_out_as(const torch::Tensor& like, const torch::Tensor& x) {
-  auto laid_out = torch::empty_like(like);
+/// x in the layout of what a kernel makes like q.
+torch::Tensor laid_out_as(const torch::Tensor& q, const torch::Tensor& x) {
+  auto laid_out = torch::empty_like(q);
   return x.strides() == laid_out.strides() ? x : laid_out.copy_(x);
 }
 
@@ -23,10 +23,11 @@ AttentionGradients cudnn_gradients(const torch::Tensor& gradient, const torch::T
                                    const AttentionMemo& memo, bool causal,
                                    std::optional<double> scale) {
   const torch::Tensor none;
-  // torch 2.11 keeps cuDNN's plans by the strides of q, k and v, and gives its own outputs q's.
+  // torch 2.11 keeps cuDNN's plans by the strides of q, k and v alone: what else has strides must
+  // have the same ones each time. Its own outputs have q's.
   const auto out = laid_out_as(q, memo.out_BHLD);
   auto [dq, dk, dv] = at::_scaled_dot_product_cudnn_attention_backward(
-      laid_out_as(out, gradient), q, k, v, out, memo.lse.reshape({q.size(0), q.size(1), -1, 1}),
+      in_token_order(gradient), q, k, v, out, memo.lse.reshape({q.size(0), q.size(1), -1, 1}),
       memo.random_state, memo.random_offset, none, none, none, q.size(2), k.size(2),
       /*dropout_p=*/0.0, causal, scale);
   return {dq, dk, dv};
