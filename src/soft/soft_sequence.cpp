@@ -25,6 +25,29 @@ Tensor joined(std::span<const SoftBlockMemory> blocks, Tensor SoftBlockMemory::*
   return torch::cat(parts, dim);
 }
 
+/// Ones in the pair of channels of each query's block. Blocks beyond the eighth take the pairs of
+/// the first again: a layer's marks are three calls at most, however many blocks it has.
+void mark_queries(const Tensor& q_BTHC, int64_t channels, int64_t block) {
+  const auto marks_BTHP2 =
+      q_BTHC.narrow(/*dim=*/3, channels, kMoreChannels)
+          .unflatten(/*dim=*/3, {kBlocksAtOnce, kMoreChannels / kBlocksAtOnce});
+  int64_t begin = 0;
+  const auto mark = [&](int64_t cycles, int64_t first_pair, int64_t blocks, int64_t length) {
+    const int64_t tokens = cycles * blocks * length;
+    if (tokens == 0) return;
+    marks_BTHP2.narrow(/*dim=*/1, begin, tokens)
+        .unflatten(/*dim=*/1, {cycles, blocks, length})
+        .narrow(/*dim=*/5, first_pair, blocks)
+        .diagonal(/*offset=*/0, /*dim1=*/2, /*dim2=*/5)
+        .fill_(1.0);
+    begin += tokens;
+  };
+  const int64_t whole = q_BTHC.size(1) / block, last = whole % kBlocksAtOnce;
+  mark(whole / kBlocksAtOnce, 0, kBlocksAtOnce, block);
+  mark(/*cycles=*/1, 0, last, block);
+  mark(/*cycles=*/1, last, /*blocks=*/1, q_BTHC.size(1) % block);
+}
+
 }  // namespace
 
 WideKeys WideKeys::of_heads(int64_t heads) const {
@@ -54,9 +77,9 @@ SoftSequence::SoftSequence(const SoftCache& cache, const Tensor& q_BHTD, const T
     SoftBlockMemory memory;
     memory.block = block;
     memory.pair = static_cast<int64_t>(blocks_.size()) % kBlocksAtOnce;
-    queries(block.begin, block.end).narrow(/*dim=*/3, channels_ + 2 * memory.pair, 2).fill_(1.0);
     blocks_.push_back(std::move(memory));
   }
+  mark_queries(q_BTHC_, channels_, cache.block);
 }
 
 double SoftSequence::scale() const { return 1.0 / std::sqrt(static_cast<double>(channels_)); }
