@@ -24,7 +24,7 @@ namespace {
 void take_newest_checkpoint(std::string* adapter) {
   if (is_checkpoint(*adapter) || has_adapter(*adapter) || has_conv_weights(*adapter)) return;
   if (checkpoints_newest_first(*adapter).empty()) return;  // loading it says what is missing
-  const auto newest = newest_good_checkpoint(*adapter);
+  const auto newest = newest_good_checkpoint(*adapter, CheckpointUse::kWeights);
   if (!newest) {
     throw UserError(*adapter + ": every checkpoint of this run folder is damaged (model.adapter)");
   }

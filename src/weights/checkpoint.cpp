@@ -146,7 +146,7 @@ Parts find_parts(const std::string& dir, const std::string& base_fingerprint, Da
   if (!is_folder(dir)) throw UserError(dir + ": there is no such folder (model.adapter)");
   const Parts parts = {holds_whole_base(dir), has_adapter(dir), has_conv_weights(dir)};
   if (is_checkpoint(dir)) {
-    const std::string problem = find_damage(dir, check);
+    const std::string problem = find_damage(dir, CheckpointUse::kWeights, check);
     if (!problem.empty()) throw UserError(dir + ": is a damaged checkpoint: " + problem);
     check_base(dir, read_state(dir).state.base_fingerprint, base_fingerprint);
   } else {
@@ -244,9 +244,9 @@ std::string save_checkpoint(const std::string& output, const CheckpointConfig& c
   return dir;
 }
 
-std::optional<std::string> newest_good_checkpoint(const std::string& output) {
+std::optional<std::string> newest_good_checkpoint(const std::string& output, CheckpointUse use) {
   for (const auto& [step, dir] : checkpoints_newest_first(output)) {
-    const std::string problem = find_damage(dir);
+    const std::string problem = find_damage(dir, use);
     if (problem.empty()) return dir;
     log_warn(dir + ": passed over, because " + problem);
   }
@@ -258,7 +258,7 @@ CheckpointState load_checkpoint(const std::string& dir, Llama& model,
                                 const std::string& base_fingerprint,
                                 const std::function<void(const TensorMap&)>& load_state,
                                 const std::function<void(const CheckpointState&)>& check) {
-  const std::string problem = find_damage(dir);
+  const std::string problem = find_damage(dir, CheckpointUse::kResume);
   if (!problem.empty()) {
     throw UserError(dir + ": cannot resume from this folder, because " + problem +
                     "; choose another checkpoint (train.resume)");

@@ -60,9 +60,14 @@ std::string save_checkpoint(const std::string& output, const CheckpointConfig& c
                             const CheckpointState& state, Llama& model,
                             const ParameterRegistry& registry, const StateToSave& optimizer_state);
 
-/// The checkpoint with the most steps in OUTPUT whose files all have the size and checksum that
-/// state.json lists; damaged ones are passed over with a warning line each.
-std::optional<std::string> newest_good_checkpoint(const std::string& output);
+/// What a checkpoint is read for. Weights alone need no optimizer state: whoever hands a tuned model
+/// on may have left it out.
+enum class CheckpointUse { kResume, kWeights };
+
+/// The checkpoint with the most steps in OUTPUT whose files, as far as `use` needs them, have the
+/// size and checksum that state.json lists; damaged ones are passed over with a warning line each.
+std::optional<std::string> newest_good_checkpoint(const std::string& output,
+                                                  CheckpointUse use = CheckpointUse::kResume);
 
 /// Restores the trained parameters of a checkpoint folder of ours and gives the optimizer's state
 /// to `load_state`: tensors on the file's own bytes, which are there during the call only. Throws

@@ -176,7 +176,7 @@ bool holds_whole_base(const std::string& dir) {
                                 path_exists(dir + "/model.safetensors.index.json"));
 }
 
-std::string find_damage(const std::string& dir, DamageCheck check) {
+std::string find_damage(const std::string& dir, CheckpointUse use, DamageCheck check) {
   if (!is_checkpoint(dir)) return "it has no state.json";
   Json files;
   try {
@@ -189,6 +189,7 @@ std::string find_damage(const std::string& dir, DamageCheck check) {
     if (!files.contains(name)) return "its state.json lists no files named " + std::string(name);
   }
   for (const auto& [name, listed] : files.items()) {
+    if (use == CheckpointUse::kWeights && name == kOptimizerFile) continue;
     const std::string problem = damage_of_file(dir, name, listed, check);
     if (!problem.empty()) return problem;
   }

@@ -43,8 +43,9 @@ bool holds_whole_base(const std::string& dir);
 enum class DamageCheck { kSizes, kEveryByte };
 
 /// Why a checkpoint must not be used ("optimizer.safetensors is 12 bytes long instead of 960");
-/// empty when every file is there and unharmed.
-std::string find_damage(const std::string& dir, DamageCheck check = DamageCheck::kEveryByte);
+/// empty when every file that it is read for is there and unharmed.
+std::string find_damage(const std::string& dir, CheckpointUse use,
+                        DamageCheck check = DamageCheck::kEveryByte);
 
 /// (step, folder) of OUTPUT's folders that are named step-N and hold a state.json, newest first;
 /// empty when there is no such folder as OUTPUT.

@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/checkpointed_run.h"
@@ -98,6 +100,15 @@ TEST_CASE("What was tuned loads without an optimizer, from each kind of folder",
   SECTION("a damaged checkpoint") {
     flip_last_bit(dir + "/lococo.safetensors");
     CHECK_CONTAINS(user_error_of([&] { tuned(dir); }), "is a damaged checkpoint");
+  }
+  SECTION("a checkpoint without its optimizer's state, which only a resume needs") {
+    const TensorMap whole = tuned(dir);
+    std::filesystem::remove(dir + "/optimizer.safetensors");
+    CHECK(same_bits(tuned(dir), whole));
+    const std::string output = std::filesystem::path(dir).parent_path().string();
+    CHECK(newest_good_checkpoint(output, CheckpointUse::kWeights) == dir);
+    CHECK_FALSE(newest_good_checkpoint(output));
+    CHECK_CONTAINS(user_error_of([&] { run.load(dir); }), "optimizer.safetensors is missing");
   }
 }
 
