@@ -5,6 +5,7 @@
 
 #include "config/config_checker.h"
 #include "config/position_scaling.h"
+#include "config/taught_cache.h"
 
 namespace lococo {
 namespace {
@@ -39,7 +40,8 @@ class CacheChecker : ConfigChecker {
     require(cache.policy != CachePolicyKind::kStreaming || cache.sinks < cache.slots, "cache.sinks",
             std::to_string(cache.sinks) + " leave none of the " + std::to_string(cache.slots) +
                 " slots for the newest tokens; use fewer sinks or more slots");
-    const int64_t fixed = cache.sinks + cache.local;
+    const bool has_newest = cache.policy != CachePolicyKind::kStreaming;  // which keeps them anyway
+    const int64_t fixed = cache.sinks + (has_newest ? cache.local : 0);
     const std::string share = cache.mixed_slots() > 0
                                   ? " (" + std::to_string(cache.mixed_slots()) + " hold mixtures)"
                                   : "";
@@ -178,11 +180,11 @@ class CacheChecker : ConfigChecker {
         "retention and lora alone");
     require(!config_.teach.slots.empty(), "teach.slots", "is empty; name a number of slots");
     for (const int64_t slots : config_.teach.slots) {
-      const int64_t fewest = cache.sinks + 2;
-      require(slots >= fewest, "teach.slots",
-              std::to_string(slots) + " slots leave nothing to choose beside the " +
-                  std::to_string(cache.sinks) + " sinks; use " + std::to_string(fewest) +
-                  " or more");
+      const int64_t newest = taught_cache(cache, slots).local;
+      require(cache.sinks + newest + 2 <= slots, "teach.slots",
+              std::to_string(slots) + " slots leave nothing to choose beside " +
+                  std::to_string(cache.sinks) + " sinks and " + std::to_string(newest) +
+                  " newest tokens, the share of cache.local; use more slots");
     }
     const int64_t fewest =
         *std::min_element(config_.teach.slots.begin(), config_.teach.slots.end());

@@ -140,7 +140,13 @@ class Finder {
              2 * config_.data.context_length)
       add({"attention.pattern", "attention.group_tokens", "attention.group_fraction"},
           "half a segment holds the data.context_length tokens, so that attention is full");
-    if (resolved_pass(config_) != PassKind::kTeach) add(kTeachKeys, "train.pass is not teach");
+    if (resolved_pass(config_) == PassKind::kTeach) {
+      const std::string reason = "train.pass teach sees whole sequences";
+      add(kBlockTrainingKeys, reason);
+      add({"cache.bptt_blocks"}, reason);
+    } else {
+      add(kTeachKeys, "train.pass is not teach");
+    }
     if (config_.cache.bptt_blocks > 1)
       add({"train.cuda_graphs"}, "windows of cache.bptt_blocks are not recorded");
     if (train.decay == Decay::kConstant)

@@ -27,7 +27,6 @@ class ConvMemory : public CachePolicy {
   void prepare(CacheState& cache) override;
 
   torch::Tensor normalizer() const { return mixer_.normalizer; }
-  void reset_parameters(uint64_t seed) { mixer_.reset_parameters(seed); }
 
  private:
   /// compress()'s mixed slots in tensor operations, masses not faded. residual_BGR: the places in

@@ -84,9 +84,9 @@ CacheState RetentionPolicy::compress(const CacheState& cache) {
               " slots");
   if (use_fused_compression(cache, config_))
     return keep_two_shares_fused(cache, config_, gate->mass_weight);
-  torch::NoGradGuard no_grad;
+  const auto mass_weight_G = gate->mass_weight.detach();
   const auto massed_BGS = config_.massed_slots() > 0
-                              ? score_with_mass(cache.score_BGS, cache.mass_BGS, gate->mass_weight)
+                              ? score_with_mass(cache.score_BGS, cache.mass_BGS, mass_weight_G)
                               : torch::Tensor();
   const auto kept_BGM = select_two_shares(cache.score_BGS, massed_BGS, shares_of(config_));
   CacheState kept = gather_cache(cache, kept_BGM);

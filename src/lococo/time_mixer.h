@@ -31,9 +31,6 @@ class TimeMixer {
   TimeMixer(torch::nn::Module* owner, const CacheConfig& config, int64_t kv_heads, int64_t head_dim,
             uint64_t init_seed);
 
-  /// Draws new initial weights as config.init says.
-  void reset_parameters(uint64_t seed);
-
   /// Attention of each mixed slot over the S slots of `rest`, rows sum to 1: [B, G, R, S] in the
   /// dtype of k.
   torch::Tensor weights(const CacheState& rest) const;
@@ -47,6 +44,9 @@ class TimeMixer {
   torch::Tensor normalizer;  ///< [1], or [G] with normalizer_per_head
 
  private:
+  /// Draws initial weights as config.init says.
+  void reset_parameters(uint64_t seed);
+
   CacheConfig config_;
   std::vector<TimeConv> convs_;
 };

@@ -39,9 +39,10 @@ torch::Tensor cut_from_graph(const torch::Tensor& x_BGSD, bool wants_gradient) {
 
 Caches cut_from_graph(const Caches& caches, bool wants_gradient) {
   Caches cut;
-  for (const auto& state : caches) {
-    cut.push_back({cut_from_graph(state.k_BGSD, wants_gradient),
-                   cut_from_graph(state.v_BGSD, wants_gradient), state.mass_BGS});
+  for (const CacheState& state : caches) {
+    cut.push_back(state);
+    cut.back().k_BGSD = cut_from_graph(state.k_BGSD, wants_gradient);
+    cut.back().v_BGSD = cut_from_graph(state.v_BGSD, wants_gradient);
   }
   return cut;
 }

@@ -11,7 +11,8 @@
 namespace lococo {
 
 struct PassResult {
-  /// Sum of the NLL of all targets that count: float32 0-dim on the device, detached.
+  /// Sum over all targets that count of their NLL, in teaching of their weighted divergence:
+  /// float32 0-dim on the device, detached.
   torch::Tensor loss_sum;
   int64_t targets = 0;  ///< their number
 };

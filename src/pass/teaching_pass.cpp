@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "config/taught_cache.h"
 #include "core/hash.h"
 #include "pass/distillation.h"
 
@@ -75,9 +76,7 @@ class TeachingPass : public SequencePass {
 SoftCache soft_cache_of_step(const Config& config, int64_t step) {
   const TeachConfig& teach = config.teach;
   const auto draw = hash_u64(config.train.seed, static_cast<uint64_t>(step), 0x736c6f7473);
-  CacheConfig cache = config.cache;
-  cache.slots = teach.slots[draw % teach.slots.size()];
-  cache.local = config.cache.local * cache.slots / config.cache.slots;
+  const CacheConfig cache = taught_cache(config.cache, teach.slots[draw % teach.slots.size()]);
 
   SoftCache soft;
   soft.keep.sinks = cache.sinks;

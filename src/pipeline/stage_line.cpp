@@ -10,9 +10,11 @@ namespace {
 
 class PipelineLine : public StageLine {
  public:
-  explicit PipelineLine(Pipeline& pipeline) : pipeline_(pipeline), sent_(kOnTheirWay) {}
+  explicit PipelineLine(Pipeline& pipeline)
+      : pipeline_(pipeline), sent_(kOnTheirWay), exceptions_(std::uncaught_exceptions()) {}
   ~PipelineLine() override {
-    if (std::uncaught_exceptions() == 0) sent_.wait_for_all();
+    // With an exception on its way the next stage may never take what was sent.
+    if (std::uncaught_exceptions() == exceptions_) sent_.wait_for_all();
   }
   PipelineLine(const PipelineLine&) = delete;
   PipelineLine& operator=(const PipelineLine&) = delete;
@@ -37,6 +39,7 @@ class PipelineLine : public StageLine {
 
   Pipeline& pipeline_;
   Sent sent_;
+  int exceptions_;  ///< on their way when this began
   int64_t number_ = 0;
 };
 

@@ -82,7 +82,7 @@ int64_t layer_bytes_per_token(const Run& run, const Trained& trained) {
 int64_t mixture_bytes(const Run& run) {
   const CacheConfig& cache = run.config.cache;
   const int64_t R = cache.mixed_slots(), D = run.shape.head_dim;
-  if (!run.blockwise || R == 0) return 0;
+  if (!run.blockwise || R == 0 || !cache.has_convs()) return 0;
   int64_t entering = 0;
   for (const auto& step : make_step_plan(cache, run.config.data.context_length))
     if (step.compress) entering = std::max(entering, step.cached);
@@ -90,7 +90,7 @@ int64_t mixture_bytes(const Run& run) {
   const int64_t hidden = (cache.conv_layers - 1) * R * cache.expand;
   // Tensor operations keep the gathered tokens and their copy for the convolution, its output and
   // the softmax in float32 too.
-  const bool fused = cache.conv_layers == 1 && !cache.mass_channel;
+  const bool fused = cache.conv_layers == 1 && !cache.mass_channel && !cache.has_retention();
   const int64_t per_token = fused ? 2 * D + R : 4 * D + hidden + 4 * R;
   const int64_t elements = rest * per_token + (entering > 0 ? R * (cache.mix_keys ? 2 : 1) * D : 0);
   return run.B * run.shape.num_kv_heads * elements * run.element;

@@ -102,10 +102,8 @@ struct SoftCacheFunction : torch::autograd::Function<SoftCacheFunction> {
 
 bool takes_fused_soft_cache(const SoftAttentionInput& input) {
   const int64_t D = input.q_BHTD.size(3);
-  const bool flash =
-      input.backend == AttentionBackend::kAuto || input.backend == AttentionBackend::kFlash;
-  return flash && input.q_BHTD.is_cuda() && input.q_BHTD.scalar_type() == torch::kBFloat16 &&
-         D % 8 == 0 && D <= kMostChannels;
+  return input.backend != AttentionBackend::kReference && input.q_BHTD.is_cuda() &&
+         input.q_BHTD.scalar_type() == torch::kBFloat16 && D % 8 == 0 && D <= kMostChannels;
 }
 
 torch::Tensor soft_cache_attention_fused(const SoftAttentionInput& input, const SoftCache& cache,

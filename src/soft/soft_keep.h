@@ -34,7 +34,8 @@ struct SoftKeep {
 /// of a log keep at its least is cut; it is not differentiable once more. No host synchronisation.
 ///
 /// float32, on a GPU with S up to 16384: one kernel for each direction, which repeat bit for bit
-/// (tensors that are not contiguous are copied). Anything else is soft_keep_reference().
+/// (tensors that are not contiguous are copied). float32 on a CPU: soft_keep_cpu(). Anything else,
+/// longer sequences on a GPU too, is soft_keep_reference(), many small operations in float64.
 torch::Tensor soft_keep(const torch::Tensor& score_BGS, const torch::Tensor& massed_BGS,
                         const SoftKeep& keep);
 

@@ -157,7 +157,7 @@ std::vector<Candidate> candidates(const float* score, const float* massed, const
   return all;
 }
 
-/// soft_keep_kernel.cu has the formulas.
+/// soft_keep_gradient_kernel.cu has the formulas.
 void gradient_of_row(const float* score, const float* massed, const float* thresholds,
                      const float* d_log_keep, float* d_score, float* d_massed,
                      const SoftKeepShape& shape, int64_t row) {

@@ -170,7 +170,7 @@ WideGradients SoftSequence::attention_gradients(const WideKeys& to,
       heads(joined(blocks, &SoftBlockMemory::out_BLHC, /*dim=*/1)),
       joined(blocks, &SoftBlockMemory::lse_BHL, /*dim=*/2), blocks.front().seed,
       blocks.front().offset,
-      backend_ == AttentionBackend::kAuto ? fastest_gradients(q_BHLC) : AttentionBackend::kFlash};
+      backend_ == AttentionBackend::kFlash ? backend_ : fastest_gradients(q_BHLC)};
   const auto found = call_attention_backward(
       heads(d_out_BTHC.narrow(/*dim=*/1, begin, end - begin)), q_BHLC, heads(to.keys(end)),
       heads(to.values(end)), memo, /*causal=*/true, scale());

@@ -52,7 +52,7 @@ using WideGradients = std::array<torch::Tensor, 3>;
 /// A layer's sequence between forward and backward; owns the shared buffers. No gradients.
 class SoftSequence : public torch::CustomClassHolder {
  public:
-  /// `backend` as for causal_attention(): kAuto goes back through cuDNN where that is faster.
+  /// `backend`: what takes_fused_soft_cache() says.
   SoftSequence(const SoftCache& cache, const torch::Tensor& q_BHTD, const torch::Tensor& k_BGTD,
                const torch::Tensor& v_BGTD, const torch::Tensor& score_BGT,
                const torch::Tensor& mass_weight_G, AttentionBackend backend);

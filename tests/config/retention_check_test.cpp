@@ -73,6 +73,8 @@ TEST_CASE("a memory that cannot work is refused with what to do", "[config]") {
   refused({"tune.embed=0.001"}, "train.pass", "must not move");
   refused({"teach.slots=[]"}, "teach.slots", "is empty");
   refused({"cache.sinks=4", "teach.slots=[5]"}, "teach.slots", "nothing to choose");
+  refused({"cache.slots=32", "cache.sinks=2", "cache.local=28", "teach.slots=[16, 8, 6]"},
+          "teach.slots", "16 slots leave nothing to choose beside 2 sinks and 14 newest tokens");
   refused({"teach.answer_truth=1.5"}, "teach.answer_truth", "from 0 to 1");
   refused({"teach.final_temperature=0.6"}, "teach.final_temperature", "harden");
   refused({"cache.policy=h2o"}, "tune.retention", "only cache.policy retention");

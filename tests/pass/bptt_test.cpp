@@ -5,6 +5,7 @@
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/memory_meter.h"
+#include "tests/support/policies.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
 
@@ -53,6 +54,31 @@ TEST_CASE("windows of one block have the gradients of the blockwise pass", "[pas
   for (const auto& parameter : registry.all()) {
     INFO(parameter.name);
     CHECK_SAME(windows.gradients.at(parameter.name), parameter.tensor.grad());
+  }
+}
+
+TEST_CASE("windows run with every policy, and their gradients cross its cache", "[pass]") {
+  for (const auto& policy_case : all_policies()) {
+    INFO(policy_case.name);
+    const auto& cache = policy_case.cache;
+    const auto tokens = random_tokens(2, 3 * (cache.slots + cache.block), 1);
+    const auto one = train_once(tiny_llama(3, cache), cache, 1, tokens, tune_all_parts());
+    const auto two = train_once(tiny_llama(3, cache), cache, 2, tokens, tune_all_parts());
+    CHECK(two.result.targets == one.result.targets);
+    auto blockwise = tiny_llama(3, cache);
+    const ParameterRegistry of_blockwise(blockwise, tune_all_parts(), 0.0, torch::kFloat32);
+    make_blockwise_pass(cache, kLossChunk)->train(blockwise, {tokens});
+    for (const auto& parameter : of_blockwise.all()) {
+      INFO(parameter.name);
+      if (one.gradients.count(parameter.name) > 0)
+        CHECK_SAME(one.gradients.at(parameter.name), parameter.tensor.grad());
+    }
+    // Sinks are of the first block, which is not trained here.
+    if (cache.sinks == cache.slots) continue;
+    const std::string embed = "model.embed_tokens.weight";
+    const auto change =
+        (two.gradients.at(embed) - one.gradients.at(embed)).abs().max().item<double>();
+    CHECK(change > 1e-3 * one.gradients.at(embed).abs().max().item<double>());
   }
 }
 

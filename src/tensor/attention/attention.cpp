@@ -21,12 +21,11 @@ constexpr int64_t kChannelStep = 8;
 constexpr int64_t kMostFlashChannels = 256;
 constexpr int64_t kMostCudnnChannels = 128;
 
-/// Going back cuDNN takes heads as wide as FlashAttention does on Hopper alone.
-int64_t most_cudnn_channels_back([[maybe_unused]] const torch::Tensor& q) {
+bool on_hopper([[maybe_unused]] const torch::Tensor& x) {
 #ifdef LOCOCO_WITH_CUDA
-  if (at::cuda::getDeviceProperties(q.get_device())->major == 9) return kMostFlashChannels;
+  if (x.is_cuda()) return at::cuda::getDeviceProperties(x.get_device())->major == 9;
 #endif
-  return kMostCudnnChannels;
+  return false;
 }
 
 }  // namespace
@@ -42,13 +41,19 @@ AttentionBackend fastest_backend(const AttentionWork& work) {
   return cudnn ? AttentionBackend::kCudnn : AttentionBackend::kFlash;
 }
 
-AttentionBackend fastest_gradients(const torch::Tensor& q_BHLD) {
+AttentionBackend fastest_gradients(const AttentionWork& work, bool on_hopper) {
   constexpr int64_t kFewQueries = 64;  // for which a plan of cuDNN's gains nothing
-  if (!q_BHLD.is_cuda() || at::globalContext().deterministicAlgorithms())
-    return AttentionBackend::kFlash;
-  const bool cudnn =
-      q_BHLD.size(2) >= kFewQueries && q_BHLD.size(3) <= most_cudnn_channels_back(q_BHLD);
+  const int64_t most_channels = on_hopper ? kMostFlashChannels : kMostCudnnChannels;
+  const bool cudnn = work.on_gpu && !work.deterministic && work.queries >= kFewQueries &&
+                     work.channels <= most_channels;
   return cudnn ? AttentionBackend::kCudnn : AttentionBackend::kFlash;
+}
+
+AttentionBackend fastest_gradients(const torch::Tensor& q_BHLD) {
+  return fastest_gradients(
+      {q_BHLD.is_cuda(), q_BHLD.scalar_type(), q_BHLD.size(2), /*keys=*/q_BHLD.size(2),
+       q_BHLD.size(3), at::globalContext().deterministicAlgorithms()},
+      on_hopper(q_BHLD));
 }
 
 AttentionBackend resolve_backend(AttentionBackend backend, const torch::Tensor& q_BHLD, int64_t S) {

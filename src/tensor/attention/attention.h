@@ -40,8 +40,12 @@ struct AttentionWork {
 /// The backend that kAuto stands for.
 AttentionBackend fastest_backend(const AttentionWork& work);
 
-/// kFlash or kCudnn: whose gradients come fastest for these queries, however many keys they see
-/// (call_attention_backward()); channels as for kFlash.
+/// kFlash or kCudnn: whose gradients come fastest, however many keys the queries see
+/// (call_attention_backward()); channels as for kFlash. `on_hopper`: cuDNN then goes back through
+/// heads as wide as FlashAttention does, else through 128 channels at most.
+AttentionBackend fastest_gradients(const AttentionWork& work, bool on_hopper);
+
+/// The same for these queries where they are.
 AttentionBackend fastest_gradients(const torch::Tensor& q_BHLD);
 
 /// `backend`, or the one that kAuto stands for with these queries.

@@ -118,6 +118,20 @@ TEST_CASE("on a CPU auto means the blocked kernel", "[tensor]") {
              attend(x, AttentionBackend::kFlash).out_BHLD);
 }
 
+TEST_CASE("gradients come from cuDNN where it takes the heads and gains by it", "[tensor]") {
+  const auto choice = [](int64_t queries, int64_t channels, bool on_hopper, bool deterministic) {
+    return fastest_gradients(
+        {/*on_gpu=*/true, torch::kBFloat16, queries, /*keys=*/4096, channels, deterministic},
+        on_hopper);
+  };
+  CHECK(choice(1024, 144, /*on_hopper=*/true, false) == AttentionBackend::kCudnn);
+  CHECK(choice(1024, 144, /*on_hopper=*/false, false) == AttentionBackend::kFlash);
+  CHECK(choice(1024, 80, /*on_hopper=*/false, false) == AttentionBackend::kCudnn);
+  CHECK(choice(1024, 144, /*on_hopper=*/true, /*deterministic=*/true) == AttentionBackend::kFlash);
+  CHECK(choice(20, 144, /*on_hopper=*/true, false) == AttentionBackend::kFlash);
+  CHECK(fastest_gradients(normal({1, 2, 256, 64}, 1)) == AttentionBackend::kFlash);  // on a CPU
+}
+
 TEST_CASE("auto takes what the head's channels, the dtype and the alignment allow", "[tensor]") {
   AttentionWork work = {/*on_gpu=*/true, torch::kBFloat16, 512, 512, 128};
   CHECK(fastest_backend(work) == AttentionBackend::kCudnn);
