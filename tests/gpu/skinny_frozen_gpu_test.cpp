@@ -1,4 +1,6 @@
 // Few rows of quantised matrices: the kernels against products of the dequantised values.
+#include <torch/cuda.h>
+
 #include <cmath>
 #include <limits>
 #include <sstream>
@@ -43,11 +45,18 @@ const std::vector<Shape>& shapes() {
   return list;
 }
 
+/// Standard normal values from `seed`, drawn on the GPU: the CPU would draw those of the matrices
+/// below, half a billion, for most of a minute.
+torch::Tensor drawn(at::IntArrayRef sizes, uint64_t seed) {
+  torch::cuda::manual_seed(seed);
+  return torch::randn(sizes, torch::kCUDA);
+}
+
 FrozenMatrix matrix_of(const Shape& s, size_t i, BasePrecision precision) {
   // Rows of unlike size, sums about as large as x.
-  auto values = normal({s.N[i], s.K}, 2 + i) / std::sqrt(static_cast<double>(s.K));
-  values = values * (0.5 + normal({s.N[i], 1}, 20 + i).abs());
-  return quantise(values.to(torch::kBFloat16).to(torch::kCUDA), precision);
+  auto values = drawn({s.N.at(i), s.K}, 2 + i) / std::sqrt(static_cast<double>(s.K));
+  values = values * (0.5 + drawn({s.N.at(i), 1}, 20 + i).abs());
+  return quantise(values.to(torch::kBFloat16), precision);
 }
 
 torch::Tensor wide(const torch::Tensor& x) { return x.to(torch::kFloat32); }
