@@ -41,7 +41,12 @@ const std::vector<Shape>& shapes() {
                                           {1, 11008, {4096}},
                                           {2, 11008, {64}},
                                           {1, 4096, {11008}},
-                                          {8, 576, {1536, 1536}}};
+                                          {8, 576, {1536, 1536}},
+                                          {1, 576, {11, 40}},
+                                          {1, 8192, {100, 28}},
+                                          {1, 9216, {40}},
+                                          {3, 8192, {24}},
+                                          {1, 13312, {24}}};
   return list;
 }
 
@@ -102,6 +107,38 @@ TEST_CASE("skinny products of quantised matrices agree with their dequantised va
     const auto want = torch::silu(product_of(x, norm, gate)) * product_of(x, norm, up);
     CHECK_CLOSE(skinny_frozen_swiglu(x, norm, gate, up), want, /*factor=*/4.0);
   }
+}
+
+TEST_CASE("skinny products that start before the one before ends wait for it", "[gpu]") {
+  require_cuda();
+  const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
+  const int64_t X = GENERATE(1, 4);
+  const Shape square = {X, 4096, {4096}}, wide = {X, 4096, {11008, 11008}};
+  const auto o = matrix_of(square, 0, precision);
+  const auto gate = matrix_of(wide, 0, precision), up = matrix_of(wide, 1, precision);
+  const auto down = matrix_of({X, 11008, {4096}}, 0, precision);
+  const SkinnyNorm norm = {on_gpu({4096}, 9), 1e-5};
+  const auto start = on_gpu({X, 4096}, 1);
+  const auto chain = [&](bool pause) {
+    auto x = start;
+    const auto rest = [&] {
+      if (pause) torch::cuda::synchronize();
+    };
+    for (int layer = 0; layer < 8; ++layer) {
+      const auto entered = skinny_frozen(x, norm, {o});
+      rest();
+      const auto between = skinny_frozen_add(entered, o, x);
+      rest();
+      const auto gated = skinny_frozen_swiglu(between, norm, gate, up);
+      rest();
+      x = skinny_frozen_add(gated, down, between);
+      rest();
+    }
+    return x;
+  };
+  const auto want = chain(/*pause=*/true);
+  CHECK(want.isfinite().all().item<bool>());
+  for (int i = 0; i < 20; ++i) CHECK_SAME(chain(/*pause=*/false), want);
 }
 
 TEST_CASE("gate and up of a skinny product are two matrices", "[gpu]") {

@@ -110,8 +110,8 @@ bool has_skinny_frozen(const Tensor& x_XK, const std::vector<FrozenMatrix>& matr
     if (!(nf4 ? matrix.is_nf4() : matrix.is_fp8()) || matrix.in_features() != K) return false;
     if (matrix.out_features() < 1 || !is_aligned(matrix.parts().front())) return false;
   }
-  constexpr int64_t kSums = 9 * 1024;  // of the block's warps, beside x and the tables
-  return skinny_frozen_bytes(form_of(matrices.front()), X, K) + kSums <=
+  constexpr int64_t kRest = 1024;  // what the kernels keep of fixed size
+  return skinny_frozen_bytes(form_of(matrices.front()), X, K) + kRest <=
          static_cast<int64_t>(
              at::cuda::getDeviceProperties(x_XK.get_device())->sharedMemPerBlockOptin);
 #else

@@ -8,11 +8,12 @@
 
 #include "tensor/kit/tensor_core.cuh"
 #include "tensor/layers/skinny_frozen_kernel.h"
+#include "tensor/layers/skinny_frozen_tiles.cuh"
+#include "tensor/layers/skinny_frozen_x.cuh"
 
 namespace lococo {
 
 constexpr int kSkinnyFrozenWarps = 8;
-constexpr int kSkinnyStep = static_cast<int>(kSkinnyFrozenWidthStep);
 constexpr int kNf4Pairs = 256;  // a byte of NF4 is two values
 
 /// Codes are read once: they should not push anything else out of the caches.
@@ -32,27 +33,6 @@ __device__ inline uint2 load_once(const uint2* from) {
   return value;
 }
 
-__device__ inline unsigned half2_bits(float low, float high) {
-  const __half2 pair = __floats2half2_rn(low, high);
-  return *reinterpret_cast<const unsigned*>(&pair);
-}
-
-/// The fields of a matrix are chosen one by one: an index that is not constant would copy it to
-/// local memory.
-template <typename Field>
-__device__ inline auto field_of(const SkinnyFrozenTensors& t, int matrix, Field field) {
-  return matrix == 0   ? field(t.matrices[0])
-         : matrix == 1 ? field(t.matrices[1])
-                       : field(t.matrices[2]);
-}
-
-/// A row of a matrix, and where its output stands.
-struct Row {
-  int matrix, row;
-  int column;    ///< of `out`
-  bool is_real;  ///< beyond the last row that one is repeated, which nobody writes
-};
-
 /// A place in a warp's work: a tile and the steps of its rows that are next. All warps of a block
 /// make as many turns for a tile, the last ones perhaps with nothing.
 struct Place {
@@ -60,18 +40,84 @@ struct Place {
   Row rows[2];  ///< of this lane: g and g + 8
 };
 
-/// Shared memory: x, then the tables of the form.
-struct Shared {
-  uint4* x;         ///< [M, stride]: 8 elements a word
-  int stride;       ///< of a row, in words: one more than it has, for the banks' sake
+/// The tables of a form in shared memory.
+struct SkinnyTables {
   unsigned* pairs;  ///< nf4: [256, 32], for each lane a copy in a bank of its own
   float* tree;      ///< nf4: [256]
 };
+
+/// Four codes of FP8, the first in the lowest byte, as two pairs of float16.
+__device__ inline void decode_fp8(unsigned codes, unsigned& first, unsigned& second) {
+#if __CUDA_ARCH__ >= 890
+  asm("{.reg .b16 low, high;\n mov.b32 {low, high}, %2;\n cvt.rn.f16x2.e4m3x2 %0, low;\n "
+      "cvt.rn.f16x2.e4m3x2 %1, high;}"
+      : "=r"(first), "=r"(second)
+      : "r"(codes));
+#else
+  const auto pair = [](unsigned two) {
+    const __half2_raw raw =
+        __nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(two), __NV_E4M3);
+    return static_cast<unsigned>(raw.x) | static_cast<unsigned>(raw.y) << 16;
+  };
+  first = pair(codes & 0xffffU);
+  second = pair(codes >> 16);
+#endif
+}
+
+/// Four bytes of NF4 as pairs of float16. A byte is brought to where it counts the rows of the
+/// table; lop3 is (a & b) | c.
+__device__ inline void decode_nf4(const SkinnyTables& tables, unsigned codes,
+                                  unsigned (&pairs)[4]) {
+  const unsigned lane = threadIdx.x % 32 * 4;
+  const auto look_up = [&](unsigned shifted) {
+    unsigned at;
+    asm("lop3.b32 %0, %1, 0x7f80, %2, 0xea;" : "=r"(at) : "r"(shifted), "r"(lane));
+    return *reinterpret_cast<const unsigned*>(reinterpret_cast<const char*>(tables.pairs) + at);
+  };
+  pairs[0] = look_up(codes << 7);
+  pairs[1] = look_up(codes >> 1);
+  pairs[2] = look_up(codes >> 9);
+  pairs[3] = look_up(codes >> 17);
+}
+
+/// Codes of rows g and g + 8 side by side with x's 16 elements of this lane.
+__device__ inline void add_fp8(float (&sum)[4], uint4 low, uint4 high, const unsigned (&x)[8]) {
+  const unsigned lows[4] = {low.x, low.y, low.z, low.w};
+  const unsigned highs[4] = {high.x, high.y, high.z, high.w};
+#pragma unroll
+  for (int k = 0; k < 4; ++k) {
+    unsigned a[4];
+    decode_fp8(lows[k], a[0], a[2]);
+    decode_fp8(highs[k], a[1], a[3]);
+    multiply_add_half(sum, a, x[2 * k], x[2 * k + 1]);
+  }
+}
+
+/// The same of NF4, for which `scales` multiply the sums of each row.
+__device__ inline void add_nf4(float (&sum)[4], uint2 low, uint2 high, const unsigned (&x)[8],
+                               const SkinnyTables& tables, const float (&scales)[2]) {
+  float part[4] = {0.0F, 0.0F, 0.0F, 0.0F};
+#pragma unroll
+  for (int k = 0; k < 2; ++k) {
+    unsigned lows[4], highs[4];
+    decode_nf4(tables, k == 0 ? low.x : low.y, lows);
+    decode_nf4(tables, k == 0 ? high.x : high.y, highs);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int i = 2 * half;
+      const unsigned a[4] = {lows[i], highs[i], lows[i + 1], highs[i + 1]};
+      multiply_add_half(part, a, x[4 * k + i], x[4 * k + i + 1]);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) sum[i] += scales[i / 2] * part[i];
+}
 
 // --- the forms: what a batch is, and how it is added to the sums
 
 struct Fp8Form {
   static constexpr int kSteps = 2;  // of 64 values in a batch
+  static constexpr int kTableBytes = 0;
 
   struct Batch {
     uint4 codes[2][kSteps];
@@ -94,27 +140,12 @@ struct Fp8Form {
     }
   };
 
-  __device__ static unsigned decode(unsigned pair) {
-    const __half2_raw raw =
-        __nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(pair), __NV_E4M3);
-    return static_cast<unsigned>(raw.x) | static_cast<unsigned>(raw.y) << 16;
-  }
-
   struct Scales {};
-  __device__ static Scales scales(const Batch&, const Shared&) { return {}; }
+  __device__ static Scales scales(const Batch&, const SkinnyTables&) { return {}; }
 
   __device__ static void add(float (&sum)[4], const Batch& batch, const Scales&, int i,
-                             const unsigned (&x)[8], const Shared&) {
-    const unsigned low[4] = {batch.codes[0][i].x, batch.codes[0][i].y, batch.codes[0][i].z,
-                             batch.codes[0][i].w};
-    const unsigned high[4] = {batch.codes[1][i].x, batch.codes[1][i].y, batch.codes[1][i].z,
-                              batch.codes[1][i].w};
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      const unsigned a[4] = {decode(low[k] & 0xffffU), decode(high[k] & 0xffffU),
-                             decode(low[k] >> 16), decode(high[k] >> 16)};
-      multiply_add_half(sum, a, x[2 * k], x[2 * k + 1]);
-    }
+                             const unsigned (&x)[8], const SkinnyTables&) {
+    add_fp8(sum, batch.codes[0][i], batch.codes[1][i], x);
   }
 
   /// What a row's sum is multiplied with.
@@ -122,11 +153,12 @@ struct Fp8Form {
     return field_of(t, row.matrix, [](const auto& m) { return m.row_scales; })[row.row];
   }
 
-  __device__ static void make_tables(const SkinnyFrozenTensors&, const Shared&) {}
+  __device__ static void make_tables(const SkinnyFrozenTensors&, const SkinnyTables&) {}
 };
 
 struct Nf4Form {
   static constexpr int kSteps = 4;
+  static constexpr int kTableBytes = kNf4Pairs * (32 + 1) * 4;
 
   /// Lane 4 g + t loads and makes the scales of step t for its group of four lanes.
   struct Batch {
@@ -164,48 +196,33 @@ struct Nf4Form {
   struct Scales {
     float own[2];  ///< of step t of this lane, of its two rows
   };
-  __device__ static Scales scales(const Batch& batch, const Shared& shared) {
+  __device__ static Scales scales(const Batch& batch, const SkinnyTables& tables) {
     Scales scales;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const float part = shared.tree[batch.scale_code[r]];
+      const float part = tables.tree[batch.scale_code[r]];
       scales.own[r] = __fadd_rn(__fmul_rn(part, batch.group_scale[r]), batch.offset[r]);
     }
     return scales;
   }
 
   __device__ static void add(float (&sum)[4], const Batch& batch, const Scales& scales, int i,
-                             const unsigned (&x)[8], const Shared& shared) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const unsigned low[2] = {batch.codes[0][i].x, batch.codes[0][i].y};
-    const unsigned high[2] = {batch.codes[1][i].x, batch.codes[1][i].y};
-    const unsigned* pairs = shared.pairs + lane;
-    float part[4] = {0.0F, 0.0F, 0.0F, 0.0F};
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      const unsigned two_low = low[k / 2] >> (k % 2 * 16), two_high = high[k / 2] >> (k % 2 * 16);
-      const unsigned a[4] = {pairs[(two_low & 0xffU) * 32], pairs[(two_high & 0xffU) * 32],
-                             pairs[(two_low >> 8 & 0xffU) * 32],
-                             pairs[(two_high >> 8 & 0xffU) * 32]};
-      multiply_add_half(part, a, x[2 * k], x[2 * k + 1]);
-    }
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const float scale = __shfl_sync(0xffffffffU, scales.own[r], (lane & ~3) + i);
-      sum[2 * r] += scale * part[2 * r];
-      sum[2 * r + 1] += scale * part[2 * r + 1];
-    }
+                             const unsigned (&x)[8], const SkinnyTables& tables) {
+    const int from = (static_cast<int>(threadIdx.x) % 32 & ~3) + i;
+    const float of_step[2] = {__shfl_sync(0xffffffffU, scales.own[0], from),
+                              __shfl_sync(0xffffffffU, scales.own[1], from)};
+    add_nf4(sum, batch.codes[0][i], batch.codes[1][i], x, tables, of_step);
   }
 
   __device__ static float row_scale(const SkinnyFrozenTensors&, const Row&) { return 1.0F; }
 
   /// Warp w writes the bytes whose lower 4 bits are w or w + 8: loads that wait for nothing.
-  __device__ static void make_tables(const SkinnyFrozenTensors& t, const Shared& shared) {
+  __device__ static void make_tables(const SkinnyFrozenTensors& t, const SkinnyTables& tables) {
     static_assert(kSkinnyFrozenWarps == 8);
     const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-    shared.tree[thread] = __ldg(t.tree_256 + thread);
+    tables.tree[thread] = __ldg(t.tree_256 + thread);
     const float second[2] = {__ldg(t.values_16 + warp), __ldg(t.values_16 + warp + 8)};
-    unsigned* to = shared.pairs + 32 * warp + lane;
+    unsigned* to = tables.pairs + 32 * warp + lane;
 #pragma unroll
     for (int high = 0; high < 16; ++high) {
       const float first = __ldg(t.values_16 + high);

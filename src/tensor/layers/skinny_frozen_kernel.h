@@ -45,7 +45,7 @@ struct SkinnyFrozenShape {
   int processors = 0;    ///< of the device
 };
 
-/// Shared memory of a block, which must not be more than the device has for one.
+/// Shared memory of a block beside 1 KB; both must not be more than the device has for one.
 int64_t skinny_frozen_bytes(SkinnyForm form, int64_t rows, int64_t width);
 
 /// Sums are float32 in a fixed order, so results repeat bit for bit.
