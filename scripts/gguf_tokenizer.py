@@ -110,7 +110,8 @@ def to_json(value):
 class ByteLevelBpe:
     FILE = "tokenizer.json"
     TRANSFORMERS_CLASS = "PreTrainedTokenizerFast"
-    MORE_CONFIG = {}
+    # Its default has token_type_ids, which generate() of a LLaMA refuses.
+    MORE_CONFIG = {"model_input_names": ["input_ids", "attention_mask"]}
 
     def __init__(self, source):
         self.source = source

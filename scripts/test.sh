@@ -7,6 +7,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+case ${1:-} in -h | --help) sed -n '2,6s/^# \{0,1\}//p' scripts/test.sh; exit 0 ;; esac
+
 scripts/bootstrap.sh release
 
 build=build/release

@@ -108,15 +108,26 @@ ModelConfig model_config_of(const std::string& dir) {
   }
 }
 
-/// The scaling of positions that a checkpoint was tuned with, where the config gives none and its
+/// The scaling that the config.json beside an exported adapter says, where that is not the base's.
+ModelConfig model_config_of_export(const std::string& dir, const ModelConfig& here) {
+  ModelConfig there = here;
+  if (!has_adapter(dir) || !path_exists(dir + "/config.json")) return there;
+  if (here.path.empty() || !path_exists(here.path + "/config.json")) return there;
+  const RopeScaling scaling = read_hf_config(dir).rope_scaling;
+  if (scaling != read_hf_config(here.path).rope_scaling) there.rope_scaling = scaling;
+  return there;
+}
+
+/// The scaling of positions that an adapter was tuned with, where the config gives none and its
 /// cache lets positions grow with the text.
 std::vector<std::string> take_scaling(const std::string& dir, const ConfigOrigins& origins,
                                       Config* config) {
   std::vector<std::string> changed;
   const bool given = origins.given("model.interpolate_to") || origins.given("model.rope_scaling");
-  if (given || !is_checkpoint(dir)) return changed;
-  const ModelConfig there = model_config_of(dir);
+  if (given) return changed;
   ModelConfig& here = config->model;
+  const ModelConfig there =
+      is_checkpoint(dir) ? model_config_of(dir) : model_config_of_export(dir, here);
   if (there.interpolate_to == here.interpolate_to && there.rope_scaling == here.rope_scaling)
     return changed;
   if (!takes_scaling(config->cache)) {

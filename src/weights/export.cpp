@@ -28,6 +28,13 @@ void write_companions(const ExportSource& source, const std::string& dir) {
            ": holds no tokenizer; data.tokenizer names one, or copy it into the exported folder");
 }
 
+void warn_about_lora(Llama& model, const std::string& output) {
+  if (!has_lora(model)) return;
+  log_warn(output +
+           ": the LoRA that was tuned with it is not in it; export.kind=adapter writes that, and a "
+           "checkpoint folder holds both");
+}
+
 /// Says what a model of plain full attention loses.
 void warn_about_losses(const CacheConfig& cache, const std::string& output) {
   if (!cache.compresses()) return;
@@ -97,6 +104,7 @@ void export_model(const ExportConfig& config, const ExportSource& source, Llama&
   AtomicFolder folder(config.output, ExistingFolder::kRefuse);
   switch (config.kind) {
     case ExportKind::kConv:
+      warn_about_lora(model, config.output);
       save_conv_weights(model, folder.path(), source.base_fingerprint, ConvConfigNames::kOurs);
       break;
     case ExportKind::kOfficialConv:

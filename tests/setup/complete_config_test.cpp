@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "config/config_yaml.h"
 #include "core/files.h"
@@ -111,6 +112,28 @@ TEST_CASE("An adapter brings the scaling of positions that it was tuned with", "
   CHECK(read("cache={policy: h2o, keys: unrotated}").model.interpolate_to == 0);
   write_text_file(adapter + "/config.yaml", "an option of another version: 1\n");
   CHECK(read("train.seed=1").model.interpolate_to == 0);  // with a warning
+}
+
+TEST_CASE("An exported adapter brings the scaling of the config.json beside it", "[setup]") {
+  TemporaryFolder folder;
+  const std::string base = write_base(folder.make("base")), exported = folder.make("exported");
+  write_text_file(exported + "/adapter_config.json", "{}");
+  const auto read = [&](const std::string& more) {
+    return parse_config(
+        "model: {path: " + base + ", adapter: " + exported + "}\nlog: {level: error}\n", "x.yaml",
+        {more}, complete_config);
+  };
+  CHECK_FALSE(read("train.seed=1").model.rope_scaling);  // there is no config.json
+  auto shape = nlohmann::json::parse(read_text_file(base + "/config.json"));
+  write_text_file(exported + "/config.json", shape.dump());
+  CHECK_FALSE(read("train.seed=1").model.rope_scaling);  // the base's own
+  shape["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 4.0}};
+  write_text_file(exported + "/config.json", shape.dump());
+  const auto taken = read("train.seed=1").model.rope_scaling;
+  REQUIRE(taken);
+  CHECK(taken->factor == 4.0);
+  CHECK(read("model.rope_scaling={type: linear, factor: 2}").model.rope_scaling->factor == 2.0);
+  CHECK_FALSE(read("cache={policy: h2o, keys: unrotated}").model.rope_scaling);
 }
 
 TEST_CASE("What mixes belongs to retention: another policy does not take it over", "[setup]") {
