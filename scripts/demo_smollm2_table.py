@@ -26,4 +26,6 @@ def rows(folder):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] in ("-h", "--help"):
+        sys.exit(__doc__.strip())
     print("\n".join(rows(pathlib.Path(sys.argv[1]))))

@@ -245,7 +245,7 @@ def draw(results, path):
 
 
 def main():
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         sys.exit(__doc__.strip())
     if sys.argv[1] == "--speed":
         if len(sys.argv) < 4:
