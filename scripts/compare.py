@@ -106,6 +106,9 @@ def main():
         if set(other) != set(keys):
             fail(f"{path}: was evaluated on other segments than {options.first}")
         for kind in KINDS:
+            if not any(first[key][kind][1] for key in keys):
+                print(f"  minus {path}, {kind:4} no such targets in these segments")
+                continue
             mean, (low, high) = difference(first, other, keys, kind, options.draws, options.seed)
             verdict = "better" if high < 0 else "worse" if low > 0 else "no difference"
             print(f"  minus {path}, {kind:4} {mean:+.4f}  [{low:+.4f}, {high:+.4f}]  {verdict}")

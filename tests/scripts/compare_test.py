@@ -52,6 +52,15 @@ class Compare(unittest.TestCase):
         noisy = self.write("noisy.json", evaluation(lambda i: 0.1 * (-1) ** i, lambda i: 0))
         self.assertRegex(self.run_script(noisy, base).stdout, r"all .* no difference")
 
+    def test_segments_without_far_repeats_are_compared_by_the_rest(self):
+        content = evaluation(lambda i: 0, lambda i: 0)
+        for row in content["results"][0]["per_segment"]:
+            row |= {"far_nll": None, "far_targets": 0}
+        done = self.run_script(self.write("a.json", content), self.write("b.json", content))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertRegex(done.stdout, r"all .* no difference")
+        self.assertRegex(done.stdout, r"far +no such targets")
+
     def test_the_share_of_the_gap(self):
         worst = self.write("worst.json", evaluation(lambda i: 0, lambda i: 0.4))
         best = self.write("best.json", evaluation(lambda i: 0, lambda i: 0.0))
