@@ -13,6 +13,7 @@
 #include "core/hf_config.h"
 #include "core/launcher.h"
 #include "core/log.h"
+#include "setup/model_positions.h"
 #include "weights/cache_options.h"
 #include "weights/checkpoint_files.h"
 #include "weights/conv_weights.h"
@@ -108,14 +109,27 @@ ModelConfig model_config_of(const std::string& dir) {
   }
 }
 
-/// The scaling that the config.json beside an exported adapter says, where that is not the base's.
+/// The scaling that the config.json beside an exported adapter says, as an option where that is not
+/// the base's own; `here` where nothing is said.
 ModelConfig model_config_of_export(const std::string& dir, const ModelConfig& here) {
-  ModelConfig there = here;
-  if (!has_adapter(dir) || !path_exists(dir + "/config.json")) return there;
-  if (here.path.empty() || !path_exists(here.path + "/config.json")) return there;
+  if (!has_adapter(dir) || !path_exists(dir + "/config.json")) return here;
+  if (here.path.empty() || !path_exists(here.path + "/config.json")) return here;
   const RopeScaling scaling = read_hf_config(dir).rope_scaling;
+  ModelConfig there;
   if (scaling != read_hf_config(here.path).rope_scaling) there.rope_scaling = scaling;
   return there;
+}
+
+/// Whether both scale positions alike, whichever way they say it.
+bool scales_alike(const Config& config, const ModelConfig& there) {
+  Config other = config;
+  other.model.interpolate_to = there.interpolate_to;
+  other.model.rope_scaling = there.rope_scaling;
+  try {
+    return effective_shape(other).rope_scaling == effective_shape(config).rope_scaling;
+  } catch (const UserError&) {
+    return true;  // what is wrong with a config's own is told where it is used
+  }
 }
 
 /// The scaling of positions that an adapter was tuned with, where the config gives none and its
@@ -124,12 +138,19 @@ std::vector<std::string> take_scaling(const std::string& dir, const ConfigOrigin
                                       Config* config) {
   std::vector<std::string> changed;
   const bool given = origins.given("model.interpolate_to") || origins.given("model.rope_scaling");
-  if (given) return changed;
   ModelConfig& here = config->model;
   const ModelConfig there =
       is_checkpoint(dir) ? model_config_of(dir) : model_config_of_export(dir, here);
   if (there.interpolate_to == here.interpolate_to && there.rope_scaling == here.rope_scaling)
     return changed;
+  if (given) {
+    if (takes_scaling(config->cache) && !scales_alike(*config, there)) {
+      log_warn(dir +
+               ": was tuned with another scaling of positions than the config gives "
+               "(model.interpolate_to, model.rope_scaling); leave both out to take the adapter's");
+    }
+    return changed;
+  }
   if (!takes_scaling(config->cache)) {
     log_warn(dir +
              ": was tuned with another scaling of positions (model.interpolate_to, "

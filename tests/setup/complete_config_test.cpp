@@ -7,6 +7,7 @@
 #include "config/config_yaml.h"
 #include "core/files.h"
 #include "tests/support/catch.h"
+#include "tests/support/stderr_of.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_base.h"
 #include "tests/support/user_error.h"
@@ -134,6 +135,24 @@ TEST_CASE("An exported adapter brings the scaling of the config.json beside it",
   CHECK(taken->factor == 4.0);
   CHECK(read("model.rope_scaling={type: linear, factor: 2}").model.rope_scaling->factor == 2.0);
   CHECK_FALSE(read("cache={policy: h2o, keys: unrotated}").model.rope_scaling);
+}
+
+TEST_CASE("Another scaling of positions than the adapter's is given with a warning", "[setup]") {
+  TemporaryFolder folder;
+  const std::string base = write_base(folder.make("base")), exported = folder.make("exported");
+  auto shape = nlohmann::json::parse(read_text_file(base + "/config.json"));
+  shape["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 4.0}};
+  write_text_file(exported + "/adapter_config.json", "{}");
+  write_text_file(exported + "/config.json", shape.dump());
+  const auto told = [&](const std::string& more) {
+    return stderr_of([&] {
+      parse_config("model: {path: " + base + ", adapter: " + exported + "}\n", "x.yaml", {more},
+                   complete_config);
+    });
+  };
+  const std::string warning = "was tuned with another scaling of positions than the config gives";
+  CHECK_CONTAINS(told("model.rope_scaling={type: linear, factor: 2}"), warning);
+  CHECK(told("model.rope_scaling={type: linear, factor: 4}").find(warning) == std::string::npos);
 }
 
 TEST_CASE("What mixes belongs to retention: another policy does not take it over", "[setup]") {
