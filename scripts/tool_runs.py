@@ -1,6 +1,7 @@
 """Runs of the project's tools for scripts that make tables: logs, results that are kept, several GPUs."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -157,15 +158,13 @@ class Queue:
     def run(self):
         """Returns what went wrong, a text for each job that failed. Ends its jobs when it is ended."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        before = end_on_signals()
-        try:
-            while self.start_what_can() or self.running:
-                time.sleep(0.1)
-                self.collect()
-        finally:
-            self.stop()
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with signals_kept() as told:
+            try:
+                while not told and (self.start_what_can() or self.running):
+                    time.sleep(0.1)
+                    self.collect()
+            finally:
+                self.stop()
         return self.problems
 
     def not_started(self):
@@ -240,9 +239,22 @@ class Queue:
             r.process.wait()
 
 
-def end_on_signals():
-    """Ends the script when it is told to or its terminal goes; returns the handlers before."""
-    chosen = [number for number in (signal.SIGTERM, signal.SIGHUP)
+@contextlib.contextmanager
+def signals_kept():
+    """A list of the signals to end that come meanwhile; the script ends by the first at the end.
+    A handler that raises could do so between a job's start and its place in the list of those to
+    be stopped, and the job would outlive the script."""
+    told = []
+    chosen = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
               if signal.getsignal(number) != signal.SIG_IGN]  # as nohup leaves it
-    return {number: signal.signal(number, lambda number, _: sys.exit(128 + number))
-            for number in chosen}
+    before = {number: signal.signal(number, lambda number, _: told.append(number))
+              for number in chosen}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if told:
+        if told[0] == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + told[0])

@@ -27,10 +27,12 @@ time.sleep(float(sys.argv[2]))
 gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
 json.dump({"began": began, "ended": time.time(), "gpu": gpu}, open(sys.argv[1], "w"))
 """
-# Writes down what it is told, for a while after the first time; its child must end with it.
+# Writes down what it is told, for a while after the first time; its child must end with it. The
+# child says when they have begun: a signal that came before it was there would not reach it.
 TOLD = """trap 'echo told >> "$0"' TERM INT HUP
-echo begun > "$0"
-sleep 60.25
+sh -c 'echo begun > "$0"; exec sleep 60.25' "$0" &
+wait $!
+wait $!
 sleep 0.3
 """
 
