@@ -12,12 +12,6 @@
 namespace lococo {
 namespace {
 
-/// x in the layout of what a kernel makes like q.
-torch::Tensor laid_out_as(const torch::Tensor& q, const torch::Tensor& x) {
-  auto laid_out = torch::empty_like(q);
-  return x.strides() == laid_out.strides() ? x : laid_out.copy_(x);
-}
-
 AttentionGradients cudnn_gradients(const torch::Tensor& gradient, const torch::Tensor& q,
                                    const torch::Tensor& k, const torch::Tensor& v,
                                    const AttentionMemo& memo, bool causal,
@@ -25,7 +19,7 @@ AttentionGradients cudnn_gradients(const torch::Tensor& gradient, const torch::T
   const torch::Tensor none;
   // torch 2.11 keeps cuDNN's plans by the strides of q, k and v alone: what else has strides must
   // have the same ones each time. Its own outputs have q's.
-  const auto out = laid_out_as(q, memo.out_BHLD);
+  const auto out = laid_out_like(q, memo.out_BHLD);
   auto [dq, dk, dv] = at::_scaled_dot_product_cudnn_attention_backward(
       in_token_order(gradient), q, k, v, out, memo.lse.reshape({q.size(0), q.size(1), -1, 1}),
       memo.random_state, memo.random_offset, none, none, none, q.size(2), k.size(2),
@@ -39,9 +33,11 @@ AttentionGradients gradients_of_parts(const torch::Tensor& gradient, const torch
                                       const torch::Tensor& k, const torch::Tensor& v,
                                       const AttentionMemo& memo, std::optional<double> scale) {
   const int64_t own = q.size(2), earlier = k.size(2) - own;
+  AttentionMemo laid_out = memo;  // once for both parts
+  laid_out.out_BHLD = laid_out_like(q, memo.out_BHLD);
   const auto part = [&](int64_t begin, int64_t length, bool causal) {
     return call_attention_backward(gradient, q, k.narrow(/*dim=*/2, begin, length),
-                                   v.narrow(/*dim=*/2, begin, length), memo, causal, scale);
+                                   v.narrow(/*dim=*/2, begin, length), laid_out, causal, scale);
   };
   const auto before = part(0, earlier, /*causal=*/false);
   const auto among = part(earlier, own, /*causal=*/true);

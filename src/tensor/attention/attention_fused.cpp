@@ -27,6 +27,13 @@ torch::Tensor in_token_order(const torch::Tensor& x_BHLD) {
   return x_BHLD.transpose(1, 2).contiguous().transpose(1, 2);
 }
 
+torch::Tensor laid_out_like(const torch::Tensor& like, const torch::Tensor& x) {
+  auto laid_out = torch::empty_like(like);
+  for (int64_t i = 0; i < x.dim(); ++i)
+    if (x.size(i) > 1 && x.stride(i) != laid_out.stride(i)) return laid_out.copy_(x);
+  return x.as_strided(x.sizes(), laid_out.strides());
+}
+
 AttentionOutput flash_attention_cpu(const torch::Tensor& q_BHLD, const torch::Tensor& k_BGSD,
                                     const torch::Tensor& v_BGSD) {
   const int64_t H = q_BHLD.size(1), L = q_BHLD.size(2), S = k_BGSD.size(2);

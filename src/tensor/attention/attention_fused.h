@@ -25,4 +25,8 @@ AttentionOutput cudnn_attention(const torch::Tensor& q_BHLD, const torch::Tensor
 /// made for a gradient of other strides misreads this one.
 torch::Tensor in_token_order(const torch::Tensor& x_BHLD);
 
+/// The same numbers with the strides of what a kernel makes like `like`, which has x's shape. No
+/// copy where they differ in dimensions of size 1 alone, which no kernel steps along.
+torch::Tensor laid_out_like(const torch::Tensor& like, const torch::Tensor& x);
+
 }  // namespace lococo

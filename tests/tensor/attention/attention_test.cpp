@@ -1,5 +1,6 @@
 #include "tensor/attention/attention.h"
 
+#include "tensor/attention/attention_fused.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/gradcheck.h"
@@ -130,6 +131,23 @@ TEST_CASE("gradients come from cuDNN where it takes the heads and gains by it", 
   CHECK(choice(1024, 144, /*on_hopper=*/true, /*deterministic=*/true) == AttentionBackend::kFlash);
   CHECK(choice(20, 144, /*on_hopper=*/true, false) == AttentionBackend::kFlash);
   CHECK(fastest_gradients(normal({1, 2, 256, 64}, 1)) == AttentionBackend::kFlash);  // on a CPU
+}
+
+TEST_CASE("what is laid out like another tensor is copied only where its memory differs",
+          "[tensor]") {
+  // A chunk of a longer sequence, tokens first in memory: with one row its stride stands alone.
+  const auto chunk = [](int64_t rows) {
+    return normal({rows, 8, 3, 4}, 1).transpose(1, 2).narrow(/*dim=*/2, 2, 5);
+  };
+  const auto q = chunk(1), out = normal({1, 5, 3, 4}, 2).transpose(1, 2);
+  const auto same = laid_out_like(q, out), copied = laid_out_like(q, out.contiguous());
+  CHECK(same.data_ptr() == out.data_ptr());
+  CHECK(same.strides() == torch::empty_like(q).strides());
+  CHECK(copied.strides() == same.strides());
+  CHECK_SAME(copied, out);
+  const auto rows = laid_out_like(chunk(2), normal({2, 3, 5, 4}, 3));
+  CHECK(rows.strides() == torch::empty_like(chunk(2)).strides());
+  CHECK_SAME(rows, normal({2, 3, 5, 4}, 3));
 }
 
 TEST_CASE("auto takes what the head's channels, the dtype and the alignment allow", "[tensor]") {
