@@ -4,7 +4,7 @@
 #include "config/config_write.h"
 #include "setup/check_inputs.h"
 #include "setup/complete_config.h"
-#include "setup/model_setup.h"
+#include "setup/describe_run.h"
 #include "setup/training_sources.h"
 #include "tools/cli.h"
 #include "train/run_training.h"

@@ -15,8 +15,8 @@
 #include "dist/observed_communicator.h"
 #include "lococo/step_plan.h"
 #include "setup/memory_check.h"
+#include "setup/model_parts.h"
 #include "setup/model_positions.h"
-#include "setup/model_setup.h"
 #include "setup/same_run.h"
 #include "tensor/kit/memory_stats.h"
 

@@ -1,8 +1,8 @@
 #include "setup/check_inputs.h"
 
 #include "model/parameter_kind.h"
+#include "setup/model_parts.h"
 #include "setup/model_positions.h"
-#include "setup/model_setup.h"
 #include "weights/checkpoint.h"
 #include "weights/fingerprint.h"
 #include "weights/hf_weights.h"

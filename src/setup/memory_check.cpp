@@ -33,22 +33,14 @@ void check_room_for_weights(const Config& config,
       "or another device");
 }
 
-std::string memory_warning(const Config& config, const ModelShape& shape,
-                           const std::vector<RegisteredParameter>& parameters, int64_t there,
-                           const std::string& where, int64_t ranks) {
-  return memory_warning(config, shape, parameters, there, where, ranks, whole_model(shape));
-}
-
-std::string memory_warning(const Config& config, const ModelShape& shape,
-                           const std::vector<RegisteredParameter>& parameters, int64_t there,
-                           const std::string& where, int64_t ranks, const ModelLoad& load) {
-  const auto estimate = estimate_memory(config, shape, parameters, ranks, load);
+std::string memory_warning(const TrainingLoad& load, int64_t there, const std::string& where) {
+  const auto estimate = estimate_memory(load);
   if (there == 0 || estimate.total() <= there) return "";
   std::string text = "the run needs about " + gib_text(estimate.total()) + " and " + where +
                      " has " + gib_text(there) + " of memory; ";
-  if (resolved_pass(config) == PassKind::kTeach)
+  if (resolved_pass(load.config) == PassKind::kTeach)
     text += "teaching reads whole sequences, and with full attention too; ";
-  const int64_t fits = longest_context(config, shape, parameters, there, ranks, load);
+  const int64_t fits = longest_context(load, there);
   if (fits > 0) text += "data.context_length: " + std::to_string(fits) + " fits; ";
   return text +
          "reduce train.micro_batch, data.context_length or train.loss_chunk, or use model.dtype: "

@@ -29,11 +29,6 @@ void check_room_for_weights(const Config& config,
 /// What to do about a training that needs more than `there` bytes of the memory of `where`, with
 /// the data.context_length that fits where one does; "" when it is enough, or `there` is 0
 /// (not known).
-std::string memory_warning(const Config& config, const ModelShape& shape,
-                           const std::vector<RegisteredParameter>& parameters, int64_t there,
-                           const std::string& where, int64_t ranks, const ModelLoad& load);
-std::string memory_warning(const Config& config, const ModelShape& shape,
-                           const std::vector<RegisteredParameter>& parameters, int64_t there,
-                           const std::string& where, int64_t ranks = 1);
+std::string memory_warning(const TrainingLoad& load, int64_t there, const std::string& where);
 
 }  // namespace lococo

@@ -32,34 +32,24 @@ struct MemoryEstimate {
 /// Bytes of one weight: trained in float32, frozen in model.dtype, or as model.base_precision says.
 int64_t bytes_of_weight(const Config& config, const RegisteredParameter& parameter);
 
-/// What one process holds and does of a model.
-struct ModelLoad {
-  LayerRange part;
+/// A training, as one process of it needs memory.
+struct TrainingLoad {
+  const Config& config;
+  const ModelShape& shape;
+  const std::vector<RegisteredParameter>& parameters;  ///< those of `part`
+  LayerRange part = all_layers(shape);
   /// Blocks, or micro-batches of whole sequences, whose backward pass is still to come, at most.
   int64_t in_flight = 1;
+  int64_t ranks = 1;  ///< what distributed.shard_optimizer divides AdamW's moments by
 };
-
-/// All of the model, one block (micro-batch) at a time.
-ModelLoad whole_model(const ModelShape& shape);
 
 /// An estimate for a GPU in bfloat16, within about a twentieth where the fused kernels run: on a
 /// CPU, in float32 and for other shapes the reference operations keep more. The allocator's own
-/// overhead is not in it. `ranks`: what distributed.shard_optimizer divides AdamW's moments by.
-/// `parameters` are those of `load.part`.
-MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
-                               const std::vector<RegisteredParameter>& parameters, int64_t ranks,
-                               const ModelLoad& load);
-MemoryEstimate estimate_memory(const Config& config, const ModelShape& shape,
-                               const std::vector<RegisteredParameter>& parameters,
-                               int64_t ranks = 1);
+/// overhead is not in it.
+MemoryEstimate estimate_memory(const TrainingLoad& load);
 
 /// The longest data.context_length, a multiple of 256, whose estimate is at most `bytes`; 0 if
 /// there is none, or if none is shorter than the config's.
-int64_t longest_context(const Config& config, const ModelShape& shape,
-                        const std::vector<RegisteredParameter>& parameters, int64_t bytes,
-                        int64_t ranks, const ModelLoad& load);
-int64_t longest_context(const Config& config, const ModelShape& shape,
-                        const std::vector<RegisteredParameter>& parameters, int64_t bytes,
-                        int64_t ranks = 1);
+int64_t longest_context(const TrainingLoad& load, int64_t bytes);
 
 }  // namespace lococo

@@ -15,6 +15,7 @@
 #include "pipeline/layer_split.h"
 #include "records/open_records.h"
 #include "setup/gpu_architecture.h"
+#include "setup/model_parts.h"
 #include "setup/model_positions.h"
 #include "setup/training_sources.h"
 #include "tensor/attention/attention.h"

@@ -7,6 +7,8 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "dist/activity.h"
+#include "setup/describe_run.h"
+#include "setup/model_parts.h"
 #include "setup/model_positions.h"
 #include "setup/same_run.h"
 #include "setup/session.h"
@@ -42,7 +44,7 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
   warn_about_memory(config, session.device);
   auto data = open_training_data(config, session, shape.vocab_size);
   auto prepared = load_model(config, session);
-  log_info("parameters\n" + summarise(describe_parameters(config, shape)));
+  log_info("parameters\n" + summarise(describe_parameters(config, shape, all_layers(shape))));
   if (resolved_pass(config) == PassKind::kFullSequence)
     log_info(describe_pattern(config.attention, config.data.context_length, shape.num_heads));
   std::unique_ptr<Evaluator> evaluator;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/files.h"
+#include "setup/model_parts.h"
 #include "tensor/kit/torch.h"
 #include "weights/lora_adapter.h"
 
@@ -24,7 +25,7 @@ class StagesCheckpoint {
       : config_(config),
         own_(own),
         stages_(pipeline.stages()),
-        all_(describe_parameters(config, own.model->shape())) {
+        all_(describe_parameters(config, own.model->shape(), all_layers(own.model->shape()))) {
     const auto parts = stages_of(config, own.model->shape());
     for (const auto& parameter : all_)
       places_[parameter.name] = {&parameter, owner_of(parameter.name, parts), {}};

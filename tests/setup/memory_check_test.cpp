@@ -29,7 +29,7 @@ struct Teaching {
         config.tune, 0.0);
   }
   std::string warning(int64_t there) const {
-    return memory_warning(config, shape, parameters, there, "cuda:0");
+    return memory_warning({config, shape, parameters}, there, "cuda:0");
   }
 
   Config config;
@@ -42,13 +42,15 @@ struct Teaching {
 TEST_CASE("teaching that does not fit says which length does", "[train]") {
   const Teaching teaching(32768);
   const int64_t there = 80 * kGiB;
-  const int64_t fits = longest_context(teaching.config, teaching.shape, teaching.parameters, there);
+  const int64_t fits =
+      longest_context({teaching.config, teaching.shape, teaching.parameters}, there);
   CHECK(fits > 1024);
   CHECK(fits % 256 == 0);
-  CHECK(estimate_memory(Teaching(fits).config, teaching.shape, teaching.parameters).total() <=
+  CHECK(estimate_memory({Teaching(fits).config, teaching.shape, teaching.parameters}).total() <=
         there);
-  CHECK(estimate_memory(Teaching(fits + 256).config, teaching.shape, teaching.parameters).total() >
-        there);
+  CHECK(
+      estimate_memory({Teaching(fits + 256).config, teaching.shape, teaching.parameters}).total() >
+      there);
   const auto text = teaching.warning(there);
   CHECK_CONTAINS(text, "whole sequences");
   CHECK_CONTAINS(text, "data.context_length: " + std::to_string(fits) + " fits");

@@ -13,7 +13,7 @@ namespace {
 
 MemoryEstimate estimate(const Config& config) {
   Llama model(tiny_shape(), config.cache, config.attention);
-  return estimate_memory(config, tiny_shape(), classify_parameters(model, config.tune, 0.0));
+  return estimate_memory({config, tiny_shape(), classify_parameters(model, config.tune, 0.0)});
 }
 
 Config blockwise_config() {
@@ -60,7 +60,8 @@ std::vector<RegisteredParameter> parameters_without_memory(const Config& config)
 double estimate_7b(const std::vector<std::string>& overrides) {
   auto config = load_config(LOCOCO_SOURCE_DIR "/configs/bench_7b.yaml", overrides);
   config.model.init.resolve_defaults();
-  const auto result = estimate_memory(config, config.model.init, parameters_without_memory(config));
+  const auto result =
+      estimate_memory({config, config.model.init, parameters_without_memory(config)});
   return static_cast<double>(result.total()) / (1 << 30);
 }
 
@@ -92,7 +93,9 @@ TEST_CASE("weights, gradients and moments are counted to the byte", "[train]") {
 
   const auto moments = [&](int64_t ranks) {
     const auto parameters = classify_parameters(model, config.tune, 0.0);
-    return estimate_memory(config, tiny_shape(), parameters, ranks).optimizer_bytes;
+    const ModelShape shape = tiny_shape();
+    return estimate_memory({config, shape, parameters, all_layers(shape), /*in_flight=*/1, ranks})
+        .optimizer_bytes;
   };
   CHECK(moments(4) == 8 * trained);
   config.distributed.shard_optimizer = true;
@@ -108,7 +111,7 @@ TEST_CASE("stages share weights and optimizer, and keep a block's activations fo
   const auto all = list_parameters(shape, config.cache);
   const auto of = [&](const LayerRange& part, int64_t in_flight) {
     const auto own = classify_parameters(parameters_of(part, all), config.tune, 0.0);
-    return estimate_memory(config, shape, own, /*ranks=*/1, {part, in_flight});
+    return estimate_memory({config, shape, own, part, in_flight});
   };
   const auto whole = of(all_layers(shape), 1), first = of({0, 2, 4, false}, 2),
              last = of({2, 4, 4, false}, 1);
@@ -131,7 +134,7 @@ TEST_CASE("stages of whole sequences keep a micro-batch's activations for each i
   const auto all = list_parameters(shape, config.cache);
   const auto activations = [&](const LayerRange& part, int64_t in_flight) {
     const auto own = classify_parameters(parameters_of(part, all), config.tune, 0.0);
-    return estimate_memory(config, shape, own, /*ranks=*/1, {part, in_flight}).activations_bytes;
+    return estimate_memory({config, shape, own, part, in_flight}).activations_bytes;
   };
   const LayerRange first = {0, 2, 4, false}, last = {2, 4, 4, false};
   const int64_t states = 64 * shape.hidden_size * 4;
@@ -260,7 +263,7 @@ TEST_CASE("what is trained beside the convolutions needs the activations that it
   auto activations = [&](const std::vector<std::string>& targets) {
     Llama model(tiny_shape(), config.cache, config.attention);
     model->add_lora(/*rank=*/2, /*alpha=*/4.0, targets, /*seed=*/1);
-    return estimate_memory(config, tiny_shape(), classify_parameters(model, config.tune, 0.0))
+    return estimate_memory({config, tiny_shape(), classify_parameters(model, config.tune, 0.0)})
         .activations_bytes;
   };
   const auto shape = tiny_shape();

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "setup/model_setup.h"
+#include "setup/describe_run.h"
 #include "tests/setup/scaled_shape.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/hf_config.h"
+#include "setup/describe_run.h"
 #include "tensor/kit/memory_stats.h"
 #include "tensor/kit/safetensors_tensor.h"
 #include "tensor/kit/torch.h"

@@ -102,11 +102,11 @@ TEST_CASE("A base is quantised from the values in its files", "[train]") {
   }
   // The fingerprint is that of the files, and the estimate counts what is there.
   const auto shape = effective_shape(config);
-  CHECK(estimate_memory(config, shape, prepared.registry->all()).weights_bytes == bytes);
+  CHECK(estimate_memory({config, shape, prepared.registry->all()}).weights_bytes == bytes);
   config.model.base_precision = BasePrecision::kAuto;
   CHECK(prepare_model(config, torch::kCPU).base_fingerprint == prepared.base_fingerprint);
   if (precision == BasePrecision::kNf4)  // codes of 8 bits in both orders take as much as bfloat16
-    CHECK(estimate_memory(config, shape, prepared.registry->all()).weights_bytes > bytes);
+    CHECK(estimate_memory({config, shape, prepared.registry->all()}).weights_bytes > bytes);
 }
 
 TEST_CASE("Values that are not finite are refused before they are quantised", "[train]") {
