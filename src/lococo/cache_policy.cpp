@@ -29,7 +29,8 @@ torch::Tensor CachePolicy::score(const torch::Tensor&) {
   TORCH_CHECK(false, "this policy gives tokens no score");
 }
 
-torch::Tensor CachePolicy::attend_softly(const SoftAttentionInput&, const SoftCache&) {
+torch::Tensor CachePolicy::attend_softly(const torch::Tensor&, const SoftAttentionInput&,
+                                         const SoftCache&) {
   TORCH_CHECK(false, "this policy has no soft form");
 }
 

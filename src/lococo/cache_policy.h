@@ -35,8 +35,9 @@ class CachePolicy : public torch::nn::Module {
   virtual torch::Tensor score(const torch::Tensor& h_BLE);
 
   /// Attention of a whole sequence through the soft form of this policy (soft_cache.h), [B, H, T,
-  /// D]; only of a policy that can be taught.
-  virtual torch::Tensor attend_softly(const SoftAttentionInput& input, const SoftCache& cache);
+  /// D]; only of a policy that can be taught. h_BTE as score()'s.
+  virtual torch::Tensor attend_softly(const torch::Tensor& h_BTE, const SoftAttentionInput& input,
+                                      const SoftCache& cache);
 
   /// Shrinks a cache of more than `slots` slots to exactly `slots`, and the masses that stay by
   /// CacheConfig::score_factor(). Keys and values keep their dtype and device. The result carries

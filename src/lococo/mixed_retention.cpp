@@ -46,16 +46,16 @@ MixedChoice choose(const CacheState& cache, const torch::Tensor& massed_BGS,
 
 MixedRetention::MixedRetention(const CacheConfig& config, const PolicyShape& shape,
                                uint64_t init_seed)
-    : RetentionPolicy(config, shape, init_seed), config_(config) {}
+    : RetentionPolicy(config, shape, init_seed) {}
 
 CacheState MixedRetention::compress(const CacheState& cache) {
-  TORCH_CHECK(cache.size() > config_.slots, "S=", cache.size(), " must exceed the ", config_.slots,
-              " slots");
+  TORCH_CHECK(cache.size() > config().slots, "S=", cache.size(), " must exceed the ",
+              config().slots, " slots");
   const auto massed_BGS =
       score_with_mass(cache.score_BGS, cache.mass_BGS, gate->mass_weight.detach());
-  const MixedChoice choice = choose(cache, massed_BGS, shares_of(config_));
+  const MixedChoice choice = choose(cache, massed_BGS, shares_of(config()));
   CacheState kept = gather_cache(cache, choice.kept_BGM);
-  kept.mass_BGS = kept.mass_BGS * config_.score_factor(cache.size());
+  kept.mass_BGS = kept.mass_BGS * config().score_factor(cache.size());
   const auto mixed_BGRD = mix(gather_cache(cache, choice.rest_BGS), choice.in_rest_BGR);
   const auto at_BGRD = choice.in_kept_BGR.unsqueeze(-1).expand_as(mixed_BGRD);
   kept.v_BGSD = kept.v_BGSD.scatter(/*dim=*/2, at_BGRD, mixed_BGRD);

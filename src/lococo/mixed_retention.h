@@ -19,8 +19,6 @@ class MixedRetention : public RetentionPolicy {
   /// The massed slots' values, [B, G, R, D] in the dtype of `rest`: these slots, numbers
   /// massed_BGR (ascending), and all others of `rest`, which are dropped, in order of time.
   virtual torch::Tensor mix(const CacheState& rest, const torch::Tensor& massed_BGR) const = 0;
-
-  CacheConfig config_;
 };
 
 }  // namespace lococo

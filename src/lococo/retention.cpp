@@ -95,9 +95,10 @@ CacheState RetentionPolicy::compress(const CacheState& cache) {
   return kept;
 }
 
-torch::Tensor RetentionPolicy::attend_softly(const SoftAttentionInput& input,
+torch::Tensor RetentionPolicy::attend_softly(const torch::Tensor& h_BTE,
+                                             const SoftAttentionInput& input,
                                              const SoftCache& cache) {
-  return soft_cache_attention(input, cache, gate->forward(input.h_BTE), gate->mass_weight);
+  return soft_cache_attention(input, cache, gate->forward(h_BTE), gate->mass_weight);
 }
 
 }  // namespace lococo

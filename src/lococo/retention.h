@@ -47,9 +47,13 @@ class RetentionPolicy : public CachePolicy {
   /// however a batch or a device rounds. No gradient.
   torch::Tensor score(const torch::Tensor& h_BLE) override;
   CacheState compress(const CacheState& cache) override;
-  torch::Tensor attend_softly(const SoftAttentionInput& input, const SoftCache& cache) override;
+  torch::Tensor attend_softly(const torch::Tensor& h_BTE, const SoftAttentionInput& input,
+                              const SoftCache& cache) override;
 
   RetentionGate gate{nullptr};
+
+ protected:
+  const CacheConfig& config() const { return config_; }
 
  private:
   CacheConfig config_;

@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "lococo/compress_kernel.h"
-#include "soft/soft_keep_kernel.h"
+#include "soft/mass_floor.h"
 
 #ifdef __CUDACC__
 #define LOCOCO_HOST_DEVICE __host__ __device__

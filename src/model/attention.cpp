@@ -46,7 +46,7 @@ torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden_BLE,
     out_BHLD = attend_block(hidden_BLE, q_BHLD, k_BGLD, v_BGLD, input, state);
   } else if (input.soft_cache != nullptr) {
     const auto k_rotated_BGLD = apply_rope(k_BGLD, input.keys);
-    out_BHLD = memory_saver->attend_softly({hidden_BLE, q_BHLD, k_rotated_BGLD, v_BGLD, backend_},
+    out_BHLD = memory_saver->attend_softly(hidden_BLE, {q_BHLD, k_rotated_BGLD, v_BGLD, backend_},
                                            *input.soft_cache);
   } else {
     out_BHLD = attend_whole(q_BHLD, rotate(k_BGLD, input.keys, input), v_BGLD, input, memo);

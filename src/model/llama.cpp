@@ -285,6 +285,10 @@ void LlamaImpl::prepare_caches(std::vector<CacheState>& caches) {
   }
 }
 
+torch::Device LlamaImpl::device() const {
+  return model->layers.front()->input_layernorm->weight.device();
+}
+
 torch::Tensor LlamaImpl::head_weight() const {
   return shape_.tie_word_embeddings ? model->embed_tokens->weight : lm_head->weight;
 }

@@ -143,6 +143,7 @@ class LlamaImpl : public torch::nn::Module {
   void set_compute_dtype(torch::ScalarType dtype) { compute_dtype_ = dtype; }
   torch::ScalarType compute_dtype() const { return compute_dtype_; }
 
+  torch::Device device() const;                       ///< where the model, or this part, lies
   const ModelShape& shape() const { return shape_; }  ///< of the whole model
   const LayerRange& range() const { return range_; }
   const CacheConfig& cache_config() const { return cache_; }

@@ -43,16 +43,21 @@ std::vector<BlockStep> plan_of(const Batch& part, const CacheConfig& cache) {
   return plan;
 }
 
+int64_t queries_with_target(const BlockStep& step, bool boundary_targets) {
+  return boundary_targets ? step.length() : step.length() - 1;
+}
+
 int64_t count_targets(const Batch& part, const std::vector<BlockStep>& plan,
                       bool boundary_targets) {
-  const int64_t B = part.tokens_BT.size(0), skipped = boundary_targets ? 0 : 1;
+  const int64_t B = part.tokens_BT.size(0);
   int64_t all = 0;
-  for (const BlockStep& step : plan) all += B * (step.length() - skipped);
+  for (const BlockStep& step : plan) all += B * queries_with_target(step, boundary_targets);
   if (!part.kinds_BT.defined() || all == 0) return all;
   const auto counts_BT = part.kinds_BT != static_cast<int64_t>(TargetKind::kIgnored);
   std::vector<torch::Tensor> of_blocks;
   for (const BlockStep& step : plan) {
-    of_blocks.push_back(counts_BT.narrow(/*dim=*/1, step.begin, step.length() - skipped).sum());
+    const int64_t count = queries_with_target(step, boundary_targets);
+    of_blocks.push_back(counts_BT.narrow(/*dim=*/1, step.begin, count).sum());
   }
   return torch::stack(of_blocks).sum().item<int64_t>();
 }

@@ -36,6 +36,10 @@ std::vector<Batch> parts_of_one_plan(const Batch& batch);
 /// out.
 std::vector<BlockStep> plan_of(const Batch& part, const CacheConfig& cache);
 
+/// How many of a block's queries, from the first, have a target. The official code shifts inside
+/// each block: without boundary_targets its last query has none.
+int64_t queries_with_target(const BlockStep& step, bool boundary_targets);
+
 /// How many targets of a batch's plan count. `boundary_targets` as in CacheConfig. Where the batch
 /// has kinds their number is known on the device alone: this waits for it.
 int64_t count_targets(const Batch& part, const std::vector<BlockStep>& plan, bool boundary_targets);

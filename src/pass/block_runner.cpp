@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pass/batch.h"
 #include "pass/distillation.h"
 #include "pass/loss.h"
 #include "pass/recorded_model.h"
@@ -10,9 +11,7 @@
 namespace lococo {
 
 int64_t BlockRunner::scored(const BlockStep& step) const {
-  // The official code shifts inside each block, so a block's last query has no target.
-  const bool all = !options_.train || options_.cache.boundary_targets;
-  return all ? step.length() : step.length() - 1;
+  return queries_with_target(step, !options_.train || options_.cache.boundary_targets);
 }
 
 void BlockRunner::begin(Llama& model, int64_t B, const std::vector<BlockStep>& plan,

@@ -115,8 +115,7 @@ torch::Tensor WindowedTraining::forward(const BlockStep& step, Caches& caches,
 
 /// Undefined when no target of the block counts.
 torch::Tensor WindowedTraining::loss_of(const BlockStep& step, const torch::Tensor& hidden_BLE) {
-  // The official code shifts inside each block, so a block's last query has no target.
-  const int64_t count = boundary_targets_ ? step.length() : step.length() - 1;
+  const int64_t count = queries_with_target(step, boundary_targets_);
   if (count == 0) return {};
   const auto targets_X = targets_BT_.narrow(/*dim=*/1, step.begin, count).reshape({-1});
   const auto hidden_XE = hidden_BLE.narrow(/*dim=*/1, 0, count).flatten(0, 1);

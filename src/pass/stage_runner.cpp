@@ -4,15 +4,14 @@
 
 #include <algorithm>
 
+#include "pass/batch.h"
 #include "pass/loss.h"
 #include "pass/recorded_model.h"
 
 namespace lococo {
 
 int64_t StageRunner::scored(const BlockStep& step) const {
-  // The official code shifts inside each block, so a block's last query has no target.
-  const bool all = !options_.train || options_.cache.boundary_targets;
-  return all ? step.length() : step.length() - 1;
+  return queries_with_target(step, !options_.train || options_.cache.boundary_targets);
 }
 
 StageRunner::Slot& StageRunner::slot_of(int64_t number) {

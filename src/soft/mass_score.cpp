@@ -1,6 +1,6 @@
 #include "soft/mass_score.h"
 
-#include "soft/soft_keep_kernel.h"
+#include "soft/mass_floor.h"
 #include "tensor/kit/torch.h"
 
 namespace lococo {

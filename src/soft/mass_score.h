@@ -5,7 +5,7 @@
 
 namespace lococo {
 
-/// log(mass + 0.001): how attention's mass joins a score; a constant.
+/// log(mass + kMassFloor): how attention's mass joins a score; a constant.
 torch::Tensor log_of_mass(const torch::Tensor& mass_BGS);
 
 /// score + mass_weight * log_of_mass(mass), [B, G, S].

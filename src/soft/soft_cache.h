@@ -10,9 +10,8 @@
 
 namespace lococo {
 
-/// A whole sequence of one layer, for a policy that is taught. T tokens, keys after RoPE.
+/// A whole sequence of one layer: T tokens, keys after RoPE.
 struct SoftAttentionInput {
-  torch::Tensor h_BTE;  ///< the layer's input after its norm
   torch::Tensor q_BHTD, k_BGTD, v_BGTD;
   AttentionBackend backend = AttentionBackend::kAuto;
 };

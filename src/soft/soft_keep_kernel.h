@@ -12,9 +12,6 @@ namespace lococo {
 /// Keys that the forward kernel takes: a thread block holds a row in its registers.
 inline constexpr int64_t kMaxSoftKeepSlots = 16384;
 
-/// Beneath a mass whose logarithm joins a score.
-inline constexpr double kMassFloor = 0.001;
-
 /// Of a key that is certainly not kept: attention to it is nothing, and it gets no gradient.
 inline constexpr double kLeastLogKeep = -30.0;
 

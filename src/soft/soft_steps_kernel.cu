@@ -1,6 +1,6 @@
 #include <cuda_runtime.h>
 
-#include "soft/soft_keep_kernel.h"
+#include "soft/mass_floor.h"
 #include "soft/soft_steps_kernel.h"
 #include "tensor/kit/packed8.cuh"
 #include "tensor/kit/reduce.cuh"

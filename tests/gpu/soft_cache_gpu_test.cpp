@@ -21,7 +21,7 @@ struct Leaves {
     return {leaf(q.to(dtype)), leaf(k.to(dtype)), leaf(v.to(dtype)), leaf(score),
             leaf(mass_weight)};
   }
-  SoftAttentionInput input(AttentionBackend backend) const { return {{}, q, k, v, backend}; }
+  SoftAttentionInput input(AttentionBackend backend) const { return {q, k, v, backend}; }
 };
 
 /// Relative distance of two tensors as vectors.

@@ -12,18 +12,19 @@
 using namespace lococo;
 using namespace lococo::testing;
 
-TEST_CASE("the gradient of a gate is that of finite differences", "[lococo]") {
+TEST_CASE("the gradient of a gate is that of finite differences", "[soft]") {
   const auto cache = taught_memory(6, 3, 0.5);
   RetentionPolicy policy(cache, {6, 1, 4}, 1);
   policy.to(torch::kFloat64);
   const auto x = [](at::IntArrayRef sizes, uint64_t seed) {
     return normal(sizes, seed, torch::kFloat64);
   };
-  const SoftAttentionInput input = {x({1, 20, 6}, 1), x({1, 2, 20, 4}, 2), x({1, 1, 20, 4}, 3),
-                                    x({1, 1, 20, 4}, 4), AttentionBackend::kReference};
+  const auto h_BTE = x({1, 20, 6}, 1);
+  const SoftAttentionInput input = {x({1, 2, 20, 4}, 2), x({1, 1, 20, 4}, 3), x({1, 1, 20, 4}, 4),
+                                    AttentionBackend::kReference};
   const auto probe = x({1, 2, 20, 4}, 5);
   const auto objective = [&] {
-    return (policy.attend_softly(input, soft_form(cache, 0.5)) * probe).sum();
+    return (policy.attend_softly(h_BTE, input, soft_form(cache, 0.5)) * probe).sum();
   };
   // Without the mass's own path, which is cut: w is 0.
   torch::autograd::AutoGradMode on(true);
@@ -51,7 +52,7 @@ TEST_CASE("the gradient of a gate is that of finite differences", "[lococo]") {
   }
 }
 
-TEST_CASE("the fused node has the values and gradients of the slow form", "[lococo]") {
+TEST_CASE("the fused node has the values and gradients of the slow form", "[soft]") {
   const auto [alone, massed] = GENERATE(table<int64_t, int64_t>({{3, 3}, {6, 0}, {0, 6}}));
   const int64_t block = GENERATE(4, 8), T = GENERATE(29, 40);
   CAPTURE(alone, massed, block, T);
@@ -69,7 +70,7 @@ TEST_CASE("the fused node has the values and gradients of the slow form", "[loco
   };
   const auto got = leaves_of(), want = leaves_of();
   const auto input = [](const std::vector<torch::Tensor>& x) -> SoftAttentionInput {
-    return {torch::Tensor(), x[0], x[1], x[2], AttentionBackend::kReference};
+    return {x[0], x[1], x[2], AttentionBackend::kReference};
   };
   const auto out = soft_cache_attention_fused(input(got), cache, got[3], got[4]);
   const auto out_want = soft_cache_attention_reference(input(want), cache, want[3], want[4]);
