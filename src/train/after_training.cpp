@@ -85,23 +85,31 @@ std::string rise_warning(const std::vector<PositionBucket>& by_position) {
 
 void evaluate_after_training(const Config& config, const Session& session, Llama& model,
                              int64_t trained) {
-  const bool takes_part = session.pipeline || session.communicator->is_main();
+  Communicator& world = *session.communicator;
+  const bool takes_part = session.pipeline || world.is_main();
   if (!config.eval.after_training || config.data.validation.empty() || trained == 0 || !takes_part)
     return;
   Files files;
+  bool found = true;
   try {
     files = open_files(config, model);
     if (!session.pipeline) {
       const auto alone = make_single_communicator();
-      evaluate(config, files, session, model, trained / session.communicator->size(), *alone);
+      evaluate(config, files, session, model, trained / world.size(), *alone);
     }
   } catch (const std::exception& error) {
+    found = false;
     const std::string what = error.what();
     log_warn("no evaluation after training: " + what.substr(0, what.find('\n')));
-    return;
   }
-  // All ranks have found the same files; one that fails now must not leave the others waiting.
-  if (session.pipeline) evaluate(config, files, session, model, trained, *session.communicator);
+  if (!session.pipeline) return;
+  // Hosts may have disks of their own: a rank that finds no files must not leave the others
+  // waiting.
+  if (world.all_reduce_max_int(found ? 0 : 1) == 0) {
+    evaluate(config, files, session, model, trained, world);
+  } else if (found) {
+    log_warn("no evaluation after training: another rank cannot read data.validation");
+  }
 }
 
 }  // namespace lococo

@@ -65,9 +65,11 @@ torch::Tensor DataParallelOptimizer::gradient_norm() {
   // Chunks that only fill the last part depend on the number of parts.
   const auto norm = norms.narrow(0, 0, flat_.chunks()).to(torch::kFloat64).norm();
   if (stages_ == nullptr) return norm.to(torch::kFloat32);
-  std::vector<torch::Tensor> squares = {norm.square().to(torch::kFloat32)};
-  stages_->all_reduce_sum(squares);
-  return squares[0].sqrt();
+  // Each in a place of its own: squares would be rounded to float32 before they are summed.
+  std::vector<torch::Tensor> of_stages = {torch::zeros({stages_->size()}, norms.options())};
+  of_stages[0][stages_->rank()] = norm;
+  stages_->all_reduce_sum(of_stages);
+  return of_stages[0].to(torch::kFloat64).norm().to(torch::kFloat32);
 }
 
 torch::Tensor DataParallelOptimizer::scale_and_clip(double divisor, double max_norm) {

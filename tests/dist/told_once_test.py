@@ -44,6 +44,13 @@ class ToldOnce(unittest.TestCase):
                 self.assertEqual(len(told), 1, done.stderr)
                 self.assertIn(message, told[0])
 
+    def hosts(self):
+        """A folder for each rank, and what starts a rank in its own."""
+        folders = [self.path(f"host-{rank}") for rank in range(RANKS)]
+        for folder in folders:
+            os.mkdir(folder)
+        return folders, ["sh", "-c", f'cd {self.path("host-")}$OMPI_COMM_WORLD_RANK && exec "$@"', "sh"]
+
     def overflowing_model(self):
         """Every weight is a number, their products are not."""
         model = tiny.make_model(self.path("huge"), poison={"model.norm.weight": 1e30, "lm_head.weight": 1e30})
@@ -67,10 +74,7 @@ class ToldOnce(unittest.TestCase):
 
     def test_a_checkpoint_that_one_host_does_not_have(self):
         """As on hosts that share no disk: each rank has a folder of its own."""
-        hosts = [self.path(f"host-{rank}") for rank in range(RANKS)]
-        for host in hosts:
-            os.mkdir(host)
-        at_home = ["sh", "-c", f'cd {self.path("host-")}$OMPI_COMM_WORLD_RANK && exec "$@"', "sh"]
+        hosts, at_home = self.hosts()
         arguments = self.tiny.train("train.output=run")
         self.assertEqual(self.run_tool([], "lococo-train", *arguments, cwd=hosts[0]).returncode, 0)
         arguments.append("train.steps=3")
@@ -82,6 +86,17 @@ class ToldOnce(unittest.TestCase):
         shutil.copytree(os.path.join(hosts[0], "run"), os.path.join(hosts[1], "run"), dirs_exist_ok=True)
         done = self.run_tool([*launcher(MPIRUN, RANKS), *at_home], "lococo-train", *arguments)
         self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_text_that_one_host_cannot_read_ends_no_stage(self):
+        hosts, at_home = self.hosts()
+        tiny.write_text(os.path.join(hosts[0], "val.txt"), "the sand and the sea\n" * 40)
+        with open(os.path.join(hosts[1], "val.txt"), "wb") as file:
+            file.write(b"the \xff sea" * 40)
+        tiny.write_json(os.path.join(self.tiny.model, "tokenizer.json"), tiny.bpe_tokenizer())
+        arguments = self.tiny.train(f"train.output={self.path('run')}", "data.validation=[val.txt]", *LAYOUTS["stages"])
+        done = self.run_tool([*launcher(MPIRUN, RANKS), *at_home], "lococo-train", *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("no evaluation after training: another rank cannot read data.validation", done.stderr)
 
     def test_tools_of_one_process(self):
         config, base = self.tiny.config, f"model.path={self.tiny.model}"

@@ -79,6 +79,19 @@ TEST_CASE("The gradient norm is that of all gradients as one vector, the same bi
   CHECK(optimizer.scale_and_clip(4.0, 0.0).item<double>() == norm.item<double>() / 4);
 }
 
+TEST_CASE("The norm of a model's only stage is that of the model, bit for bit",
+          "[train][optimizer]") {
+  const auto communicator = make_single_communicator();
+  DataParallelOptimizer whole(parameters_of_test(), TrainConfig(), *communicator, false);
+  DataParallelOptimizer stage(parameters_of_test(), TrainConfig(), *communicator, false,
+                              communicator.get());
+  for (int step = 0; step < 20; ++step) {
+    set_gradients(whole.parameters(), step);
+    set_gradients(stage.parameters(), step);
+    CHECK(torch::equal(stage.scale_and_clip(1.0, 0.0), whole.scale_and_clip(1.0, 0.0)));
+  }
+}
+
 TEST_CASE("Clipping scales as torch does and leaves small gradients as they are",
           "[train][optimizer]") {
   const auto communicator = make_single_communicator();
