@@ -25,7 +25,7 @@ SegmentScore score(double sum, int64_t targets) {
 
 }  // namespace
 
-TEST_CASE("a pooled mean weighs every target alike, its error every segment", "[train]") {
+TEST_CASE("a pooled mean weighs every target alike, its error every segment", "[eval]") {
   // mean 12 / 6 = 2; residuals 4 - 2 * 1 = 2, 5 - 2 * 3 = -1, 3 - 2 * 2 = -1; sum of squares 6
   const auto pooled = pool_all({score(4, 1), score(5, 3), score(3, 2)});
   CHECK(pooled.mean == Approx(2.0));
@@ -33,21 +33,21 @@ TEST_CASE("a pooled mean weighs every target alike, its error every segment", "[
   CHECK(pooled.standard_error == Approx(std::sqrt(6.0 * 3 / 2) / 6));
 }
 
-TEST_CASE("equal segments have no error, one segment has none that is known", "[train]") {
+TEST_CASE("equal segments have no error, one segment has none that is known", "[eval]") {
   CHECK(pool_all({score(6, 3), score(4, 2), score(2, 1)}).standard_error ==
         Approx(0.0).margin(1e-12));
   CHECK(std::isnan(pool_all({score(6, 3)}).standard_error));
   CHECK(std::isnan(pool_all({score(0, 0), score(0, 0)}).mean));
 }
 
-TEST_CASE("with segments of one length the error is that of the mean of means", "[train]") {
+TEST_CASE("with segments of one length the error is that of the mean of means", "[eval]") {
   const auto pooled = pool_all({score(2, 2), score(4, 2), score(9, 2), score(1, 2)});
   // means 1, 2, 4.5, 0.5: mean 2, variance (1 + 0 + 6.25 + 2.25) / 3
   CHECK(pooled.mean == Approx(2.0));
   CHECK(pooled.standard_error == Approx(std::sqrt(9.5 / 3 / 4)));
 }
 
-TEST_CASE("an NLL that is not finite is told with its place", "[train]") {
+TEST_CASE("an NLL that is not finite is told with its place", "[eval]") {
   auto model = tiny_llama(3, tiny_cache());
   const TokenDocuments documents = {random_document(70, 1)};
   CHECK(non_finite_problem(evaluate(evaluation_config({20}), documents, model)).empty());
@@ -59,14 +59,14 @@ TEST_CASE("an NLL that is not finite is told with its place", "[train]") {
   CHECK_CONTAINS(line, "the NLL at 20 tokens is not finite in document 0");
 }
 
-TEST_CASE("a figure that does not exist is a dash in the table", "[train]") {
+TEST_CASE("a figure that does not exist is a dash in the table", "[eval]") {
   auto model = tiny_llama(3, tiny_cache());
   const auto table = results_table(evaluate(evaluation_config({9}), {kNineTargets}, model));
   CHECK(table.find("nan") == std::string::npos);
   CHECK_CONTAINS(table, "       -");  // one segment has no standard error
 }
 
-TEST_CASE("the report holds every figure, and null where there is nothing to average", "[train]") {
+TEST_CASE("the report holds every figure, and null where there is nothing to average", "[eval]") {
   auto model = tiny_llama(3, tiny_cache());
   auto config = evaluation_config({9});
   config.eval.per_segment = true;
@@ -84,7 +84,7 @@ TEST_CASE("the report holds every figure, and null where there is nothing to ave
   CHECK_CONTAINS(results_table(results), "far_nll");
 }
 
-TEST_CASE("NLL by position is reported where it was asked for", "[train]") {
+TEST_CASE("NLL by position is reported where it was asked for", "[eval]") {
   auto model = tiny_llama(3, tiny_cache());
   auto config = evaluation_config({9});
   const auto without = evaluate(config, {kNineTargets}, model);

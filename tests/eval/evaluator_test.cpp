@@ -22,7 +22,7 @@ const std::vector<char> kKinds = {'n', 'n', 'n', 'r', 'r', 'n', 'n', 'n', 'f'};
 
 }  // namespace
 
-TEST_CASE("far, near and new targets are summed apart, as counted by hand", "[train]") {
+TEST_CASE("far, near and new targets are summed apart, as counted by hand", "[eval]") {
   auto model = tiny_llama(3, tiny_cache());
   const auto config = evaluation_config({9});
   const auto results = evaluate(config, {kNineTargets, {1, 2}}, model);
@@ -48,7 +48,7 @@ TEST_CASE("far, near and new targets are summed apart, as counted by hand", "[tr
   CHECK(got.nll_sum == Approx(far + near + fresh));
 }
 
-TEST_CASE("the batch size and the other segments change no segment's score", "[train]") {
+TEST_CASE("the batch size and the other segments change no segment's score", "[eval]") {
   auto model = tiny_llama(3, tiny_cache());
   const std::vector<std::vector<int32_t>> documents = {
       random_document(70, 1), random_document(45, 2), random_document(30, 3)};
@@ -72,7 +72,7 @@ TEST_CASE("the batch size and the other segments change no segment's score", "[t
   CHECK(single[0].segments.size() == 6);
 }
 
-TEST_CASE("one pass serves lengths and batches of any size as a pass for each does", "[train]") {
+TEST_CASE("one pass serves lengths and batches of any size as a pass for each does", "[eval]") {
   const TokenDocuments documents = {random_document(170, 1), random_document(45, 2)};
   auto model = tiny_llama(3, tiny_cache());
   auto config = evaluation_config({20, 33, 9, 20});
@@ -89,7 +89,7 @@ TEST_CASE("one pass serves lengths and batches of any size as a pass for each do
   }
 }
 
-TEST_CASE("evaluation changes no weight and leaves no gradient", "[train]") {
+TEST_CASE("evaluation changes no weight and leaves no gradient", "[eval]") {
   auto model = tiny_llama(3, tiny_cache());
   const auto before = snapshot(model);
   evaluate(evaluation_config({20}), {random_document(70, 1)}, model);
@@ -97,7 +97,7 @@ TEST_CASE("evaluation changes no weight and leaves no gradient", "[train]") {
   for (const auto& parameter : model->parameters()) CHECK_FALSE(parameter.grad().defined());
 }
 
-TEST_CASE("a length longer than every document is the user's fault", "[train]") {
+TEST_CASE("a length longer than every document is the user's fault", "[eval]") {
   auto model = tiny_llama(3, tiny_cache());
   const auto line =
       user_error_of([&] { evaluate(evaluation_config({500}), {random_document(70, 1)}, model); });

@@ -100,7 +100,7 @@ std::vector<std::vector<double>> token_nll(const Config& config, const LengthRes
 
 }  // namespace
 
-TEST_CASE("a segment is cut into parts of the same size, but for one token", "[train]") {
+TEST_CASE("a segment is cut into parts of the same size, but for one token", "[eval]") {
   auto ends_of = [](int64_t length, int64_t count) {
     std::vector<int64_t> ends;
     for (const auto& bucket : make_position_buckets(length, count)) {
@@ -118,7 +118,7 @@ TEST_CASE("a segment is cut into parts of the same size, but for one token", "[t
   CHECK(ends_of(7, 0).empty());
 }
 
-TEST_CASE("the NLL of a part of the segment is the mean over its tokens", "[train]") {
+TEST_CASE("the NLL of a part of the segment is the mean over its tokens", "[eval]") {
   const TokenDocuments documents = {random_document(70, 1), random_document(45, 2),
                                     random_document(30, 3)};
   const auto policy = GENERATE(CachePolicyKind::kLococo, CachePolicyKind::kNone);
@@ -152,7 +152,7 @@ TEST_CASE("the NLL of a part of the segment is the mean over its tokens", "[trai
   }
 }
 
-TEST_CASE("several ranks find the NLL by position that one finds", "[train]") {
+TEST_CASE("several ranks find the NLL by position that one finds", "[eval]") {
   const TokenDocuments documents = {random_document(70, 1), random_document(45, 2)};
   auto config = evaluation_config({20, 33});
   config.eval.position_buckets = 3;

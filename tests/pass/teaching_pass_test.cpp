@@ -25,7 +25,7 @@ Llama opinionated_llama(const CacheConfig& cache) {
 
 }  // namespace
 
-TEST_CASE("without a temperature the soft cache is the compressed cache", "[lococo]") {
+TEST_CASE("without a temperature the soft cache is the compressed cache", "[pass]") {
   const int64_t slots = GENERATE(8, 11), block = GENERATE(4, 8);
   const double alone_fraction = GENERATE(1.0, 0.5, 0.0);
   CAPTURE(slots, block, alone_fraction);
@@ -40,7 +40,7 @@ TEST_CASE("without a temperature the soft cache is the compressed cache", "[loco
   CHECK((model->forward(tokens) - hard).abs().max().item<double>() > 1e-3);
 }
 
-TEST_CASE("the soft cache sees nothing of what comes later", "[lococo]") {
+TEST_CASE("the soft cache sees nothing of what comes later", "[pass]") {
   const auto cache = taught_memory(8, 4, 0.5);
   auto model = opinionated_llama(cache);
   torch::NoGradGuard no_grad;
@@ -52,7 +52,7 @@ TEST_CASE("the soft cache sees nothing of what comes later", "[lococo]") {
   CHECK_FALSE(torch::allclose(after.narrow(1, 30, 10), before.narrow(1, 30, 10)));
 }
 
-TEST_CASE("a cache that never fills is full attention", "[lococo]") {
+TEST_CASE("a cache that never fills is full attention", "[pass]") {
   const auto cache = taught_memory(64, 8, 0.5);
   auto model = opinionated_llama(cache);
   torch::NoGradGuard no_grad;
@@ -61,7 +61,7 @@ TEST_CASE("a cache that never fills is full attention", "[lococo]") {
               /*factor=*/20.0);
 }
 
-TEST_CASE("the gradient of the soft cache reaches every part of the gates", "[lococo]") {
+TEST_CASE("the gradient of the soft cache reaches every part of the gates", "[pass]") {
   const auto cache = taught_memory(8, 4, 0.5);
   auto model = tiny_llama(3, cache);
   const auto hidden = model->forward_softly(random_tokens(2, 40, 5), soft_form(cache, 0.5));

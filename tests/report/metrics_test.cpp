@@ -67,7 +67,7 @@ std::string output_of(const std::string& command) {
 
 }  // namespace
 
-TEST_CASE("Each step is one JSON line with every figure", "[train][metrics]") {
+TEST_CASE("Each step is one JSON line with every figure", "[report][metrics]") {
   const testing::TemporaryFolder folder;
   const std::string path = folder.path() + "/metrics.jsonl";
   MetricsWriter writer(folder.path(), 0, /*tensorboard=*/false);
@@ -87,7 +87,7 @@ TEST_CASE("Each step is one JSON line with every figure", "[train][metrics]") {
   CHECK_FALSE(std::filesystem::exists(folder.path() + "/evaluation.jsonl"));
 }
 
-TEST_CASE("A resumed run cuts off later steps and an unfinished line", "[train][metrics]") {
+TEST_CASE("A resumed run cuts off later steps and an unfinished line", "[report][metrics]") {
   const testing::TemporaryFolder folder;
   const std::string metrics = folder.path() + "/metrics.jsonl";
   const std::string evaluation = folder.path() + "/evaluation.jsonl";
@@ -105,7 +105,7 @@ TEST_CASE("A resumed run cuts off later steps and an unfinished line", "[train][
   CHECK(steps_of(metrics) == std::vector<int64_t>{1, 2, 3, 4, 5});
 }
 
-TEST_CASE("A fresh run starts a fresh file", "[train][metrics]") {
+TEST_CASE("A fresh run starts a fresh file", "[report][metrics]") {
   const testing::TemporaryFolder folder;
   MetricsWriter(folder.path(), 0, false).write(metrics_of(1));
   MetricsWriter(folder.path(), 0, false).write(metrics_of(1));
@@ -113,7 +113,7 @@ TEST_CASE("A fresh run starts a fresh file", "[train][metrics]") {
 }
 
 TEST_CASE("A foreign metrics.jsonl and an unwritable folder are the user's to mend",
-          "[train][metrics]") {
+          "[report][metrics]") {
   const testing::TemporaryFolder folder;
   const std::string path = folder.path() + "/metrics.jsonl";
   write_text_file(path, "{\"step\": 1}\nnotes\n{\"step\": 2}\n");
@@ -123,7 +123,7 @@ TEST_CASE("A foreign metrics.jsonl and an unwritable folder are the user's to me
   CHECK_THROWS_AS(append_to_file("/dev/full", "x"), UserError);
 }
 
-TEST_CASE("A loss that is not finite is still a JSON line", "[train][metrics]") {
+TEST_CASE("A loss that is not finite is still a JSON line", "[report][metrics]") {
   const testing::TemporaryFolder folder;
   MetricsWriter writer(folder.path(), 0, true);
   StepMetrics metrics = metrics_of(1);
@@ -132,7 +132,7 @@ TEST_CASE("A loss that is not finite is still a JSON line", "[train][metrics]") 
   CHECK(lines_of(folder.path() + "/metrics.jsonl")[0].at("loss").is_null());
 }
 
-TEST_CASE("CRC-32C and TFRecord frames match their specifications", "[train][tensorboard]") {
+TEST_CASE("CRC-32C and TFRecord frames match their specifications", "[report][tensorboard]") {
   CHECK(crc32c("") == 0u);
   CHECK(crc32c("123456789") == 0xE3069283u);            // the catalogue's check value
   CHECK(crc32c(std::string(32, '\0')) == 0x8A9136AAu);  // RFC 3720, B.4
@@ -143,7 +143,7 @@ TEST_CASE("CRC-32C and TFRecord frames match their specifications", "[train][ten
 }
 
 TEST_CASE("A scalar event is the protocol buffer that TensorBoard expects",
-          "[train][tensorboard]") {
+          "[report][tensorboard]") {
   const std::string event = scalar_event(1.0, 300, {{"a", 1.0}});
   const std::string expected(
       "\x09\0\0\0\0\0\0\xF0\x3F"  // wall_time: double 1.0
@@ -156,7 +156,7 @@ TEST_CASE("A scalar event is the protocol buffer that TensorBoard expects",
   CHECK(event == expected);
 }
 
-TEST_CASE("TensorBoard's own reader sees every step once after a resume", "[train][tensorboard]") {
+TEST_CASE("TensorBoard's own reader sees every step once after a resume", "[report][tensorboard]") {
   const std::string python = python_with_tensorboard();
   if (python.empty()) SKIP("no Python with tensorboard (.venv, or LOCOCO_PYTHON)");
   const testing::TemporaryFolder folder;
@@ -183,7 +183,7 @@ TEST_CASE("TensorBoard's own reader sees every step once after a resume", "[trai
         "[(5, 0.5)]\n");
 }
 
-TEST_CASE("The progress line shows step, loss, speed, memory and time left", "[train][progress]") {
+TEST_CASE("The progress line shows step, loss, speed, memory and time left", "[report][progress]") {
   CHECK(progress_text(metrics_of(2), 200, 3725.4) ==
         "step 2/200  loss 2.0000  1.23k tokens/s  peak 3.00 GiB  ETA 1:02:05");
   CHECK(progress_text(metrics_of(2), 200, -1).find("ETA") == std::string::npos);

@@ -39,7 +39,7 @@ struct Teaching {
 
 }  // namespace
 
-TEST_CASE("teaching that does not fit says which length does", "[train]") {
+TEST_CASE("teaching that does not fit says which length does", "[setup]") {
   const Teaching teaching(32768);
   const int64_t there = 80 * kGiB;
   const int64_t fits =
@@ -57,12 +57,12 @@ TEST_CASE("teaching that does not fit says which length does", "[train]") {
   CHECK(Teaching(fits).warning(there).empty());
 }
 
-TEST_CASE("no length is named where the weights alone are too much", "[train]") {
+TEST_CASE("no length is named where the weights alone are too much", "[setup]") {
   const auto text = Teaching(4096).warning(8 * kGiB);
   CHECK_CONTAINS(text, "cuda:0 has 8.0 GiB");
   CHECK(text.find("fits") == std::string::npos);
 }
 
-TEST_CASE("memory that is not known is not warned about", "[train]") {
+TEST_CASE("memory that is not known is not warned about", "[setup]") {
   CHECK(Teaching(32768).warning(0).empty());
 }

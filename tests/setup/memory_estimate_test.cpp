@@ -68,7 +68,7 @@ double estimate_7b(const std::vector<std::string>& overrides) {
 }  // namespace
 
 TEST_CASE("the estimate of a 7B model is what an H200 was seen to need, within a twentieth",
-          "[train]") {
+          "[setup]") {
   // lococo-bench memory, peak with the optimizer's state.
   CHECK(estimate_7b({}) == Approx(17.74).epsilon(0.05));
   CHECK(estimate_7b({"train.micro_batch=4"}) == Approx(25.76).epsilon(0.05));
@@ -77,7 +77,7 @@ TEST_CASE("the estimate of a 7B model is what an H200 was seen to need, within a
                      "train.activation_checkpointing=true"}) == Approx(34.1).epsilon(0.05));
 }
 
-TEST_CASE("weights, gradients and moments are counted to the byte", "[train]") {
+TEST_CASE("weights, gradients and moments are counted to the byte", "[setup]") {
   auto config = blockwise_config();
   config.model.dtype = DType::kBFloat16;
   Llama model(tiny_shape(), config.cache, config.attention);
@@ -104,7 +104,7 @@ TEST_CASE("weights, gradients and moments are counted to the byte", "[train]") {
 }
 
 TEST_CASE("stages share weights and optimizer, and keep a block's activations for each in flight",
-          "[train]") {
+          "[setup]") {
   auto config = blockwise_config();
   auto shape = tiny_shape();
   shape.num_layers = 4;
@@ -125,7 +125,7 @@ TEST_CASE("stages share weights and optimizer, and keep a block's activations fo
 }
 
 TEST_CASE("stages of whole sequences keep a micro-batch's activations for each in flight",
-          "[train]") {
+          "[setup]") {
   Config config;
   config.train.activation_checkpointing = true;
   config.data.context_length = 64;
@@ -145,7 +145,7 @@ TEST_CASE("stages of whole sequences keep a micro-batch's activations for each i
 }
 
 TEST_CASE("a base in NF4 needs its 4 bits, and the largest matrix once more while it multiplies",
-          "[train]") {
+          "[setup]") {
   auto config = blockwise_config();
   config.model.dtype = DType::kBFloat16;
   const auto dense = estimate(config);
@@ -163,7 +163,7 @@ TEST_CASE("a base in NF4 needs its 4 bits, and the largest matrix once more whil
 }
 
 TEST_CASE("a base in FP8 needs 8 bits a weight, and as many again where gradients pass",
-          "[train]") {
+          "[setup]") {
   auto config = blockwise_config();
   config.model.dtype = DType::kBFloat16;
   const auto dense = estimate(config);
@@ -182,7 +182,7 @@ TEST_CASE("a base in FP8 needs 8 bits a weight, and as many again where gradient
   CHECK(read == estimate(config).weights_bytes - elements + 4 * outputs);
 }
 
-TEST_CASE("the cache is counted as it is: keys, values and scores of slots and block", "[train]") {
+TEST_CASE("the cache is counted as it is: keys, values and scores of slots and block", "[setup]") {
   const auto config = blockwise_config();
   const auto shape = tiny_shape();
   const int64_t slots = config.cache.slots + config.cache.block;
@@ -191,7 +191,7 @@ TEST_CASE("the cache is counted as it is: keys, values and scores of slots and b
 }
 
 TEST_CASE("windows of blocks keep a cache before each block, and a teacher its hidden states",
-          "[train]") {
+          "[setup]") {
   auto config = blockwise_config();  // eight blocks
   const auto one = estimate(config);
   config.cache.bptt_blocks = 4;
@@ -204,7 +204,7 @@ TEST_CASE("windows of blocks keep a cache before each block, and a teacher its h
         one.activations_bytes + 64 * tiny_shape().hidden_size * 4);
 }
 
-TEST_CASE("blockwise memory does not grow with the context, full-sequence memory does", "[train]") {
+TEST_CASE("blockwise memory does not grow with the context, full-sequence memory does", "[setup]") {
   auto config = blockwise_config();
   const auto short_total = estimate(config).total();
   config.data.context_length = 64 * 64;
@@ -217,7 +217,7 @@ TEST_CASE("blockwise memory does not grow with the context, full-sequence memory
   CHECK(estimate(config).activations_bytes == 2 * whole_activations);
 }
 
-TEST_CASE("activation checkpointing and a smaller micro-batch need less", "[train]") {
+TEST_CASE("activation checkpointing and a smaller micro-batch need less", "[setup]") {
   Config config;
   config.data.context_length = 512;
   config.tune.all = 1.0;
@@ -231,7 +231,7 @@ TEST_CASE("activation checkpointing and a smaller micro-batch need less", "[trai
 }
 
 TEST_CASE("segments need memory for the gradients of a call, and repeat no keys for good",
-          "[train]") {
+          "[setup]") {
   Config config;
   config.data.context_length = 512;
   config.tune.norm = 1.0;
@@ -246,7 +246,7 @@ TEST_CASE("segments need memory for the gradients of a call, and repeat no keys 
   CHECK(estimate(config).activations_bytes < kept.activations_bytes);  // G < H
 }
 
-TEST_CASE("the printed estimate has a line for each part and their total", "[train]") {
+TEST_CASE("the printed estimate has a line for each part and their total", "[setup]") {
   MemoryEstimate result;
   result.weights_bytes = int64_t{3} << 30;
   result.cache_bytes = int64_t{1} << 29;
@@ -257,7 +257,7 @@ TEST_CASE("the printed estimate has a line for each part and their total", "[tra
 }
 
 TEST_CASE("what is trained beside the convolutions needs the activations that its gradient reads",
-          "[train]") {
+          "[setup]") {
   auto config = blockwise_config();
   config.tune.lora = 1e-3;
   auto activations = [&](const std::vector<std::string>& targets) {
@@ -275,7 +275,7 @@ TEST_CASE("what is trained beside the convolutions needs the activations that it
   CHECK(activations({"down_proj"}) - none == token * shape.intermediate_size);
 }
 
-TEST_CASE("mixtures and unrotated keys are counted with the activations", "[train]") {
+TEST_CASE("mixtures and unrotated keys are counted with the activations", "[setup]") {
   auto config = blockwise_config();
   const auto unrotated = estimate(config).activations_bytes;
   config.cache.keys = KeyKind::kRotated;

@@ -72,7 +72,7 @@ TEST_CASE("Positions are known unless angles are scaled for longer texts", "[set
   CHECK(known_positions(config, interpolated) == 8 * interpolated.max_position_embeddings);
 }
 
-TEST_CASE("positions are bounded at slots, and in the text under a cap", "[train]") {
+TEST_CASE("positions are bounded at slots, and in the text under a cap", "[setup]") {
   Config config;
   config.cache = tiny_cache();
   config.cache.keys = KeyKind::kRotated;

@@ -42,7 +42,7 @@ void compare_with_reference(const Scores& given, const SoftKeep& keep) {
 
 }  // namespace
 
-TEST_CASE("a soft choice in float32 agrees with the reference", "[lococo]") {
+TEST_CASE("a soft choice in float32 agrees with the reference", "[soft]") {
   for (const int64_t S : {1, 8, 33, 700}) {
     for (const double spread : {0.0, 0.01, 1.0, 20.0}) {
       const auto given = scores(S, spread);
@@ -57,7 +57,7 @@ TEST_CASE("a soft choice in float32 agrees with the reference", "[lococo]") {
   }
 }
 
-TEST_CASE("a soft choice in float32 is finite between distant scores", "[lococo]") {
+TEST_CASE("a soft choice in float32 is finite between distant scores", "[soft]") {
   for (const int64_t near : {1, 10, 30, 100}) {
     for (const double temperature : {0.5, 0.01, 1e-4}) {
       INFO("near=" << near << " T=" << temperature);

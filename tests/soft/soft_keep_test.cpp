@@ -41,7 +41,7 @@ torch::Tensor hard_choice(const Scores& x, const SoftKeep& keep) {
 
 }  // namespace
 
-TEST_CASE("each gate keeps exactly as many keys as it is to", "[lococo]") {
+TEST_CASE("each gate keeps exactly as many keys as it is to", "[soft]") {
   const double temperature = GENERATE(0.01, 0.5, 4.0);
   const double spread = GENERATE(0.0, 1.0, 30.0);
   const auto dtype = GENERATE(torch::kFloat64, torch::kFloat32);
@@ -65,7 +65,7 @@ TEST_CASE("each gate keeps exactly as many keys as it is to", "[lococo]") {
   }
 }
 
-TEST_CASE("a cold soft choice is the hard one", "[lococo]") {
+TEST_CASE("a cold soft choice is the hard one", "[soft]") {
   Scores x(64);
   x.score_BGS = x.score_BGS.argsort(/*dim=*/int64_t{-1}, /*descending=*/false).to(torch::kFloat64);
   x.massed_BGS =
@@ -79,7 +79,7 @@ TEST_CASE("a cold soft choice is the hard one", "[lococo]") {
   }
 }
 
-TEST_CASE("the gradient of a soft choice is exact, moving thresholds included", "[lococo]") {
+TEST_CASE("the gradient of a soft choice is exact, moving thresholds included", "[soft]") {
   const double temperature = GENERATE(0.2, 1.0);
   Scores x(17, /*spread=*/1.0, torch::kFloat64, /*B=*/1, /*G=*/1);
   x.score_BGS.requires_grad_(true);
@@ -96,7 +96,7 @@ TEST_CASE("the gradient of a soft choice is exact, moving thresholds included", 
 }
 
 TEST_CASE("a key that is certainly left out has the least log keep and no gradient of its own",
-          "[lococo]") {
+          "[soft]") {
   auto score = torch::tensor({{{0.0, 9.0, 5.0, 4.9, 0.0, -20.0, -40.0, 7.0}}},
                              torch::dtype(torch::kFloat64).requires_grad(true));
   auto massed = (score.detach() + 0.5).requires_grad_(true);
@@ -113,7 +113,7 @@ TEST_CASE("a key that is certainly left out has the least log keep and no gradie
   }
 }
 
-TEST_CASE("sinks and newest keys are kept whatever their scores", "[lococo]") {
+TEST_CASE("sinks and newest keys are kept whatever their scores", "[soft]") {
   Scores x(20);
   x.score_BGS.requires_grad_(true);
   const auto keep = keeping(4, 5, 0.5);
@@ -129,7 +129,7 @@ TEST_CASE("sinks and newest keys are kept whatever their scores", "[lococo]") {
   CHECK_SAME(soft_keep(other, x.massed_BGS, keep), log_keep);
 }
 
-TEST_CASE("nothing is left out while all keys fit", "[lococo]") {
+TEST_CASE("nothing is left out while all keys fit", "[soft]") {
   for (const int64_t S : {0, 1, 5, 6, 11, 12}) {
     INFO("S=" << S);
     const Scores x(S);
@@ -140,14 +140,14 @@ TEST_CASE("nothing is left out while all keys fit", "[lococo]") {
   CHECK((soft_keep(x.score_BGS, x.massed_BGS, keeping(3, 4, 0.5)) < 0).any().item<bool>());
 }
 
-TEST_CASE("without gates open no candidate is kept", "[lococo]") {
+TEST_CASE("without gates open no candidate is kept", "[soft]") {
   const Scores x(9);
   const auto keep = keeping(0, 0, 0.5);
   const auto log_keep = candidates_of(soft_keep(x.score_BGS, {}, keep), keep);
   CHECK_CLOSE(log_keep, torch::full_like(log_keep, -30.0));
 }
 
-TEST_CASE("a soft choice that cannot be made is refused", "[lococo]") {
+TEST_CASE("a soft choice that cannot be made is refused", "[soft]") {
   const Scores x(20);
   CHECK_THROWS_AS(soft_keep(x.score_BGS, {}, keeping(4, 5, 0.5)), c10::Error);
   CHECK_THROWS_AS(soft_keep(x.score_BGS, x.massed_BGS, keeping(4, 5, 0.0)), c10::Error);

@@ -124,7 +124,7 @@ TEST_CASE("a memory is taught on records too", "[train]") {
   CHECK(std::isfinite(number_of(place.metrics("taught"), "loss")));
 }
 
-TEST_CASE("the NLL of answers is that of their targets in the whole record", "[eval]") {
+TEST_CASE("the NLL of answers is that of their targets in the whole record", "[train]") {
   Place place;
   place.config.eval.batch = 3;
   auto model = tiny_llama(5, {}, place.config.model.init);

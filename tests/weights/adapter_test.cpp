@@ -59,7 +59,7 @@ struct SavedAdapter {
 
 }  // namespace
 
-TEST_CASE("An adapter brings its LoRA, embedding and norms to a bare base bit for bit", "[model]") {
+TEST_CASE("An adapter brings its LoRA, embedding and norms to a bare base bit for bit", "[weights]") {
   SavedAdapter saved;
   Llama loaded = tiny_llama(3);
   load_adapter(loaded, saved.folder.path());
@@ -71,7 +71,7 @@ TEST_CASE("An adapter brings its LoRA, embedding and norms to a bare base bit fo
   CHECK(whole_tensors_of_adapter(saved.folder.path()) == kTunedWhole);
 }
 
-TEST_CASE("adapter_config.json names what PEFT needs", "[model]") {
+TEST_CASE("adapter_config.json names what PEFT needs", "[weights]") {
   const Json config = SavedAdapter().config();
   CHECK(config["peft_type"] == "LORA");
   CHECK(config["task_type"] == "CAUSAL_LM");
@@ -83,7 +83,7 @@ TEST_CASE("adapter_config.json names what PEFT needs", "[model]") {
         Json({"embed_tokens", "input_layernorm", "norm", "post_attention_layernorm"}));
 }
 
-TEST_CASE("Tensor names with PEFT's adapter name and wrapper in them are read", "[model]") {
+TEST_CASE("Tensor names with PEFT's adapter name and wrapper in them are read", "[weights]") {
   SavedAdapter saved;
   saved.change([](TensorMap& tensors) {
     TensorMap renamed;
@@ -101,7 +101,7 @@ TEST_CASE("Tensor names with PEFT's adapter name and wrapper in them are read", 
   CHECK(same_bits(snapshot(saved.model), snapshot(loaded)));
 }
 
-TEST_CASE("Rank-stabilised adapters are scaled by alpha over the root of the rank", "[model]") {
+TEST_CASE("Rank-stabilised adapters are scaled by alpha over the root of the rank", "[weights]") {
   SavedAdapter saved;
   saved.set("use_rslora", true);
   Llama loaded = tiny_llama(3);
@@ -116,7 +116,7 @@ TEST_CASE("Rank-stabilised adapters are scaled by alpha over the root of the ran
         Approx(6.0 / std::sqrt(2.0)).epsilon(1e-12));
 }
 
-TEST_CASE("PEFT options that would change the result are refused by name", "[model]") {
+TEST_CASE("PEFT options that would change the result are refused by name", "[weights]") {
   const auto [key, value] = GENERATE(
       table<std::string, std::string>({{"peft_type", R"("IA3")"},
                                        {"use_dora", "true"},
@@ -150,7 +150,7 @@ TEST_CASE("PEFT options that would change the result are refused by name", "[mod
   CHECK_CONTAINS(line, key);
 }
 
-TEST_CASE("Harmless spellings of adapter_config.json are accepted", "[model]") {
+TEST_CASE("Harmless spellings of adapter_config.json are accepted", "[weights]") {
   const auto [key, value] = GENERATE(table<std::string, std::string>(
       {{"bias", R"("none")"},
        {"rank_pattern", "{}"},
@@ -167,7 +167,7 @@ TEST_CASE("Harmless spellings of adapter_config.json are accepted", "[model]") {
   CHECK(same_bits(snapshot(saved.model), snapshot(loaded)));
 }
 
-TEST_CASE("What is wrong with an adapter's tensors is told in one line", "[model]") {
+TEST_CASE("What is wrong with an adapter's tensors is told in one line", "[weights]") {
   SavedAdapter saved;
   const std::string q = "base_model.model.model.layers.0.self_attn.q_proj.";
   saved.change([&](TensorMap& tensors) {
@@ -184,7 +184,7 @@ TEST_CASE("What is wrong with an adapter's tensors is told in one line", "[model
   CHECK_CONTAINS(line, "[2, 31] in the file, [2, 32] in the model");
 }
 
-TEST_CASE("A model with other LoRA than the adapter's says which option differs", "[model]") {
+TEST_CASE("A model with other LoRA than the adapter's says which option differs", "[weights]") {
   SavedAdapter saved;
   const auto error_with = [&](int64_t rank, double alpha, const std::vector<std::string>& targets) {
     Llama model = tiny_llama(3);
@@ -200,7 +200,7 @@ TEST_CASE("A model with other LoRA than the adapter's says which option differs"
   CHECK(same_bits(snapshot(saved.model), snapshot(same)));
 }
 
-TEST_CASE("A tied embedding is written as the head too, and both must agree", "[model]") {
+TEST_CASE("A tied embedding is written as the head too, and both must agree", "[weights]") {
   ModelShape shape = tiny_shape();
   shape.tie_word_embeddings = true;
   SavedAdapter saved(shape);
@@ -216,7 +216,7 @@ TEST_CASE("A tied embedding is written as the head too, and both must agree", "[
   CHECK_CONTAINS(line, "lm_head");
 }
 
-TEST_CASE("An adapter may hold tuned norms and embedding without LoRA", "[model]") {
+TEST_CASE("An adapter may hold tuned norms and embedding without LoRA", "[weights]") {
   Llama model = tiny_llama(3);
   perturb(model, "norm.weight", 0.1, 7);
   TemporaryFolder folder;
@@ -228,7 +228,7 @@ TEST_CASE("An adapter may hold tuned norms and embedding without LoRA", "[model]
   CHECK(base_fingerprint_of_adapter(folder.path()).empty());
 }
 
-TEST_CASE("Adapters in pickle files and folders without one are refused", "[model]") {
+TEST_CASE("Adapters in pickle files and folders without one are refused", "[weights]") {
   SavedAdapter saved;
   std::filesystem::remove(saved.folder / "adapter_model.safetensors");
   CHECK_CONTAINS(saved.load_error(), "adapter_model.safetensors");

@@ -18,7 +18,7 @@ using Json = nlohmann::json;
 
 }  // namespace
 
-TEST_CASE("A damaged checkpoint is never taken; the newest good one is", "[train]") {
+TEST_CASE("A damaged checkpoint is never taken; the newest good one is", "[weights]") {
   TemporaryFolder folder;
   const std::string output = folder.path();
   CHECK_FALSE(newest_good_checkpoint(output + "/nothing"));
@@ -76,7 +76,7 @@ TEST_CASE("A damaged checkpoint is never taken; the newest good one is", "[train
   CHECK(same_bits(before, other.everything()));
 }
 
-TEST_CASE("A state.json with values of a wrong type is damage, told in one line", "[train]") {
+TEST_CASE("A state.json with values of a wrong type is damage, told in one line", "[weights]") {
   TemporaryFolder folder;
   CheckpointedRun run;
   const std::string dir = run.save(folder.path());
@@ -110,7 +110,7 @@ TEST_CASE("A state.json with values of a wrong type is damage, told in one line"
 }
 
 TEST_CASE("A checkpoint that is not finite never gets its name, and the last good one stays",
-          "[train]") {
+          "[weights]") {
   TemporaryFolder folder;
   CheckpointedRun run;
   run.train_step();
@@ -129,7 +129,7 @@ TEST_CASE("A checkpoint that is not finite never gets its name, and the last goo
   CHECK(newest_good_checkpoint(folder.path()) == good);
 }
 
-TEST_CASE("A checkpoint is refused on another base, training or cache", "[train]") {
+TEST_CASE("A checkpoint is refused on another base, training or cache", "[weights]") {
   TemporaryFolder folder;
   CheckpointedRun run;
   const std::string dir = run.save(folder.path());

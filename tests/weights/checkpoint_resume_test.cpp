@@ -11,7 +11,7 @@
 
 namespace lococo::testing {
 
-TEST_CASE("Training, saving and resuming equals training without a break, bit for bit", "[train]") {
+TEST_CASE("Training, saving and resuming equals training without a break, bit for bit", "[weights]") {
   const TuneConfig tune = GENERATE(tune_parts(), tune_everything());
   TemporaryFolder folder;
   CheckpointedRun straight(tune);
@@ -36,7 +36,7 @@ TEST_CASE("Training, saving and resuming equals training without a break, bit fo
   CHECK(state.world_size == 3);
 }
 
-TEST_CASE("What was tuned loads without an optimizer, from each kind of folder", "[train]") {
+TEST_CASE("What was tuned loads without an optimizer, from each kind of folder", "[weights]") {
   TemporaryFolder folder;
   CheckpointedRun run;
   run.train_step();
@@ -112,7 +112,7 @@ TEST_CASE("What was tuned loads without an optimizer, from each kind of folder",
   }
 }
 
-TEST_CASE("A checkpoint carries on what its run's own adapter had replaced", "[train]") {
+TEST_CASE("A checkpoint carries on what its run's own adapter had replaced", "[weights]") {
   TemporaryFolder folder;
   CheckpointedRun first;
   first.train_step();

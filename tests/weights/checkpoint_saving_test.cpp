@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 }  // namespace
 
-TEST_CASE("A checkpoint holds the files that its trained parts need", "[train]") {
+TEST_CASE("A checkpoint holds the files that its trained parts need", "[weights]") {
   TemporaryFolder folder;
   const std::vector<std::string> always = {"config.yaml", "optimizer.safetensors", "state.json"};
   const auto files_of = [&](const TuneConfig& tune, const CacheConfig& cache) {
@@ -44,7 +44,7 @@ TEST_CASE("A checkpoint holds the files that its trained parts need", "[train]")
 }
 
 TEST_CASE("Only the last checkpoints are kept, and none newer than this run's is removed",
-          "[train]") {
+          "[weights]") {
   TemporaryFolder folder;
   CheckpointedRun run;
   for (const int64_t step : {10, 20, 30, 40}) {
@@ -59,7 +59,7 @@ TEST_CASE("Only the last checkpoints are kept, and none newer than this run's is
         std::vector<std::string>{"step-00000035", "step-00000040"});
 }
 
-TEST_CASE("Folders that are no checkpoints are neither taken nor removed", "[train]") {
+TEST_CASE("Folders that are no checkpoints are neither taken nor removed", "[weights]") {
   TemporaryFolder folder;
   CheckpointedRun run;
   run.step = 3;
@@ -78,7 +78,7 @@ TEST_CASE("Folders that are no checkpoints are neither taken nor removed", "[tra
   }
 }
 
-TEST_CASE("Saving a step again replaces its folder", "[train]") {
+TEST_CASE("Saving a step again replaces its folder", "[weights]") {
   TemporaryFolder folder;
   CheckpointedRun run;
   run.step = 5;
@@ -91,7 +91,7 @@ TEST_CASE("Saving a step again replaces its folder", "[train]") {
   CHECK(same_bits(run.everything(), loaded.everything()));
 }
 
-TEST_CASE("A full disk leaves the older checkpoint good and nothing half-written", "[train]") {
+TEST_CASE("A full disk leaves the older checkpoint good and nothing half-written", "[weights]") {
   TemporaryFolder folder;
   CheckpointedRun run;
   run.train_step();
@@ -119,7 +119,7 @@ TEST_CASE("A full disk leaves the older checkpoint good and nothing half-written
   CHECK(run.save(folder.path()) == folder / "step-00000002");  // with room again it goes on
 }
 
-TEST_CASE("What a killed run left half-written does not disturb the next save", "[train]") {
+TEST_CASE("What a killed run left half-written does not disturb the next save", "[weights]") {
   TemporaryFolder folder;
   write_text_file(folder.make(".tmp-step-00000004") + "/model.safetensors", "half");
   CheckpointedRun run;

@@ -55,7 +55,7 @@ struct SavedConv {
 
 }  // namespace
 
-TEST_CASE("Conv weights under the official names give a bit-equal evaluation again", "[model]") {
+TEST_CASE("Conv weights under the official names give a bit-equal evaluation again", "[weights]") {
   const auto names = GENERATE(ConvConfigNames::kOurs, ConvConfigNames::kOfficial);
   const CacheConfig cache = official_cache();
   SavedConv saved(cache, names);
@@ -72,7 +72,7 @@ TEST_CASE("Conv weights under the official names give a bit-equal evaluation aga
   CHECK(base_fingerprint_of_conv(saved.folder.path()) == "0123456789abcdef");
 }
 
-TEST_CASE("The names are exactly those of the official code", "[model]") {
+TEST_CASE("The names are exactly those of the official code", "[weights]") {
   CacheConfig cache = tiny_cache();
   cache.conv_layers = 2;
   SavedConv saved(cache);
@@ -87,7 +87,7 @@ TEST_CASE("The names are exactly those of the official code", "[model]") {
   CHECK(tensors.size() == 10);
 }
 
-TEST_CASE("Training wrappers before a name are accepted", "[model]") {
+TEST_CASE("Training wrappers before a name are accepted", "[weights]") {
   const std::string prefix = GENERATE("module.", "base_model.model.", "module.base_model.model.");
   SavedConv saved;
   TensorMap renamed;
@@ -96,7 +96,7 @@ TEST_CASE("Training wrappers before a name are accepted", "[model]") {
   saved.check_loads(tiny_cache());
 }
 
-TEST_CASE("A whole official state dict without options is read for its conv modules", "[model]") {
+TEST_CASE("A whole official state dict without options is read for its conv modules", "[weights]") {
   SavedConv saved;
   TensorMap tensors = read_tensors(saved.file());
   tensors["model.norm.weight"] = torch::ones({32});
@@ -110,7 +110,7 @@ TEST_CASE("A whole official state dict without options is read for its conv modu
   }
 }
 
-TEST_CASE("The option that differs is named", "[model]") {
+TEST_CASE("The option that differs is named", "[weights]") {
   SavedConv saved;
   const auto line_for = [&](auto change) {
     CacheConfig cache = tiny_cache();
@@ -134,7 +134,7 @@ TEST_CASE("The option that differs is named", "[model]") {
   CHECK_CONTAINS(line_for([](auto& c) { c.mix_keys = false; }), "cache.mix_keys");
 }
 
-TEST_CASE("Weights from before an option existed have its default", "[model]") {
+TEST_CASE("Weights from before an option existed have its default", "[weights]") {
   SavedConv saved;
   const auto path = saved.folder / "lococo_config.json";
   Json options = Json::parse(read_text_file(path));
@@ -150,7 +150,7 @@ TEST_CASE("Weights from before an option existed have its default", "[model]") {
   CHECK_CONTAINS(saved.load_error(cache), "cache.score_decay is 1.0 there and 0.5 here");
 }
 
-TEST_CASE("Another block or buffer does not stop the loading", "[model]") {
+TEST_CASE("Another block or buffer does not stop the loading", "[weights]") {
   SavedConv saved;
   CacheConfig cache = tiny_cache();
   cache.block = 4;
@@ -158,7 +158,7 @@ TEST_CASE("Another block or buffer does not stop the loading", "[model]") {
   saved.check_loads(cache);
 }
 
-TEST_CASE("Without options the shapes decide", "[model]") {
+TEST_CASE("Without options the shapes decide", "[weights]") {
   SavedConv saved;
   std::filesystem::remove(saved.folder / "lococo_config.json");
   CacheConfig cache = tiny_cache();
@@ -176,7 +176,7 @@ TEST_CASE("Without options the shapes decide", "[model]") {
                  "1 tensor missing (model.layers.1.self_attn.memory_saver.normalizer)");
 }
 
-TEST_CASE("Gates that were taught alone may get convolutions, which begin anew", "[model]") {
+TEST_CASE("Gates that were taught alone may get convolutions, which begin anew", "[weights]") {
   const CacheConfig alone = taught_memory(/*slots=*/8, /*block=*/8, /*alone_fraction=*/0.5);
   CacheConfig mixing = alone;
   mixing.mixing = MixingKind::kConv;
@@ -202,7 +202,7 @@ TEST_CASE("Gates that were taught alone may get convolutions, which begin anew",
   for (const auto& [name, tensor] : conv_parameters(plain)) CHECK_SAME(tensor, saved.at(name));
 }
 
-TEST_CASE("A model without LoCoCo modules neither writes nor reads them", "[model]") {
+TEST_CASE("A model without LoCoCo modules neither writes nor reads them", "[weights]") {
   SavedConv saved;
   CacheConfig cache = tiny_cache();
   cache.policy = CachePolicyKind::kH2o;
@@ -214,7 +214,7 @@ TEST_CASE("A model without LoCoCo modules neither writes nor reads them", "[mode
   CHECK_FALSE(has_conv_weights(folder.path()));
 }
 
-TEST_CASE("The official arguments mean the same options, both ways", "[model]") {
+TEST_CASE("The official arguments mean the same options, both ways", "[weights]") {
   CacheConfig cache = official_cache();
   cache.local = 2;
   SavedConv saved(cache, ConvConfigNames::kOfficial);
@@ -237,7 +237,7 @@ TEST_CASE("The official arguments mean the same options, both ways", "[model]") 
   CHECK_CONTAINS(saved.load_error(cache), "cache.normalizer_per_head is false there");
 }
 
-TEST_CASE("Options that the official code lacks cannot be written in its names", "[model]") {
+TEST_CASE("Options that the official code lacks cannot be written in its names", "[weights]") {
   const auto line_for = [](auto change) {
     CacheConfig cache = official_cache();
     change(cache);

@@ -78,7 +78,7 @@ struct Tuned {
 
 }  // namespace
 
-TEST_CASE("A merged export is a Hugging Face model that computes what was tuned", "[train]") {
+TEST_CASE("A merged export is a Hugging Face model that computes what was tuned", "[weights]") {
   Tuned tuned;
   tuned.run(ExportKind::kMerged);
   const ModelShape shape = read_hf_config(tuned.output());
@@ -91,7 +91,7 @@ TEST_CASE("A merged export is a Hugging Face model that computes what was tuned"
   CHECK(torch::allclose(loaded->forward(tokens), tuned.model->forward(tokens), 1e-4, 1e-5));
 }
 
-TEST_CASE("An export's folder may be named with a slash behind it", "[train]") {
+TEST_CASE("An export's folder may be named with a slash behind it", "[weights]") {
   for (const char* behind : {"/", "//", "/.", "/./"}) {
     Tuned tuned;
     ExportConfig config;
@@ -104,7 +104,7 @@ TEST_CASE("An export's folder may be named with a slash behind it", "[train]") {
   }
 }
 
-TEST_CASE("A merged export in bfloat16 holds bfloat16", "[train]") {
+TEST_CASE("A merged export in bfloat16 holds bfloat16", "[weights]") {
   Tuned tuned;
   tuned.run(ExportKind::kMerged, DType::kBFloat16);
   for (const auto& [name, tensor] : read_tensors(tuned.output() + "/model.safetensors")) {
@@ -113,7 +113,7 @@ TEST_CASE("A merged export in bfloat16 holds bfloat16", "[train]") {
 }
 
 TEST_CASE("An exported adapter brings back LoRA, embedding and norms, and the RoPE scaling",
-          "[train]") {
+          "[weights]") {
   Tuned tuned;
   tuned.run(ExportKind::kAdapter);
   CHECK(read_hf_config(tuned.output()).rope_scaling.factor == 2.0);
@@ -129,7 +129,7 @@ TEST_CASE("An exported adapter brings back LoRA, embedding and norms, and the Ro
   CHECK(got.size() == want.size() - 6);  // without the convs of two layers
 }
 
-TEST_CASE("Exported conv weights give the same evaluation again, under either naming", "[train]") {
+TEST_CASE("Exported conv weights give the same evaluation again, under either naming", "[weights]") {
   const auto kind = GENERATE(ExportKind::kConv, ExportKind::kOfficialConv);
   Tuned tuned(/*with_lora=*/false);
   tuned.run(kind);
@@ -144,7 +144,7 @@ TEST_CASE("Exported conv weights give the same evaluation again, under either na
   CHECK(torch::equal(blockwise_hidden(loaded, tokens), want));
 }
 
-TEST_CASE("What cannot be exported is refused and leaves nothing behind", "[train]") {
+TEST_CASE("What cannot be exported is refused and leaves nothing behind", "[weights]") {
   SECTION("an adapter of a run that tuned convs only") {
     CHECK_CONTAINS(Tuned(/*with_lora=*/false).error_of(ExportKind::kAdapter), "no LoRA");
   }
@@ -167,7 +167,7 @@ TEST_CASE("What cannot be exported is refused and leaves nothing behind", "[trai
   }
 }
 
-TEST_CASE("An existing folder is not overwritten", "[train]") {
+TEST_CASE("An existing folder is not overwritten", "[weights]") {
   Tuned tuned;
   tuned.run(ExportKind::kMerged);
   const auto before = fs::last_write_time(tuned.output() + "/model.safetensors");
@@ -176,7 +176,7 @@ TEST_CASE("An existing folder is not overwritten", "[train]") {
   CHECK_FALSE(fs::exists(tuned.output() + "/adapter_config.json"));
 }
 
-TEST_CASE("A merged export keeps what the base's config.json says besides ours", "[train]") {
+TEST_CASE("A merged export keeps what the base's config.json says besides ours", "[weights]") {
   Tuned tuned;
   Json base = Json::parse(read_text_file(tuned.base + "/config.json"));
   base["pad_token_id"] = 0;
@@ -197,7 +197,7 @@ TEST_CASE("A merged export keeps what the base's config.json says besides ours",
   CHECK(merged["rope_scaling"] == Json({{"type", "linear"}, {"factor", 2.0}}));
 }
 
-TEST_CASE("A tokenizer comes beside a model and an adapter, and its absence is told", "[train]") {
+TEST_CASE("A tokenizer comes beside a model and an adapter, and its absence is told", "[weights]") {
   const auto kind = GENERATE(ExportKind::kMerged, ExportKind::kAdapter);
   Tuned tuned;
   const std::string warning = ": holds no tokenizer";

@@ -10,7 +10,7 @@
 namespace lococo::testing {
 
 // Adapters and checkpoints carry these values: another one would part them from their base.
-TEST_CASE("Fingerprints begin as they did when the first checkpoints were written", "[model]") {
+TEST_CASE("Fingerprints begin as they did when the first checkpoints were written", "[weights]") {
   TemporaryFolder folder;
   write_tensors(folder / "model.safetensors",
                 {{"b", torch::arange(6, torch::kFloat32).view({2, 3})},
@@ -21,7 +21,7 @@ TEST_CASE("Fingerprints begin as they did when the first checkpoints were writte
   CHECK(checksum_of_file(folder / "text") == "ce1e0c24254771f2");
 }
 
-TEST_CASE("A base is another with other norms or another RoPE", "[model]") {
+TEST_CASE("A base is another with other norms or another RoPE", "[weights]") {
   ModelShape shape = tiny_shape();
   shape.rope_scaling = {};
   const std::string one = fingerprint_of_random_base(shape, 1);
@@ -44,7 +44,7 @@ TEST_CASE("A base is another with other norms or another RoPE", "[model]") {
   CHECK(with([&](ModelShape& s) { scaled(s), longer(s); }) != with(scaled));
 }
 
-TEST_CASE("A fingerprint from before the arithmetic was in it fits its weights", "[model]") {
+TEST_CASE("A fingerprint from before the arithmetic was in it fits its weights", "[weights]") {
   CHECK(may_be_same_base("032ff4f2853b252a", "032ff4f2853b252a+77925f854a31f599"));
   CHECK(may_be_same_base("", "032ff4f2853b252a+77925f854a31f599"));
   CHECK_FALSE(may_be_same_base("132ff4f2853b252a", "032ff4f2853b252a+77925f854a31f599"));

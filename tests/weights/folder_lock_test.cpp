@@ -34,7 +34,7 @@ void in_killed_process(const Body& body) {
 }  // namespace
 
 TEST_CASE("A second writer of an output folder is refused by number and changes nothing",
-          "[train]") {
+          "[weights]") {
   TemporaryFolder folder;
   const std::string output = folder / "runs/one";
   {
@@ -48,14 +48,14 @@ TEST_CASE("A second writer of an output folder is refused by number and changes 
   CHECK(lock_output(output).held());
 }
 
-TEST_CASE("The lock of a killed process is no obstacle", "[train]") {
+TEST_CASE("The lock of a killed process is no obstacle", "[weights]") {
   TemporaryFolder folder;
   in_killed_process([&] { lock_output(folder.path()).held(); });
   CHECK(fs::exists(folder / ".lock"));
   CHECK(lock_output(folder.path()).held());
 }
 
-TEST_CASE("A lock that is no file of ours is refused", "[train]") {
+TEST_CASE("A lock that is no file of ours is refused", "[weights]") {
   TemporaryFolder folder;
   SECTION("a folder") { folder.make(".lock"); }
   SECTION("a link") { fs::create_symlink(folder / "elsewhere", folder / ".lock"); }
@@ -63,7 +63,7 @@ TEST_CASE("A lock that is no file of ours is refused", "[train]") {
   CHECK_CONTAINS(user_error_of([&] { lock_output(folder.path()); }), "/.lock: ");
 }
 
-TEST_CASE("Two processes that write one name do not meet, and the first result stays", "[train]") {
+TEST_CASE("Two processes that write one name do not meet, and the first result stays", "[weights]") {
   TemporaryFolder folder;
   const std::string name = folder / "export";
   AtomicFolder first(name, ExistingFolder::kRefuse), second(name, ExistingFolder::kRefuse);
@@ -75,7 +75,7 @@ TEST_CASE("Two processes that write one name do not meet, and the first result s
   CHECK(read_text_file(name + "/weights") == "first");
 }
 
-TEST_CASE("What a killed process left under a hidden name is removed by the next", "[train]") {
+TEST_CASE("What a killed process left under a hidden name is removed by the next", "[weights]") {
   TemporaryFolder folder;
   const std::string name = folder / "export";
   in_killed_process([&] {
@@ -88,7 +88,7 @@ TEST_CASE("What a killed process left under a hidden name is removed by the next
   CHECK(fs::is_empty(name));
 }
 
-TEST_CASE("A folder made through a hidden name has the usual permissions", "[train]") {
+TEST_CASE("A folder made through a hidden name has the usual permissions", "[weights]") {
   TemporaryFolder folder;
   AtomicFolder(folder / "export").commit();
   CHECK(fs::status(folder / "export").permissions() ==

@@ -13,7 +13,7 @@ namespace lococo::testing {
 
 namespace fs = std::filesystem;
 
-TEST_CASE("Missing, unknown and misshapen tensors are all named in one line", "[model]") {
+TEST_CASE("Missing, unknown and misshapen tensors are all named in one line", "[weights]") {
   SavedModel saved;
   saved.change([](TensorMap& tensors) {
     tensors.erase("model.norm.weight");
@@ -29,7 +29,7 @@ TEST_CASE("Missing, unknown and misshapen tensors are all named in one line", "[
   CHECK_CONTAINS(line, "model.embed_tokens.weight: I32");
 }
 
-TEST_CASE("No more than ten names of a kind are listed", "[model]") {
+TEST_CASE("No more than ten names of a kind are listed", "[weights]") {
   SavedModel saved;
   saved.change([](TensorMap& tensors) {
     for (int i = 0; i < 12; ++i) tensors["extra." + std::to_string(100 + i)] = torch::zeros({1});
@@ -39,7 +39,7 @@ TEST_CASE("No more than ten names of a kind are listed", "[model]") {
   CHECK_CONTAINS(line, "extra.109, ...)");
 }
 
-TEST_CASE("A missing shard is named", "[model]") {
+TEST_CASE("A missing shard is named", "[weights]") {
   SavedModel saved;
   TemporaryFolder sharded;
   save_hf_model(saved.model, sharded.path(), DType::kFloat32, kSmallShards);
@@ -76,7 +76,7 @@ TEST_CASE("A missing shard is named", "[model]") {
   }
 }
 
-TEST_CASE("A truncated or contradictory file is refused by name", "[model]") {
+TEST_CASE("A truncated or contradictory file is refused by name", "[weights]") {
   SavedModel saved;
   SECTION("the last bytes are missing") {
     fs::resize_file(saved.file(), fs::file_size(saved.file()) - 5);
@@ -95,7 +95,7 @@ TEST_CASE("A truncated or contradictory file is refused by name", "[model]") {
   }
 }
 
-TEST_CASE("300,000 unknown tensors are refused in seconds and with few names", "[model]") {
+TEST_CASE("300,000 unknown tensors are refused in seconds and with few names", "[weights]") {
   const SavedModel saved;
   std::string header = "{";
   for (int i = 0; i < 300'000; ++i) {
@@ -111,7 +111,7 @@ TEST_CASE("300,000 unknown tensors are refused in seconds and with few names", "
   CHECK(took < 60.0);  // of a processor: 1 s; quadratic time would be many minutes
 }
 
-TEST_CASE("A folder without safetensors says what to do", "[model]") {
+TEST_CASE("A folder without safetensors says what to do", "[weights]") {
   TemporaryFolder folder;
   CHECK_CONTAINS(load_error(folder / "nowhere"), "there is no such folder");
   CHECK_CONTAINS(load_error(folder.path()), "holds neither model.safetensors nor");
@@ -121,7 +121,7 @@ TEST_CASE("A folder without safetensors says what to do", "[model]") {
   CHECK_CONTAINS(line, "save_pretrained");
 }
 
-TEST_CASE("Weights that hold NaN or infinity are refused by file and tensor", "[model]") {
+TEST_CASE("Weights that hold NaN or infinity are refused by file and tensor", "[weights]") {
   const float value =
       GENERATE(std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity());
   SavedModel saved;

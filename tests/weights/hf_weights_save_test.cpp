@@ -12,7 +12,7 @@ namespace lococo::testing {
 
 namespace fs = std::filesystem;
 
-TEST_CASE("Merged weights are W + scale B A, and plain ones leave LoRA out", "[model]") {
+TEST_CASE("Merged weights are W + scale B A, and plain ones leave LoRA out", "[weights]") {
   Llama model = tiny_llama(3);
   model->add_lora(2, 6.0, {"q_proj", "down_proj"}, 5);
   perturb(model, "lora_B", 0.3, 6);
@@ -33,7 +33,7 @@ TEST_CASE("Merged weights are W + scale B A, and plain ones leave LoRA out", "[m
   CHECK(torch::allclose(loaded->forward(tokens), model->forward(tokens), 1e-4, 1e-5));
 }
 
-TEST_CASE("A bfloat16 export holds bfloat16 and says so", "[model]") {
+TEST_CASE("A bfloat16 export holds bfloat16 and says so", "[weights]") {
   Llama model = tiny_llama(3);
   TemporaryFolder folder;
   save_hf_model(model, folder.path(), DType::kBFloat16, kOneFile);
@@ -43,7 +43,7 @@ TEST_CASE("A bfloat16 export holds bfloat16 and says so", "[model]") {
   CHECK_CONTAINS(read_text_file(folder / "config.json"), "bfloat16");
 }
 
-TEST_CASE("Shards with an index load like one file and have the same fingerprint", "[model]") {
+TEST_CASE("Shards with an index load like one file and have the same fingerprint", "[weights]") {
   SavedModel saved;
   TemporaryFolder sharded;
   save_hf_model(saved.model, sharded.path(), DType::kFloat32, kSmallShards);

@@ -14,7 +14,7 @@
 #include "weights/hf_weights_save.h"
 
 namespace lococo::testing {
-TEST_CASE("A saved model loads back bit for bit", "[model]") {
+TEST_CASE("A saved model loads back bit for bit", "[weights]") {
   SavedModel saved;
   Llama loaded = tiny_llama(9);
   load_hf_weights(loaded, saved.folder.path());
@@ -25,7 +25,7 @@ TEST_CASE("A saved model loads back bit for bit", "[model]") {
   CHECK(shape.num_kv_heads == 2);
 }
 
-TEST_CASE("One changed bit changes the fingerprint", "[model]") {
+TEST_CASE("One changed bit changes the fingerprint", "[weights]") {
   SavedModel saved;
   const std::string before = fingerprint_of_base(saved.folder.path());
   CHECK(before.size() == 16 + 1 + 16);
@@ -35,7 +35,7 @@ TEST_CASE("One changed bit changes the fingerprint", "[model]") {
   CHECK(fingerprint_of_base(saved.folder.path()) != before);
 }
 
-TEST_CASE("Random bases differ by seed, shape and deviation", "[model]") {
+TEST_CASE("Random bases differ by seed, shape and deviation", "[weights]") {
   const ModelShape shape = tiny_shape();
   const std::string one = fingerprint_of_random_base(shape, 1);
   CHECK(one.rfind("random-", 0) == 0);
@@ -45,7 +45,7 @@ TEST_CASE("Random bases differ by seed, shape and deviation", "[model]") {
   CHECK(one != fingerprint_of_random_base(shape, 1, 0.03));
 }
 
-TEST_CASE("Half-precision files are converted to the parameter's dtype", "[model]") {
+TEST_CASE("Half-precision files are converted to the parameter's dtype", "[weights]") {
   const auto type = GENERATE(torch::kFloat16, torch::kBFloat16);
   SavedModel saved;
   saved.change([&](TensorMap& tensors) {
@@ -59,7 +59,7 @@ TEST_CASE("Half-precision files are converted to the parameter's dtype", "[model
   CHECK(torch::equal(got, want.to(type).to(torch::kFloat32)));
 }
 
-TEST_CASE("A bfloat16 parameter takes a float32 file", "[model]") {
+TEST_CASE("A bfloat16 parameter takes a float32 file", "[weights]") {
   SavedModel saved;
   Llama loaded = tiny_llama(9);
   loaded->to(torch::kBFloat16);
@@ -68,7 +68,7 @@ TEST_CASE("A bfloat16 parameter takes a float32 file", "[model]") {
                      saved.model->model->norm->weight.to(torch::kBFloat16)));
 }
 
-TEST_CASE("Tensors that begin at odd bytes are read right", "[model]") {
+TEST_CASE("Tensors that begin at odd bytes are read right", "[weights]") {
   SavedModel saved;
   std::string bytes = read_text_file(saved.file());
   uint64_t length = 0;
@@ -81,7 +81,7 @@ TEST_CASE("Tensors that begin at odd bytes are read right", "[model]") {
   CHECK(same_bits(snapshot(saved.model), snapshot(loaded)));
 }
 
-TEST_CASE("Old checkpoints' inv_freq buffers are skipped", "[model]") {
+TEST_CASE("Old checkpoints' inv_freq buffers are skipped", "[weights]") {
   SavedModel saved;
   saved.change([](TensorMap& tensors) {
     tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch::ones({4});
@@ -92,7 +92,7 @@ TEST_CASE("Old checkpoints' inv_freq buffers are skipped", "[model]") {
   CHECK(same_bits(snapshot(saved.model), snapshot(loaded)));
 }
 
-TEST_CASE("A tied head may be absent or equal to the embedding, and nothing else", "[model]") {
+TEST_CASE("A tied head may be absent or equal to the embedding, and nothing else", "[weights]") {
   SavedModel saved(tied_shape());
   REQUIRE(read_tensors(saved.file()).count("lm_head.weight") == 0);
   SECTION("absent") {}
@@ -113,7 +113,7 @@ TEST_CASE("A tied head may be absent or equal to the embedding, and nothing else
   CHECK(same_bits(snapshot(saved.model), snapshot(loaded)));
 }
 
-TEST_CASE("LoRA and LoCoCo parameters are neither expected nor touched", "[model]") {
+TEST_CASE("LoRA and LoCoCo parameters are neither expected nor touched", "[weights]") {
   SavedModel saved;
   Llama loaded = tiny_llama(9, tiny_cache());
   loaded->add_lora(2, 4.0, {"q_proj", "down_proj"}, 5);

@@ -66,7 +66,7 @@ torch::Tensor comparable(const torch::Tensor& part) {
 
 }  // namespace
 
-TEST_CASE("A base is quantised from the values in its files", "[train]") {
+TEST_CASE("A base is quantised from the values in its files", "[weights]") {
   const TemporaryFolder folder;
   const auto in_file = GENERATE(DType::kFloat32, DType::kBFloat16);
   const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
@@ -109,7 +109,7 @@ TEST_CASE("A base is quantised from the values in its files", "[train]") {
     CHECK(estimate_memory({config, shape, prepared.registry->all()}).weights_bytes > bytes);
 }
 
-TEST_CASE("Values that are not finite are refused before they are quantised", "[train]") {
+TEST_CASE("Values that are not finite are refused before they are quantised", "[weights]") {
   const TemporaryFolder folder;
   const auto config = config_on_base(folder);
   const std::string path = folder / "base/model.safetensors";
@@ -121,7 +121,7 @@ TEST_CASE("Values that are not finite are refused before they are quantised", "[
 }
 
 TEST_CASE("LoRA learns on a quantised base, and a resumed run is the uninterrupted one",
-          "[train]") {
+          "[weights]") {
   const TemporaryFolder folder;
   const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
   auto config = config_on_base(folder, DType::kFloat32, precision);
@@ -157,7 +157,7 @@ TEST_CASE("LoRA learns on a quantised base, and a resumed run is the uninterrupt
                      (precision == BasePrecision::kFp8 ? "fp8" : "nf4") + " there and auto here");
 }
 
-TEST_CASE("An adapter of every weight is refused on a quantised base", "[train]") {
+TEST_CASE("An adapter of every weight is refused on a quantised base", "[weights]") {
   const TemporaryFolder folder;
   auto config = config_on_base(folder);
   auto whole = config;

@@ -7,7 +7,7 @@
 using namespace lococo;
 using namespace lococo::testing;
 
-TEST_CASE("a bias of zero is plain causal attention, and a large one hides a key", "[lococo]") {
+TEST_CASE("a bias of zero is plain causal attention, and a large one hides a key", "[tensor]") {
   const auto q = normal({2, 4, 3, 8}, 1), k = normal({2, 2, 9, 8}, 2), v = normal({2, 2, 9, 8}, 3);
   const auto zero = torch::zeros({2, 2, 9});
   const auto plain = causal_attention(q, k, v, AttentionBackend::kReference);
