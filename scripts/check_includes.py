@@ -47,11 +47,12 @@ ROOMS = {
     "dist": "tensor/kit",
     "pipeline": "tensor lococo model pass dist",
     "setup": "tokenizer chat data lessons records tensor soft lococo model weights pass dist pipeline",
-    "generate": "report tokenizer chat data tensor lococo model weights pass dist pipeline setup",
-    "eval": "report tokenizer chat data questions tasks records tensor lococo model weights pass dist pipeline setup generate",
+    "decode": "tensor lococo model pass pipeline",
+    "generate": "report tokenizer chat data tensor lococo model weights pass dist pipeline setup decode",
+    "eval": "report tokenizer chat data questions tasks records tensor lococo model weights pass dist pipeline setup decode generate",
     "train": "report tokenizer data lessons records tensor lococo model weights pass dist pipeline setup eval",
-    "bench": "report tokenizer data tensor lococo model weights pass dist pipeline setup generate eval train",
-    "tools": "report tokenizer data tensor lococo model weights pass dist pipeline setup generate eval train bench",
+    "bench": "report tokenizer data tensor lococo model weights pass dist pipeline setup decode generate eval train",
+    "tools": "report tokenizer data tensor lococo model weights pass dist pipeline setup decode generate eval train bench",
 }
 
 # library: (pattern of the include, files that may have it)

@@ -5,7 +5,7 @@
 #include "bench/hardware_limit.h"
 #include "bench/timing.h"
 #include "bench/trace.h"
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "model/parameter_kind.h"
 #include "setup/model_setup.h"
 #include "tensor/kit/memory_stats.h"

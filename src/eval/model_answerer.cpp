@@ -46,7 +46,7 @@ ModelAnswerer::ModelAnswerer(Llama model, const Tokenizer& tokenizer, int64_t ba
       stop_texts_(std::move(stop_texts)),
       cuda_graphs_(cuda_graphs),
       line_(std::move(line)),
-      device_(device_of(model_)) {}
+      device_(model_->device()) {}
 
 /// A decoder whose caches hold whatever these samples need; in steps, because a new one records its
 /// work anew.

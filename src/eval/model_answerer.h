@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "generate/generation.h"
 #include "model/llama.h"
 #include "tasks/task_sample.h"

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "chat/chat_prompt.h"
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "generate/generation.h"
 #include "tokenizer/tokenizer.h"
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 
 namespace lococo {
 

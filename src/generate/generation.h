@@ -7,7 +7,7 @@
 #include <functional>
 #include <vector>
 
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "generate/sampler.h"
 
 namespace lococo {

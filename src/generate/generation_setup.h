@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "config/config.h"
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "generate/generation.h"
 #include "tokenizer/tokenizer.h"
 

@@ -28,7 +28,7 @@ GenerationOptions tokens(int64_t count) {
 
 }  // namespace
 
-TEST_CASE("greedy generation takes the most probable token, the same every time", "[model]") {
+TEST_CASE("greedy generation takes the most probable token, the same every time", "[generate]") {
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
     auto model = tiny_llama(3, policy_case.cache);
@@ -45,7 +45,7 @@ TEST_CASE("greedy generation takes the most probable token, the same every time"
   }
 }
 
-TEST_CASE("a row that has ended stays ended and the others go on", "[model]") {
+TEST_CASE("a row that has ended stays ended and the others go on", "[generate]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, batch_of(3));
   const auto prompt = random_tokens(3, kPrompt, 1);
@@ -72,7 +72,7 @@ TEST_CASE("a row that has ended stays ended and the others go on", "[model]") {
   CHECK(made[1][6].item<int64_t>() == end);
 }
 
-TEST_CASE("generation stops soon after every row has ended", "[model]") {
+TEST_CASE("generation stops soon after every row has ended", "[generate]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, batch_of(1));
   const auto prompt = random_tokens(1, kPrompt, 1);
@@ -82,7 +82,7 @@ TEST_CASE("generation stops soon after every row has ended", "[model]") {
   CHECK(generate(decoder, prompt, options).size(1) == 4);
 }
 
-TEST_CASE("tokens are told as they are made, each once and in order", "[model]") {
+TEST_CASE("tokens are told as they are made, each once and in order", "[generate]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, batch_of(2));
   const auto prompt = random_tokens(2, kPrompt, 1);
@@ -106,7 +106,7 @@ TEST_CASE("tokens are told as they are made, each once and in order", "[model]")
   CHECK(generate(alone, prompt.narrow(0, 0, 1), options).size(1) == count);
 }
 
-TEST_CASE("only tokens below vocab_size are drawn", "[model]") {
+TEST_CASE("only tokens below vocab_size are drawn", "[generate]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, batch_of(2));
   auto options = tokens(60);
@@ -115,7 +115,7 @@ TEST_CASE("only tokens below vocab_size are drawn", "[model]") {
   CHECK(generate(decoder, random_tokens(2, kPrompt, 1), options).max().item<int64_t>() < 5);
 }
 
-TEST_CASE("a seed means one text, another seed another", "[model]") {
+TEST_CASE("a seed means one text, another seed another", "[generate]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, batch_of(2));
   const auto prompt = random_tokens(2, kPrompt, 1);
@@ -127,7 +127,7 @@ TEST_CASE("a seed means one text, another seed another", "[model]") {
   CHECK_FALSE(torch::equal(generate(decoder, prompt, options), first));
 }
 
-TEST_CASE("each of several end tokens ends a row, and the first fills it", "[model]") {
+TEST_CASE("each of several end tokens ends a row, and the first fills it", "[generate]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, batch_of(2));
   const auto prompt = random_tokens(2, kPrompt, 1);
@@ -154,7 +154,7 @@ TEST_CASE("each of several end tokens ends a row, and the first fills it", "[mod
   CHECK(made.size(1) == longest);
 }
 
-TEST_CASE("whoever looks may end the answer, whose last token is not read", "[model]") {
+TEST_CASE("whoever looks may end the answer, whose last token is not read", "[generate]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, batch_of(1));
   const auto prompt = random_tokens(1, kPrompt, 1);
@@ -166,7 +166,7 @@ TEST_CASE("whoever looks may end the answer, whose last token is not read", "[mo
   CHECK(decoder.row(0).position == kPrompt + 5);
 }
 
-TEST_CASE("a penalty holds for the prompt and the answer of each row alone", "[model]") {
+TEST_CASE("a penalty holds for the prompt and the answer of each row alone", "[generate]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, batch_of(2));
   const auto prompt = random_tokens(2, kPrompt, 1);

@@ -44,7 +44,7 @@ std::string text_of(const Config& config) {
 
 }  // namespace
 
-TEST_CASE("a text is continued under every policy, the same every time", "[train]") {
+TEST_CASE("a text is continued under every policy, the same every time", "[generate]") {
   const TemporaryFolder folder;
   auto config = tiny_generation(folder);
   config.generate.temperature = 1.0;
@@ -59,7 +59,7 @@ TEST_CASE("a text is continued under every policy, the same every time", "[train
   }
 }
 
-TEST_CASE("a prompt may come from a file", "[train]") {
+TEST_CASE("a prompt may come from a file", "[generate]") {
   const TemporaryFolder folder;
   auto config = tiny_generation(folder);
   const auto want = text_of(config);
@@ -71,7 +71,7 @@ TEST_CASE("a prompt may come from a file", "[train]") {
   CHECK(text_of(config) == want);
 }
 
-TEST_CASE("what cannot be continued is the user's line", "[train]") {
+TEST_CASE("what cannot be continued is the user's line", "[generate]") {
   const TemporaryFolder folder;
   auto line_of = [&](const std::function<void(Config&)>& change) {
     auto config = tiny_generation(folder);
@@ -92,7 +92,7 @@ TEST_CASE("what cannot be continued is the user's line", "[train]") {
                  "/none/p.txt");
 }
 
-TEST_CASE("a text comes in pieces while it is made", "[train]") {
+TEST_CASE("a text comes in pieces while it is made", "[generate]") {
   const TemporaryFolder folder;
   auto config = tiny_generation(folder);
   write_byte_tokenizer(config.data.tokenizer);
@@ -115,7 +115,7 @@ TEST_CASE("a text comes in pieces while it is made", "[train]") {
   CHECK(tokenizer.decode(ids).substr(before) == whole);
 }
 
-TEST_CASE("token ids in and out need no tokenizer", "[train]") {
+TEST_CASE("token ids in and out need no tokenizer", "[generate]") {
   const TemporaryFolder folder;
   auto config = tiny_generation(folder);
   config.generate.output = GenerateOutput::kIds;
@@ -131,7 +131,7 @@ TEST_CASE("token ids in and out need no tokenizer", "[train]") {
   CHECK_CONTAINS(user_error_of([&] { text_of(config); }), "generate.output=ids");
 }
 
-TEST_CASE("a tokenizer smaller than the model never gets ids that it does not know", "[train]") {
+TEST_CASE("a tokenizer smaller than the model never gets ids that it does not know", "[generate]") {
   const TemporaryFolder folder;
   auto config = tiny_generation(folder);
   config.model.init.vocab_size = 20 * kVocabulary;
@@ -141,7 +141,7 @@ TEST_CASE("a tokenizer smaller than the model never gets ids that it does not kn
 }
 
 TEST_CASE("a prompt beyond the base's positions is warned of, unless slots are the positions",
-          "[train]") {
+          "[generate]") {
   const TemporaryFolder folder;
   auto config = tiny_generation(folder);
   const auto warned = [&] {

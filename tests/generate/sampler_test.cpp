@@ -9,7 +9,7 @@
 using namespace lococo;
 using namespace lococo::testing;
 
-TEST_CASE("tokens are drawn as often as their probabilities say", "[model]") {
+TEST_CASE("tokens are drawn as often as their probabilities say", "[generate]") {
   const int64_t draws = 20000;
   const auto probabilities = torch::tensor({0.1, 0.4, 0.05, 0.3, 0.15});
   const auto logits_BV = (probabilities.log() * 2.0).unsqueeze(0);
@@ -48,7 +48,7 @@ torch::Tensor probabilities(const SamplingOptions& options) {
 }  // namespace
 
 TEST_CASE("penalty, temperature, top_k and top_p are those of transformers, in its order",
-          "[model]") {
+          "[generate]") {
   struct Case {
     double penalty, temperature;
     int64_t top_k;
@@ -110,7 +110,7 @@ TEST_CASE("penalty, temperature, top_k and top_p are those of transformers, in i
   }
 }
 
-TEST_CASE("more than all tokens are all, and one is the most probable", "[model]") {
+TEST_CASE("more than all tokens are all, and one is the most probable", "[generate]") {
   const auto logits_BV = torch::randn({3, 20}, at::detail::createCPUGenerator(1));
   SamplingOptions options;
   options.temperature = 1.0;
@@ -123,7 +123,7 @@ TEST_CASE("more than all tokens are all, and one is the most probable", "[model]
   CHECK_SAME(sampler.sample(logits_BV), logits_BV.argmax(-1));
 }
 
-TEST_CASE("what was drawn counts as seen until it is forgotten", "[model]") {
+TEST_CASE("what was drawn counts as seen until it is forgotten", "[generate]") {
   SamplingOptions options;
   options.repetition_penalty = 4.0;
   Sampler sampler(options, 1, 4, torch::kCPU);
@@ -139,7 +139,7 @@ TEST_CASE("what was drawn counts as seen until it is forgotten", "[model]") {
   CHECK(drawn() == 1);
 }
 
-TEST_CASE("random numbers go on from one answer to the next", "[model]") {
+TEST_CASE("random numbers go on from one answer to the next", "[generate]") {
   const auto logits_BV = torch::zeros({1, 1000});
   SamplingOptions options;
   options.temperature = 1.0;

@@ -1,8 +1,8 @@
 // The gate of new tokens: its kernel against tensor operations, and decoding that uses it.
 #include <algorithm>
 
-#include "generate/decode_gate.h"
-#include "generate/decoder.h"
+#include "decode/decode_gate.h"
+#include "decode/decoder.h"
 #include "lococo/fused_select.h"
 #include "tensor/kit/cuda_graph.h"
 #include "tensor/kit/torch.h"

@@ -1,5 +1,5 @@
 // Decoding on a GPU: as on a CPU, and a recorded step against one that runs.
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "lococo/fused_select.h"
 #include "tensor/conv/time_conv.h"
 #include "tensor/kit/memory_stats.h"

@@ -1,6 +1,6 @@
 // Rows of lengths of their own on a GPU: the kernel against tensor operations, recorded work
 // against work that runs.
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "tensor/attention/decode_attention.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"

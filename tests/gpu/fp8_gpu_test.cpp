@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "pass/sequence_pass.h"
 #include "tensor/frozen/fp8.h"
 #include "tensor/frozen/frozen_matrix.h"

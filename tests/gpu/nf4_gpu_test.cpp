@@ -1,5 +1,5 @@
 // A quantised base on a GPU: the format, and what trains and decodes on it.
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "pass/sequence_pass.h"
 #include "tensor/frozen/nf4.h"
 #include "tensor/kit/torch.h"

@@ -1,6 +1,6 @@
 // Stages that decode on one GPU, one after the other: recorded work reads what was received and
 // leaves what is sent at places that stay.
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/decoding.h"

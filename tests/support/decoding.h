@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 
 namespace lococo::testing {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "config/cache_config.h"
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "model/registry.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/tiny_llama.h"

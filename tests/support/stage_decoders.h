@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "tensor/kit/torch.h"
 
 namespace lococo::testing {

@@ -1,5 +1,5 @@
 // Decoding against what evaluation does with the same tokens.
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 
 #include "lococo/step_plan.h"
 #include "tensor/kit/torch.h"
@@ -95,7 +95,7 @@ CacheConfig roomy(KeyKind keys) {
 
 }  // namespace
 
-TEST_CASE("decoding with a cache that never overflows is one long forward", "[model]") {
+TEST_CASE("decoding with a cache that never overflows is one long forward", "[decode]") {
   const auto keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
   const int64_t prompt = GENERATE(1, 7, 8, 20);
   auto model = tiny_llama(3, roomy(keys));
@@ -108,7 +108,7 @@ TEST_CASE("decoding with a cache that never overflows is one long forward", "[mo
   CHECK(decoder.row(0).position == 40);
 }
 
-TEST_CASE("without a policy decoding is one long forward up to max_tokens", "[model]") {
+TEST_CASE("without a policy decoding is one long forward up to max_tokens", "[decode]") {
   // Where a cache would place its tokens means nothing when every token stays.
   CacheConfig cache;
   if (GENERATE(false, true)) {
@@ -128,7 +128,7 @@ TEST_CASE("without a policy decoding is one long forward up to max_tokens", "[mo
   CHECK_THROWS(decoder.prefill(random_tokens(1, 31, 1)));
 }
 
-TEST_CASE("dynamic RoPE scaling follows the length at every token", "[model]") {
+TEST_CASE("dynamic RoPE scaling follows the length at every token", "[decode]") {
   auto shape = tiny_shape();
   shape.rope_scaling.type = RopeType::kDynamic;
   shape.max_position_embeddings = 12;
@@ -139,7 +139,7 @@ TEST_CASE("dynamic RoPE scaling follows the length at every token", "[model]") {
   CHECK_CLOSE(decode(decoder, tokens, 9), want.run(tokens, 9), kThroughModel);
 }
 
-TEST_CASE("every policy decodes like blocks of one token, compressions included", "[model]") {
+TEST_CASE("every policy decodes like blocks of one token, compressions included", "[decode]") {
   const int64_t decode_buffer = GENERATE(0, 1, 5);
   const int64_t prompt = GENERATE(1, 6, 31);
   const auto tokens = random_tokens(2, prompt + 26, 1);
@@ -166,7 +166,7 @@ TEST_CASE("every policy decodes like blocks of one token, compressions included"
   }
 }
 
-TEST_CASE("a prompt is scored as an evaluation scores it", "[model]") {
+TEST_CASE("a prompt is scored as an evaluation scores it", "[decode]") {
   const auto tokens = random_tokens(2, 35, 1);
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
@@ -180,7 +180,7 @@ TEST_CASE("a prompt is scored as an evaluation scores it", "[model]") {
   }
 }
 
-TEST_CASE("a prompt says after each block how far it is", "[model]") {
+TEST_CASE("a prompt says after each block how far it is", "[decode]") {
   auto model = tiny_llama(3, tiny_cache());  // blocks of 8
   Decoder decoder(model, options(1, 4));
   std::vector<int64_t> done;
@@ -195,7 +195,7 @@ TEST_CASE("a prompt says after each block how far it is", "[model]") {
   CHECK(decoder.cache_bytes() == bytes);
 }
 
-TEST_CASE("rows of a decoded batch do not influence each other", "[model]") {
+TEST_CASE("rows of a decoded batch do not influence each other", "[decode]") {
   const auto tokens = random_tokens(3, 40, 1);
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
@@ -209,7 +209,7 @@ TEST_CASE("rows of a decoded batch do not influence each other", "[model]") {
   }
 }
 
-TEST_CASE("a decoder starts anew at every prompt", "[model]") {
+TEST_CASE("a decoder starts anew at every prompt", "[decode]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, options(2, 3));
   const auto tokens = random_tokens(2, 30, 1);
@@ -218,7 +218,7 @@ TEST_CASE("a decoder starts anew at every prompt", "[model]") {
   CHECK_SAME(decode(decoder, tokens, 12), first);
 }
 
-TEST_CASE("decoding merges LoRA into the weights", "[model]") {
+TEST_CASE("decoding merges LoRA into the weights", "[decode]") {
   auto model = tiny_llama(3, roomy(KeyKind::kUnrotated));
   model->add_lora(2, 4.0, {"q_proj", "k_proj", "o_proj", "gate_proj", "down_proj"}, 1);
   perturb(model, "lora_B", 0.3, 2);
@@ -229,7 +229,7 @@ TEST_CASE("decoding merges LoRA into the weights", "[model]") {
   CHECK_CLOSE(decode(decoder, tokens, 5), want, kThroughModel);
 }
 
-TEST_CASE("the memory of decoding does not grow with the tokens", "[model]") {
+TEST_CASE("the memory of decoding does not grow with the tokens", "[decode]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, options(1, 3));
   const auto tokens = random_tokens(1, 240, 1);

@@ -1,4 +1,4 @@
-#include "generate/row_runs.h"
+#include "decode/row_runs.h"
 
 namespace lococo {
 

@@ -6,15 +6,14 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <vector>
 
-#include "generate/decode_cursor.h"
-#include "generate/decode_stack.h"
-#include "generate/row_runs.h"
+#include "decode/decode_cursor.h"
+#include "decode/decode_rows.h"
+#include "decode/decode_stack.h"
+#include "decode/row_runs.h"
 #include "model/llama.h"
-#include "pass/block_kinds.h"
 #include "pipeline/stage_ends.h"
 #include "tensor/kit/repeated_work.h"
 
@@ -97,31 +96,18 @@ class Decoder {
 
   int64_t batch() const { return options_.batch; }
   /// Slots in use of every layer, and tokens seen.
-  const RowState& row(int64_t row) const { return rows_.at(static_cast<size_t>(row)); }
-  int64_t capacity() const { return capacity_; }  ///< C
-  int64_t cache_bytes() const;                    ///< of all layers, rows and their slots
+  const RowState& row(int64_t row) const { return rows_.states().at(static_cast<size_t>(row)); }
+  int64_t capacity() const { return capacity_; }         ///< C
+  int64_t cache_bytes() const { return rows_.bytes(); }  ///< of all layers, rows and their slots
   torch::Device device() const { return device_; }
 
  private:
-  /// Neighbouring rows that have worked as one: the same memory, seen as caches of their own.
-  struct RunWork {
-    std::vector<CacheState> states;
-    BlockKinds blocks;
-    std::map<int64_t, RepeatedWork> compressions;  ///< by the size before
-    torch::Tensor shift;  ///< of the frame, at a compression; undefined: slots are places
-  };
-
   bool may_record() const;
-  RowState& state_of(int64_t row) { return rows_[static_cast<size_t>(row)]; }
   bool begins_model() const { return model_->range().begins_model(); }
-  RunWork& work_of(const RowRun& run);
   void check_room(const std::vector<torch::Tensor>& tokens_T) const;
   torch::Tensor read(const std::vector<torch::Tensor>& tokens_T, bool may_compress,
                      const OnBlock& on_block);
   void run_block(const RowRun& run, const torch::Tensor& tokens_BL, bool may_compress);
-  void compress_rows_above(int64_t slots);
-  void compress_run(const RowRun& run);
-  void compress_layer(CacheState& state, size_t n, int64_t size, const torch::Tensor& shift) const;
   void run_step();
 
   Llama model_;
@@ -131,14 +117,12 @@ class Decoder {
   int64_t capacity_;
   DecodeStack stack_;
   // Everything that recorded work reads or writes stays where it is.
-  std::vector<CacheState> states_;    ///< whose homes hold the caches
-  std::vector<DecodeCache> caches_;   ///< the first C slots of the homes
+  DecodeRows rows_;
+  std::vector<DecodeCache> caches_;   ///< the first C slots
   torch::Tensor block_BL_, last_BE_;  ///< a block's tokens, and the last hidden state of each row
   torch::Tensor tokens_B_, logits_BV_;
-  std::vector<RowState> rows_;
   DecodeCursor cursor_;
   StageEnds ends_;
-  std::map<RowRun, RunWork> works_;
   RepeatedWork step_;
 };
 

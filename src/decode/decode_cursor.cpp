@@ -1,4 +1,4 @@
-#include "generate/decode_cursor.h"
+#include "decode/decode_cursor.h"
 
 #include <algorithm>
 

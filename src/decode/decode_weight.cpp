@@ -1,4 +1,4 @@
-#include "generate/decode_weight.h"
+#include "decode/decode_weight.h"
 
 #include <algorithm>
 

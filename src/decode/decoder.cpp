@@ -1,4 +1,4 @@
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 
 #include <torch/cuda.h>
 
@@ -33,25 +33,18 @@ RopeTable frame_of(LlamaImpl& model, int64_t home_slots, torch::Device device) {
   return model.frame_table(model.shape().max_position_embeddings, home_slots, device);
 }
 
-DecodeCache first_slots(const CacheState& state, int64_t slots) {
-  const auto view = [&](const torch::Tensor& home) {
-    return home.defined() ? home.narrow(/*dim=*/2, 0, slots) : torch::Tensor();
-  };
-  return {view(state.k_home_BGCD), view(state.v_home_BGCD), view(state.mass_home_BGC),
-          view(state.place_home_BGC), view(state.score_home_BGC)};
-}
-
 }  // namespace
 
 Decoder::Decoder(Llama model, const DecoderOptions& options, std::shared_ptr<StageLine> line)
     : model_(std::move(model)),
       config_(model_->cache_config()),
       options_(options),
-      device_(device_of(model_)),
+      device_(model_->device()),
       capacity_(capacity_of(config_, options)),
       stack_(model_, options.batch, capacity_),
-      states_(model_->static_caches(options.batch, home_slots_of(config_, capacity_), device_)),
-      rows_(static_cast<size_t>(options.batch)),
+      rows_(model_, options.batch, home_slots_of(config_, capacity_), options.decode_buffer,
+            may_record()),
+      caches_(rows_.first_slots(capacity_)),
       cursor_(model_->shape(), config_, options.batch, capacity_, device_,
               frame_of(*model_, home_slots_of(config_, capacity_), device_)),
       ends_(model_, std::move(line), options.batch, config_.block, device_) {
@@ -60,7 +53,6 @@ Decoder::Decoder(Llama model, const DecoderOptions& options, std::shared_ptr<Sta
   const int64_t B = options.batch;
   const auto dtype = model_->compute_dtype();
   const auto floats = torch::dtype(torch::kFloat32).device(device_);
-  for (const auto& state : states_) caches_.push_back(first_slots(state, capacity_));
   block_BL_ = torch::zeros({B, config_.block}, floats.dtype(torch::kInt64));
   last_BE_ = torch::zeros({B, shape.hidden_size}, floats.dtype(dtype));
   tokens_B_ = torch::zeros({B}, floats.dtype(torch::kInt64));
@@ -70,8 +62,7 @@ Decoder::Decoder(Llama model, const DecoderOptions& options, std::shared_ptr<Sta
 
 void Decoder::reset() {
   torch::NoGradGuard no_grad;
-  std::fill(rows_.begin(), rows_.end(), RowState());
-  model_->prepare_caches(states_);
+  rows_.reset();
 }
 
 torch::Tensor Decoder::prefill(const torch::Tensor& tokens_BT, const OnBlock& on_block) {
@@ -86,7 +77,7 @@ void Decoder::check_room(const std::vector<torch::Tensor>& tokens_T) const {
               "want tokens of B=", options_.batch, " rows, got ", tokens_T.size());
   for (size_t row = 0; row < tokens_T.size(); ++row) {
     CHECK_SHAPE(tokens_T[row], -1);
-    const int64_t length = rows_[row].position + tokens_T[row].size(0);
+    const int64_t length = rows_.states()[row].position + tokens_T[row].size(0);
     TORCH_CHECK(length > 0, "row ", row, " has no token yet and gets none");
     TORCH_CHECK(config_.compresses() || length <= capacity_, length,
                 " tokens do not fit into max_tokens=", capacity_);
@@ -114,7 +105,7 @@ torch::Tensor Decoder::read(const std::vector<torch::Tensor>& tokens_T, bool may
   };
   const auto has_more = [&](int64_t row) { return next(row) > 0; };
   const auto alike = [&](int64_t a, int64_t b) {
-    return state_of(a) == state_of(b) && next(a) == next(b);
+    return rows_.state(a) == rows_.state(b) && next(a) == next(b);
   };
   for (;;) {
     const auto runs = equal_runs(B, has_more, alike);
@@ -134,7 +125,7 @@ torch::Tensor Decoder::read(const std::vector<torch::Tensor>& tokens_T, bool may
     if (done == length) ends_.meet();
     on_block(*std::max_element(done.begin(), done.end()));
   }
-  if (may_compress) compress_rows_above(config_.slots + options_.decode_buffer);
+  if (may_compress) rows_.compress_above(config_.slots + options_.decode_buffer, cursor_);
   if (!has_logits()) return logits_BV_;
   // A row without tokens keeps its logits: the last hidden state is of its prompt, not of a step.
   const auto read = [&](int64_t row) { return length[static_cast<size_t>(row)] > 0; };
@@ -148,7 +139,7 @@ torch::Tensor Decoder::read(const std::vector<torch::Tensor>& tokens_T, bool may
 }
 
 void Decoder::run_block(const RowRun& run, const torch::Tensor& tokens_BL, bool may_compress) {
-  const RowState& at = state_of(run.first);
+  const RowState& at = rows_.state(run.first);
   auto step = next_step(config_, at.position, at.size, tokens_BL.size(1), at.origin);
   step.compress = step.compress && may_compress;
   if (!may_compress) {  // the frame stays too
@@ -157,7 +148,7 @@ void Decoder::run_block(const RowRun& run, const torch::Tensor& tokens_BL, bool 
   }
   TORCH_CHECK(may_compress || step.attended() <= capacity_, step.attended(),
               " slots do not fit into C=", capacity_);
-  RunWork& work = work_of(run);
+  DecodeRows::RunWork& work = rows_.work_of(run);
   const auto block_BL =
       block_BL_.narrow(/*dim=*/0, run.first, run.count).narrow(/*dim=*/1, 0, step.length());
   const auto last_BE = last_BE_.narrow(/*dim=*/0, run.first, run.count);
@@ -182,7 +173,7 @@ void Decoder::run_block(const RowRun& run, const torch::Tensor& tokens_BL, bool 
   }
   ends_.send(first, count, L);
   for (int64_t row = first; row < first + count; ++row) {
-    state_of(row) = {step.attended(), step.end, step.origin};
+    rows_.state(row) = {step.attended(), step.end, step.origin};
     cursor_.moved(row);
   }
 }
@@ -190,17 +181,17 @@ void Decoder::run_block(const RowRun& run, const torch::Tensor& tokens_BL, bool 
 torch::Tensor Decoder::step(const torch::Tensor& tokens_B) {
   torch::NoGradGuard no_grad;
   CHECK_SHAPE(tokens_B, options_.batch);
-  compress_rows_above(config_.slots + options_.decode_buffer);
-  for (const RowState& row : rows_) {
+  rows_.compress_above(config_.slots + options_.decode_buffer, cursor_);
+  for (const RowState& row : rows_.states()) {
     TORCH_CHECK(row.position > 0, "prefill() comes first");
     TORCH_CHECK(row.size < capacity_, "max_tokens=", capacity_, " are used up");
   }
-  cursor_.set(rows_);
+  cursor_.set(rows_.states());
   tokens_B_.copy_(tokens_B);
   ends_.receive(/*first=*/0, options_.batch, /*L=*/1);
   step_.run(may_record(), [this] { run_step(); });
   ends_.send(/*first=*/0, options_.batch, /*L=*/1);
-  for (RowState& row : rows_) {
+  for (RowState& row : rows_.states()) {
     ++row.size;
     ++row.position;
   }
@@ -221,92 +212,23 @@ void Decoder::run_step() {
 
 DecoderSnapshot Decoder::save() const {
   torch::NoGradGuard no_grad;
-  int64_t slots = 0;
-  for (const RowState& row : rows_) slots = std::max(slots, row.size);
-  DecoderSnapshot snapshot;
-  for (const auto& state : states_) snapshot.caches.push_back(state.copy_of_home(slots));
-  snapshot.rows = rows_;
-  snapshot.logits_BV = logits_BV_.clone();
-  return snapshot;
+  return {rows_.save(), rows_.states(), logits_BV_.clone()};
 }
 
 void Decoder::restore(const DecoderSnapshot& snapshot) {
   torch::NoGradGuard no_grad;
-  TORCH_CHECK(snapshot.rows.size() == rows_.size() && snapshot.caches.size() == states_.size(),
-              "the snapshot is of another decoder");
-  for (size_t n = 0; n < states_.size(); ++n) states_[n].put_into_home(snapshot.caches[n]);
-  rows_ = snapshot.rows;
+  rows_.restore(snapshot.caches, snapshot.rows);
   logits_BV_.copy_(snapshot.logits_BV);
   cursor_.all_moved();
-}
-
-int64_t Decoder::cache_bytes() const {
-  int64_t bytes = 0;
-  for (const auto& state : states_) bytes += state.home_bytes();
-  return bytes;
 }
 
 bool Decoder::may_record() const {
   return options_.cuda_graphs && CapturedGraph::available(device_);
 }
 
-Decoder::RunWork& Decoder::work_of(const RowRun& run) {
-  RunWork& work = works_[run];
-  if (work.states.empty()) {
-    for (const auto& state : states_) work.states.push_back(state.rows(run.first, run.count));
-    if (config_.turns_by_place())
-      work.shift = torch::zeros({}, torch::dtype(torch::kInt32).device(device_));
-  }
-  return work;
-}
-
 void Decoder::compress() {
   torch::NoGradGuard no_grad;
-  compress_rows_above(config_.slots);
-}
-
-void Decoder::compress_rows_above(int64_t slots) {
-  if (!config_.compresses()) return;
-  const auto full = [&](int64_t row) { return state_of(row).size > slots; };
-  const auto alike = [&](int64_t a, int64_t b) {
-    const bool moves_alike = config_.positions == PositionKind::kSlot || state_of(a) == state_of(b);
-    return state_of(a).size == state_of(b).size && moves_alike;
-  };
-  for (const RowRun& run : equal_runs(options_.batch, full, alike)) compress_run(run);
-}
-
-void Decoder::compress_run(const RowRun& run) {
-  RunWork& work = work_of(run);
-  const RowState at = state_of(run.first);
-  const int64_t size = at.size, origin = config_.frame_origin(at.position);
-  if (config_.positions == PositionKind::kText) work.shift.fill_(origin - at.origin);
-  const auto compress = [&] {
-    for (size_t n = 0; n < work.states.size(); ++n)
-      compress_layer(work.states[n], n, size, work.shift);
-  };
-  // Sizes that come again: of decoding, and of prompts of whole blocks.
-  const bool comes_again =
-      size == config_.slots + options_.decode_buffer + 1 || size == config_.slots + config_.block;
-  if (comes_again) {
-    work.compressions[size].run(may_record(), compress);
-  } else {
-    compress();
-  }
-  for (int64_t row = run.first; row < run.first + run.count; ++row) {
-    state_of(row).size = config_.slots;
-    state_of(row).origin = origin;
-    cursor_.moved(row);
-  }
-}
-
-void Decoder::compress_layer(CacheState& state, size_t n, int64_t size,
-                             const torch::Tensor& shift) const {
-  state.use_home(size);
-  auto result = model_->model->layers[n]->self_attn->memory_saver->compress(state);
-  // Masses of the last block alone: the count begins anew.
-  if (result.mass_BGS.defined() && config_.scores == ScoreKind::kLastBlock) result.mass_BGS.zero_();
-  if (shift.defined()) result.place_BGS = (result.place_BGS - shift).clamp_min(0);
-  state.put_into_home(result);
+  rows_.compress_above(config_.slots, cursor_);
 }
 
 }  // namespace lococo

@@ -1,4 +1,4 @@
-#include "generate/decode_gate.h"
+#include "decode/decode_gate.h"
 
 #include "tensor/kit/shape.h"
 #include "tensor/kit/wide.h"
@@ -6,7 +6,7 @@
 #ifdef LOCOCO_WITH_CUDA
 #include <ATen/cuda/CUDAContext.h>
 
-#include "generate/gate_kernel.h"
+#include "decode/gate_kernel.h"
 #include "lococo/slot_views.h"
 #include "tensor/kit/kernel_launch.h"
 #endif

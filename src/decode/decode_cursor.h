@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "config/cache_config.h"
-#include "generate/row_runs.h"
+#include "decode/row_runs.h"
 #include "model/rope.h"
 #include "tensor/attention/decode_attention.h"
 

@@ -6,8 +6,8 @@
 #include <memory>
 #include <vector>
 
-#include "generate/decode_gate.h"
-#include "generate/decode_weight.h"
+#include "decode/decode_gate.h"
+#include "decode/decode_weight.h"
 #include "lococo/cache_policy.h"
 #include "model/layers.h"
 #include "model/llama.h"
@@ -16,9 +16,6 @@
 #include "tensor/layers/skinny_linear.h"
 
 namespace lococo {
-
-/// Where a model, or a part of one, lies.
-torch::Device device_of(const Llama& model);
 
 /// A snapshot of the model's weights (DecodeWeight) in the compute dtype.
 class DecodeStack {

@@ -1,4 +1,4 @@
-#include "generate/decode_gate.h"
+#include "decode/decode_gate.h"
 
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
@@ -21,7 +21,7 @@ RetentionGate random_gate(int64_t units, int64_t kv_heads) {
 
 }  // namespace
 
-TEST_CASE("a gate behind one product gives the score of the gate", "[lococo]") {
+TEST_CASE("a gate behind one product gives the score of the gate", "[decode]") {
   const int64_t units = GENERATE(1, 5, 13, 40), heads = GENERATE(1, 3, 8);
   INFO("U=" << units << " G=" << heads);
   const torch::NoGradGuard no_grad;
@@ -43,7 +43,7 @@ TEST_CASE("a gate behind one product gives the score of the gate", "[lococo]") {
   CHECK(relative_error(rounded_BG, want_BG) < 0.01);
 }
 
-TEST_CASE("a new token's scores go to its slot, and to no other", "[lococo]") {
+TEST_CASE("a new token's scores go to its slot, and to no other", "[decode]") {
   const torch::NoGradGuard no_grad;
   const auto gate = random_gate(/*units=*/5, /*kv_heads=*/3);
   const auto tail = gate_tail(*gate);

@@ -1,6 +1,6 @@
 // Rows of a batch that have lengths of their own.
-#include "generate/decoder.h"
-#include "generate/row_runs.h"
+#include "decode/decoder.h"
+#include "decode/row_runs.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/decoding.h"
@@ -35,7 +35,7 @@ std::vector<PolicyCase> policies_and_none() {
 
 }  // namespace
 
-TEST_CASE("neighbouring rows in one state are one run", "[generate]") {
+TEST_CASE("neighbouring rows in one state are one run", "[decode]") {
   const std::vector<int64_t> state = {1, 1, 2, 2, 2, 0, 1};
   const auto value = [&](int64_t row) { return state[static_cast<size_t>(row)]; };
   const auto runs = equal_runs(
@@ -47,7 +47,7 @@ TEST_CASE("neighbouring rows in one state are one run", "[generate]") {
             .empty());
 }
 
-TEST_CASE("rows of lengths of their own decode as each does alone", "[generate]") {
+TEST_CASE("rows of lengths of their own decode as each does alone", "[decode]") {
   // Blocks of 8: inside a block, at its end, in the same and in other blocks, side by side or not.
   const std::vector<int64_t> prompts = {17, 24, 3, 17, 17, 33};
   const auto rows = static_cast<int64_t>(prompts.size());
@@ -69,7 +69,7 @@ TEST_CASE("rows of lengths of their own decode as each does alone", "[generate]"
   }
 }
 
-TEST_CASE("whole blocks may come one by one", "[generate]") {
+TEST_CASE("whole blocks may come one by one", "[decode]") {
   const auto tokens = random_tokens(2, 37, 1);
   for (const auto& policy_case : policies_and_none()) {
     INFO(policy_case.name);
@@ -86,7 +86,7 @@ TEST_CASE("whole blocks may come one by one", "[generate]") {
   }
 }
 
-TEST_CASE("what follows a decoded answer is read as if the whole had been a prompt", "[generate]") {
+TEST_CASE("what follows a decoded answer is read as if the whole had been a prompt", "[decode]") {
   auto cache = tiny_cache();
   cache.policy = CachePolicyKind::kNone;
   auto model = tiny_llama(3, cache);
@@ -102,7 +102,7 @@ TEST_CASE("what follows a decoded answer is read as if the whole had been a prom
   CHECK_THROWS(decoder.extend({tokens[0].narrow(0, 0, 1), tokens[1].narrow(0, 0, 0)}));  // 41
 }
 
-TEST_CASE("a decoder goes back to where it was saved", "[generate]") {
+TEST_CASE("a decoder goes back to where it was saved", "[decode]") {
   const auto tokens = random_tokens(2, 60, 1);
   const auto others = random_tokens(2, 30, 2);
   for (const auto& policy_case : policies_and_none()) {
@@ -125,7 +125,7 @@ TEST_CASE("a decoder goes back to where it was saved", "[generate]") {
   }
 }
 
-TEST_CASE("a decoder compresses when it is told to", "[generate]") {
+TEST_CASE("a decoder compresses when it is told to", "[decode]") {
   const auto tokens = random_tokens(2, 40, 1);
   for (const auto& policy_case : policies_and_none()) {
     INFO(policy_case.name);
@@ -146,7 +146,7 @@ TEST_CASE("a decoder compresses when it is told to", "[generate]") {
   }
 }
 
-TEST_CASE("appending drops nothing, however many blocks there are", "[generate]") {
+TEST_CASE("appending drops nothing, however many blocks there are", "[decode]") {
   const auto tokens = random_tokens(1, 60, 1);
   for (const auto& policy_case : policies_and_none()) {
     INFO(policy_case.name);
@@ -163,7 +163,7 @@ TEST_CASE("appending drops nothing, however many blocks there are", "[generate]"
   }
 }
 
-TEST_CASE("a row without any token is refused", "[generate]") {
+TEST_CASE("a row without any token is refused", "[decode]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, options(2, 4));
   const auto tokens = random_tokens(2, 5, 1);

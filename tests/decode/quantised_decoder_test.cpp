@@ -1,5 +1,5 @@
 // Decoding on a quantised base, with LoRA beside its matrices instead of in them.
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/decoding.h"
@@ -16,7 +16,7 @@ constexpr double kThroughModel = 10.0;  // two layers, norms and a head
 
 }  // namespace
 
-TEST_CASE("decoding on a quantised base computes what the dequantised values do", "[model]") {
+TEST_CASE("decoding on a quantised base computes what the dequantised values do", "[decode]") {
   const auto targets = GENERATE(std::vector<std::string>{},
                                 std::vector<std::string>{"q_proj", "k_proj", "o_proj", "up_proj"});
   const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
@@ -35,7 +35,7 @@ TEST_CASE("decoding on a quantised base computes what the dequantised values do"
   }
 }
 
-TEST_CASE("one weight of decoding holds quantised and dense parts side by side", "[model]") {
+TEST_CASE("one weight of decoding holds quantised and dense parts side by side", "[decode]") {
   const torch::NoGradGuard no_grad;
   const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
   Linear first(6, 4), second(6, 3);

@@ -1,6 +1,6 @@
 // Stages that decode together against one decoder of the whole model: the same bits on a CPU.
 #include "config/attention_config.h"
-#include "generate/decoder.h"
+#include "decode/decoder.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
 #include "tests/support/decoding.h"
@@ -39,7 +39,7 @@ std::vector<PolicyCase> policies_and_none() {
 
 }  // namespace
 
-TEST_CASE("stages decode what the whole model does, with every policy", "[model]") {
+TEST_CASE("stages decode what the whole model does, with every policy", "[decode]") {
   const auto tokens = distinct_tokens(2, 40, 1);
   for (const auto& policy_case : policies_and_none()) {
     auto model = tiny_llama(3, policy_case.cache, three_layers());
@@ -54,7 +54,7 @@ TEST_CASE("stages decode what the whole model does, with every policy", "[model]
   }
 }
 
-TEST_CASE("rows of lengths of their own go through stages, and go on where they were", "[model]") {
+TEST_CASE("rows of lengths of their own go through stages, and go on where they were", "[decode]") {
   const auto tokens = distinct_tokens(3, 40, 2);
   auto model = tiny_llama(4, tiny_cache(), three_layers());
   const auto talk = [&](Decoder& decoder) {
@@ -79,7 +79,7 @@ TEST_CASE("rows of lengths of their own go through stages, and go on where they 
   }
 }
 
-TEST_CASE("a part of a model needs a line to the other stages", "[model]") {
+TEST_CASE("a part of a model needs a line to the other stages", "[decode]") {
   LayerRange first = all_layers(three_layers());
   first.end = 1;
   const Llama part(three_layers(), first, tiny_cache(), AttentionConfig(), 0);

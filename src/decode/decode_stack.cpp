@@ -1,4 +1,4 @@
-#include "generate/decode_stack.h"
+#include "decode/decode_stack.h"
 
 #include "tensor/kit/shape.h"
 #include "tensor/layers/swiglu.h"
@@ -13,16 +13,12 @@ std::shared_ptr<CachePolicy> scoring_policy(const SelfAttentionImpl& attention) 
 
 }  // namespace
 
-torch::Device device_of(const Llama& model) {
-  return model->model->layers.front()->input_layernorm->weight.device();
-}
-
 DecodeStack::DecodeStack(Llama model, int64_t batch, int64_t capacity)
     : model_(std::move(model)),
       B_(batch),
       attention_(batch, model_->shape().num_heads, model_->shape().num_kv_heads, capacity,
                  model_->shape().head_dim,
-                 torch::empty({0}, torch::dtype(model_->compute_dtype()).device(device_of(model_))),
+                 torch::empty({0}, torch::dtype(model_->compute_dtype()).device(model_->device())),
                  model_->cache_config().score_distance) {
   torch::NoGradGuard no_grad;
   const auto dtype = model_->compute_dtype();
@@ -40,7 +36,7 @@ DecodeStack::Layer DecodeStack::make_layer(DecoderLayerImpl& from) const {
   layer.scorer = scoring_policy(attention);
   torch::Tensor below;
   const auto* retention = dynamic_cast<const RetentionPolicy*>(layer.scorer.get());
-  if (retention != nullptr && has_gate_kernel(dtype, device_of(model_))) {
+  if (retention != nullptr && has_gate_kernel(dtype, model_->device())) {
     below = gate_rows(*retention->gate, dtype);
     layer.scores = gate_tail(*retention->gate);
     layer.scorer = nullptr;

@@ -1,7 +1,7 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
-#include "generate/gate_kernel.h"
+#include "decode/gate_kernel.h"
 #include "tensor/kit/dependent_launch.cuh"
 #include "tensor/kit/packed8.cuh"
 #include "tensor/kit/reduce.cuh"

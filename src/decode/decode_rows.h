@@ -1,0 +1,69 @@
+// The caches of rows that are decoded together, where each row stands, and their compressions.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "decode/decode_cursor.h"
+#include "decode/row_runs.h"
+#include "model/llama.h"
+#include "pass/block_kinds.h"
+#include "tensor/attention/decode_attention.h"
+#include "tensor/kit/repeated_work.h"
+
+namespace lococo {
+
+/// Static caches of all layers: what recorded work reads and writes stays where it is. Neighbouring
+/// rows that have worked as one have a view of them together.
+class DecodeRows {
+ public:
+  /// Neighbouring rows that have worked as one: the same memory, seen as caches of their own.
+  struct RunWork {
+    std::vector<CacheState> states;
+    BlockKinds blocks;
+    std::map<int64_t, RepeatedWork> compressions;  ///< by the size before
+    torch::Tensor shift;  ///< of the frame, at a compression; undefined: slots are places
+  };
+
+  /// For B rows, with room for home_slots slots. `decode_buffer`: slots beyond cache.slots that
+  /// decoding fills before it compresses. `record`: compressions of sizes that come again are
+  /// recorded as CUDA graphs.
+  DecodeRows(Llama model, int64_t B, int64_t home_slots, int64_t decode_buffer, bool record);
+
+  /// Every row empty, at the beginning of its text.
+  void reset();
+
+  std::vector<RowState>& states() { return rows_; }
+  const std::vector<RowState>& states() const { return rows_; }
+  RowState& state(int64_t row) { return rows_[static_cast<size_t>(row)]; }
+  RunWork& work_of(const RowRun& run);
+
+  /// The first C slots of each layer.
+  std::vector<DecodeCache> first_slots(int64_t C) const;
+  int64_t bytes() const;  ///< of all layers, rows and their slots
+
+  /// Compresses every row that holds more than `slots` slots down to cache.slots, and tells the
+  /// cursor that it has moved. With policy none nothing happens.
+  void compress_above(int64_t slots, DecodeCursor& cursor);
+
+  /// Copies of the slots in use, and back to them and the rows as they stood then.
+  std::vector<CacheState> save() const;
+  void restore(const std::vector<CacheState>& caches, const std::vector<RowState>& rows);
+
+ private:
+  void compress_run(const RowRun& run, DecodeCursor& cursor);
+  void compress_layer(CacheState& state, size_t n, int64_t size, const torch::Tensor& shift) const;
+
+  Llama model_;
+  CacheConfig config_;
+  int64_t decode_buffer_;
+  bool record_;
+  std::vector<CacheState> caches_;  ///< whose homes hold the caches
+  std::vector<RowState> rows_;
+  std::map<RowRun, RunWork> works_;
+};
+
+}  // namespace lococo
