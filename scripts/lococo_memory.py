@@ -1,8 +1,6 @@
 """What a learned memory keeps of a text, for lococo_transformers.py, where the rules and the letters
-in names are told: its options, the gate that scores tokens, and the cache that is compressed by it."""
+in names are told: the gate that scores tokens, and the cache that is compressed by it."""
 
-import dataclasses
-import json
 import math
 
 import torch
@@ -13,67 +11,6 @@ INPUT_SCALE = 0.25  # of the hidden state, before the gate
 MASS_FLOOR = 0.001
 GATE_PARAMETERS = ("hidden_weight", "hidden_bias", "out_weight", "skip_weight", "out_bias",
                    "mass_weight")
-# What is implemented, of options that have other values too; older exports may leave out the last.
-REQUIRED = {"policy": "retention", "scores": "accumulated", "keys": "unrotated",
-            "positions": "text", "mixing": "none"}
-
-
-class BadExport(Exception):
-    """A model, an export or options that cannot be run, in one readable line."""
-
-
-@dataclasses.dataclass(frozen=True)
-class MemoryOptions:
-    """The options of the cache, as lococo_config.json names them, and generate.decode_buffer."""
-    slots: int
-    block: int
-    buffer: int
-    sinks: int
-    local: int
-    score_decay: float
-    score_distance: int
-    position_cap: int  # 0: what the base's positions leave
-    alone_fraction: float
-    decode_buffer: int = 64
-
-    @classmethod
-    def read(cls, path, **overrides):
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        for name, value in REQUIRED.items():
-            found = stored.get(name, "none")
-            if found != value:
-                raise BadExport(f"{path}: {name} is {found}, only {value} can be run")
-        values = {field.name: stored[field.name] for field in dataclasses.fields(cls)
-                  if field.name in stored}
-        values.update({name: value for name, value in overrides.items() if value is not None})
-        try:
-            options = cls(**values)
-        except TypeError as error:
-            raise BadExport(f"{path}: an option is missing ({error})") from None
-        if options.sinks + options.local >= options.slots:
-            raise BadExport(f"{options.slots} slots leave nothing to choose beside {options.sinks} "
-                            f"sinks and {options.local} newest tokens")
-        if 0 < options.position_cap < options.slots + options.block:
-            raise BadExport(f"position_cap {options.position_cap} is less than the "
-                            f"{options.slots} slots + {options.block} tokens of a block")
-        return options
-
-    def shares(self):
-        """Slots that go by the score alone, and by score and mass."""
-        chosen = self.slots - self.sinks - self.local
-        alone = math.floor(chosen * self.alone_fraction + 0.5)
-        return alone, chosen - alone
-
-    def frame_origin(self, begin):
-        """The place in the text that is 0 to RoPE for a block that begins at token `begin`."""
-        return max(0, begin - self.position_cap)
-
-    def within(self, positions):
-        """The same with the cap that a base of so many positions leaves, where there is none."""
-        if self.position_cap > 0:
-            return self
-        reach = self.slots + self.buffer + self.block
-        return dataclasses.replace(self, position_cap=max(reach, positions - reach))
 
 
 class Gate(nn.Module):

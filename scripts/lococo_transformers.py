@@ -2,11 +2,11 @@
 """Runs a learned memory (cache.policy retention) inside transformers, in plain PyTorch.
 
     lococo_transformers.py MODEL EXPORT --prompt-file book.txt --max-new-tokens 100
-    lococo_transformers.py MODEL EXPORT --prompt-file book.txt --max-new-tokens 100 --slots 256
+    lococo_transformers.py MODEL EXPORT --prompt-file book.txt cache.slots=256 cache.local=48
 
 MODEL is a Hugging Face folder of LlamaForCausalLM; EXPORT what `lococo-export export.kind=conv`
 wrote, or a checkpoint of lococo-train: lococo.safetensors, lococo_config.json and, where LoRA was
-tuned too, a PEFT adapter. It needs lococo_memory.py beside it. From Python:
+tuned too, a PEFT adapter. It needs the other lococo_*.py beside it. From Python:
 
     model, options = load(MODEL, EXPORT)
     model.generate(ids, past_key_values=LearnedMemory(options), max_new_tokens=100)
@@ -44,7 +44,9 @@ except ImportError as missing:
     sys.exit(f"lococo_transformers: {missing}; install scripts/requirements.txt")
 
 # Behind those, which it needs too and whose absence is told above.
-from lococo_memory import GATE_PARAMETERS, BadExport, Gate, LearnedMemory, MemoryOptions
+from lococo_files import BadExport, read_json_object
+from lococo_memory import GATE_PARAMETERS, Gate, LearnedMemory
+from lococo_options import MemoryOptions, full_name
 
 
 class Rope:
@@ -163,7 +165,8 @@ def load(model_folder, export_folder, dtype=torch.float32, device="cpu", **overr
         if not (export_folder / name).exists():
             raise BadExport(f"{export_folder}: holds no {name}; give a checkpoint's folder, or "
                             "what lococo-export export.kind=conv wrote")
-    options = MemoryOptions.read(export_folder / "lococo_config.json", **overrides)
+    path = export_folder / "lococo_config.json"
+    options = MemoryOptions.read(read_json_object(path), path, **overrides)
     model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=dtype)
     options = options.within(model.config.max_position_embeddings)
     if (export_folder / "adapter_config.json").exists():
@@ -189,21 +192,36 @@ def parse_arguments():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("export", metavar="EXPORT")
+    parser.add_argument("options", metavar="KEY=VALUE", nargs="*",
+                        help="cache.slots=256, cache.local=48, cache.alone_fraction=0.6, "
+                        "generate.decode_buffer=16, ...; default: as the export says")
     parser.add_argument("--prompt-file", required=True, metavar="FILE",
                         help="text; -: standard input")
     parser.add_argument("--max-new-tokens", type=int, default=256, metavar="N")
-    parser.add_argument("--slots", type=int, metavar="M", help="default: as the export says")
+    parser.add_argument("--slots", metavar="M", help="cache.slots=M in short")
     parser.add_argument("--ids", action="store_true", help="print token ids")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
+
+
+def given_options(arguments):
+    """KEY=VALUE as the tools take them, by the names that load() has for them."""
+    given = {"slots": arguments.slots}
+    for text in arguments.options:
+        key, equals, value = text.partition("=")
+        option = key.partition(".")[2]
+        if not equals or key != full_name(option):
+            raise BadExport(f"{text}: is no option; write one as cache.slots=256")
+        given[option] = value
+    return given
 
 
 def main():
     arguments = parse_arguments()
     try:
         model, options = load(arguments.model, arguments.export, getattr(torch, arguments.dtype),
-                              arguments.device, slots=arguments.slots)
+                              arguments.device, **given_options(arguments))
         text = sys.stdin.read() if arguments.prompt_file == "-" else \
             pathlib.Path(arguments.prompt_file).read_text(encoding="utf-8")
     except (BadExport, OSError, ValueError) as error:

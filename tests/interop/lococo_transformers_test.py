@@ -1,101 +1,27 @@
 """scripts/lococo_transformers.py against the tools: what they make of one model and one memory.
 
 Usage: lococo_transformers_test.py, with the folder of the tools in LOCOCO_BIN. Models are tiny and
-random, and so wide in their weights that one other key in a cache changes the text after it.
-Exit code 4: transformers or PEFT is not installed.
+random. Exit code 4: transformers or PEFT is not installed.
 """
 
 import json
 import os
-import pathlib
-import random
 import struct
-import subprocess
-import sys
-import tempfile
-import unittest
 
 import tiny_files as tiny
 from counted import main
-
-SOURCE = pathlib.Path(os.environ["LOCOCO_SOURCE"])
-SCRIPT = SOURCE / "scripts" / "lococo_transformers.py"
-try:
-    import peft  # noqa: F401
-    import torch
-    from transformers import AutoModelForCausalLM
-except ImportError as error:
-    print(f"skipped: {error}; install scripts/requirements.txt", file=sys.stderr)
-    print("0 passed, 0 failed, 1 skipped")
-    sys.exit(4)
-sys.path.insert(0, str(SCRIPT.parent))
-import lococo_transformers as interop  # noqa: E402
+from memory_case import BLOCK, SLOTS, MemoryCase, interop, make_export, run_script, tool, torch
+from transformers import AutoModelForCausalLM
 
 TOLERANCE = 1e-3  # nats of one token, float32 on both sides; a wrong key costs 0.1 and more
-UNITS, SLOTS, BLOCK, CAP = 16, 32, 32, 96
 NEW_TOKENS = 160  # three compressions while decoding
-OPTIONS = {"policy": "retention", "slots": SLOTS, "block": BLOCK, "buffer": 0, "sinks": 2,
-           "local": 8, "scores": "accumulated", "score_decay": 0.8, "score_distance": 4,
-           "keys": "unrotated", "positions": "text", "position_cap": CAP, "retention_units": UNITS,
-           "alone_fraction": 0.4}
 
 
-def gate_shapes(kv_heads=tiny.KV_HEADS):
-    shapes = {}
-    for layer in range(tiny.LAYERS):
-        prefix = f"model.layers.{layer}.self_attn.memory_saver.retention."
-        shapes |= {prefix + "hidden_weight": (UNITS, tiny.HIDDEN), prefix + "hidden_bias": (UNITS,),
-                   prefix + "out_weight": (kv_heads, UNITS), prefix + "out_bias": (kv_heads,),
-                   prefix + "skip_weight": (kv_heads, tiny.HIDDEN),
-                   prefix + "mass_weight": (kv_heads,)}
-    return shapes
-
-
-def make_export(folder, lora=False, kv_heads=tiny.KV_HEADS, **changes):
-    """What lococo-export writes of random gates, or a checkpoint with LoRA beside them."""
-    if lora:
-        tiny.make_adapter(folder, lora_alpha=60.0)
-    os.makedirs(folder, exist_ok=True)
-    tiny.write_json(os.path.join(folder, "lococo_config.json"), OPTIONS | changes)
-    tiny.write_tensors(os.path.join(folder, "lococo.safetensors"), gate_shapes(kv_heads), scale=0.5)
-    return folder
-
-
-def tool(name, *arguments):
-    command = [os.path.join(os.environ["LOCOCO_BIN"], f"lococo-{name}"), *arguments,
-               "model.dtype=float32", "distributed.device=cpu", "distributed.threads=1"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise AssertionError(f"{command}: exit code {done.returncode}\n{done.stderr}")
-    return done.stdout
-
-
-class LococoTransformers(unittest.TestCase):
+class LococoTransformers(MemoryCase):
     @classmethod
     def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory(prefix="lococo-transformers-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = folder.name
-        cls.model = tiny.make_model(os.path.join(cls.folder, "model"), scale=0.3,
-                                    max_position_embeddings=512)
-        # No token twice: equal ones have equal scores in the first layer, and of equals a machine's
-        # sort may choose any.
-        cls.ids = random.Random(1).sample(range(tiny.VOCABULARY), tiny.VOCABULARY)
-        cls.plain = make_export(os.path.join(cls.folder, "plain"))
+        super().setUpClass()
         cls.adapted = make_export(os.path.join(cls.folder, "adapted"), lora=True)
-        torch.set_num_threads(1)
-
-    def ours(self, export, ids, *overrides):
-        printed = tool("generate", f"model.path={self.model}", f"model.adapter={export}",
-                       f"generate.prompt_ids={' '.join(map(str, ids))}", "generate.output=ids",
-                       "generate.temperature=0", f"generate.max_new_tokens={NEW_TOKENS}",
-                       "generate.stop_at_eos=false", *overrides)
-        return [int(token) for token in printed.split()]
-
-    def theirs(self, export, ids, **overrides):
-        model, options = interop.load(self.model, export, **overrides)
-        return interop.generate_greedily(model, interop.LearnedMemory(options), ids, NEW_TOKENS,
-                                         stop_at_eos=False)
 
     def full_attention(self, ids):
         model = AutoModelForCausalLM.from_pretrained(self.model, dtype=torch.float32)
@@ -107,6 +33,7 @@ class LococoTransformers(unittest.TestCase):
             "gates and LoRA": (self.adapted, 290, {}),
             "the base's cap": (self.plain, 290, {"position_cap": 0}),
             "fewer slots than the export has": (self.adapted, 290, {"slots": 20}),
+            "other shares of the slots": (self.plain, 290, {"local": 5, "alone_fraction": 0.7}),
             "a prompt that leaves the cache full": (self.plain, 232, {"block": 64, "buffer": 40}),
             "a last block of one token": (self.plain, 257, {}),
             "a prompt that fits": (self.plain, 20, {})}
@@ -114,8 +41,9 @@ class LococoTransformers(unittest.TestCase):
         for name, (export, length, changes) in cases.items():
             with self.subTest(name):
                 want = self.ours(export, self.ids[:length],
-                                 *(f"cache.{key}={value}" for key, value in changes.items()))
-                self.assertEqual(self.theirs(export, self.ids[:length], **changes), want)
+                                 *(f"cache.{key}={value}" for key, value in changes.items()),
+                                 new_tokens=NEW_TOKENS)
+                self.assertEqual(self.theirs(export, self.ids[:length], NEW_TOKENS, **changes), want)
                 self.assertEqual(len(want), NEW_TOKENS)
                 texts.append(want)
         # What tells the cases apart matters, or equal ids would say little.
@@ -141,22 +69,15 @@ class LococoTransformers(unittest.TestCase):
                 self.assertLess(difference, TOLERANCE)
 
     def test_what_lococo_train_and_lococo_export_write_is_run(self):
-        run = os.path.join(self.folder, "run")
-        cache = ", ".join(f"{key}: {value}" for key, value in OPTIONS.items())
-        tokens = tiny.write_tokens(os.path.join(self.folder, "tokens.bin"))
-        tool("train", f"model.path={self.model}", f"data.train={tokens}", "data.raw_dtype=uint16",
-             f"data.context_length={4 * BLOCK}", f"cache={{{cache}}}", f"teach.slots=[{SLOTS}]",
-             "train.steps=1", "train.sequences_per_step=1", "train.warmup_steps=0",
-             "tune.retention=1e-2", "tune.lora=1e-2", "log.tensorboard=false",
-             f"train.output={run}")
+        run = self.train("run")
         checkpoint = os.path.join(run, next(n for n in os.listdir(run) if n.startswith("step-")))
         export = os.path.join(self.folder, "export")
         tool("export", f"model.path={self.model}", f"model.adapter={checkpoint}",
              "export.kind=conv", f"export.output={export}")
         for folder in (checkpoint, export):
             with self.subTest(os.path.basename(folder)):
-                self.assertEqual(self.theirs(folder, self.ids[:290]),
-                                 self.ours(folder, self.ids[:290]))
+                self.assertEqual(self.theirs(folder, self.ids[:290], NEW_TOKENS),
+                                 self.ours(folder, self.ids[:290], new_tokens=NEW_TOKENS))
 
     def test_a_cache_never_holds_more_than_its_slots_and_a_block(self):
         model, options = interop.load(self.model, self.plain)
@@ -202,45 +123,41 @@ class LococoTransformers(unittest.TestCase):
             logits[dtype] = model(text, past_key_values=memory).logits.float()
             self.assertEqual(memory.memories[0].key.dtype, dtype)
             self.assertEqual(memory.memories[0].score.dtype, torch.float32)
-            model.generate(torch.tensor([self.ids[:290]]), max_new_tokens=80, do_sample=False,
-                           pad_token_id=0, past_key_values=interop.LearnedMemory(options))
+            prompt = torch.tensor([self.ids[:290]])
+            model.generate(prompt, max_new_tokens=80, do_sample=False, pad_token_id=0,
+                           attention_mask=torch.ones_like(prompt),
+                           past_key_values=interop.LearnedMemory(options))
         difference = (logits[torch.float32] - logits[torch.bfloat16]).abs().mean().item()
         self.assertLess(difference, 0.05 * logits[torch.float32].std().item())
 
     def test_the_command_prints_what_lococo_generate_prints(self):
-        tiny.write_json(os.path.join(self.model, "tokenizer.json"), tiny.bpe_tokenizer())
-        tiny.write_json(os.path.join(self.model, "tokenizer_config.json"),
-                        {"tokenizer_class": "PreTrainedTokenizerFast",
-                         "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"})
+        tiny.write_tokenizer(self.model)
         prompt = tiny.write_text(os.path.join(self.folder, "prompt.txt"),
                                  "the and of 17, their rand: an ethereal band. " * 4)
         want = tool("generate", f"model.path={self.model}", f"model.adapter={self.adapted}",
                     f"generate.prompt_file={prompt}", "generate.output=ids",
                     "generate.temperature=0", "generate.max_new_tokens=20", "cache.slots=24")
-        done = subprocess.run(
-            [sys.executable, SCRIPT, self.model, self.adapted, "--prompt-file", prompt, "--ids",
-             "--max-new-tokens", "20", "--slots", "24", "--dtype", "float32", "--device", "cpu"],
-            capture_output=True, text=True)
+        done = run_script(self.model, self.adapted, "--prompt-file", prompt, "--ids", "cache.slots=24",
+                          "--max-new-tokens", "20", "--dtype", "float32")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout.split(), want.split())
 
     def test_what_cannot_be_run_is_refused_in_one_line(self):
         def export(**changes):
-            return make_export(tempfile.mkdtemp(dir=self.folder), **changes)
+            return make_export(self.fresh(), **changes)
         cases = {
             "policy is lococo, only retention": (export(policy="lococo"), {}),
             "keys is rotated, only unrotated": (export(keys="rotated"), {}),
             "mixing is conv, only none": (export(mixing="conv"), {}),
             "out_weight is [4, 16], the model needs [2, 16]": (export(kv_heads=4), {}),
             "holds no lococo.safetensors": (self.model, {}),
-            "10 slots leave nothing to choose": (self.plain, {"slots": 10}),
-            "position_cap 96 is less than": (self.plain, {"slots": 80})}
+            "cache.slots: 10 leave nothing to choose": (self.plain, {"slots": 10}),
+            "cache.position_cap: 96 is less than": (self.plain, {"slots": 80})}
         for message, (folder, overrides) in cases.items():
             with self.subTest(message), self.assertRaises(interop.BadExport) as refused:
                 interop.load(self.model, folder, **overrides)
             self.assertIn(message, str(refused.exception))
-        done = subprocess.run([sys.executable, SCRIPT, self.model, self.model, "--prompt-file",
-                               os.devnull], capture_output=True, text=True)
+        done = run_script(self.model, self.model, "--prompt-file", os.devnull)
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
 

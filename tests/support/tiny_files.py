@@ -191,6 +191,14 @@ def bpe_tokenizer():
                       "ignore_merges": False, "vocab": vocab, "merges": merges}}
 
 
+def write_tokenizer(folder):
+    """bpe_tokenizer() as transformers reads it."""
+    write_json(os.path.join(folder, "tokenizer.json"), bpe_tokenizer())
+    write_json(os.path.join(folder, "tokenizer_config.json"),
+               {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|endoftext|>",
+                "eos_token": "<|endoftext|>"})
+
+
 def novel(seed):
     """Sentences of invented words in which names occur, some paragraphs."""
     draw = random.Random(seed)
