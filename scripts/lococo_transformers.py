@@ -4,11 +4,11 @@
     lococo_transformers.py MODEL EXPORT --prompt-file book.txt --max-new-tokens 100
     lococo_transformers.py MODEL EXPORT --prompt-file book.txt cache.slots=256 cache.local=48
 
-MODEL is a Hugging Face folder of LlamaForCausalLM; EXPORT what `lococo-export export.kind=conv`
-wrote, or a checkpoint of lococo-train: lococo.safetensors, lococo_config.json and, where LoRA was
-tuned too, a PEFT adapter. It needs the other lococo_*.py beside it. From Python:
+MODEL is a Hugging Face folder of LlamaForCausalLM; EXPORT a run's folder, a checkpoint of it, or what
+`lococo-export export.kind=conv` wrote: gates, options and, where LoRA was tuned too, a PEFT adapter.
+It needs the other lococo_*.py beside it. From Python (docs/transformers.md):
 
-    model, options = load(MODEL, EXPORT)
+    model, options = load(MODEL, EXPORT, slots=256)
     model.generate(ids, past_key_values=LearnedMemory(options), max_new_tokens=100)
 
 A LearnedMemory holds one conversation and goes on with it when it is given again; without one the
@@ -31,22 +31,28 @@ heads, G key-value heads, R = H / G, D head dimension, E hidden size.
 
 import argparse
 import functools
+import logging
 import math
 import pathlib
 import sys
 
 try:
     import torch
-    from safetensors.torch import load_file
+    import transformers
     from torch import nn
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-except ImportError as missing:
-    sys.exit(f"lococo_transformers: {missing}; install scripts/requirements.txt")
+    from transformers import AutoTokenizer, GenerationConfig
 
-# Behind those, which it needs too and whose absence is told above.
-from lococo_files import BadExport, read_json_object
-from lococo_memory import GATE_PARAMETERS, Gate, LearnedMemory
-from lococo_options import MemoryOptions, full_name
+    # Behind those, which they need too and whose absence is told here.
+    from lococo_base import Base
+    from lococo_export import Export
+    from lococo_files import BadExport, one_line
+    from lococo_memory import LearnedMemory
+    from lococo_options import MemoryOptions, full_name
+    from lococo_weights import FOREIGN, load_adapter, load_base, read_gates, replace_weights
+except ImportError as missing:
+    if __name__ != "__main__":
+        raise
+    sys.exit(f"lococo_transformers: {missing}; install scripts/requirements.txt")
 
 
 class Rope:
@@ -99,11 +105,15 @@ def attend_block(attention, gate, rope, memory, options, hidden_BLE, decoding):
     return out.reshape(B, L, G * R * D)
 
 
+def memory_among(arguments):
+    """Versions of transformers differ in what they call the cache."""
+    return next((value for value in arguments.values() if isinstance(value, LearnedMemory)), None)
+
+
 def attention_forward(attention, full_attention, gate, rope, hidden_states, *args, **kwargs):
     """LlamaAttention.forward. A layer can take all blocks of a prompt at once, because a token's
     result depends on the layer's input up to it alone."""
-    # Versions of transformers differ in what they call the cache.
-    cache = next((value for value in kwargs.values() if isinstance(value, LearnedMemory)), None)
+    cache = memory_among(kwargs)
     if cache is None:
         return full_attention(hidden_states, *args, **kwargs)
     options, memory = cache.options, cache.of_layer(attention.layer_idx)
@@ -114,41 +124,17 @@ def attention_forward(attention, full_attention, gate, rope, hidden_states, *arg
         return attention.o_proj(torch.cat(results, dim=1)), None
 
 
-def read_gates(path, layers, hidden_size, kv_heads):
-    """The gates of all layers, their shapes checked against the model's."""
-    tensors = load_file(path)
-    gates = []
-    for number in range(layers):
-        prefix = f"model.layers.{number}.self_attn.memory_saver.retention."
-        try:
-            weights = {name: tensors.pop(prefix + name) for name in GATE_PARAMETERS}
-        except KeyError as missing:
-            raise BadExport(f"{path}: has no {missing}") from None
-        units = weights["hidden_weight"].shape[0]
-        shapes = ((units, hidden_size), (units,), (kv_heads, units), (kv_heads, hidden_size),
-                  (kv_heads,), (kv_heads,))
-        for name, shape in zip(GATE_PARAMETERS, shapes):
-            if weights[name].shape != shape:
-                raise BadExport(f"{path}: {prefix}{name} is {list(weights[name].shape)}, the model "
-                                f"needs {list(shape)}")
-        gates.append(Gate(weights))
-    if tensors:
-        raise BadExport(f"{path}: {next(iter(tensors))} belongs to no gate of the model's "
-                        f"{layers} layers")
-    return gates
-
-
-def attach(model, folder):
-    """Gives each attention of a LlamaForCausalLM its gate. Without a LearnedMemory it computes what
-    it did before."""
-    config = model.config
-    rotary = model.model.rotary_emb
+def attach(model, export):
+    """Gives each attention of a LlamaForCausalLM the gate that `export` (an Export or a folder's
+    name) holds for it. Without a LearnedMemory it computes what it did before. That the model is
+    the one it was taught on is for the caller to know: load() compares their files."""
+    if not isinstance(export, Export):
+        export = Export(export)
+    config, rotary = model.config, model.model.rotary_emb
     if config.model_type != "llama" or rotary.rope_type in ("dynamic", "longrope"):
         raise BadExport(f"{config.model_type} with RoPE of type {rotary.rope_type} cannot be run, "
                         "only llama whose angles do not depend on the length")
-    gates = read_gates(pathlib.Path(folder) / "lococo.safetensors", config.num_hidden_layers,
-                       config.hidden_size, config.num_key_value_heads)
-    for layer, gate in zip(model.model.layers, gates):
+    for layer, gate in zip(model.model.layers, read_gates(export.gates, config)):
         attention = layer.self_attn
         attention.memory_saver = nn.ModuleDict({"retention": gate})
         attention.memory_saver.to(attention.q_proj.weight.device)
@@ -159,32 +145,47 @@ def attach(model, folder):
 
 def load(model_folder, export_folder, dtype=torch.float32, device="cpu", **overrides):
     """The model with its adapter and gates, ready for generate(), and the options of a
-    LearnedMemory; `overrides` replace what lococo_config.json says, where they are not None."""
-    export_folder = pathlib.Path(export_folder)
-    for name in ("lococo.safetensors", "lococo_config.json"):
-        if not (export_folder / name).exists():
-            raise BadExport(f"{export_folder}: holds no {name}; give a checkpoint's folder, or "
-                            "what lococo-export export.kind=conv wrote")
-    path = export_folder / "lococo_config.json"
-    options = MemoryOptions.read(read_json_object(path), path, **overrides)
-    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=dtype)
-    options = options.within(model.config.max_position_embeddings)
-    if (export_folder / "adapter_config.json").exists():
-        from peft import PeftModel
-        # The base itself, whose projections have the adapter in them now.
-        model = PeftModel.from_pretrained(model, export_folder).get_base_model()
-    return attach(model.to(device).eval(), export_folder), options
+    LearnedMemory; `overrides` (slots, local, alone_fraction, ...) replace what the export says,
+    where they are not None. Throws BadExport."""
+    check_device(device)
+    base, export = Base(model_folder), Export(export_folder)
+    options = MemoryOptions.read(*export.options(), **overrides).within(base.positions())
+    export.check_base(base)
+    model = load_base(base, dtype)
+    if export.holds_whole_base():
+        replace_weights(model, export.folder)
+    if export.has_adapter:
+        model = load_adapter(model, export.folder)
+    return attach(model, export).to(device).eval(), options
+
+
+def check_device(device):
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise BadExport(f"device {device}: cannot be used ({one_line(error)}); cpu always can") from None
 
 
 def generate_greedily(model, memory, ids, max_new_tokens, stop_at_eos=True):
     """The most likely continuation of a list of token ids, whatever generation_config.json says;
     an end token is the last of it."""
+    if not ids:
+        raise BadExport("the prompt is empty; give at least one token")
+    if not 0 <= min(ids) <= max(ids) < model.config.vocab_size:
+        raise BadExport(f"the prompt's tokens go from {min(ids)} to {max(ids)}, the model has "
+                        f"{model.config.vocab_size}; use the model's own tokenizer")
     ends = model.generation_config.eos_token_id if stop_at_eos else None
     model.generation_config = GenerationConfig(pad_token_id=0)
     prompt = torch.tensor([ids], device=model.device)
     made = model.generate(prompt, attention_mask=torch.ones_like(prompt), past_key_values=memory,
                           do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=ends)
     return made[0, len(ids):].tolist()
+
+
+def at_least_one(text):
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
+    return int(text)
 
 
 def parse_arguments():
@@ -197,7 +198,7 @@ def parse_arguments():
                         "generate.decode_buffer=16, ...; default: as the export says")
     parser.add_argument("--prompt-file", required=True, metavar="FILE",
                         help="text; -: standard input")
-    parser.add_argument("--max-new-tokens", type=int, default=256, metavar="N")
+    parser.add_argument("--max-new-tokens", type=at_least_one, default=256, metavar="N")
     parser.add_argument("--slots", metavar="M", help="cache.slots=M in short")
     parser.add_argument("--ids", action="store_true", help="print token ids")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
@@ -217,21 +218,45 @@ def given_options(arguments):
     return given
 
 
-def main():
-    arguments = parse_arguments()
+def read_prompt(name):
     try:
-        model, options = load(arguments.model, arguments.export, getattr(torch, arguments.dtype),
-                              arguments.device, **given_options(arguments))
-        text = sys.stdin.read() if arguments.prompt_file == "-" else \
-            pathlib.Path(arguments.prompt_file).read_text(encoding="utf-8")
-    except (BadExport, OSError, ValueError) as error:
-        print(f"lococo_transformers: {error}", file=sys.stderr)
-        return 2
-    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+        data = sys.stdin.buffer.read() if name == "-" else pathlib.Path(name).read_bytes()
+        return data.decode("utf-8")
+    except OSError as error:
+        raise BadExport(f"{name}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise BadExport(f"{name}: is not UTF-8 (byte {error.start}); convert it") from None
+
+
+def load_tokenizer(folder):
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except FOREIGN as error:
+        raise BadExport(f"{folder}: its tokenizer cannot be read ({one_line(error)}); copy it into the "
+                        "model's folder") from None
+
+
+def run(arguments):
+    text, tokenizer = read_prompt(arguments.prompt_file), load_tokenizer(arguments.model)
+    model, options = load(arguments.model, arguments.export, getattr(torch, arguments.dtype),
+                          arguments.device, **given_options(arguments))
     ids = tokenizer(text)["input_ids"]
     made = generate_greedily(model, LearnedMemory(options), ids, arguments.max_new_tokens)
-    print(" ".join(map(str, made)) if arguments.ids
-          else tokenizer.decode(made, skip_special_tokens=True))
+    return " ".join(map(str, made)) if arguments.ids \
+        else tokenizer.decode(made, skip_special_tokens=True)
+
+
+def main():
+    arguments = parse_arguments()
+    transformers.logging.set_verbosity_error()  # of a length that a memory makes harmless, ...
+    transformers.logging.disable_progress_bar()
+    logging.basicConfig(format="lococo_transformers: %(message)s")
+    logging.getLogger("lococo_transformers").setLevel(logging.INFO)
+    try:
+        print(run(arguments))
+    except BadExport as error:
+        print(f"lococo_transformers: error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

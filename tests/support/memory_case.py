@@ -20,6 +20,7 @@ try:
     import peft  # noqa: F401
     import torch
     import lococo_transformers as interop
+    from lococo_base import Base  # noqa: F401
 except ImportError as error:
     print(f"skipped: {error}; install scripts/requirements.txt", file=sys.stderr)
     print("0 passed, 0 failed, 1 skipped")
