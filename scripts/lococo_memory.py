@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from transformers import Cache
 
+from lococo_files import BadExport
+
 INPUT_SCALE = 0.25  # of the hidden state, before the gate
 MASS_FLOOR = 0.001
 GATE_PARAMETERS = ("hidden_weight", "hidden_bias", "out_weight", "skip_weight", "out_bias",
@@ -42,6 +44,9 @@ class LayerMemory:
     FIELDS = ("key", "value", "score", "mass", "place")
 
     def __init__(self):
+        self.forget()
+
+    def forget(self):
         self.position = 0  # tokens seen
         self.origin = 0    # where the frame begins in the text
         for field in self.FIELDS:
@@ -51,6 +56,10 @@ class LayerMemory:
         return 0 if self.key is None else self.key.shape[2]
 
     def append(self, **fresh):
+        if self.key is not None and len(self.key) != len(fresh["key"]):
+            raise BadExport(f"the memory holds {len(self.key)} texts, and {len(fresh['key'])} rows "
+                            "came; give each batch a LearnedMemory of its own, or repeat its texts "
+                            "with batch_repeat_interleave first")
         for field in self.FIELDS:
             past = getattr(self, field)
             setattr(self, field, fresh[field] if past is None
@@ -88,6 +97,7 @@ class LearnedMemory(Cache):
     """The memories of all layers, as the cache that a model of transformers is called with."""
 
     is_compileable = False  # sizes change from call to call
+    is_linear = (False,)    # transformers 5: what has been fed already is cut from generate()'s input
 
     def __init__(self, options):
         super().__init__(layers=[])
@@ -111,5 +121,23 @@ class LearnedMemory(Cache):
     def get_max_cache_shape(self, layer_idx=0):
         return -1
 
-    def reorder_cache(self, beam_idx):
-        raise NotImplementedError("a learned memory follows one text; beam search needs several")
+    def batch_select_indices(self, indices):
+        """Row n goes on with the text of row indices[n]."""
+        for memory in self.memories:
+            for field in LayerMemory.FIELDS:
+                rows = getattr(memory, field)
+                setattr(memory, field, None if rows is None else rows[indices.to(rows.device)])
+
+    reorder_cache = batch_select_indices  # what beam search calls it
+
+    def batch_repeat_interleave(self, repeats):
+        rows = 0 if not self.memories or self.memories[0].key is None else len(self.memories[0].key)
+        self.batch_select_indices(torch.arange(rows).repeat_interleave(repeats))
+
+    def reset(self):
+        for memory in self.memories:
+            memory.forget()
+
+    def crop(self, max_length):
+        raise BadExport("a learned memory cannot take tokens back; generate without an assistant and "
+                        "prompt_lookup_num_tokens")

@@ -124,6 +124,18 @@ def attention_forward(attention, full_attention, gate, rope, hidden_states, *arg
         return attention.o_proj(torch.cat(results, dim=1)), None
 
 
+def refuse_padding(_, args, kwargs):
+    """Before a forward pass: what the memory would read as text like any other token."""
+    mask = kwargs.get("attention_mask")
+    if memory_among(kwargs) is None or not torch.is_tensor(mask):
+        return
+    if mask.dim() != 2 or not mask.bool().all():
+        raise BadExport("attention_mask: leaves tokens out, or is one of your own, which a "
+                        "LearnedMemory cannot follow; give rows of one length, or one at a time, "
+                        "without padding (generate() takes pad_token_id in a prompt for padding "
+                        "unless attention_mask=torch.ones_like(ids) is given)")
+
+
 def attach(model, export):
     """Gives each attention of a LlamaForCausalLM the gate that `export` (an Export or a folder's
     name) holds for it. Without a LearnedMemory it computes what it did before. That the model is
@@ -140,6 +152,7 @@ def attach(model, export):
         attention.memory_saver.to(attention.q_proj.weight.device)
         attention.forward = functools.partial(attention_forward, attention, attention.forward,
                                               gate, Rope(rotary))
+    model.model.register_forward_pre_hook(refuse_padding, with_kwargs=True)
     return model
 
 
@@ -174,11 +187,15 @@ def generate_greedily(model, memory, ids, max_new_tokens, stop_at_eos=True):
     if not 0 <= min(ids) <= max(ids) < model.config.vocab_size:
         raise BadExport(f"the prompt's tokens go from {min(ids)} to {max(ids)}, the model has "
                         f"{model.config.vocab_size}; use the model's own tokenizer")
-    ends = model.generation_config.eos_token_id if stop_at_eos else None
-    model.generation_config = GenerationConfig(pad_token_id=0)
+    own = model.generation_config
     prompt = torch.tensor([ids], device=model.device)
-    made = model.generate(prompt, attention_mask=torch.ones_like(prompt), past_key_values=memory,
-                          do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=ends)
+    try:
+        model.generation_config = GenerationConfig(pad_token_id=0)
+        made = model.generate(prompt, attention_mask=torch.ones_like(prompt), past_key_values=memory,
+                              do_sample=False, max_new_tokens=max_new_tokens,
+                              eos_token_id=own.eos_token_id if stop_at_eos else None)
+    finally:
+        model.generation_config = own
     return made[0, len(ids):].tolist()
 
 
