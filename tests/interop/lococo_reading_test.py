@@ -5,9 +5,17 @@ Usage: lococo_reading_test.py, with the folder of the tools in LOCOCO_BIN. Exit 
 or PEFT is not installed.
 """
 
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import tiny_files as tiny
 import torch
 from counted import main
-from memory_case import BLOCK, MemoryCase, interop, run_tool
+from memory_case import BLOCK, SOURCE, MemoryCase, interop, make_export, run_tool
 from transformers import AutoModelForCausalLM
 
 NEW = 40
@@ -124,6 +132,20 @@ class LococoReading(MemoryCase):
             with self.assertRaisesRegex(interop.BadExport, message):
                 interop.generate_greedily(self.loaded, self.memory(), ids, 1)
         self.refused("device cuba: cannot be used", self.model, self.plain, device="cuba")
+
+    def test_the_example_of_the_documents_runs(self):
+        text = (SOURCE / "docs" / "transformers.md").read_text(encoding="utf-8")
+        example = re.search("^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1]
+        place = pathlib.Path(self.fresh())
+        shutil.copytree(self.model, place / "models" / "smollm2-135m")
+        tiny.write_tokenizer(place / "models" / "smollm2-135m")
+        make_export(place / "runs" / "smollm2_memory", position_cap=0)
+        tiny.write_text(place / "book.txt", "the and of 17, their rand: an ethereal band. " * 40)
+        done = subprocess.run([sys.executable, "-c", example.replace('"cuda"', '"cpu"')], cwd=place,
+                              env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("What is the number? ", done.stdout)
 
     def test_a_model_keeps_its_own_generation_config(self):
         before = self.loaded.generation_config
