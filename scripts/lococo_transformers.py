@@ -246,6 +246,7 @@ def read_prompt(name):
 
 
 def load_tokenizer(folder):
+    Base(folder)  # says more plainly than transformers what is wrong with it
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except FOREIGN as error:

@@ -184,6 +184,8 @@ class LococoFolders(MemoryCase):
         latin = tiny.write_bytes(os.path.join(self.folder, "latin.txt"), b"caf\xe9")
         cases = {
             "there is no such folder": (model, "nowhere", "--prompt-file", prompt),
+            "nowhere: there is no such folder, and models are not downloaded": (
+                "nowhere", self.plain, "--prompt-file", prompt),
             "nothing.txt: cannot be read": (model, self.plain, "--prompt-file", "nothing.txt"),
             "is not UTF-8": (model, self.plain, "--prompt-file", latin),
             "cache.slots: expected an integer": (model, self.plain, "cache.slots=many",
