@@ -18,8 +18,10 @@ ChatPieces operator+(ChatPieces left, const ChatPieces& right) {
 std::string closing_token(const ChatTemplate& chat) {
   switch (chat.format) {
     case ChatFormat::kPlain:
+    case ChatFormat::kLines:
       return "";
     case ChatFormat::kLlama2:
+    case ChatFormat::kLongLora:
       return chat.eos;
     case ChatFormat::kLlama3:
       return "<|eot_id|>";
@@ -30,6 +32,15 @@ std::string closing_token(const ChatTemplate& chat) {
 }
 
 namespace {
+
+bool has_inst(const ChatTemplate& chat) {
+  return chat.format == ChatFormat::kLlama2 || chat.format == ChatFormat::kLongLora;
+}
+
+/// Between [INST] and what stands in it.
+std::string blank(const ChatTemplate& chat) {
+  return chat.format == ChatFormat::kLlama2 ? " " : "";
+}
 
 ChatPieces header(const ChatTemplate& chat, const std::string& role) {
   if (chat.format == ChatFormat::kChatml) return {special("<|im_start|>"), ordinary(role + "\n")};
@@ -54,8 +65,12 @@ ChatPieces before_user(const ChatTemplate& chat, const std::string& system) {
     if (!system.empty()) pieces.push_back(ordinary(system + "\n\n"));
     return pieces;
   }
-  if (chat.format == ChatFormat::kLlama2) {
-    pieces.push_back(ordinary("[INST] "));
+  if (chat.format == ChatFormat::kLines) {
+    if (!system.empty()) pieces.push_back(ordinary(system + "\n"));
+    return pieces;
+  }
+  if (has_inst(chat)) {
+    pieces.push_back(ordinary("[INST]" + blank(chat)));
     if (!system.empty()) pieces.push_back(ordinary("<<SYS>>\n" + system + "\n<</SYS>>\n\n"));
     return pieces;
   }
@@ -68,7 +83,8 @@ ChatPieces before_user(const ChatTemplate& chat, const std::string& system) {
 
 ChatPieces behind_user(const ChatTemplate& chat) {
   if (chat.format == ChatFormat::kPlain) return {ordinary("\nAnswer:")};
-  if (chat.format == ChatFormat::kLlama2) return {ordinary(" [/INST]")};
+  if (chat.format == ChatFormat::kLines) return {ordinary("\n")};
+  if (has_inst(chat)) return {ordinary(blank(chat) + "[/INST]")};
   ChatPieces pieces = {special(closing_token(chat))};
   if (chat.format == ChatFormat::kChatml) pieces.push_back(ordinary("\n"));
   return pieces + header(chat, "assistant");
@@ -76,8 +92,9 @@ ChatPieces behind_user(const ChatTemplate& chat) {
 
 ChatPieces behind_answer(const ChatTemplate& chat) {
   if (chat.format == ChatFormat::kPlain) return {ordinary(std::string("\n\n") + kChatQuestion)};
-  if (chat.format == ChatFormat::kLlama2)
-    return {special(chat.eos), special(chat.bos), ordinary("[INST] ")};
+  if (chat.format == ChatFormat::kLines) return {};
+  if (has_inst(chat))
+    return {special(chat.eos), special(chat.bos), ordinary("[INST]" + blank(chat))};
   ChatPieces pieces = {special(closing_token(chat))};
   if (chat.format == ChatFormat::kChatml) pieces.push_back(ordinary("\n"));
   return pieces + header(chat, "user");

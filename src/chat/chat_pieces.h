@@ -21,14 +21,16 @@ inline constexpr const char* kChatQuestion = "Question: ";
 
 ChatPieces operator+(ChatPieces left, const ChatPieces& right);
 
-/// The token that ends a message, by its text; "" for kPlain.
+/// The token that ends a message, by its text; "" for kPlain, and for kLines, where it is the
+/// tokenizer's EOS, whatever its text.
 std::string closing_token(const ChatTemplate& chat);
 
 /// Everything before the first message of the user. `system`: "" for none.
 ChatPieces before_user(const ChatTemplate& chat, const std::string& system);
 /// From the end of what the user wrote to the beginning of the answer.
 ChatPieces behind_user(const ChatTemplate& chat);
-/// From the end of an answer, its end token included, to what the user writes next.
+/// From the end of an answer, its end token (but that of kLines) included, to what the user writes
+/// next.
 ChatPieces behind_answer(const ChatTemplate& chat);
 /// An answer, or how one begins: where it stands behind text, a blank comes first.
 ChatPiece begun_answer(const ChatTemplate& chat, const std::string& answer);

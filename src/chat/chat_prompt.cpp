@@ -10,6 +10,11 @@ namespace {
 
 ChatPiece ordinary(const std::string& text) { return {text, /*special=*/false}; }
 
+ChatPrompt::Ids operator+(ChatPrompt::Ids left, const ChatPrompt::Ids& right) {
+  left.insert(left.end(), right.begin(), right.end());
+  return left;
+}
+
 }  // namespace
 
 ChatPrompt::ChatPrompt(ChatTemplate chat, const Tokenizer& tokenizer, bool begins_with_bos)
@@ -27,24 +32,32 @@ ChatPrompt::ChatPrompt(ChatTemplate chat, const Tokenizer& tokenizer, bool begin
 ChatPrompt::Ids ChatPrompt::first_turn(const std::string& system, const std::string& user) const {
   const std::string asks = chat_.format == ChatFormat::kPlain ? kChatQuestion : "";
   const std::string message = asks + right_stripped(chat_, left_stripped(chat_, user, system));
-  return encode(before_user(chat_, system) + ChatPieces{ordinary(message)} + behind_user(chat_),
+  return beginning() +
+         encode(before_user(chat_, system) + ChatPieces{ordinary(message)} + behind_user(chat_),
                 /*continues_text=*/false);
 }
 
 ChatPrompt::Ids ChatPrompt::next_turn(const std::string& user, bool is_closed,
                                       const std::string& answer) const {
   ChatPieces pieces = behind_answer(chat_);
-  if (is_closed && pieces.front().special) pieces.erase(pieces.begin());
+  if (is_closed && !pieces.empty() && pieces.front().special) pieces.erase(pieces.begin());
   const std::string message = right_stripped(chat_, left_stripped(chat_, user, ""));
+  if (chat_.format == ChatFormat::kLines) {
+    const bool closes = !is_closed && tokenizer_.eos_id() >= 0;
+    return (closes ? Ids{tokenizer_.eos_id()} : Ids()) +
+           encode(ChatPieces{ordinary(message)} + behind_user(chat_) +
+                      ChatPieces{begun_answer(chat_, answer)},
+                  /*continues_text=*/false);
+  }
   return encode(pieces + ChatPieces{ordinary(message)} + behind_user(chat_) +
                     ChatPieces{begun_answer(chat_, answer)},
                 /*continues_text=*/true);
 }
 
 ChatPrompt::Ids ChatPrompt::context(const std::string& system, const std::string& text) const {
-  return encode(
-      before_user(chat_, system) + ChatPieces{ordinary(left_stripped(chat_, text, system))},
-      /*continues_text=*/false);
+  return beginning() + encode(before_user(chat_, system) +
+                                  ChatPieces{ordinary(left_stripped(chat_, text, system))},
+                              /*continues_text=*/false);
 }
 
 ChatPrompt::Ids ChatPrompt::question(const std::string& question, const std::string& answer) const {
@@ -78,11 +91,14 @@ std::vector<std::string> ChatPrompt::stop_texts() const {
   return {};
 }
 
+ChatPrompt::Ids ChatPrompt::beginning() const {
+  const bool is_text = chat_.format == ChatFormat::kPlain || chat_.format == ChatFormat::kLines;
+  if (!begins_with_bos_ || !is_text || tokenizer_.bos_id() < 0) return {};
+  return {tokenizer_.bos_id()};
+}
+
 ChatPrompt::Ids ChatPrompt::encode(const ChatPieces& pieces, bool continues_text) const {
   Ids ids;
-  if (begins_with_bos_ && chat_.format == ChatFormat::kPlain && !continues_text &&
-      tokenizer_.bos_id() >= 0)
-    ids.push_back(tokenizer_.bos_id());
   const auto add = [&](const Ids& more) { ids.insert(ids.end(), more.begin(), more.end()); };
   std::string text;  // pieces between two special tokens are one text
   const auto flush = [&](bool behind_text) {

@@ -20,8 +20,8 @@ class ChatPrompt {
  public:
   using Ids = std::vector<int32_t>;
 
-  /// `begins_with_bos`: kPlain alone, whose texts begin as those of pretraining do. The tokenizer
-  /// must outlive this. Throws UserError when it lacks a special token of the template.
+  /// `begins_with_bos`: kPlain and kLines, whose texts begin as those of pretraining do. The
+  /// tokenizer must outlive this. Throws UserError when it lacks a special token of the template.
   ChatPrompt(ChatTemplate chat, const Tokenizer& tokenizer, bool begins_with_bos);
 
   /// The beginning of a conversation up to where the model answers. `system`: "" for none.
@@ -52,6 +52,8 @@ class ChatPrompt {
   const ChatTemplate& chat() const { return chat_; }
 
  private:
+  /// BOS, where a text begins with it.
+  Ids beginning() const;
   Ids encode(const ChatPieces& pieces, bool continues_text) const;
   /// Ids of a text that stands behind other text: without the blank that SentencePiece puts before
   /// a text.

@@ -1,6 +1,7 @@
 #include "chat/chat_template.h"
 
 #include "chat/jinja_text.h"
+#include "chat/template_text.h"
 
 namespace lococo {
 namespace {
@@ -109,23 +110,35 @@ const char* name_of(ChatFormat format) {
   switch (format) {
     case ChatFormat::kPlain:
       return "none";
+    case ChatFormat::kLines:
+      return "plain";
     case ChatFormat::kLlama2:
       return "llama-2";
     case ChatFormat::kLlama3:
       return "llama-3";
     case ChatFormat::kChatml:
       return "chatml";
+    case ChatFormat::kLongLora:
+      return "longlora";
   }
   return "";
+}
+
+std::optional<ChatFormat> format_named(std::string_view name) {
+  for (const auto format : {ChatFormat::kPlain, ChatFormat::kLines, ChatFormat::kLlama2,
+                            ChatFormat::kLlama3, ChatFormat::kChatml, ChatFormat::kLongLora}) {
+    if (name == name_of(format)) return format;
+  }
+  return std::nullopt;
 }
 
 ChatTemplate usual_template(ChatFormat format, const TemplateValues& values) {
   ChatTemplate chat;
   chat.format = format;
-  if (format == ChatFormat::kLlama2) {
+  if (format == ChatFormat::kLlama2 || format == ChatFormat::kLongLora) {
     chat.bos = either(values.bos, "<s>");
     chat.eos = either(values.eos, "</s>");
-    chat.trims = true;
+    chat.trims = format == ChatFormat::kLlama2;
   } else if (format == ChatFormat::kLlama3) {
     chat.bos = either(values.bos, "<|begin_of_text|>");
     chat.trims = true;
@@ -138,6 +151,10 @@ std::optional<ChatTemplate> recognise_template(std::string_view text,
   const Canonical jinja = {canonical_template(text)};
   for (const auto recognise : {chatml, llama3, llama2}) {
     if (auto found = recognise(jinja, values)) return found;
+  }
+  for (const auto format : {ChatFormat::kLines, ChatFormat::kLongLora}) {
+    if (jinja.text == canonical_template(template_text(format)))
+      return usual_template(format, values);
   }
   return std::nullopt;
 }

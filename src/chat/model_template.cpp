@@ -55,25 +55,38 @@ TemplateText own_template(const std::string& folder, const Json& config,
   return of_config(config, config_path);
 }
 
+/// What a folder says of its template.
+struct FolderTemplate {
+  FolderTemplate(const std::string& folder, const std::string& today) {
+    const std::string config_path = folder + "/tokenizer_config.json";
+    const Json config = path_exists(config_path) ? read_json_object(config_path) : Json::object();
+    values = {token_text(config, "bos_token"), token_text(config, "eos_token"), today};
+    own = own_template(folder, config, config_path);
+    known = recognise_template(own.text, values);
+  }
+  TemplateValues values;
+  TemplateText own;
+  std::optional<ChatTemplate> known;
+};
+
 }  // namespace
 
 ChatTemplate model_template(const std::string& folder, const TemplateChoice& choice,
                             const std::string& today) {
-  const std::string config_path = folder + "/tokenizer_config.json";
-  const Json config = path_exists(config_path) ? read_json_object(config_path) : Json::object();
-  const TemplateValues values = {token_text(config, "bos_token"), token_text(config, "eos_token"),
-                                 today};
-  const auto own = own_template(folder, config, config_path);
-  const auto known = recognise_template(own.text, values);
+  const FolderTemplate found(folder, today);
   if (choice.format) {
-    const bool is_own = known && known->format == *choice.format;
-    return is_own ? *known : usual_template(*choice.format, values);
+    const bool is_own = found.known && found.known->format == *choice.format;
+    return is_own ? *found.known : usual_template(*choice.format, found.values);
   }
-  if (known) return *known;
-  if (!own.place.empty())
-    throw UserError(own.place + ": is none of the templates known here; " + choice.advice);
+  if (found.known) return *found.known;
+  if (!found.own.place.empty())
+    throw UserError(found.own.place + ": is none of the templates known here; " + choice.advice);
   if (choice.required) throw UserError(folder + ": has no chat template; " + choice.advice);
-  return usual_template(ChatFormat::kPlain, values);
+  return usual_template(ChatFormat::kPlain, found.values);
+}
+
+std::optional<ChatTemplate> known_template(const std::string& folder, const std::string& today) {
+  return FolderTemplate(folder, today).known;
 }
 
 std::string template_folder(const std::string& model_path, const std::string& tokenizer_path) {

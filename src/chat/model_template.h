@@ -14,8 +14,8 @@ struct TemplateChoice {
   bool required = true;              ///< auto: refuse a model without a template, or take kPlain
   /// What messages tell the user to do instead.
   const char* advice =
-      "set generate.chat_template to llama-2, llama-3, chatml or none (questions and answers as "
-      "plain text)";
+      "set generate.chat_template to llama-2, llama-3, chatml, longlora, plain or none (questions "
+      "and answers as plain text)";
 };
 
 /// The template for a model folder (or that of its tokenizer): chat_template.jinja, else
@@ -27,6 +27,10 @@ struct TemplateChoice {
 /// or, where one is required, for none; the line names those that exist.
 ChatTemplate model_template(const std::string& folder, const TemplateChoice& choice,
                             const std::string& today);
+
+/// The template that a folder brings, where it is known; nullopt for none too. Throws UserError for
+/// files that cannot be read.
+std::optional<ChatTemplate> known_template(const std::string& folder, const std::string& today);
 
 /// The folder whose template a model has: its own, else that of its tokenizer's file.
 std::string template_folder(const std::string& model_path, const std::string& tokenizer_path);

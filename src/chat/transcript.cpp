@@ -96,29 +96,13 @@ struct Frame {
   ChatPieces before_answer;
 };
 
-std::string llama2_system(const std::string& system) {
-  return system.empty() ? "" : "<<SYS>>\n" + system + "\n<</SYS>>\n\n";
-}
-
-Frame frame_of(TranscriptForm form, const ChatTemplate& chat, const std::string& system) {
-  switch (form) {
-    case TranscriptForm::kPlain:
-      return {{ordinary(system.empty() ? "" : system + "\n")}, {}, {ordinary("\n")}};
-    case TranscriptForm::kLongLora:
-      return {{special(chat.bos), ordinary("[INST]" + llama2_system(system))},
-              {special(chat.bos), ordinary("[INST]")},
-              {ordinary("[/INST]")}};
-    case TranscriptForm::kChat:
-      break;
-  }
+Frame frame_of(const ChatTemplate& chat, const std::string& system) {
   auto next = behind_answer(chat);
-  next.erase(next.begin());  // the answer has its end token
+  if (!next.empty()) next.erase(next.begin());  // the answer has its end token
   return {before_user(chat, system), std::move(next), behind_user(chat)};
 }
 
-Asked asked_of(const ChatMessage& message, bool is_chat, const ChatTemplate& chat,
-               const std::string& system) {
-  if (!is_chat) return {message.content, message.document_begin, message.document_end};
+Asked asked_of(const ChatMessage& message, const ChatTemplate& chat, const std::string& system) {
   const std::string left = left_stripped(chat, message.content, system);
   const size_t removed = message.content.size() - left.size();
   Asked asked = {right_stripped(chat, left)};
@@ -132,58 +116,55 @@ Asked asked_of(const ChatMessage& message, bool is_chat, const ChatTemplate& cha
 
 }  // namespace
 
-TranscriptMaker::TranscriptMaker(TranscriptForm form, ChatTemplate chat, const Tokenizer& tokenizer,
+TranscriptMaker::TranscriptMaker(ChatTemplate chat, const Tokenizer& tokenizer,
                                  bool begins_with_bos)
-    : form_(form),
-      chat_(std::move(chat)),
-      tokenizer_(tokenizer),
-      begins_with_bos_(begins_with_bos) {
-  if (form_ == TranscriptForm::kPlain) {
+    : chat_(std::move(chat)), tokenizer_(tokenizer), begins_with_bos_(begins_with_bos) {
+  if (chat_.format == ChatFormat::kLines) {
     if (tokenizer.eos_id() >= 0) return;
     throw UserError(
         "data.template: plain ends answers with the tokenizer's end-of-text token, and this "
         "tokenizer has none; use another template");
   }
-  const Frame frame = frame_of(form_, chat_, "any");
+  const Frame frame = frame_of(chat_, "any");
   for (const auto& piece : frame.before_first + frame.before_next + frame.before_answer +
                                ChatPieces{special(closing_token(chat_))}) {
     if (!piece.special || tokenizer.special_id(piece.text)) continue;
-    const char* name = form_ == TranscriptForm::kLongLora ? "longlora" : name_of(chat_.format);
-    throw UserError(std::string("data.template: ") + name + " needs " + piece.text +
+    throw UserError(std::string("data.template: ") + name_of(chat_.format) + " needs " +
+                    piece.text +
                     ", which is no special token of the model's tokenizer; use another template");
   }
 }
 
 std::vector<int32_t> TranscriptMaker::end_tokens() const {
   std::vector<int32_t> ids;
-  if (form_ != TranscriptForm::kPlain) ids.push_back(*tokenizer_.special_id(closing_token(chat_)));
+  if (const auto closing = closing_token(chat_); !closing.empty())
+    ids.push_back(*tokenizer_.special_id(closing));
   const int32_t eos = tokenizer_.eos_id();
   if (eos >= 0 && (ids.empty() || ids.front() != eos)) ids.push_back(eos);
   return ids;
 }
 
 Transcript TranscriptMaker::make(const std::vector<ChatMessage>& messages) const {
-  const bool is_chat = form_ == TranscriptForm::kChat;
   const bool has_system = !messages.empty() && messages.front().role == ChatRole::kSystem;
   const std::string system = has_system ? messages.front().content : "";
-  const Frame frame = frame_of(form_, chat_, system);
+  const Frame frame = frame_of(chat_, system);
   const int32_t end_token = end_tokens().front();
 
   Writer writer(tokenizer_);
   const bool plain_bos =
-      form_ == TranscriptForm::kPlain && begins_with_bos_ && tokenizer_.bos_id() >= 0;
+      chat_.format == ChatFormat::kLines && begins_with_bos_ && tokenizer_.bos_id() >= 0;
   if (plain_bos) writer.add_special(tokenizer_.bos_id());
   bool is_first = true;
   for (const ChatMessage& message : messages) {
     if (message.role == ChatRole::kSystem) continue;
     if (message.role == ChatRole::kAssistant) {
-      const bool trims = is_chat && chat_.trims;
-      const std::string answer = trims ? strip_right(strip_left(message.content)) : message.content;
-      writer.add_answer(is_chat ? begun_answer(chat_, answer).text : answer, end_token);
+      const std::string answer =
+          chat_.trims ? strip_right(strip_left(message.content)) : message.content;
+      writer.add_answer(begun_answer(chat_, answer).text, end_token);
       continue;
     }
     writer.add(is_first ? frame.before_first : frame.before_next);
-    const Asked asked = asked_of(message, is_chat, chat_, is_first ? system : "");
+    const Asked asked = asked_of(message, chat_, is_first ? system : "");
     if (is_first) {
       writer.add_first(asked);
     } else {

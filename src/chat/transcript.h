@@ -36,13 +36,6 @@ struct Transcript {
   int64_t first_user_end = 0;  ///< one past the last token of that message
 };
 
-enum class TranscriptForm {
-  kChat,      ///< a template's
-  kPlain,     ///< [BOS] system \n user \n answer EOS, the next user message at once behind it
-  kLongLora,  ///< LongLoRA's: BOS [INST]user[/INST]answer EOS, without a blank; system as in
-              ///< llama-2
-};
-
 /// Text between two special tokens is tokenised as one, prompt and answer together, as a model
 /// meets it in other texts. An answer begins with the first token whose text begins at or after the
 /// answer's first byte (llama-2: the blank before it). A token that straddles that place belongs to
@@ -51,10 +44,9 @@ enum class TranscriptForm {
 /// out, as ChatPrompt does.
 class TranscriptMaker {
  public:
-  /// `chat`: of kChat and kLongLora (llama-2). `begins_with_bos`: kPlain alone. The tokenizer must
-  /// outlive this. Throws UserError where the tokenizer lacks a token that the form needs.
-  TranscriptMaker(TranscriptForm form, ChatTemplate chat, const Tokenizer& tokenizer,
-                  bool begins_with_bos);
+  /// `chat`: any but kPlain, which no answers end. `begins_with_bos`: kLines alone. The tokenizer
+  /// must outlive this. Throws UserError where the tokenizer lacks a token that the form needs.
+  TranscriptMaker(ChatTemplate chat, const Tokenizer& tokenizer, bool begins_with_bos);
 
   /// `messages`: perhaps one of the system, then the user and the assistant in turn. May be called
   /// from several threads.
@@ -64,7 +56,6 @@ class TranscriptMaker {
   std::vector<int32_t> end_tokens() const;
 
  private:
-  TranscriptForm form_;
   ChatTemplate chat_;
   const Tokenizer& tokenizer_;
   bool begins_with_bos_;

@@ -201,8 +201,9 @@ void add_generate(SchemaBuilder& add, GenerateConfig& generate) {
   add.add("chat", BoolField{&generate.chat},
           "talk: each line of standard input is a turn, and the history stays in the cache");
   add.text_choice("chat_template", &generate.chat_template,
-                  {"auto", "none", "llama-2", "llama-3", "chatml"},
-                  "form of a conversation; auto: the model's own");
+                  {"auto", "none", "plain", "llama-2", "llama-3", "chatml", "longlora"},
+                  "form of a conversation; auto: what the adapter's records had, else the model's "
+                  "own");
   add.add("system", TextField{&generate.system},
           "first message of a conversation; empty: the template's own, if any");
   add.add("document", TextField{&generate.document},

@@ -4,17 +4,38 @@
 
 #include "chat/model_template.h"
 #include "core/error.h"
+#include "core/log.h"
 #include "generate/prompt.h"
+#include "setup/taught_template.h"
 
 namespace lococo {
 namespace {
 
-std::optional<ChatFormat> format_of(const std::string& name) {
-  for (const auto format :
-       {ChatFormat::kPlain, ChatFormat::kLlama2, ChatFormat::kLlama3, ChatFormat::kChatml}) {
-    if (name == name_of(format)) return format;
+/// What model.adapter was tuned with; nothing where that cannot be told, which matters to nobody
+/// who names a template.
+std::optional<ChatTemplate> taught_if_readable(const Config& config) {
+  try {
+    return taught_template(config, today_text());
+  } catch (const UserError&) {
+    return std::nullopt;
   }
-  return std::nullopt;  // auto
+}
+
+ChatTemplate conversation_template(const Config& config) {
+  const auto given = format_named(config.generate.chat_template);  // nullopt: auto
+  const auto taught = given ? taught_if_readable(config) : taught_template(config, today_text());
+  if (taught && !given) {
+    log_info(std::string("chat template ") + name_of(taught->format) + ", which " +
+             config.model.adapter + " was tuned with");
+    return *taught;
+  }
+  if (taught && taught->format != *given) {
+    log_warn("generate.chat_template: " + config.generate.chat_template + " is given, but " +
+             config.model.adapter + " was tuned with " + name_of(taught->format));
+  }
+  const std::string folder = template_folder(config.model.path, config.data.tokenizer);
+  const bool must_be_tuned = config.generate.chat && config.generate.document.empty();
+  return model_template(folder, {given, must_be_tuned}, today_text());
 }
 
 }  // namespace
@@ -24,11 +45,7 @@ bool asks_question(const GenerateConfig& config) {
 }
 
 ChatPrompt conversation_form(const Config& config, const Tokenizer& tokenizer) {
-  const std::string folder = template_folder(config.model.path, config.data.tokenizer);
-  const bool must_be_tuned = config.generate.chat && config.generate.document.empty();
-  const auto chat = model_template(
-      folder, {format_of(config.generate.chat_template), must_be_tuned}, today_text());
-  return ChatPrompt(chat, tokenizer, config.data.add_bos);
+  return ChatPrompt(conversation_template(config), tokenizer, config.data.add_bos);
 }
 
 std::string document_text(const GenerateConfig& config) {

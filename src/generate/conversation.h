@@ -14,7 +14,8 @@ namespace lococo {
 /// Whether one question, about a document or alone, is what is continued.
 bool asks_question(const GenerateConfig& config);
 
-/// The form of conversations: generate.chat_template, or the model's own. Questions (and a
+/// The form of conversations: generate.chat_template (with a warning where model.adapter was tuned
+/// with another), or what the adapter was tuned with, or the base's own. Questions (and a
 /// document) have a plain form where the model has no template; a conversation without a document
 /// needs one. The tokenizer must outlive it. Throws UserError.
 ChatPrompt conversation_form(const Config& config, const Tokenizer& tokenizer);

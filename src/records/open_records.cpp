@@ -16,16 +16,18 @@ constexpr const char* kAdvice = "set data.template to plain, llama-2, llama-3, c
 
 std::optional<ChatFormat> format_of(RecordTemplate form) {
   switch (form) {
+    case RecordTemplate::kAuto:
+      break;
+    case RecordTemplate::kPlain:
+      return ChatFormat::kLines;
     case RecordTemplate::kLlama2:
-    case RecordTemplate::kLongLora:
       return ChatFormat::kLlama2;
     case RecordTemplate::kLlama3:
       return ChatFormat::kLlama3;
     case RecordTemplate::kChatml:
       return ChatFormat::kChatml;
-    case RecordTemplate::kAuto:
-    case RecordTemplate::kPlain:
-      break;
+    case RecordTemplate::kLongLora:
+      return ChatFormat::kLongLora;
   }
   return std::nullopt;
 }
@@ -37,21 +39,20 @@ int64_t step_of_rows(const Config& config) {
 
 }  // namespace
 
+ChatTemplate template_of_records(const Config& config, const std::string& today) {
+  const auto wanted = format_of(config.data.record_template);
+  const std::string folder = template_folder(config.model.path, config.data.tokenizer);
+  auto chat = model_template(folder, {wanted, /*required=*/false, kAdvice}, today);
+  if (chat.format == ChatFormat::kPlain) chat.format = ChatFormat::kLines;
+  return chat;
+}
+
 TranscriptMaker make_transcripts(const Config& config, const Tokenizer& tokenizer) {
-  const RecordTemplate wanted = config.data.record_template;
-  TranscriptForm form =
-      wanted == RecordTemplate::kLongLora ? TranscriptForm::kLongLora : TranscriptForm::kChat;
-  ChatTemplate chat;
-  if (wanted != RecordTemplate::kPlain) {
-    const std::string folder = template_folder(config.model.path, config.data.tokenizer);
-    chat = model_template(folder, {format_of(wanted), /*required=*/false, kAdvice}, kDay);
-  }
-  if (chat.format == ChatFormat::kPlain) {
-    form = TranscriptForm::kPlain;
-    if (wanted == RecordTemplate::kAuto)
-      log_info("data.template: the model has no chat template; records are plain text");
-  }
-  return {form, chat, tokenizer, config.data.add_bos};
+  const auto chat = template_of_records(config, kDay);
+  const bool has_none =
+      config.data.record_template == RecordTemplate::kAuto && chat.format == ChatFormat::kLines;
+  if (has_none) log_info("data.template: the model has no chat template; records are plain text");
+  return {chat, tokenizer, config.data.add_bos};
 }
 
 std::vector<RecordSet> open_record_sets(const Config& config,

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "chat/chat_template.h"
 #include "config/config.h"
 #include "records/record_rows.h"
 #include "records/record_set.h"
@@ -12,10 +13,13 @@
 
 namespace lococo {
 
-/// The form that data.template names: the model's own (auto; plain, with a word in the log, where
-/// it has none), or another. Templates that name the day have the same one in every run. The
-/// tokenizer must outlive the result. Throws UserError for a template that is not known or that the
-/// tokenizer lacks a token of.
+/// The form that data.template names: the model's own (auto; plain where it has none), or another.
+/// `today` as in TemplateValues. Throws UserError for a template that is not known.
+ChatTemplate template_of_records(const Config& config, const std::string& today);
+
+/// Of template_of_records(), with a word in the log where auto found none. Templates that name the
+/// day have the same one in every run. The tokenizer must outlive the result. Throws UserError for
+/// a template that is not known or that the tokenizer lacks a token of.
 TranscriptMaker make_transcripts(const Config& config, const Tokenizer& tokenizer);
 
 /// The records of `sources` (data.records or data.validation_records), in data.context_length + 1

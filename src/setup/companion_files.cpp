@@ -6,9 +6,13 @@
 #include <system_error>
 #include <utility>
 
+#include "chat/model_template.h"
+#include "chat/template_text.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "records/open_records.h"
 #include "setup/generation_config.h"
+#include "setup/taught_template.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lococo {
@@ -18,6 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kLargestFile = 100'000'000;
 constexpr const char* kGenerationConfig = "generation_config.json";
+constexpr const char* kTemplate = "chat_template.jinja";
 
 /// A tokenizer and what says how it is used. vocab.json and merges.txt are the older form of
 /// tokenizer.json.
@@ -28,7 +33,7 @@ constexpr const char* kTokenizerFiles[] = {"tokenizer.model",
                                            "added_tokens.json",
                                            "vocab.json",
                                            "merges.txt",
-                                           "chat_template.jinja"};
+                                           kTemplate};
 
 /// Downloads are links into a cache, whose files may have been deleted.
 bool has_file(const std::string& path) {
@@ -70,18 +75,38 @@ class Companions {
   std::vector<CompanionFile> files_;
 };
 
+void put(const std::string& name, const std::string& content, std::vector<CompanionFile>* files) {
+  const auto present = std::ranges::find(*files, name, &CompanionFile::name);
+  if (present != files->end()) {
+    present->content = content;
+  } else {
+    files->push_back({name, content});
+  }
+}
+
+/// Conversations have the form that was tuned on: that of the records, where the tokenizer's own
+/// (whose files come from `folder`) is another, or what a PEFT folder brings.
+void add_template(const Config& config, const std::string& folder,
+                  std::vector<CompanionFile>* files) {
+  if (const auto of_run = config_of_records(config)) {
+    const auto taught = template_of_records(*of_run, "").format;
+    const auto own = folder.empty() ? std::nullopt : known_template(folder, "");
+    const bool is_own = own && own->format == taught;
+    if (!is_own) put(kTemplate, template_text(taught), files);
+    return;
+  }
+  const std::string& adapter = config.model.adapter;
+  const std::string path = adapter + "/" + kTemplate;
+  if (!adapter.empty() && has_file(path)) put(kTemplate, read_text_file(path, kLargestFile), files);
+}
+
 /// What was tuned on records stops where their answers end.
 void add_end_tokens(const Config& config, int64_t vocab_size, std::vector<CompanionFile>* files) {
   const auto present = std::ranges::find(*files, kGenerationConfig, &CompanionFile::name);
   const bool is_there = present != files->end();
   const auto text =
       generation_config_of_records(config, is_there ? present->content : "", vocab_size);
-  if (!text) return;
-  if (is_there) {
-    present->content = *text;
-  } else {
-    files->push_back({kGenerationConfig, *text});
-  }
+  if (text) put(kGenerationConfig, *text, files);
 }
 
 }  // namespace
@@ -101,6 +126,7 @@ std::vector<CompanionFile> read_companion_files(const Config& config, int64_t vo
   }
   if (merged && !base.empty()) companions.add(base, kGenerationConfig);
   auto files = companions.take();
+  add_template(config, folder, &files);
   if (merged) add_end_tokens(config, vocab_size, &files);
   return files;
 }

@@ -3,31 +3,16 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "config/config_yaml.h"
 #include "core/error.h"
-#include "core/files.h"
 #include "core/json_file.h"
 #include "records/open_records.h"
 #include "setup/session.h"
-#include "weights/checkpoint_files.h"
+#include "setup/taught_template.h"
 
 namespace lococo {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-/// The data of the run that made what is exported; nullopt where it had no records.
-std::optional<DataConfig> data_of_records(const Config& config) {
-  if (!config.data.records.empty()) return config.data;
-  const std::string& adapter = config.model.adapter;
-  if (adapter.empty() || !is_checkpoint(adapter)) return std::nullopt;
-  const std::string path = adapter + "/" + kConfigFile;
-  DataConfig data = parse_old_config(read_state(adapter).state.config_yaml, path).data;
-  if (data.records.empty()) return std::nullopt;
-  // A tokenizer that the export names is that of the folder to come.
-  if (!config.data.tokenizer.empty()) data.tokenizer = config.data.tokenizer;
-  return data;
-}
 
 }  // namespace
 
@@ -51,17 +36,15 @@ std::string with_end_tokens(const std::string& text, const std::vector<int64_t>&
 std::optional<std::string> generation_config_of_records(const Config& config,
                                                         const std::string& text,
                                                         int64_t vocab_size) {
-  const auto data = data_of_records(config);
-  if (!data) return std::nullopt;
-  Config of_run = config;
-  of_run.data = *data;
-  const auto tokenizer = open_tokenizer(of_run, vocab_size);
+  const auto of_run = config_of_records(config);
+  if (!of_run) return std::nullopt;
+  const auto tokenizer = open_tokenizer(*of_run, vocab_size);
   if (!tokenizer) {
     throw UserError(
         "data.tokenizer: the model was tuned on records and stops at tokens of a tokenizer, which "
         "is not in model.path; name it");
   }
-  const auto ends = make_transcripts(of_run, *tokenizer).end_tokens();
+  const auto ends = make_transcripts(*of_run, *tokenizer).end_tokens();
   const std::string name = config.model.path + "/generation_config.json";
   const auto merged = with_end_tokens(text, {ends.begin(), ends.end()}, tokenizer->bos_id(), name);
   const bool same = !text.empty() && Json::parse(merged) == Json::parse(text);

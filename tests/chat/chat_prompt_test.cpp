@@ -28,8 +28,8 @@ ChatPrompt prompt_of(ChatFormat format) {
 
 std::string text_of(const Ids& ids) { return byte_tokenizer().decode(ids); }
 
-const ChatFormat kFormats[] = {ChatFormat::kPlain, ChatFormat::kLlama2, ChatFormat::kLlama3,
-                               ChatFormat::kChatml};
+const ChatFormat kFormats[] = {ChatFormat::kPlain,  ChatFormat::kLines,  ChatFormat::kLlama2,
+                               ChatFormat::kLlama3, ChatFormat::kChatml, ChatFormat::kLongLora};
 
 }  // namespace
 
@@ -45,6 +45,11 @@ TEST_CASE("the first turn goes up to where the model answers", "[chat]") {
   CHECK(text_of(prompt_of(ChatFormat::kLlama2).first_turn("", " Hi ")) == "<s>[INST] Hi [/INST]");
   CHECK(text_of(prompt_of(ChatFormat::kPlain).first_turn("Be kind.", "Hi")) ==
         "<s>Be kind.\n\nQuestion: Hi\nAnswer:");
+  CHECK(text_of(prompt_of(ChatFormat::kLines).first_turn("Be kind.", " Hi ")) ==
+        "<s>Be kind.\n Hi \n");
+  CHECK(text_of(prompt_of(ChatFormat::kLongLora).first_turn("", " Hi ")) == "<s>[INST] Hi [/INST]");
+  CHECK(text_of(prompt_of(ChatFormat::kLongLora).first_turn("Be kind.", "Hi")) ==
+        "<s>[INST]<<SYS>>\nBe kind.\n<</SYS>>\n\nHi[/INST]");
 }
 
 TEST_CASE("the next turn closes an answer that is not closed", "[chat]") {
@@ -54,6 +59,10 @@ TEST_CASE("the next turn closes an answer that is not closed", "[chat]") {
         "</s><s>[INST] And? [/INST]");
   CHECK(text_of(prompt_of(ChatFormat::kLlama2).next_turn("And?", false, "It is")) ==
         "</s><s>[INST] And? [/INST] It is");
+  CHECK(text_of(prompt_of(ChatFormat::kLines).next_turn("And?", false, "It is")) ==
+        "</s>And?\nIt is");
+  CHECK(text_of(prompt_of(ChatFormat::kLongLora).next_turn("And?", false, "It is")) ==
+        "</s><s>[INST]And?[/INST]It is");
   CHECK(text_of(prompt_of(ChatFormat::kChatml).next_turn("And?", true, "It is")) ==
         "\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\nIt is");
   for (const auto format : kFormats) {
@@ -88,6 +97,7 @@ TEST_CASE("a document and a question are the first turn with both", "[chat]") {
   };
   CHECK(asked(ChatFormat::kPlain) == "\n\nQuestion: Who?\nAnswer:");
   CHECK(asked(ChatFormat::kLlama2) == "\n\nWho? [/INST]");
+  CHECK(asked(ChatFormat::kLines) == "\n\nWho?\n");
 }
 
 TEST_CASE("an answer may be begun for the model", "[chat]") {
@@ -121,6 +131,8 @@ TEST_CASE("an answer ends at the template's token and at the end of a document",
   CHECK(prompt_of(ChatFormat::kLlama3).end_tokens() == Ids{id("<|eot_id|>"), id("</s>")});
   CHECK(prompt_of(ChatFormat::kLlama2).end_tokens() == Ids{id("</s>")});
   CHECK(prompt_of(ChatFormat::kPlain).end_tokens() == Ids{id("</s>")});
+  CHECK(prompt_of(ChatFormat::kLines).end_tokens() == Ids{id("</s>")});
+  CHECK(prompt_of(ChatFormat::kLongLora).end_tokens() == Ids{id("</s>")});
   CHECK(prompt_of(ChatFormat::kPlain).stop_texts() == std::vector<std::string>{"\nQuestion: "});
   CHECK(prompt_of(ChatFormat::kChatml).stop_texts().empty());
 }

@@ -6,6 +6,7 @@
 
 #include "chat/jinja_text.h"
 #include "chat/model_template.h"
+#include "chat/template_text.h"
 #include "core/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
@@ -63,6 +64,27 @@ TEST_CASE("templates are recognised with what is their own", "[chat]") {
         "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n");
   CHECK(recognised("llama-3.2").preamble ==
         "Cutting Knowledge Date: December 2023\nToday Date: 01 Feb 2025\n\n");
+}
+
+TEST_CASE("a form's own text is recognised as what it is", "[chat]") {
+  for (const auto format : {ChatFormat::kLines, ChatFormat::kLlama2, ChatFormat::kLlama3,
+                            ChatFormat::kChatml, ChatFormat::kLongLora}) {
+    INFO(name_of(format));
+    CHECK(format_named(name_of(format)) == format);
+    const auto found = recognise_template(template_text(format), kValues);
+    REQUIRE(found);
+    const auto usual = usual_template(format, kValues);
+    CHECK(found->format == format);
+    CHECK(found->bos == usual.bos);
+    CHECK(found->eos == usual.eos);
+    CHECK(found->trims == usual.trims);
+    CHECK(found->system.empty());
+    CHECK(found->preamble.empty());
+  }
+  CHECK(template_text(ChatFormat::kPlain).empty());
+  CHECK(format_named("none") == ChatFormat::kPlain);
+  CHECK_FALSE(format_named("auto"));
+  CHECK_FALSE(recognise_template(template_text(ChatFormat::kLines) + "{{ 'x' }}", kValues));
 }
 
 TEST_CASE("a template that is or may be another one is not recognised", "[chat]") {
@@ -130,7 +152,7 @@ TEST_CASE("a model's template comes from its own files", "[chat]") {
   write_text_file(folder / "chat_template.jinja", template_text("zephyr"));
   const auto line = user_error_of([&] { found(automatic); });
   CHECK_CONTAINS(line, "chat_template.jinja: ");
-  CHECK_CONTAINS(line, "llama-2, llama-3, chatml or none");
+  CHECK_CONTAINS(line, "llama-2, llama-3, chatml, longlora, plain or none");
   CHECK_CONTAINS(user_error_of([&] {
                    found({std::nullopt, /*required=*/false});
                  }),

@@ -88,7 +88,7 @@ std::string marked(const Transcript& transcript, const Tokenizer& tokenizer) {
 }
 
 TranscriptMaker chat_maker(ChatFormat format, const Tokenizer& tokenizer) {
-  return {TranscriptForm::kChat, usual_template(format, {}), tokenizer, /*begins_with_bos=*/true};
+  return {usual_template(format, {}), tokenizer, /*begins_with_bos=*/true};
 }
 
 const std::vector<ChatMessage> kOneTurn = {{ChatRole::kUser, "Who?"},
@@ -126,11 +126,10 @@ TEST_CASE("the targets of each template are its answers with their end tokens", 
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWho?<|im_end|>\n"
         "<|im_start|>assistant\n{Ann<|im_end|>}\n<|im_start|>user\n And now?<|im_end|>\n"
         "<|im_start|>assistant\n{Bob <|im_end|>}");
-  const TranscriptMaker plain(TranscriptForm::kPlain, {}, tokenizer, /*begins_with_bos=*/true);
+  const auto plain = chat_maker(ChatFormat::kLines, tokenizer);
   CHECK(text(plain, kOneTurn) == "<s>Who?\n{Ann</s>}");
   CHECK(text(plain, kTwoTurns) == "<s>Be brief.\nWho?\n{Ann</s>} And now?\n{Bob </s>}");
-  const TranscriptMaker longlora(TranscriptForm::kLongLora, usual_template(ChatFormat::kLlama2, {}),
-                                 tokenizer, true);
+  const auto longlora = chat_maker(ChatFormat::kLongLora, tokenizer);
   CHECK(text(longlora, kOneTurn) == "<s>[INST]Who?[/INST]{Ann</s>}");
 
   CHECK(llama2.end_tokens() == Ids{257});
@@ -149,14 +148,13 @@ TEST_CASE("the targets by hand: ids of a llama-2 turn", "[chat]") {
 
 TEST_CASE("a token that straddles the beginning of an answer belongs to the prompt", "[chat]") {
   const PairTokenizer tokenizer({"]A", "\nA", "n\n"});
-  const TranscriptMaker longlora(TranscriptForm::kLongLora, usual_template(ChatFormat::kLlama2, {}),
-                                 tokenizer, true);
+  const auto longlora = chat_maker(ChatFormat::kLongLora, tokenizer);
   CHECK(marked(longlora.make(kOneTurn), tokenizer) == "<s>[INST]Who?[/INST]A{nn</s>}");
   const auto chatml = chat_maker(ChatFormat::kChatml, tokenizer);
   CHECK(marked(chatml.make(kOneTurn), tokenizer) ==
         "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\nA{nn<|im_end|>}");
   // Nothing straddles here: "n\n" lies within the prompt.
-  const TranscriptMaker plain(TranscriptForm::kPlain, {}, tokenizer, true);
+  const auto plain = chat_maker(ChatFormat::kLines, tokenizer);
   const std::vector<ChatMessage> messages = {{ChatRole::kUser, "When"},
                                              {ChatRole::kAssistant, "Now"}};
   CHECK(marked(plain.make(messages), tokenizer) == "<s>When\n{Now</s>}");
@@ -164,7 +162,8 @@ TEST_CASE("a token that straddles the beginning of an answer belongs to the prom
 
 TEST_CASE("a transcript begins with the ids that a conversation begins with", "[chat]") {
   const PairTokenizer tokenizer;
-  for (const auto format : {ChatFormat::kLlama2, ChatFormat::kLlama3, ChatFormat::kChatml}) {
+  for (const auto format : {ChatFormat::kLines, ChatFormat::kLlama2, ChatFormat::kLlama3,
+                            ChatFormat::kChatml, ChatFormat::kLongLora}) {
     INFO(name_of(format));
     const ChatPrompt prompt(usual_template(format, {}), tokenizer, true);
     const auto transcript = chat_maker(format, tokenizer).make(kTwoTurns);
@@ -224,7 +223,8 @@ TEST_CASE("a template whose tokens the tokenizer lacks is refused", "[chat]") {
   const auto tokenizer = load_tokenizer(folder / "tokenizer.model");
   CHECK_CONTAINS(user_error_of([&] { chat_maker(ChatFormat::kChatml, *tokenizer); }),
                  "data.template: chatml needs <|im_start|>");
-  CHECK_CONTAINS(
-      user_error_of([&] { TranscriptMaker(TranscriptForm::kPlain, {}, *tokenizer, true); }),
-      "data.template: plain ends answers with the tokenizer's end-of-text token");
+  CHECK_CONTAINS(user_error_of([&] { chat_maker(ChatFormat::kLongLora, *tokenizer); }),
+                 "data.template: longlora needs");
+  CHECK_CONTAINS(user_error_of([&] { chat_maker(ChatFormat::kLines, *tokenizer); }),
+                 "data.template: plain ends answers with the tokenizer's end-of-text token");
 }

@@ -109,6 +109,23 @@ class Templates(unittest.TestCase):
                         for case in cases]
                 self.assertEqual(ours(folder, [for_ours(name, case) for case in cases]), want)
 
+    def test_the_texts_that_exports_bring_are_transformers(self):
+        for name in ("plain", "llama-2", "llama-3", "chatml", "longlora"):
+            with self.subTest(template=name):
+                folder = self.folder / name
+                folder.mkdir()
+                text = subprocess.run([TOOL, "--template", name], capture_output=True, text=True, check=True).stdout
+                (folder / "chat_template.jinja").write_text(text, encoding="utf-8")
+                tokens = {"bos_token": BOS.get(name, "<s>"), "eos_token": "</s>"}
+                (folder / "tokenizer_config.json").write_text(json.dumps(tokens), encoding="utf-8")
+                tokenizer = PreTrainedTokenizerFast(tokenizer_object=byte_level_tokenizer(), chat_template=text, **tokens)
+                cases = [without_blanks(case) for case in CASES]
+                want = [tokenizer.apply_chat_template(messages(case), tokenize=False, add_generation_prompt=True)
+                        for case in cases]
+                if name == "plain":  # BOS is data.add_bos's affair
+                    want = [text.removeprefix("<s>") for text in want]
+                self.assertEqual(ours(folder, [for_ours(name, case) for case in cases]), want)
+
     def test_byte_level_ids_are_transformers(self):
         cases = [without_blanks(case) for case in CASES]
         for name in ("llama-3", "llama-3.1", "chatml", "smollm2"):

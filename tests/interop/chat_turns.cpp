@@ -2,12 +2,14 @@
 //
 // Usage: chat_turns FOLDER [TOKENIZER] < cases.json: a list of {"system", "users", "answers"}, one
 // answer less than users. Prints a list: each conversation's ids, the answers (as ordinary text)
-// among them, or without a tokenizer its text.
+// among them, or without a tokenizer its text. `chat_turns --template NAME` prints a known
+// template.
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "chat/chat_prompt.h"
 #include "chat/model_template.h"
+#include "chat/template_text.h"
 #include "core/error.h"
 #include "tests/support/byte_tokenizer.h"
 
@@ -30,6 +32,10 @@ Ids conversation(const lococo::ChatPrompt& prompt, const lococo::Tokenizer& toke
 }
 
 int run(int argc, char** argv) {
+  if (argc == 3 && std::string(argv[1]) == "--template") {
+    std::cout << lococo::template_text(lococo::format_named(argv[2]).value());
+    return 0;
+  }
   if (argc < 2) throw lococo::UserError("usage: chat_turns FOLDER [TOKENIZER] < cases.json");
   std::unique_ptr<lococo::Tokenizer> tokenizer = std::make_unique<lococo::testing::ByteTokenizer>(
       Texts{"<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|begin_of_text|>", "<|start_header_id|>",

@@ -23,7 +23,9 @@ const ByteTokenizer& byte_tokenizer() {
   return tokenizer;
 }
 
-TranscriptMaker plain_maker() { return {TranscriptForm::kPlain, {}, byte_tokenizer(), true}; }
+TranscriptMaker plain_maker() {
+  return {usual_template(ChatFormat::kLines, {}), byte_tokenizer(), true};
+}
 
 Transcript transcript_of(const std::string& user, size_t document_end) {
   return plain_maker().make(

@@ -75,7 +75,7 @@ class Refusals(Chat):
         config.write_text(json.dumps({"chat_template": "{{ messages }}"}), encoding="ascii")
         line = self.refused(f"data.tokenizer={self.tokenizer}", "--chat", stdin=b"hello\n")
         self.assertIn(f"{config}: chat_template", line)
-        self.assertIn("llama-2, llama-3, chatml or none", line)
+        self.assertIn("llama-2, llama-3, chatml, longlora, plain or none", line)
 
     def test_what_is_no_conversation_is_one_line(self):
         chat = [*self.arguments, "--chat"]

@@ -133,6 +133,27 @@ class Sft(unittest.TestCase):
             config = json.loads((target / "generation_config.json").read_text(encoding="utf-8"))
             self.assertEqual(config["eos_token_id"], END_OF_TEXT)
 
+    def test_questions_have_the_form_that_was_tuned_on(self):
+        run, _, _ = self.train("asked", self.records(), "train.steps=4")
+        folders = {"run": (f"model.adapter={run}",)}
+        for kind in ("adapter", "merged"):
+            target = self.folder / f"asked-{kind}"
+            done = self.run_tool("export", f"model.adapter={run}", f"export.kind={kind}", f"export.output={target}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            folders[kind] = (f"model.{'path' if kind == 'merged' else 'adapter'}={target}",)
+        answer = ("generate.max_new_tokens=8", "generate.output=ids", "generate.stop_at_eos=false")
+        want = self.run_tool("generate", "--prompt", "who is ann?\n", *folders["run"], *answer).stdout
+        for name, model in folders.items():
+            with self.subTest(name):
+                done = self.run_tool("generate", "--question", "who is ann?", *model, *answer)
+                self.assertEqual((done.returncode, done.stdout), (0, want), done.stderr)
+                if name != "merged":
+                    self.assertIn("chat template plain, which ", done.stderr)
+        other = self.run_tool("generate", "--question", "who is ann?", *folders["run"], *answer,
+                              "generate.chat_template=none")
+        self.assertIn("generate.chat_template: none is given, but ", other.stderr)
+        self.assertNotEqual(other.stdout, want)
+
     def test_too_long_records_are_treated_as_asked(self):
         long = {"instruction": "sand " * 60 + "\nwhat is it?", "output": "sand"}
         path = tiny_files.write_text(str(self.folder / "long.jsonl"),

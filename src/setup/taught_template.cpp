@@ -1,0 +1,36 @@
+#include "setup/taught_template.h"
+
+#include "chat/model_template.h"
+#include "config/config_yaml.h"
+#include "records/open_records.h"
+#include "weights/checkpoint_files.h"
+
+namespace lococo {
+
+std::optional<Config> config_of_records(const Config& config) {
+  if (!config.data.records.empty()) return config;
+  const std::string& adapter = config.model.adapter;
+  if (adapter.empty() || !is_checkpoint(adapter)) return std::nullopt;
+  Config of_run = config;
+  const std::string path = adapter + "/" + kConfigFile;
+  of_run.data = parse_old_config(read_state(adapter).state.config_yaml, path).data;
+  if (of_run.data.records.empty()) return std::nullopt;
+  // A tokenizer that is named here is that of the folder to come.
+  if (!config.data.tokenizer.empty()) of_run.data.tokenizer = config.data.tokenizer;
+  return of_run;
+}
+
+std::optional<ChatTemplate> taught_template(const Config& config, const std::string& today) {
+  const std::string& adapter = config.model.adapter;
+  if (adapter.empty()) return std::nullopt;
+  if (!is_checkpoint(adapter)) {
+    const auto chat = model_template(adapter, {std::nullopt, /*required=*/false}, today);
+    return chat.format == ChatFormat::kPlain ? std::nullopt : std::optional(chat);
+  }
+  Config of_adapter = config;
+  of_adapter.data.records.clear();  // what this run has is another matter
+  const auto of_run = config_of_records(of_adapter);
+  return of_run ? std::optional(template_of_records(*of_run, today)) : std::nullopt;
+}
+
+}  // namespace lococo

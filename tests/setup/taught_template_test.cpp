@@ -1,0 +1,105 @@
+#include "setup/taught_template.h"
+
+#include "chat/model_template.h"
+#include "chat/template_text.h"
+#include "core/files.h"
+#include "setup/companion_files.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_base.h"
+#include "tests/support/tiny_bpe.h"
+#include "tests/support/user_error.h"
+
+namespace lococo::testing {
+namespace {
+
+constexpr const char* kJinja = "chat_template.jinja";
+
+/// A base with a tokenizer, and what was tuned on records of some template.
+struct Tuned {
+  explicit Tuned(RecordTemplate form) {
+    run = config_on(write_base(folder.make("base")));
+    write_json(run.model.path + "/tokenizer.json", tiny_bpe());
+    run.cache = {};
+    run.tune.lora = 1e-3;
+    run.data.records = {{"a.jsonl", 1.0}};
+    run.data.record_template = form;
+    use.model.path = run.model.path;
+  }
+  void train() { use.model.adapter = write_checkpoint(run, folder / "run"); }
+  void put_template(ChatFormat format) const {
+    write_text_file(run.model.path + "/" + kJinja, template_text(format));
+  }
+  std::string taught() const {
+    const auto found = taught_template(use, "");
+    return found ? name_of(found->format) : "nothing";
+  }
+  /// chat_template.jinja of an export; "" for none.
+  std::string exported(ExportKind kind) const {
+    Config config = use;
+    config.export_.kind = kind;
+    for (const auto& file : read_companion_files(config, kBpeVocabulary)) {
+      if (file.name == kJinja) return file.content;
+    }
+    return "";
+  }
+  TemporaryFolder folder;
+  Config run;  ///< of the training
+  Config use;  ///< of what uses its result: names base and adapter alone
+};
+
+}  // namespace
+
+TEST_CASE("An adapter's template is the one of its records", "[setup]") {
+  Tuned tuned(RecordTemplate::kLongLora);
+  CHECK(tuned.taught() == "nothing");
+  tuned.train();
+  CHECK(tuned.taught() == "longlora");
+  tuned.put_template(ChatFormat::kChatml);
+  CHECK(tuned.taught() == "longlora");
+  tuned.use.data.records = {{"b.jsonl", 1.0}};  // of another run, with another template
+  CHECK(tuned.taught() == "longlora");
+}
+
+TEST_CASE("Records in the model's own form have that of the base, or plain lines", "[setup]") {
+  Tuned tuned(RecordTemplate::kAuto);
+  tuned.train();
+  CHECK(tuned.taught() == "plain");
+  tuned.put_template(ChatFormat::kChatml);
+  CHECK(tuned.taught() == "chatml");
+}
+
+TEST_CASE("What was tuned on texts says nothing of conversations", "[setup]") {
+  Tuned tuned(RecordTemplate::kLlama2);
+  tuned.run.data.records.clear();
+  tuned.train();
+  CHECK(tuned.taught() == "nothing");
+  CHECK(tuned.exported(ExportKind::kMerged).empty());
+}
+
+TEST_CASE("An export takes the template of its records along", "[setup]") {
+  Tuned tuned(RecordTemplate::kPlain);
+  tuned.train();
+  const auto kind = GENERATE(ExportKind::kMerged, ExportKind::kAdapter);
+  CHECK(tuned.exported(kind) == template_text(ChatFormat::kLines));
+  tuned.put_template(ChatFormat::kChatml);
+  CHECK(tuned.exported(kind) == template_text(ChatFormat::kLines));
+  // The base's own text of the same form may say more, and stays.
+  const std::string own = "{# mine #}" + template_text(ChatFormat::kLines);
+  write_text_file(tuned.run.model.path + "/" + kJinja, own);
+  CHECK(tuned.exported(kind) == own);
+}
+
+TEST_CASE("A folder of an adapter brings its template", "[setup]") {
+  Tuned tuned(RecordTemplate::kAuto);
+  tuned.use.model.adapter = tuned.folder.make("adapter");
+  CHECK(tuned.taught() == "nothing");
+  const std::string path = tuned.use.model.adapter + "/" + kJinja;
+  write_text_file(path, template_text(ChatFormat::kLines));
+  CHECK(tuned.taught() == "plain");
+  CHECK(tuned.exported(ExportKind::kMerged) == template_text(ChatFormat::kLines));
+  write_text_file(path, "{{ messages }}");
+  CHECK_CONTAINS(user_error_of([&] { tuned.taught(); }), path + ": is none of the templates");
+}
+
+}  // namespace lococo::testing
