@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/lfs_pointer.h"
 
 namespace lococo {
 namespace {
@@ -111,6 +112,7 @@ class Builder : public nlohmann::json_sax<Json> {
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& name) {
+  refuse_lfs_pointer(text, name);
   Builder builder(name);
   Json::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();

@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/json_file.h"
+#include "core/lfs_pointer.h"
 #include "core/mapped_file.h"
 
 namespace lococo {
@@ -88,6 +89,7 @@ class HeaderParser {
   }
 
   Json read_header() {
+    refuse_lfs_pointer({reinterpret_cast<const char*>(bytes_), num_bytes_}, name_);
     if (num_bytes_ < kLengthBytes) fail("it is shorter than the 8-byte header length");
     uint64_t length = 0;  // little endian, as every machine that LibTorch runs on
     std::memcpy(&length, bytes_, kLengthBytes);

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/lfs_pointer.h"
 
 namespace lococo {
 
@@ -18,6 +19,7 @@ struct SentencePieceTokenizer::Impl {
 SentencePieceTokenizer::SentencePieceTokenizer(const std::string& path)
     : impl_(std::make_unique<Impl>()) {
   const std::string bytes = read_text_file(path);
+  refuse_lfs_pointer(bytes, path);
   // An empty protobuf parses, and the library would use a model without pieces.
   if (bytes.empty() || !impl_->processor.LoadFromSerializedProto(bytes).ok() ||
       impl_->processor.GetPieceSize() <= 0) {

@@ -33,6 +33,13 @@ std::string nested(size_t depth, const std::string& open, const std::string& clo
 
 }  // namespace
 
+TEST_CASE("a pointer of Git LFS is told from broken JSON", "[core][json]") {
+  CHECK_CONTAINS(
+      error_of("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 2104556\n"),
+      "x.json: is a pointer of Git LFS");
+  CHECK_CONTAINS(error_of("version"), "x.json: is not JSON");
+}
+
 TEST_CASE("JSON of every kind is read as the library reads it", "[core][json]") {
   for (const std::string text :
        {"null", "true", "-7", "18446744073709551615", "1.5e-3", "\"a\\u00e9\\n\"", "[]", "{}",

@@ -115,6 +115,14 @@ TEST_CASE("every malformed safetensors file is refused with its reason", "[core]
   }
 }
 
+TEST_CASE("a pointer of Git LFS is told from a broken file", "[core][safetensors]") {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:0123456789abcdef\nsize 269060552\n";
+  CHECK_CONTAINS(error_of(pointer), "w.safetensors: is a pointer of Git LFS");
+  CHECK_CONTAINS(error_of(pointer), "git lfs pull");
+  CHECK_CONTAINS(error_of("version"), "shorter than the 8-byte header length");
+}
+
 TEST_CASE("every cut of a safetensors file is refused", "[core][safetensors]") {
   const std::string whole =
       image("{" + f32("a", "[2]", "[0,8]") + "," + tensor("b", "U8", "[3]", "[8,11]") + "}", 11);

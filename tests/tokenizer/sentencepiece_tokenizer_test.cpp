@@ -50,6 +50,10 @@ TEST_CASE("A file that is no tokenizer is refused by name", "[tokenizer]") {
   write_text_file(folder / "text.model", "this is a text and no model at all");
   CHECK_CONTAINS(user_error_of([&] { SentencePieceTokenizer(folder / "text.model"); }),
                  "not a SentencePiece");
+  write_text_file(folder / "pointer.model",
+                  "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 499723\n");
+  CHECK_CONTAINS(user_error_of([&] { SentencePieceTokenizer(folder / "pointer.model"); }),
+                 "pointer.model: is a pointer of Git LFS");
   write_tiny_tokenizer(folder / "cut.model");
   const std::string whole = read_text_file(folder / "cut.model");
   write_text_file(folder / "cut.model", whole.substr(0, whole.size() - 3));
