@@ -11,20 +11,36 @@
 
 namespace {
 
-/// An empty question is none, and what else there is would be continued in its place.
-void check_question(const lococo::CommandLine& line, const lococo::GenerateConfig& generate) {
+struct EmptyText {
+  const char* key;
+  const char* flag;
+  const char* remedy;
+};
+constexpr EmptyText kEmptyTexts[] = {
+    {"generate.question", "--question", "ask something, or name the text to continue: --prompt"},
+    {"generate.document", "--document", "name a file, or the text to continue: --prompt"},
+    {"generate.prompt", "--prompt", "give a text to continue"},
+    {"generate.prompt_file", "--prompt-file", "name a file"},
+    {"generate.prompt_ids", "--prompt-ids", "give token ids"}};
+
+/// What is given as an empty text, by a variable that was never set perhaps, is none, and standard
+/// input would be waited for in its place.
+void check_empty_texts(const lococo::CommandLine& line, const lococo::GenerateConfig& generate) {
+  const bool has_any = generate.chat || !generate.document.empty() || !generate.prompt.empty() ||
+                       !generate.prompt_file.empty() || !generate.prompt_ids.empty() ||
+                       !generate.question.empty();
+  if (has_any) return;
   const auto& given = line.overrides;
-  const bool is_empty = std::find(given.begin(), given.end(), "generate.question=") != given.end();
-  const bool has_other = generate.chat || !generate.document.empty() || !generate.prompt.empty() ||
-                         !generate.prompt_file.empty() || !generate.prompt_ids.empty();
-  if (!is_empty || has_other || !generate.question.empty()) return;
-  throw lococo::UserError(
-      "generate.question (--question): is empty; ask something, or name the text to continue: "
-      "--prompt, or - for standard input");
+  for (const EmptyText& text : kEmptyTexts) {
+    const std::string key = text.key;
+    if (std::find(given.begin(), given.end(), key + "=") == given.end()) continue;
+    throw lococo::UserError(key + " (" + text.flag + "): is empty; " + text.remedy +
+                            ", or - for standard input");
+  }
 }
 
 int run(const lococo::CommandLine& line, const lococo::Config& config) {
-  check_question(line, config.generate);
+  check_empty_texts(line, config.generate);
   if (!line.dry_run) return lococo::run_generation(config);
   lococo::check_inputs(config);
   std::fputs(lococo::config_to_yaml(config).c_str(), stdout);

@@ -100,7 +100,10 @@ class Prompts(Tools):
         tokenizer = f"data.tokenizer={self.tokenizer}"
         self.assertIn("is given too", self.refused(tokenizer, "--prompt", "a", "--prompt-ids", "1"))
         self.assertIn("is empty", self.refused(tokenizer, "data.add_bos=false"))
-        self.assertIn("generate.question (--question): is empty", self.refused(tokenizer, "--question", ""))
+        for flag, key in (("--question", "question"), ("--prompt", "prompt"), ("--prompt-file", "prompt_file"),
+                          ("--prompt-ids", "prompt_ids"), ("--document", "document")):
+            line = self.refused(tokenizer, flag, "", stdin=b"a text that nobody asked for")
+            self.assertIn(f"generate.{key} ({flag}): is empty; ", line)
         self.assertIn("UTF-8", self.refused(tokenizer, stdin=b"a\xff"))
         self.assertIn(f'"{VOCABULARY}" is no token id', self.refused("--ids", "--prompt-ids", str(VOCABULARY)))
         self.assertIn("--prompt-ids", self.refused("--prompt", "a"))
