@@ -94,7 +94,9 @@ class Talk {
         shape_(shape),
         input_(input),
         write_(write),
-        stages_(stages) {}
+        stages_(stages) {
+    warned_ = is_beyond_positions();  // of the document, before it was read
+  }
 
   void run() {
     if (!config_.generate.question.empty()) turn(config_.generate.question);
@@ -121,14 +123,18 @@ class Talk {
     answer(user);
   }
 
+  bool is_beyond_positions() const {
+    const auto known = known_positions(config_, shape_);
+    return known && session_.position() > *known;
+  }
+
   void answer(const std::string& user) {
     std::optional<InterruptGuard> guard;
     if (input_.interactive) guard.emplace();
     const auto done = session_.ask(user, write_, [&] { return guard && guard->interrupted(); });
     write_("\n");
     log_info(answer_line(done, session_, decoder_));
-    const auto known = known_positions(config_, shape_);
-    if (warned_ || !known || session_.position() <= *known) return;
+    if (warned_ || !is_beyond_positions()) return;
     warn_beyond_positions(config_, shape_, session_.position(), "the conversation");
     warned_ = true;
   }
@@ -172,6 +178,7 @@ void chat(const Config& given, torch::Device device, const ChatInput& input, con
   options.stop_texts = stop_texts(generate, *form);
   options.system = generate.system;
   options.max_tokens = room(config, shape, document_size);
+  warn_beyond_positions(config, shape, document_size, "generate.document");
 
   auto prepared = load_model(config, stages, device, part_of(pipeline));
   check_same_files(prepared.base_fingerprint, "model.path", {}, stages);

@@ -62,6 +62,12 @@ class Pipe(Chat):
         self.assertEqual(once.returncode, 0, once.stderr.decode())
         self.assertEqual(self.talk("who\n", *document)[0], once.stdout)
 
+    def test_a_document_beyond_the_positions_is_told_before_it_is_read(self):
+        short = ["model.init.max_position_embeddings=64", "--document", self.book]
+        _, log = self.talk("who\nand then\n", *short)
+        self.assertEqual(log.count("more than the 64 positions of the base"), 1, log)
+        self.assertLess(log.index("generate.document: "), log.index("chat template"), log)
+
     def test_stop_texts_end_an_answer(self):
         whole = self.generate("--prompt", "abc", "generate.max_new_tokens=300").decode()
         stop = next(char for char in whole if char.isascii() and char.isalpha())
