@@ -223,13 +223,18 @@ void check_model_folder(const std::string& dir) {
   const size_t slash = dir.find('/');
   const bool like_hub_name = slash != std::string::npos && slash > 0 && slash + 1 < dir.size() &&
                              dir.find('/', slash + 1) == std::string::npos && dir[0] != '.';
-  if (like_hub_name) {
+  // Nor is a folder to come beside others, or where this project puts models and runs.
+  const std::string first = dir.substr(0, slash);
+  if (like_hub_name && first != "models" && first != "runs" && !is_folder(first)) {
     throw UserError(dir +
                     ": there is no such folder, and models are not downloaded; if this is a "
                     "name of the Hugging Face hub, run: huggingface-cli download " +
                     dir + " --local-dir DIR, and give DIR");
   }
-  throw UserError(dir + ": there is no such folder; a Hugging Face model folder is needed");
+  throw UserError(
+      dir +
+      ": there is no such folder; a Hugging Face model folder is needed, downloaded, or "
+      "exported by lococo-export");
 }
 
 ModelShape read_hf_config(const std::string& dir) {

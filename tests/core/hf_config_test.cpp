@@ -1,5 +1,6 @@
 #include "core/hf_config.h"
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -169,7 +170,15 @@ TEST_CASE("a model that is not there says how to get it", "[core][hf_config]") {
   CHECK_CONTAINS(error("nowhere.gguf"), "run: scripts/gguf_to_hf.py nowhere.gguf FOLDER");
   const std::string smollm2 = folder / "models/smollm2-135m";
   CHECK_CONTAINS(error(smollm2), "no such folder; run: scripts/get_smollm2.sh " + smollm2);
-  CHECK_CONTAINS(error("models/smollm3"), "huggingface-cli download models/smollm3");
+  const std::string own = error("models/books-24m");
+  CHECK_CONTAINS(own, "models/books-24m: there is no such folder; a Hugging Face model folder");
+  CHECK(own.find("huggingface-cli") == std::string::npos);
+  const std::string here = std::filesystem::current_path().string();
+  std::filesystem::current_path(folder.path());
+  std::filesystem::create_directory("shelf");
+  CHECK(error("shelf/book").find("huggingface-cli") == std::string::npos);
+  CHECK_CONTAINS(error("shelves/book"), "huggingface-cli");
+  std::filesystem::current_path(here);
   lococo::write_text_file(folder / "model.safetensors", "");
   CHECK_CONTAINS(error(folder / "model.safetensors"), "is a file; name the folder");
   const std::string gone = error(folder / "gone");
