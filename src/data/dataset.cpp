@@ -119,10 +119,13 @@ void Dataset::Impl::check_size(const Source& source, int64_t min_document_tokens
   const int64_t needed = sampling == Sampling::kRandomWindow ? context_length + 1 : 1;
   const int64_t tokens = source.joined().num_tokens();
   if (tokens >= needed) return;
-  throw UserError(source.file().path() + ": " + std::to_string(tokens) +
-                  " tokens in documents of at least " + std::to_string(min_document_tokens) +
-                  " (data.min_document_tokens), but a sequence of data.context_length " +
-                  std::to_string(context_length) + " needs " + std::to_string(needed));
+  const std::string passing = min_document_tokens > 0 ? " in documents of at least " +
+                                                            std::to_string(min_document_tokens) +
+                                                            " (data.min_document_tokens)"
+                                                      : "";
+  throw UserError(source.file().path() + ": " + std::to_string(tokens) + " tokens" + passing +
+                  ", but a sequence of data.context_length " + std::to_string(context_length) +
+                  " needs " + std::to_string(needed) + "; use more text or shorter sequences");
 }
 
 void Dataset::Impl::random_window(uint64_t seed, int64_t index, Sequence* sequence) const {

@@ -140,6 +140,18 @@ void tokenise(const SourcePlan& plan, const DataConfig& config, const Tokenizer&
   report(plan.token_file, config, how);
 }
 
+using OpenFiles = std::vector<std::shared_ptr<const TokenFile>>;
+
+/// A line about a token file in words of the source that it was made of: that is what was given.
+std::string with_sources_named(const std::string& line, const std::vector<DataSource>& sources,
+                               const OpenFiles& files) {
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const std::string& made = files[i]->path();
+    if (line.starts_with(made + ": ")) return sources[i].path + line.substr(made.size());
+  }
+  return line;
+}
+
 }  // namespace
 
 std::unique_ptr<Tokenizer> open_tokenizer(const DataConfig& config, const std::string& model_path) {
@@ -210,8 +222,12 @@ Dataset open_dataset(const std::vector<DataSource>& sources, const DataConfig& c
   const auto files = open_sources(sources, config, tokenizer, vocab_size);
   std::vector<WeightedTokenFile> weighted;
   for (size_t i = 0; i < sources.size(); ++i) weighted.push_back({files[i], sources[i].weight});
-  return Dataset(std::move(weighted), config.sampling, config.context_length,
-                 config.min_document_tokens);
+  try {
+    return Dataset(std::move(weighted), config.sampling, config.context_length,
+                   config.min_document_tokens);
+  } catch (const UserError& error) {
+    throw UserError(with_sources_named(error.what(), sources, files));
+  }
 }
 
 }  // namespace lococo

@@ -47,6 +47,17 @@ TEST_CASE("An opened dataset draws from text and raw tokens by weight", "[data]"
   CHECK(raw_sequences == 300);
 }
 
+TEST_CASE("Too little text is told of the file that was given", "[data]") {
+  PreparePlace place;
+  const SentencePieceTokenizer tokenizer(place.folder / "t.model");
+  place.config.context_length = 1 << 20;
+  const std::string line =
+      user_error_of([&] { open_dataset({place.source}, place.config, &tokenizer, 0); });
+  CHECK(line.starts_with(place.source.path + ": "));
+  CHECK_CONTAINS(line, "data.context_length 1048576 needs 1048577");
+  CHECK(line.find(".tokens:") == std::string::npos);
+}
+
 TEST_CASE("A model's tokenizer is tokenizer.model, else tokenizer.json", "[data]") {
   const TemporaryFolder folder;
   CHECK(open_tokenizer(DataConfig(), "") == nullptr);
