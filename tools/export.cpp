@@ -22,6 +22,7 @@ std::vector<lococo::CompanionFile> companions_of(const lococo::Config& config) {
 
 int run_export(const lococo::Config& given) {
   lococo::check_export_output(given.export_);
+  lococo::check_export_kind(given.export_, given.cache, given.model.adapter);
   const auto companions = companions_of(given);  // before a large model is loaded
   lococo::Config config = given;
   // So that weights are not rounded on the way: LoRA is merged into those of model.path itself.
@@ -42,6 +43,7 @@ int run(const lococo::CommandLine& line, const lococo::Config& config) {
   if (!line.dry_run) return run_export(config);
   lococo::check_export_output(config.export_);
   lococo::check_inputs(config);
+  lococo::check_export_kind(config.export_, config.cache, config.model.adapter);
   companions_of(config);
   std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
   return 0;

@@ -179,9 +179,8 @@ void load_parts(const std::string& dir, const Parts& parts, Llama& model) {
   if (model->cache_config().learns()) {
     load_conv_weights(model, dir);
   } else {
-    log_warn(
-        dir +
-        ": its LoCoCo modules are left out, because cache.policy is neither lococo nor retention");
+    log_warn(dir + ": its " + learned_parts_in(dir) +
+             " are left out, because cache.policy is neither lococo nor retention");
   }
 }
 

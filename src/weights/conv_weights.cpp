@@ -14,12 +14,18 @@ namespace lococo {
 namespace {
 
 constexpr const char* kFingerprintKey = "base_fingerprint";
+constexpr const char* kConvolutions = "convolutions";
 
 std::string tensor_path(const std::string& dir) { return dir + "/lococo.safetensors"; }
 std::string options_path(const std::string& dir) { return dir + "/lococo_config.json"; }
 std::string official_path(const std::string& dir) { return dir + "/lococo_args.json"; }
 
 bool is_conv(const std::string& name) { return is_of_policy(kind_of_parameter(name)); }
+
+std::string parts_text(bool gates, bool convs) {
+  if (!gates) return convs ? kConvolutions : "";
+  return convs ? "gates and convolutions" : "gates";
+}
 
 /// The name without what training wrappers put before it.
 std::string plain_name(std::string name) {
@@ -42,7 +48,7 @@ std::map<std::string, TensorView> views_of(const SafetensorsFile& file, bool all
   }
   if (others > 0) {
     log_info(file.path() + ": left out " + std::to_string(others) +
-             " tensors that are no LoCoCo modules");
+             " tensors that are neither gates nor convolutions of a cache");
   }
   return views;
 }
@@ -51,9 +57,8 @@ std::map<std::string, TensorView> views_of(const SafetensorsFile& file, bool all
 bool check_options(const std::string& dir, const CacheConfig& cache) {
   const auto stored = read_cache_options(dir);
   if (!stored) {
-    log_warn(dir +
-             ": says nothing about the cache options of its LoCoCo modules; only their shapes "
-             "are checked");
+    log_warn(dir + ": says nothing about the cache options of its " + learned_parts_in(dir) +
+             "; only their shapes are checked");
     return false;
   }
   const std::string difference = cache_difference(stored->json, cache);
@@ -101,9 +106,9 @@ struct ConvFile {
 ConvFile open_matching(const TensorMap& parameters, const CacheConfig& cache,
                        const LayerRange& part, const std::string& dir) {
   if (parameters.empty()) {
-    throw UserError(dir +
-                    ": holds LoCoCo modules, but the model has none; set cache.policy: "
-                    "lococo or retention");
+    const std::string parts = learned_parts_in(dir);
+    throw UserError(dir + ": holds " + parts + ", but the model has none; set cache.policy: " +
+                    (parts == kConvolutions ? "lococo" : "retention"));
   }
   const bool ours = check_options(dir, cache);
   ConvFile opened{expected_in(dir, cache, parameters), SafetensorsFile(tensor_path(dir)), {}};
@@ -147,7 +152,8 @@ void save_conv_weights(Llama& model, const std::string& dir, const std::string& 
                        ConvConfigNames names) {
   const TensorMap parameters = conv_parameters(model);
   if (parameters.empty()) {
-    throw UserError("the model has no LoCoCo modules to write; set cache.policy: lococo");
+    throw UserError(
+        "the model has no convolutions or gates to write; set cache.policy: lococo or retention");
   }
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
   if (!base_fingerprint.empty()) metadata[kFingerprintKey] = base_fingerprint;
@@ -156,6 +162,22 @@ void save_conv_weights(Llama& model, const std::string& dir, const std::string& 
                                    : official_arguments_json(model->cache_config());
   write_tensors(tensor_path(dir), parameters, metadata);
   write_text_file(ours ? options_path(dir) : official_path(dir), options);
+}
+
+std::string learned_parts(const CacheConfig& cache) {
+  return parts_text(cache.has_retention(), cache.has_convs());
+}
+
+std::string learned_parts_in(const std::string& dir) {
+  const SafetensorsFile file(tensor_path(dir));
+  bool gates = false, convs = false;
+  for (const auto& [name, view] : file.tensors()) {
+    const std::string plain = plain_name(name);
+    if (!is_conv(plain)) continue;
+    const bool is_gate = kind_of_parameter(plain) == ParameterKind::kRetention;
+    (is_gate ? gates : convs) = true;
+  }
+  return parts_text(gates, convs);
 }
 
 bool has_conv_weights(const std::string& dir) { return path_exists(tensor_path(dir)); }

@@ -37,6 +37,11 @@ struct StoredCacheOptions {
 /// UserError for a file that cannot be read.
 std::optional<StoredCacheOptions> read_cache_options(const std::string& dir);
 
+/// "convolutions", "gates" or "gates and convolutions", as messages call them: what a cache learns,
+/// and what DIR/lococo.safetensors holds ("" for neither).
+std::string learned_parts(const CacheConfig& cache);
+std::string learned_parts_in(const std::string& dir);
+
 /// Whether DIR holds a lococo.safetensors.
 bool has_conv_weights(const std::string& dir);
 

@@ -39,9 +39,8 @@ void warn_about_lora(Llama& model, const std::string& output) {
 void warn_about_losses(const CacheConfig& cache, const std::string& output) {
   if (!cache.compresses()) return;
   if (cache.learns()) {
-    log_warn(output +
-             ": the LoCoCo modules are not in it, no other program knows them; "
-             "export.kind=conv writes them");
+    log_warn(output + ": its " + learned_parts(cache) +
+             " are not in it, no other program knows them; " + "export.kind=conv writes them");
   }
   if (cache.keys == KeyKind::kUnrotated && cache.positions == PositionKind::kSlot) {
     log_warn(output +
@@ -99,8 +98,27 @@ void check_export_output(const ExportConfig& config) {
   }
 }
 
+void check_export_kind(const ExportConfig& config, const CacheConfig& cache,
+                       const std::string& adapter) {
+  const bool wants_parts =
+      config.kind == ExportKind::kConv || config.kind == ExportKind::kOfficialConv;
+  if (!wants_parts || cache.learns()) return;
+  const std::string line =
+      "export.kind: " + std::string(config.kind == ExportKind::kConv ? "conv" : "official_conv") +
+      " writes the convolutions or gates of a cache, and ";
+  if (adapter.empty()) throw UserError(line + "there are none; set model.adapter");
+  if (holds_whole_base(adapter))
+    throw UserError(line + adapter + " has none but every weight tuned; use export.kind=merged");
+  if (!has_adapter(adapter)) throw UserError(line + adapter + " has none; set cache.policy");
+  const bool has_lora = !read_adapter_config(adapter).targets.empty();
+  throw UserError(line + adapter + " has none but " +
+                  (has_lora ? "LoRA; use export.kind=adapter or export.kind=merged"
+                            : "tuned embedding or norms; use export.kind=merged"));
+}
+
 void export_model(const ExportConfig& config, const ExportSource& source, Llama& model) {
   check_export_output(config);
+  check_export_kind(config, model->cache_config(), source.adapter);
   AtomicFolder folder(config.output, ExistingFolder::kRefuse);
   switch (config.kind) {
     case ExportKind::kConv:

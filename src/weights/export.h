@@ -22,6 +22,11 @@ struct ExportSource {
 /// large model is loaded.
 void check_export_output(const ExportConfig& config);
 
+/// Throws UserError where there is nothing of the kind to export, with the kind that there is; as
+/// far as the cache options and the files of `adapter` tell.
+void check_export_kind(const ExportConfig& config, const CacheConfig& cache,
+                       const std::string& adapter);
+
 /// Creates `config.output` (to a temporary name, synced, renamed) with
 ///   conv           lococo_config.json + lococo.safetensors
 ///   official_conv  lococo_args.json (the official script's arguments) + lococo.safetensors
@@ -29,10 +34,10 @@ void check_export_output(const ExportConfig& config);
 ///                  companions
 ///   merged         safetensors with LoRA, embedding and norms merged, the base's config.json with
 ///                  this model's RoPE scaling and dtype in it, and the companions
-/// Logs a warning for what the target cannot express: LoCoCo modules that a merged model or a PEFT
-/// adapter drops, an unrotated cache that the weights need; and for a base whose companions hold no
-/// tokenizer. Throws UserError when the output exists, when there is nothing of the kind to export,
-/// and when the disk is full.
+/// Logs a warning for what the target cannot express: gates and convolutions that a merged model or
+/// a PEFT adapter drops, an unrotated cache that the weights need; and for a base whose companions
+/// hold no tokenizer. Throws UserError when the output exists, when there is nothing of the kind to
+/// export, and when the disk is full.
 void export_model(const ExportConfig& config, const ExportSource& source, Llama& model);
 
 }  // namespace lococo

@@ -72,7 +72,7 @@ class ExportTest(unittest.TestCase):
         for case, expected in self.each_case():
             merged = os.path.join(case, "merged")
             log = export(case, "merged", merged)
-            self.assertIn("LoCoCo modules are not in it", log)
+            self.assertIn("its convolutions are not in it", log)
             model = load_model(merged)
             self.assert_close(logits_of(model, expected["input_ids"]), expected["logits"])
 

@@ -202,10 +202,23 @@ TEST_CASE("Gates that were taught alone may get convolutions, which begin anew",
   for (const auto& [name, tensor] : conv_parameters(plain)) CHECK_SAME(tensor, saved.at(name));
 }
 
-TEST_CASE("A model without LoCoCo modules neither writes nor reads them", "[weights]") {
+TEST_CASE("What a cache has learned is called by its name", "[weights]") {
+  SavedConv saved;
+  CHECK(learned_parts_in(saved.folder.path()) == "convolutions");
+  CacheConfig gates;
+  gates.policy = CachePolicyKind::kRetention;
+  CHECK(learned_parts(gates) == "gates");
+  gates.mixing = MixingKind::kConv;
+  CHECK(learned_parts(gates) == "gates and convolutions");
+  CHECK(learned_parts(tiny_cache()) == "convolutions");
+  CHECK(learned_parts({}).empty());
+}
+
+TEST_CASE("A model without convolutions and gates neither writes nor reads them", "[weights]") {
   SavedConv saved;
   CacheConfig cache = tiny_cache();
   cache.policy = CachePolicyKind::kH2o;
+  CHECK_CONTAINS(saved.load_error(cache), "holds convolutions, but the model has none");
   CHECK_CONTAINS(saved.load_error(cache), "cache.policy: lococo");
   Llama model = tiny_llama(3, cache);
   TemporaryFolder folder;

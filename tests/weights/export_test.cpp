@@ -153,7 +153,15 @@ TEST_CASE("What cannot be exported is refused and leaves nothing behind", "[weig
     CHECK_CONTAINS(tuned.error_of(ExportKind::kAdapter), "export.kind: merged");
   }
   SECTION("convs of a model without them") {
-    CHECK_CONTAINS(Tuned(true, CacheConfig{}).error_of(ExportKind::kConv), "cache.policy: lococo");
+    Tuned tuned(true, CacheConfig{});
+    CHECK_CONTAINS(tuned.error_of(ExportKind::kConv),
+                   tuned.checkpoint + " has none but LoRA; use export.kind=adapter");
+    CHECK_CONTAINS(Tuned(false, CacheConfig{}, true).error_of(ExportKind::kOfficialConv),
+                   "every weight tuned; use export.kind=merged");
+    CHECK_CONTAINS(user_error_of([&] {
+                     check_export_kind({ExportKind::kConv, "out"}, CacheConfig{}, "");
+                   }),
+                   "set model.adapter");
   }
   SECTION("official arguments of options that the official code lacks") {
     CHECK_CONTAINS(Tuned(true, tiny_cache()).error_of(ExportKind::kOfficialConv), "cache.");
