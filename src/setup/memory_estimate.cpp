@@ -137,8 +137,7 @@ MemoryEstimate estimate_memory(const TrainingLoad& load) {
 int64_t longest_context(const TrainingLoad& load, int64_t bytes) {
   constexpr int64_t kStep = 256;
   Config shorter = load.config;
-  const TrainingLoad tried = {shorter,   load.shape,     load.parameters,
-                              load.part, load.in_flight, load.ranks};
+  const TrainingLoad tried = load.with(shorter);
   const auto fits = [&](int64_t steps) {
     shorter.data.context_length = steps * kStep;
     return estimate_memory(tried).total() <= bytes;

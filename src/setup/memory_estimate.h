@@ -41,6 +41,11 @@ struct TrainingLoad {
   /// Blocks, or micro-batches of whole sequences, whose backward pass is still to come, at most.
   int64_t in_flight = 1;
   int64_t ranks = 1;  ///< what distributed.shard_optimizer divides AdamW's moments by
+
+  /// The same with another config, which must live as long.
+  TrainingLoad with(const Config& other) const {
+    return {other, shape, parameters, part, in_flight, ranks};
+  }
 };
 
 /// An estimate for a GPU in bfloat16, within about a twentieth where the fused kernels run: on a

@@ -63,6 +63,34 @@ TEST_CASE("no length is named where the weights alone are too much", "[setup]") 
   CHECK(text.find("fits") == std::string::npos);
 }
 
+TEST_CASE("only what is not done yet is advised against too little memory", "[setup]") {
+  Teaching teaching(4096);
+  Config& config = teaching.config;
+  config.train.pass = PassKind::kFullSequence;
+  config.cache = {};
+  config.tune.retention.reset();
+  config.train.micro_batch = 4;
+  config.model.dtype = DType::kFloat32;
+  config.train.activation_checkpointing = false;
+  config.model.base_precision = BasePrecision::kAuto;
+  for (const char* const advice : {"train.micro_batch: 1", "train.activation_checkpointing: true",
+                                   "model.dtype: bfloat16", "model.base_precision: nf4"})
+    CHECK_CONTAINS(teaching.warning(8 * kGiB), advice);
+  const auto lacks = [&](const std::string& part) {
+    return teaching.warning(kGiB).find(part) == std::string::npos;
+  };
+  CHECK(lacks("distributed.shard_optimizer"));  // of one rank it changes nothing
+  config.train.activation_checkpointing = true;
+  CHECK(lacks("activation_checkpointing"));
+  config.model.dtype = DType::kBFloat16;
+  CHECK(lacks("bfloat16"));
+  config.train.micro_batch = 1;
+  CHECK(lacks("micro_batch"));
+  config.model.base_precision = BasePrecision::kNf4;
+  config.train.loss_chunk = 256;
+  CHECK_CONTAINS(teaching.warning(kGiB), "use a smaller model or more devices");
+}
+
 TEST_CASE("memory that is not known is not warned about", "[setup]") {
   CHECK(Teaching(32768).warning(0).empty());
 }
