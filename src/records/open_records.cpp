@@ -55,26 +55,36 @@ TranscriptMaker make_transcripts(const Config& config, const Tokenizer& tokenize
   return {chat, tokenizer, config.data.add_bos};
 }
 
-std::vector<RecordSet> open_record_sets(const Config& config,
+void naming_key(const std::string& key, const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const UserError& error) {
+    throw UserError(key + ": " + error.what());
+  }
+}
+
+std::vector<RecordSet> open_record_sets(const Config& config, const std::string& key,
                                         const std::vector<DataSource>& sources,
                                         const Tokenizer* tokenizer) {
   if (tokenizer == nullptr) {
-    throw UserError(
-        "data.records: records need a tokenizer, and the model has none; give data.tokenizer");
+    throw UserError(key +
+                    ": records need a tokenizer, and the model has none; give data.tokenizer");
   }
   const auto maker = make_transcripts(config, *tokenizer);
   std::vector<RecordSet> sets;
-  for (const DataSource& source : sources) {
-    sets.push_back(read_records(source.path, maker, config.data.on_too_long,
-                                config.data.context_length + 1, config.distributed.threads));
-  }
+  naming_key(key, [&] {
+    for (const DataSource& source : sources) {
+      sets.push_back(read_records(source.path, maker, config.data.on_too_long,
+                                  config.data.context_length + 1, config.distributed.threads));
+    }
+  });
   return sets;
 }
 
 std::unique_ptr<RecordRows> open_records(const Config& config, const Tokenizer* tokenizer) {
   const DataConfig& data = config.data;
   if (data.records.empty()) return nullptr;
-  auto sets = open_record_sets(config, data.records, tokenizer);
+  auto sets = open_record_sets(config, "data.records", data.records, tokenizer);
   std::vector<double> weights;
   for (const DataSource& source : data.records) weights.push_back(source.weight);
   RecordRowOptions options;

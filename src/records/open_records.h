@@ -1,6 +1,7 @@
 // Records as a config asks for them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,9 +23,13 @@ ChatTemplate template_of_records(const Config& config, const std::string& today)
 /// a template that is not known or that the tokenizer lacks a token of.
 TranscriptMaker make_transcripts(const Config& config, const Tokenizer& tokenizer);
 
-/// The records of `sources` (data.records or data.validation_records), in data.context_length + 1
-/// tokens at most. `tokenizer` may be null: then throws UserError.
-std::vector<RecordSet> open_record_sets(const Config& config,
+/// Puts the key before a UserError that `body` throws: of a file alone nobody knows which list of
+/// the config names it.
+void naming_key(const std::string& key, const std::function<void()>& body);
+
+/// The records of `sources`, which `key` names (data.records or data.validation_records), in
+/// data.context_length + 1 tokens at most. `tokenizer` may be null: then throws UserError.
+std::vector<RecordSet> open_record_sets(const Config& config, const std::string& key,
                                         const std::vector<DataSource>& sources,
                                         const Tokenizer* tokenizer);
 

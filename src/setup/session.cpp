@@ -140,7 +140,8 @@ std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config&
 
 std::vector<RecordSet> open_validation_records(const Config& config, int64_t vocab_size) {
   const auto tokenizer = open_tokenizer(config, vocab_size);
-  return open_record_sets(config, config.data.validation_records, tokenizer.get());
+  return open_record_sets(config, "data.validation_records", config.data.validation_records,
+                          tokenizer.get());
 }
 
 TrainingData open_training_data(const Config& config, const Session& session, int64_t vocab_size) {
@@ -157,8 +158,8 @@ TrainingData open_training_data(const Config& config, const Session& session, in
   if (config.eval.every > 0 && !config.data.validation.empty())
     data.validation = open_validation_data(config, session, vocab_size);
   if (evaluates_records(config))
-    data.validation_records =
-        open_record_sets(config, config.data.validation_records, tokenizer.get());
+    data.validation_records = open_record_sets(config, "data.validation_records",
+                                               config.data.validation_records, tokenizer.get());
   return data;
 }
 

@@ -67,9 +67,11 @@ struct Reader {
   }
 };
 
-void look_at_records(const std::vector<DataSource>& sources, Faults* faults) {
+void look_at_records(const std::string& key, const std::vector<DataSource>& sources,
+                     Faults* faults) {
   for (const DataSource& source : sources) {
-    faults->look([&] { for_each_json_record(source.path, record_messages); });
+    const auto read = [&] { for_each_json_record(source.path, record_messages); };
+    faults->look([&] { naming_key(key, read); });
   }
 }
 
@@ -95,8 +97,9 @@ void check_training_sources(const Config& config) {
   const Reader reader = {data, tokenizer.get(), vocab_size};
   Faults faults;
   if (!data.records.empty()) {
-    faults.look([&] { open_record_sets(config, {}, tokenizer.get()); });  // the template
-    look_at_records(data.records, &faults);
+    faults.look(
+        [&] { open_record_sets(config, "data.records", {}, tokenizer.get()); });  // the template
+    look_at_records("data.records", data.records, &faults);
   } else {
     reader.look_at_texts(data.train, &faults);
   }
@@ -107,7 +110,8 @@ void check_training_sources(const Config& config) {
   }
   if (config.eval.every > 0) reader.look_at_texts(data.validation, &faults);
   if (config.eval.every == 0) faults.look([&] { check_validation_paths(config); });
-  if (evaluates_records(config)) look_at_records(data.validation_records, &faults);
+  if (evaluates_records(config))
+    look_at_records("data.validation_records", data.validation_records, &faults);
   if (const std::string text = faults.text(); !text.empty()) throw UserError(text);
   if (config.eval.every > 0 || !config.eval.after_training) return;
   Faults after;  // which the run only warns of

@@ -111,6 +111,9 @@ TEST_CASE("records that are none are refused before they are tokenised", "[setup
   CHECK_CONTAINS(place.refusal_of_run(), "a.jsonl: holds no records");
   place.file("a.jsonl", R"({"instruction": "Say a.", "output": "a"})");
   check_training_sources(place.config);
+  place.config.eval.every = 1;
+  place.config.data.validation_records = {{place.folder / "gone.jsonl", 1.0}};
+  CHECK_CONTAINS(place.refusal_of_run(), "data.validation_records: " + place.folder.path());
 }
 
 TEST_CASE("several sources that cannot be used are named in one line", "[setup]") {

@@ -128,7 +128,8 @@ TEST_CASE("the NLL of answers is that of their targets in the whole record", "[t
   Place place;
   place.config.eval.batch = 3;
   auto model = tiny_llama(5, {}, place.config.model.init);
-  auto sets = open_record_sets(place.config, place.config.data.records, place.tokenizer.get());
+  auto sets = open_record_sets(place.config, "data.records", place.config.data.records,
+                               place.tokenizer.get());
   const RecordSet set = sets.front();
   const RecordEvaluator evaluator(place.config, std::move(sets));
   const auto results = evaluator.evaluate(model, torch::kCPU, *place.communicator);
