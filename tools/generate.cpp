@@ -43,6 +43,7 @@ int run(const lococo::CommandLine& line, const lococo::Config& config) {
   check_empty_texts(line, config.generate);
   if (!line.dry_run) return lococo::run_generation(config);
   lococo::check_inputs(config);
+  lococo::check_generation(config);
   std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
   return 0;
 }

@@ -9,6 +9,7 @@
 #include "tools/cli.h"
 #include "train/run_training.h"
 #include "train/trainer.h"
+#include "train/training_check.h"
 
 namespace {
 
@@ -16,6 +17,7 @@ int run(const lococo::CommandLine& line, const lococo::Config& config) {
   if (!line.dry_run) return lococo::run_training(config);
   std::printf("%s%s\n", lococo::config_to_yaml(config).c_str(),
               lococo::describe_run(config).c_str());
+  lococo::check_training(config);
   lococo::warn_about_untrained_answers(config);
   lococo::check_inputs(config);
   lococo::check_training_sources(config);

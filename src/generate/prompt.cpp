@@ -76,6 +76,16 @@ GenerateConfig with_standard_input(GenerateConfig config) {
   return config;
 }
 
+GenerateConfig without_standard_input(GenerateConfig config) {
+  if (config.prompt_file == "-") {
+    config.prompt_file.clear();
+    config.prompt = "a";
+  }
+  if (config.prompt_ids == "-") config.prompt_ids = "0";
+  if (config.document == "-" && !config.question.empty()) config.document.clear();
+  return config;
+}
+
 std::vector<int32_t> parse_token_ids(const std::string& given, int64_t vocab_size) {
   const std::string text = is_list_of_ids(given) ? given : read_text_or_standard_input(given);
   const char* const separators = ",[] \t\r\n";

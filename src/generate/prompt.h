@@ -24,6 +24,9 @@ void check_single_prompt(const GenerateConfig& config);
 /// A config without a prompt or a question takes it from standard input, where that is no terminal.
 GenerateConfig with_standard_input(GenerateConfig config);
 
+/// The same with something harmless in place of what standard input would bring.
+GenerateConfig without_standard_input(GenerateConfig config);
+
 /// Token ids of the one prompt that `config.generate` gives: of a text (prompt, or prompt_file, "-"
 /// being standard input) with BOS in front where data.add_bos asks for it, or prompt_ids as they
 /// are. Texts are read as they are, a newline at the end included. `tokenizer` may be null for

@@ -26,7 +26,7 @@ namespace {
 
 using Write = std::function<void(const std::string&)>;
 
-void check_chat(const Config& config, const Tokenizer* tokenizer) {
+void check_form(const Config& config, const Tokenizer* tokenizer) {
   check_single_prompt(config.generate);
   if (config.generate.output == GenerateOutput::kIds)
     throw UserError("generate.output: ids are no conversation; remove it, or generate.chat");
@@ -151,6 +151,12 @@ class Talk {
 
 }  // namespace
 
+void check_chat(const Config& config, const Tokenizer* tokenizer) {
+  check_form(config, tokenizer);
+  conversation_form(config, *tokenizer);
+  if (!config.generate.document.empty()) document_text(config.generate);
+}
+
 void chat(const Config& given, torch::Device device, const ChatInput& input, const Write& write,
           Pipeline* pipeline) {
   Config config = given;
@@ -164,7 +170,7 @@ void chat(const Config& given, torch::Device device, const ChatInput& input, con
   std::vector<int32_t> document;
   run_alike(stages, [&] {
     tokenizer = open_tokenizer(config, shape.vocab_size);
-    check_chat(config, tokenizer.get());
+    check_form(config, tokenizer.get());
     form.emplace(conversation_form(config, *tokenizer));
     if (generate.document.empty()) return;
     document = ids_of_rank_0(

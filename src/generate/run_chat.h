@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "pipeline/pipeline.h"
+#include "tokenizer/tokenizer.h"
 
 namespace lococo {
 
@@ -16,6 +17,9 @@ struct ChatInput {
   std::istream& lines;       ///< a turn each; /reset and /exit are commands, empty lines nothing
   bool interactive = false;  ///< a person types: "> " on stderr, Ctrl-C ends an answer alone
 };
+
+/// Throws what chat() would throw before it loads the model. `tokenizer`: the model's, or null.
+void check_chat(const Config& config, const Tokenizer* tokenizer);
 
 /// Reads config.generate.document, where given, asks config.generate.question, where given, and
 /// then what `input` says, up to its end or /exit. `write` gets the answers, each with a newline

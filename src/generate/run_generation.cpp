@@ -125,6 +125,18 @@ std::string generate_text(const Config& given, torch::Device device,
                       seconds_between(begin, prompt_end), decoder, stages);
 }
 
+void check_generation(const Config& given) {
+  Config config = given;
+  config.generate = with_standard_input(given.generate);
+  const auto shape = effective_shape(config);
+  const auto tokenizer = open_tokenizer(config, shape.vocab_size);
+  if (config.generate.chat) return check_chat(config, tokenizer.get());
+  check_single_prompt(config.generate);
+  config.generate = without_standard_input(config.generate);
+  make_task(config, tokenizer.get(), shape, *make_single_communicator());
+  check_output(config, tokenizer != nullptr);
+}
+
 int run_generation(const Config& given) {
   Config config = given;
   config.tune = TuneConfig();

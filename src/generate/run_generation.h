@@ -22,6 +22,10 @@ std::string generate_text(const Config& config, torch::Device device,
                           const std::function<void(const std::string&)>& write,
                           Pipeline* pipeline = nullptr);
 
+/// Throws what run_generation() would throw for what is asked, as far as that needs neither the
+/// model nor standard input. What --dry-run does.
+void check_generation(const Config& config);
+
 /// Prints it, each piece at once; without a prompt in the config it is standard input. Returns the
 /// process's exit code.
 int run_generation(const Config& config);

@@ -4,7 +4,6 @@
 
 #include "config/step_division.h"
 #include "core/build_info.h"
-#include "core/error.h"
 #include "core/log.h"
 #include "dist/activity.h"
 #include "setup/describe_run.h"
@@ -16,22 +15,11 @@
 #include "train/after_training.h"
 #include "train/signals.h"
 #include "train/trainer.h"
+#include "train/training_check.h"
 #include "weights/folder_lock.h"
 
 namespace lococo {
 namespace {
-
-/// Beyond its own context full attention is no teacher.
-void check_teacher(const Config& config, const ModelShape& shape) {
-  const auto known = known_positions(config, shape);
-  const bool teaches = resolved_pass(config) == PassKind::kTeach;
-  if ((teaches || config.cache.distill > 0.0) && known && config.data.context_length > *known) {
-    throw UserError(std::string(teaches ? "train.pass teach" : "cache.distill") +
-                    ": data.context_length " + std::to_string(config.data.context_length) +
-                    " is beyond the base's " + std::to_string(*known) +
-                    " positions, where its full attention teaches nothing; use shorter sequences");
-  }
-}
 
 TrainingSequences sequences_of(const Config& config, TrainingData* data) {
   if (data->records) return TrainingSequences(std::move(data->records));
@@ -86,10 +74,7 @@ void warn_about_waiting_stages(const Config& config, const Session& session) {
 }  // namespace
 
 int run_training(const Config& config) {
-  if (config.train.output.empty())
-    throw UserError("train.output: give the folder for checkpoints and metrics");
-  if (config.data.train.empty() && config.data.records.empty())
-    throw UserError("data.train: give the training text or token files");
+  check_given(config);
   install_signal_handlers();
   auto session = start_session(config);
   if (config.distributed.shard_optimizer && session.communicator->size() == 1)

@@ -23,6 +23,7 @@
 #include "train/resume_check.h"
 #include "train/signals.h"
 #include "train/stage_checkpoint.h"
+#include "train/training_check.h"
 
 namespace lococo {
 
@@ -47,10 +48,7 @@ Trainer::Trainer(const Config& config, PreparedModel prepared, TrainingSequences
                  pipeline == nullptr ? communicator : pipeline->replicas(),
                  config.distributed.shard_optimizer,
                  pipeline == nullptr ? nullptr : &pipeline->stages()) {
-  if (optimizer_.parameters().empty()) {
-    throw UserError(
-        "tune: nothing is trained; give at least one group a learning rate, e.g. tune.conv=0.05");
-  }
+  if (optimizer_.parameters().empty()) refuse_to_train_nothing();
   data_fingerprints_ = sequences_.fingerprints();
   check_same_files(prepared_.base_fingerprint,
                    config_.data.records.empty() ? "data.train" : "data.records", data_fingerprints_,
@@ -72,14 +70,7 @@ void Trainer::resume() {
   if (communicator_.is_main()) {  // one rank looks, so that all take the same folder
     if (train.resume == Resume::kAuto) folder = newest_good_checkpoint(train.output).value_or("");
     if (train.resume == Resume::kPath) folder = train.resume_path;
-    const bool started =
-        train.resume == Resume::kNever && (path_exists(train.output + "/metrics.jsonl") ||
-                                           newest_good_checkpoint(train.output).has_value());
-    if (started) {
-      throw UserError(
-          "train.output: " + train.output +
-          " holds a run already; choose another folder, or set train.resume=auto to go on");
-    }
+    check_output_is_new(train);
   }
   folder = communicator_.broadcast_text(folder, /*root=*/0);
   if (folder.empty()) return;

@@ -80,6 +80,23 @@ class DryRun(HostileTest):
                              self.tiny.train("data.train=" + path, *more, *self.texts(), "--dry-run"),
                              mentions=(os.path.basename(path),))])
 
+    def test_what_training_asks_for_is_asked_for(self):
+        for name, part, *given in (("no output", "train.output", "train.output="),
+                                   ("nothing to train on", "data.train", "data.train=[]"),
+                                   ("nothing to train", "tune: nothing is trained", "tune.conv=null", "tune.lora=null")):
+            for more in ([], ["--dry-run"]):
+                self.check([Case(" ".join(["lococo-train", *more, name]), "train",
+                                 self.tiny.train(*given, *more, *self.texts()), mentions=(part,))])
+
+    def test_prompts_that_generation_would_refuse_are_refused(self):
+        for name, override, part in (("two prompts", "generate.prompt_ids=1 2", "is given too"),
+                                     ("a prompt beside a conversation", "generate.chat=true", "is given too"),
+                                     ("a stop text for ids", "generate.stop=[a]", "generate.stop")):
+            ids = ["generate.output=ids", "generate.prompt=", "generate.prompt_ids=1"] if "ids" in name else []
+            for more in ([], ["--dry-run"]):
+                self.check([Case(" ".join(["lococo-generate", *more, name]), "generate",
+                                 self.tiny.generate(override, *ids, *more, *self.texts()), mentions=(part,))])
+
     def texts(self):
         return ["data.tokenizer=" + self.tokenizer] if self.tokenizer else []
 

@@ -1,0 +1,59 @@
+#include "train/training_check.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "pass/sequence_pass.h"
+#include "setup/model_parts.h"
+#include "setup/model_positions.h"
+#include "weights/checkpoint.h"
+
+namespace lococo {
+
+void check_given(const Config& config) {
+  if (config.train.output.empty())
+    throw UserError("train.output: give the folder for checkpoints and metrics");
+  if (config.data.train.empty() && config.data.records.empty())
+    throw UserError("data.train: give the training text or token files");
+}
+
+void check_teacher(const Config& config, const ModelShape& shape) {
+  const auto known = known_positions(config, shape);
+  const bool teaches = resolved_pass(config) == PassKind::kTeach;
+  if ((teaches || config.cache.distill > 0.0) && known && config.data.context_length > *known) {
+    throw UserError(std::string(teaches ? "train.pass teach" : "cache.distill") +
+                    ": data.context_length " + std::to_string(config.data.context_length) +
+                    " is beyond the base's " + std::to_string(*known) +
+                    " positions, where its full attention teaches nothing; use shorter sequences");
+  }
+}
+
+void check_output_is_new(const TrainConfig& train) {
+  if (train.resume != Resume::kNever) return;
+  const bool started = path_exists(train.output + "/metrics.jsonl") ||
+                       newest_good_checkpoint(train.output).has_value();
+  if (started) {
+    throw UserError("train.output: " + train.output +
+                    " holds a run already; choose another folder, or set train.resume=auto to go "
+                    "on");
+  }
+}
+
+void refuse_to_train_nothing() {
+  throw UserError(
+      "tune: nothing is trained; give at least one group a learning rate, e.g. tune.conv=0.05");
+}
+
+void check_training(const Config& config) {
+  check_given(config);
+  const ModelShape shape = effective_shape(config);
+  check_teacher(config, shape);
+  const auto parameters = describe_parameters(config, shape, all_layers(shape));
+  const bool trains = std::ranges::any_of(parameters, &RegisteredParameter::trainable);
+  if (!trains) refuse_to_train_nothing();
+  check_output_is_new(config.train);
+}
+
+}  // namespace lococo
