@@ -43,10 +43,17 @@ void warn_about_places(const Config& config, const ModelShape& shape) {
   const int64_t furthest = cache.position_cap + cache.block;
   const auto known = known_positions(config, shape);
   if (cache.positions == PositionKind::kSlot || !known || furthest <= *known) return;
+  // A cap has to reach over the slots and a block (config/cache_check.cpp).
+  const int64_t cap = *known - cache.block;
+  const std::string remedy =
+      cap >= cache.slots + cache.block
+          ? "use " + std::to_string(cap) + " or less"
+          : "no cap helps: use fewer cache.slots or a shorter cache.block, so that slots and two "
+            "blocks are " +
+                std::to_string(*known) + " or less, or cache.positions slot";
   log_warn("cache.position_cap: with a block tokens stand up to " + std::to_string(furthest) +
            " places apart, the base has " + std::to_string(*known) +
-           " positions, beyond which it fails; use " +
-           std::to_string(std::max<int64_t>(0, *known - cache.block)) + " or less");
+           " positions, beyond which it fails; " + remedy);
 }
 
 /// Gives every parameter its device and dtype. The base's values are still to come, so its memory

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/hf_config.h"
+#include "core/log.h"
 #include "setup/describe_run.h"
 #include "tensor/kit/memory_stats.h"
 #include "tensor/kit/safetensors_tensor.h"
@@ -11,6 +12,7 @@
 #include "tests/setup/scaled_shape.h"
 #include "tests/support/catch.h"
 #include "tests/support/fixtures.h"
+#include "tests/support/stderr_of.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_base.h"
 #include "tests/support/user_error.h"
@@ -58,6 +60,29 @@ TEST_CASE("Unrotated keys compute what rotated ones do with the base's own RoPE 
   // Below the original length dynamic scaling does nothing, anything else shows.
   const double without = largest_difference(logits_of(plain, tokens), unrotated);
   CHECK((type == RopeType::kDynamic ? without == 0.0 : without > 1e-3));
+}
+
+TEST_CASE("A cap of positions that a small base has no room for is told with what helps",
+          "[setup]") {
+  TemporaryFolder folder;
+  const auto told = [&](int64_t positions) {
+    ModelShape shape = tiny_shape();
+    shape.rope_scaling = {};
+    shape.max_position_embeddings = positions;
+    Config config = config_for(write_base(folder.path(), shape), KeyKind::kUnrotated, 32);
+    config.cache.block = 16;
+    config.cache.positions = PositionKind::kText;
+    config.cache.position_cap = 80;
+    configure_log(LogLevel::kWarn, /*is_main_rank=*/true);
+    const auto text = stderr_of([&] { prepare_model(config, torch::kCPU); });
+    configure_log(LogLevel::kError, /*is_main_rank=*/true);
+    return text;
+  };
+  CHECK(told(96).empty());
+  CHECK_CONTAINS(told(64), "use 48 or less");
+  CHECK_CONTAINS(told(40),
+                 "use fewer cache.slots or a shorter cache.block, so that slots and two "
+                 "blocks are 40 or less");
 }
 
 TEST_CASE("transformers' llama3 logits come out of unrotated keys too", "[setup]") {
