@@ -30,6 +30,14 @@ void note_slow_fp8(const Config& config, const ModelShape& shape, torch::Device 
   log_info("model.base_precision fp8: " + why + "; products make such a matrix dense each time");
 }
 
+/// Most CPUs compute it by way of float32.
+void note_slow_bfloat16(const Config& config, torch::Device device) {
+  if (!device.is_cpu() || config.model.dtype != DType::kBFloat16) return;
+  log_warn(
+      "model.dtype: bfloat16 on a CPU takes several times as long as float32; use "
+      "model.dtype=float32 if there is memory for it");
+}
+
 /// Where a GPU lacks what the project's kernels for convolutions are made of.
 void note_library_convolutions(const Config& config, torch::Device device) {
   if (!config.cache.has_convs() || config.model.dtype != DType::kBFloat16) return;
@@ -41,6 +49,7 @@ void note_library_convolutions(const Config& config, torch::Device device) {
 }  // namespace
 
 void note_slow_paths(const Config& config, const ModelShape& shape, torch::Device device) {
+  note_slow_bfloat16(config, device);
   note_slow_fp8(config, shape, device);
   note_library_convolutions(config, device);
 }

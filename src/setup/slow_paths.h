@@ -8,8 +8,8 @@
 
 namespace lococo {
 
-/// One line of the log each: model.base_precision fp8 whose products are made dense, and
-/// convolutions that are the library's.
+/// One line of the log each: bfloat16 on a CPU, model.base_precision fp8 whose products are made
+/// dense, and convolutions that are the library's.
 void note_slow_paths(const Config& config, const ModelShape& shape, torch::Device device);
 
 }  // namespace lococo

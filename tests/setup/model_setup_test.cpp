@@ -85,6 +85,21 @@ TEST_CASE("A cap of positions that a small base has no room for is told with wha
                  "blocks are 40 or less");
 }
 
+TEST_CASE("bfloat16 on a CPU is told to be slow, in one line", "[setup]") {
+  TemporaryFolder folder;
+  Config config = config_on(write_base(folder.path()));
+  config.cache = {};
+  const auto told = [&] {
+    configure_log(LogLevel::kWarn, /*is_main_rank=*/true);
+    const auto text = stderr_of([&] { prepare_model(config, torch::kCPU); });
+    configure_log(LogLevel::kError, /*is_main_rank=*/true);
+    return text;
+  };
+  CHECK(told().empty());
+  config.model.dtype = DType::kBFloat16;
+  CHECK_CONTAINS(told(), "model.dtype: bfloat16 on a CPU takes several times as long");
+}
+
 TEST_CASE("transformers' llama3 logits come out of unrotated keys too", "[setup]") {
   const auto base = fixtures_dir() / "hf" / "gqa-llama3";
   if (!fs::exists(base / "expected.safetensors")) SKIP_FIXTURES("no hf/gqa-llama3");
