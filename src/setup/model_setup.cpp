@@ -1,7 +1,5 @@
 #include "setup/model_setup.h"
 
-#include <algorithm>
-
 #include "core/error.h"
 #include "core/log.h"
 #include "dist/activity.h"

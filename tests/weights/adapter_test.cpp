@@ -59,7 +59,8 @@ struct SavedAdapter {
 
 }  // namespace
 
-TEST_CASE("An adapter brings its LoRA, embedding and norms to a bare base bit for bit", "[weights]") {
+TEST_CASE("An adapter brings its LoRA, embedding and norms to a bare base bit for bit",
+          "[weights]") {
   SavedAdapter saved;
   Llama loaded = tiny_llama(3);
   load_adapter(loaded, saved.folder.path());

@@ -11,7 +11,8 @@
 
 namespace lococo::testing {
 
-TEST_CASE("Training, saving and resuming equals training without a break, bit for bit", "[weights]") {
+TEST_CASE("Training, saving and resuming equals training without a break, bit for bit",
+          "[weights]") {
   const TuneConfig tune = GENERATE(tune_parts(), tune_everything());
   TemporaryFolder folder;
   CheckpointedRun straight(tune);

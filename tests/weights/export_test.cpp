@@ -129,7 +129,8 @@ TEST_CASE("An exported adapter brings back LoRA, embedding and norms, and the Ro
   CHECK(got.size() == want.size() - 6);  // without the convs of two layers
 }
 
-TEST_CASE("Exported conv weights give the same evaluation again, under either naming", "[weights]") {
+TEST_CASE("Exported conv weights give the same evaluation again, under either naming",
+          "[weights]") {
   const auto kind = GENERATE(ExportKind::kConv, ExportKind::kOfficialConv);
   Tuned tuned(/*with_lora=*/false);
   tuned.run(kind);

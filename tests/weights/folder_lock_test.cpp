@@ -63,7 +63,8 @@ TEST_CASE("A lock that is no file of ours is refused", "[weights]") {
   CHECK_CONTAINS(user_error_of([&] { lock_output(folder.path()); }), "/.lock: ");
 }
 
-TEST_CASE("Two processes that write one name do not meet, and the first result stays", "[weights]") {
+TEST_CASE("Two processes that write one name do not meet, and the first result stays",
+          "[weights]") {
   TemporaryFolder folder;
   const std::string name = folder / "export";
   AtomicFolder first(name, ExistingFolder::kRefuse), second(name, ExistingFolder::kRefuse);
