@@ -17,11 +17,20 @@ def one_line(error):
     return text if len(text) <= 300 else text[:300] + "..."
 
 
+def refuse_lfs_pointer(content, path):
+    if content.startswith(b"version https://git-lfs"):
+        raise BadExport(f"{path}: is a pointer of Git LFS, not the file itself; run: git lfs install "
+                        "&& git lfs pull, in the folder that was cloned")
+
+
 def read_json_object(path):
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise BadExport(f"{path}: cannot be read ({error.strerror})") from None
+    refuse_lfs_pointer(content, path)
+    try:
+        value = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BadExport(f"{path}: is not JSON ({one_line(error)}); copy or download the file "
                         "again") from None
@@ -36,6 +45,8 @@ class TensorFile:
     def __init__(self, path):
         self.path = path
         try:
+            with open(path, "rb") as file:
+                refuse_lfs_pointer(file.read(64), path)
             with safe_open(str(path), framework="pt"):
                 pass  # its header fits its length
             with open(path, "rb") as file:

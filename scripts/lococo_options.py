@@ -27,6 +27,12 @@ def full_name(option):
     return f"{'generate' if option == 'decode_buffer' else 'cache'}.{option}"
 
 
+def check_name(option):
+    if option not in RANGES | REQUIRED:
+        raise BadExport(f"{full_name(option)}: unknown option; there are "
+                        f"{', '.join(map(full_name, RANGES))}")
+
+
 def number(value, least, most, where):
     """`value` (a text too, from a command line) as the number that its range asks for."""
     kind, wanted = (float, "a number") if isinstance(least, float) else (int, "an integer")
@@ -64,9 +70,7 @@ class MemoryOptions:
         """Of what the file at `path` says; `overrides` that are not None replace it."""
         given = {name: value for name, value in overrides.items() if value is not None}
         for name in given:
-            if name not in RANGES | REQUIRED:
-                raise BadExport(f"{full_name(name)}: unknown option; there are "
-                                f"{', '.join(map(full_name, RANGES))}")
+            check_name(name)
         values = LATER | stored | given
 
         def where(name):

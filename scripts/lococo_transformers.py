@@ -47,7 +47,7 @@ try:
     from lococo_export import Export
     from lococo_files import BadExport, one_line
     from lococo_memory import LearnedMemory
-    from lococo_options import MemoryOptions, full_name
+    from lococo_options import MemoryOptions, check_name, full_name
     from lococo_weights import FOREIGN, load_adapter, load_base, read_gates, replace_weights
 except ImportError as missing:
     if __name__ != "__main__":
@@ -231,6 +231,7 @@ def given_options(arguments):
         option = key.partition(".")[2]
         if not equals or key != full_name(option):
             raise BadExport(f"{text}: is no option; write one as cache.slots=256")
+        check_name(option)
         given[option] = value
     return given
 

@@ -26,7 +26,7 @@ def config_for_transformers(base):
     config = AutoConfig.from_pretrained(base.folder)
     rope = base.config.get("rope_parameters")
     # What version 5 writes; version 4 would go on with angles of its own.
-    if rope and not base.config.get("rope_scaling") and transformers.__version__ < "5":
+    if rope and not base.config.get("rope_scaling") and int(transformers.__version__.split(".")[0]) < 5:
         config.rope_theta = base.theta
         config.rope_scaling = dict(rope) if base.scaling else None
     return config

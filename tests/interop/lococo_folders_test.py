@@ -15,6 +15,7 @@ from counted import main
 from memory_case import Base, MemoryCase, interop, make_export, run_script, run_tool, tool
 
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
 GATE = "model.layers.1.self_attn.memory_saver.retention."
 
 
@@ -155,6 +156,7 @@ class LococoFolders(MemoryCase):
         spoilt = self.copy(self.model)
         content = (spoilt / "model.safetensors").read_bytes()
         (spoilt / "model.safetensors").write_bytes(content[:-100])
+        pointer = self.copy(self.model, model__safetensors=POINTER)
 
         def changed(**changes):
             text = json.dumps(json.loads(config.read_text()) | changes)
@@ -164,6 +166,7 @@ class LococoFolders(MemoryCase):
             "config.json: is missing": self.copy(self.model, without=["config.json"]),
             "holds an adapter_config.json": self.copy(self.model, adapter_config__json="{}"),
             "config.json: is not JSON": self.copy(self.model, config__json="{"),
+            "config.json: is a pointer of Git LFS": self.copy(self.model, config__json=POINTER),
             "this is not a LLaMA model (model_type qwen2": changed(model_type="qwen2"),
             "hidden_size is missing": changed(hidden_size=None),
             "RoPE of type dynamic cannot be run": changed(
@@ -172,6 +175,7 @@ class LococoFolders(MemoryCase):
                 intermediate_size=64),
             "its weights do not fit its config.json: there is no": changed(num_hidden_layers=3),
             "holds neither model.safetensors": self.copy(self.model, without=["model.safetensors"]),
+            "model.safetensors: is a pointer of Git LFS": pointer,
             "model.safetensors: not a valid safetensors file": spoilt}
         for message, model in cases.items():
             with self.subTest(message):
@@ -192,6 +196,8 @@ class LococoFolders(MemoryCase):
                                                  "--prompt-file", prompt),
             "cache.slot: unknown option": (model, self.plain, "cache.slot=3", "--prompt-file",
                                            prompt),
+            "cache.device: unknown option": (model, self.plain, "cache.device=cuda", "--prompt-file",
+                                             prompt),
             "slots=3: is no option": (model, self.plain, "slots=3", "--prompt-file", prompt),
             "its tokenizer cannot be read": (self.model, self.plain, "--prompt-file", prompt)}
         for message, arguments in cases.items():

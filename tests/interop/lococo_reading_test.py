@@ -91,7 +91,9 @@ class LococoReading(MemoryCase):
                 total += logits[0, -1].log_softmax(-1)[token].item()
                 logits = self.loaded(token[None, None], past_key_values=memory).logits
             return total
-        self.assertGreater(likelihood(beams), likelihood(greedy))
+        # Nothing makes beams find the better text, but a search that read others' memories would
+        # hardly be as good.
+        self.assertGreaterEqual(likelihood(beams), likelihood(greedy) - 1e-4)
 
     def test_a_conversation_goes_on_in_its_memory(self):
         memory = self.memory()
