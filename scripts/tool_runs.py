@@ -164,7 +164,7 @@ class Queue:
                     time.sleep(0.1)
                     self.collect()
             finally:
-                self.stop()
+                self.stop(told)
         return self.problems
 
     def not_started(self):
@@ -230,13 +230,22 @@ class Queue:
         for job in readers:
             self.drop_readers(job.name)
 
-    def stop(self):
-        """lococo-train writes a checkpoint when it is told to end."""
+    def stop(self, told):
+        """lococo-train writes a checkpoint when it is told to end. Who tells this script once more
+        does not wait for it."""
+        heard = len(told)
+        self.signal_all(signal.SIGTERM)
+        if self.running:
+            print(f"waiting for {', '.join(r.job.name for r in self.running)} to end", file=sys.stderr)
+        while any(r.process.poll() is None for r in self.running):
+            time.sleep(0.05)
+            if len(told) > heard:
+                self.signal_all(signal.SIGKILL)
+
+    def signal_all(self, number):
         for r in self.running:
             if r.process.poll() is None:
-                os.killpg(r.process.pid, signal.SIGTERM)
-        for r in self.running:
-            r.process.wait()
+                os.killpg(r.process.pid, number)
 
 
 @contextlib.contextmanager

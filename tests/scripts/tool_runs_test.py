@@ -37,6 +37,12 @@ sleep 0.3
 """
 
 
+DEAF = """trap '' TERM
+echo begun > "$0"
+while sleep 0.1; do :; done
+"""
+
+
 class ToolRuns(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="lococo-runs-")
@@ -133,6 +139,24 @@ class ToolRuns(unittest.TestCase):
             self.assertEqual(process.wait(timeout=20), code)
             self.assertLess(time.time() - began, 10)
             self.assertEqual(told.read_text().split(), ["begun", "told"])
+
+    def test_who_tells_twice_does_not_wait(self):
+        begun = self.folder / "begun"
+        script = (f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
+                  "from tool_runs import Job, Queue\n"
+                  f"deaf = Job('deaf', ('sh', '-c', {DEAF!r}, {str(begun)!r}), 1.0)\n"
+                  f"Queue([deaf], {str(self.folder)!r}).run()\n")
+        process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE,
+                                   start_new_session=True)
+        with process, process.stderr:
+            ends = time.time() + 20
+            while not begun.exists() and time.time() < ends:
+                time.sleep(0.05)
+            process.terminate()
+            self.assertEqual(process.stderr.readline(), b"waiting for deaf to end\n")
+            self.assertIsNone(process.poll())
+            process.terminate()
+            self.assertEqual(process.wait(timeout=20), 143)
 
     def test_half_of_a_result_or_a_training_is_none(self):
         path = self.folder / "result.json"
