@@ -17,8 +17,8 @@ ChatPieces operator+(ChatPieces left, const ChatPieces& right) {
 
 std::string closing_token(const ChatTemplate& chat) {
   switch (chat.format) {
+    case ChatFormat::kNone:
     case ChatFormat::kPlain:
-    case ChatFormat::kLines:
       return "";
     case ChatFormat::kLlama2:
     case ChatFormat::kLongLora:
@@ -61,11 +61,11 @@ ChatPieces ended_message(const ChatTemplate& chat, const std::string& role,
 ChatPieces before_user(const ChatTemplate& chat, const std::string& system) {
   ChatPieces pieces;
   if (!chat.bos.empty()) pieces.push_back(special(chat.bos));
-  if (chat.format == ChatFormat::kPlain) {
+  if (chat.format == ChatFormat::kNone) {
     if (!system.empty()) pieces.push_back(ordinary(system + "\n\n"));
     return pieces;
   }
-  if (chat.format == ChatFormat::kLines) {
+  if (chat.format == ChatFormat::kPlain) {
     if (!system.empty()) pieces.push_back(ordinary(system + "\n"));
     return pieces;
   }
@@ -82,8 +82,8 @@ ChatPieces before_user(const ChatTemplate& chat, const std::string& system) {
 }
 
 ChatPieces behind_user(const ChatTemplate& chat) {
-  if (chat.format == ChatFormat::kPlain) return {ordinary("\nAnswer:")};
-  if (chat.format == ChatFormat::kLines) return {ordinary("\n")};
+  if (chat.format == ChatFormat::kNone) return {ordinary("\nAnswer:")};
+  if (chat.format == ChatFormat::kPlain) return {ordinary("\n")};
   if (has_inst(chat)) return {ordinary(blank(chat) + "[/INST]")};
   ChatPieces pieces = {special(closing_token(chat))};
   if (chat.format == ChatFormat::kChatml) pieces.push_back(ordinary("\n"));
@@ -91,8 +91,8 @@ ChatPieces behind_user(const ChatTemplate& chat) {
 }
 
 ChatPieces behind_answer(const ChatTemplate& chat) {
-  if (chat.format == ChatFormat::kPlain) return {ordinary(std::string("\n\n") + kChatQuestion)};
-  if (chat.format == ChatFormat::kLines) return {};
+  if (chat.format == ChatFormat::kNone) return {ordinary(std::string("\n\n") + kChatQuestion)};
+  if (chat.format == ChatFormat::kPlain) return {};
   if (has_inst(chat))
     return {special(chat.eos), special(chat.bos), ordinary("[INST]" + blank(chat))};
   ChatPieces pieces = {special(closing_token(chat))};
@@ -112,7 +112,7 @@ std::string right_stripped(const ChatTemplate& chat, const std::string& text) {
 }
 
 ChatPiece begun_answer(const ChatTemplate& chat, const std::string& answer) {
-  const bool has_blank = chat.format == ChatFormat::kPlain || chat.format == ChatFormat::kLlama2;
+  const bool has_blank = chat.format == ChatFormat::kNone || chat.format == ChatFormat::kLlama2;
   return ordinary(answer.empty() || !has_blank ? answer : " " + answer);
 }
 

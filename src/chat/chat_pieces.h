@@ -16,12 +16,12 @@ struct ChatPiece {
 };
 using ChatPieces = std::vector<ChatPiece>;
 
-/// What a question begins with in kPlain.
+/// What a question begins with in kNone.
 inline constexpr const char* kChatQuestion = "Question: ";
 
 ChatPieces operator+(ChatPieces left, const ChatPieces& right);
 
-/// The token that ends a message, by its text; "" for kPlain, and for kLines, where it is the
+/// The token that ends a message, by its text; "" for kNone, and for kPlain, where it is the
 /// tokenizer's EOS, whatever its text.
 std::string closing_token(const ChatTemplate& chat);
 
@@ -29,7 +29,7 @@ std::string closing_token(const ChatTemplate& chat);
 ChatPieces before_user(const ChatTemplate& chat, const std::string& system);
 /// From the end of what the user wrote to the beginning of the answer.
 ChatPieces behind_user(const ChatTemplate& chat);
-/// From the end of an answer, its end token (but that of kLines) included, to what the user writes
+/// From the end of an answer, its end token (but that of kPlain) included, to what the user writes
 /// next.
 ChatPieces behind_answer(const ChatTemplate& chat);
 /// An answer, or how one begins: where it stands behind text, a blank comes first.

@@ -17,8 +17,13 @@ ChatPrompt::Ids operator+(ChatPrompt::Ids left, const ChatPrompt::Ids& right) {
 
 }  // namespace
 
-ChatPrompt::ChatPrompt(ChatTemplate chat, const Tokenizer& tokenizer, bool begins_with_bos)
-    : chat_(std::move(chat)), tokenizer_(tokenizer), begins_with_bos_(begins_with_bos) {
+ChatPrompt::ChatPrompt(ChatTemplate chat, const Tokenizer& tokenizer)
+    : chat_(std::move(chat)), tokenizer_(tokenizer) {
+  if (chat_.format == ChatFormat::kPlain && tokenizer.eos_id() < 0) {
+    throw UserError(
+        "generate.chat_template: plain ends answers with the tokenizer's end-of-text token, and "
+        "this tokenizer has none; use another template");
+  }
   for (const auto& piece : before_user(chat_, "any") + behind_user(chat_) + behind_answer(chat_)) {
     if (piece.special && !tokenizer.special_id(piece.text)) {
       throw UserError(std::string("generate.chat_template: ") + name_of(chat_.format) + " needs " +
@@ -30,7 +35,7 @@ ChatPrompt::ChatPrompt(ChatTemplate chat, const Tokenizer& tokenizer, bool begin
 }
 
 ChatPrompt::Ids ChatPrompt::first_turn(const std::string& system, const std::string& user) const {
-  const std::string asks = chat_.format == ChatFormat::kPlain ? kChatQuestion : "";
+  const std::string asks = chat_.format == ChatFormat::kNone ? kChatQuestion : "";
   const std::string message = asks + right_stripped(chat_, left_stripped(chat_, user, system));
   return beginning() +
          encode(before_user(chat_, system) + ChatPieces{ordinary(message)} + behind_user(chat_),
@@ -42,9 +47,8 @@ ChatPrompt::Ids ChatPrompt::next_turn(const std::string& user, bool is_closed,
   ChatPieces pieces = behind_answer(chat_);
   if (is_closed && !pieces.empty() && pieces.front().special) pieces.erase(pieces.begin());
   const std::string message = right_stripped(chat_, left_stripped(chat_, user, ""));
-  if (chat_.format == ChatFormat::kLines) {
-    const bool closes = !is_closed && tokenizer_.eos_id() >= 0;
-    return (closes ? Ids{tokenizer_.eos_id()} : Ids()) +
+  if (chat_.format == ChatFormat::kPlain) {
+    return (is_closed ? Ids() : Ids{tokenizer_.eos_id()}) +
            encode(ChatPieces{ordinary(message)} + behind_user(chat_) +
                       ChatPieces{begun_answer(chat_, answer)},
                   /*continues_text=*/false);
@@ -61,7 +65,7 @@ ChatPrompt::Ids ChatPrompt::context(const std::string& system, const std::string
 }
 
 ChatPrompt::Ids ChatPrompt::question(const std::string& question, const std::string& answer) const {
-  const bool is_plain = chat_.format == ChatFormat::kPlain;
+  const bool is_plain = chat_.format == ChatFormat::kNone;
   return encode(ChatPieces{ordinary(right_stripped(chat_, question))} +
                     (is_plain ? ChatPieces() : behind_user(chat_)) +
                     ChatPieces{begun_answer(chat_, answer)},
@@ -69,7 +73,7 @@ ChatPrompt::Ids ChatPrompt::question(const std::string& question, const std::str
 }
 
 ChatPrompt::Ids ChatPrompt::question_about_document(const std::string& asked) const {
-  if (chat_.format != ChatFormat::kPlain) return question("\n\n" + asked);
+  if (chat_.format != ChatFormat::kNone) return question("\n\n" + asked);
   return encode(
       ChatPieces{ordinary(std::string("\n\n") + kChatQuestion + asked)} + behind_user(chat_),
       /*continues_text=*/true);
@@ -87,13 +91,13 @@ ChatPrompt::Ids ChatPrompt::end_tokens() const {
 }
 
 std::vector<std::string> ChatPrompt::stop_texts() const {
-  if (chat_.format == ChatFormat::kPlain) return {std::string("\n") + kChatQuestion};
+  if (chat_.format == ChatFormat::kNone) return {std::string("\n") + kChatQuestion};
   return {};
 }
 
 ChatPrompt::Ids ChatPrompt::beginning() const {
-  const bool is_text = chat_.format == ChatFormat::kPlain || chat_.format == ChatFormat::kLines;
-  if (!begins_with_bos_ || !is_text || tokenizer_.bos_id() < 0) return {};
+  const bool is_text = chat_.format == ChatFormat::kNone || chat_.format == ChatFormat::kPlain;
+  if (!chat_.begins_with_bos || !is_text || tokenizer_.bos_id() < 0) return {};
   return {tokenizer_.bos_id()};
 }
 

@@ -20,9 +20,9 @@ class ChatPrompt {
  public:
   using Ids = std::vector<int32_t>;
 
-  /// `begins_with_bos`: kPlain and kLines, whose texts begin as those of pretraining do. The
-  /// tokenizer must outlive this. Throws UserError when it lacks a special token of the template.
-  ChatPrompt(ChatTemplate chat, const Tokenizer& tokenizer, bool begins_with_bos);
+  /// The tokenizer must outlive this. Throws UserError when it lacks a special token of the
+  /// template, or the end of a text for kPlain.
+  ChatPrompt(ChatTemplate chat, const Tokenizer& tokenizer);
 
   /// The beginning of a conversation up to where the model answers. `system`: "" for none.
   Ids first_turn(const std::string& system, const std::string& user) const;
@@ -33,12 +33,12 @@ class ChatPrompt {
 
   /// The two halves of a first turn whose message begins with a long text: its ids up to the end of
   /// `text`, which do not depend on what is asked, and the rest, from `question` to the beginning
-  /// of the answer, `answer` ("" mostly). The message is text + question as they are; in kPlain
+  /// of the answer, `answer` ("" mostly). The message is text + question as they are; in kNone
   /// that and the answer's beginning after a blank are all.
   Ids context(const std::string& system, const std::string& text) const;
   Ids question(const std::string& question, const std::string& answer = "") const;
 
-  /// The second half of a question about a document: in a paragraph of its own, and in kPlain
+  /// The second half of a question about a document: in a paragraph of its own, and in kNone
   /// between "Question: " and "Answer:".
   Ids question_about_document(const std::string& question) const;
 
@@ -46,7 +46,7 @@ class ChatPrompt {
   /// tokenizer without EOS.
   Ids end_tokens() const;
 
-  /// Texts that end an answer too: in kPlain where the next question would begin.
+  /// Texts that end an answer too: in kNone where the next question would begin.
   std::vector<std::string> stop_texts() const;
 
   const ChatTemplate& chat() const { return chat_; }
@@ -61,7 +61,6 @@ class ChatPrompt {
 
   ChatTemplate chat_;
   const Tokenizer& tokenizer_;
-  bool begins_with_bos_;
 };
 
 }  // namespace lococo

@@ -108,9 +108,9 @@ std::string either(const std::string& text, const char* otherwise) {
 
 const char* name_of(ChatFormat format) {
   switch (format) {
-    case ChatFormat::kPlain:
+    case ChatFormat::kNone:
       return "none";
-    case ChatFormat::kLines:
+    case ChatFormat::kPlain:
       return "plain";
     case ChatFormat::kLlama2:
       return "llama-2";
@@ -125,7 +125,7 @@ const char* name_of(ChatFormat format) {
 }
 
 std::optional<ChatFormat> format_named(std::string_view name) {
-  for (const auto format : {ChatFormat::kPlain, ChatFormat::kLines, ChatFormat::kLlama2,
+  for (const auto format : {ChatFormat::kNone, ChatFormat::kPlain, ChatFormat::kLlama2,
                             ChatFormat::kLlama3, ChatFormat::kChatml, ChatFormat::kLongLora}) {
     if (name == name_of(format)) return format;
   }
@@ -152,9 +152,13 @@ std::optional<ChatTemplate> recognise_template(std::string_view text,
   for (const auto recognise : {chatml, llama3, llama2}) {
     if (auto found = recognise(jinja, values)) return found;
   }
-  for (const auto format : {ChatFormat::kLines, ChatFormat::kLongLora}) {
-    if (jinja.text == canonical_template(template_text(format)))
-      return usual_template(format, values);
+  for (const auto format : {ChatFormat::kPlain, ChatFormat::kLongLora}) {
+    for (const bool begins_with_bos : {true, false}) {
+      if (jinja.text != canonical_template(template_text(format, begins_with_bos))) continue;
+      auto chat = usual_template(format, values);
+      chat.begins_with_bos = begins_with_bos;
+      return chat;
+    }
   }
   return std::nullopt;
 }

@@ -8,8 +8,8 @@
 namespace lococo {
 
 enum class ChatFormat {
-  kPlain,     ///< for models that were never tuned on conversations: "Question: ...\nAnswer:"
-  kLines,     ///< records of data.template plain: [BOS] system \n user \n answer EOS user \n ...
+  kNone,      ///< for models that were never tuned on conversations: "Question: ...\nAnswer:"
+  kPlain,     ///< records of data.template plain: [BOS] system \n user \n answer EOS user \n ...
   kLlama2,    ///< [INST] ... [/INST], between <s> and </s>
   kLlama3,    ///< <|start_header_id|>user<|end_header_id|> ... <|eot_id|>
   kChatml,    ///< <|im_start|>user ... <|im_end|>
@@ -23,11 +23,12 @@ const char* name_of(ChatFormat format);
 std::optional<ChatFormat> format_named(std::string_view name);
 
 struct ChatTemplate {
-  ChatFormat format = ChatFormat::kPlain;
-  std::string bos;       ///< special token before a conversation (llama-2: each turn); "": none
-  std::string eos;       ///< llama-2 and longlora alone: the special token that ends an answer
-  bool trims = false;    ///< messages lose the blanks at their ends
-  std::string system;    ///< stands where a conversation has no system message of its own
+  ChatFormat format = ChatFormat::kNone;
+  std::string bos;  ///< special token before a conversation (llama-2: each turn); "": none
+  std::string eos;  ///< llama-2 and longlora alone: the special token that ends an answer
+  bool begins_with_bos = true;  ///< none and plain: a text begins with the tokenizer's BOS, if any
+  bool trims = false;           ///< messages lose the blanks at their ends
+  std::string system;           ///< stands where a conversation has no system message of its own
   std::string preamble;  ///< llama-3 from 3.1 on: begins the system message, which is always there
 };
 

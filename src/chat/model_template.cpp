@@ -82,7 +82,7 @@ ChatTemplate model_template(const std::string& folder, const TemplateChoice& cho
   if (!found.own.place.empty())
     throw UserError(found.own.place + ": is none of the templates known here; " + choice.advice);
   if (choice.required) throw UserError(folder + ": has no chat template; " + choice.advice);
-  return usual_template(ChatFormat::kPlain, found.values);
+  return usual_template(ChatFormat::kNone, found.values);
 }
 
 std::optional<ChatTemplate> known_template(const std::string& folder, const std::string& today) {

@@ -11,7 +11,7 @@ namespace lococo {
 /// What the user chose: auto (the model's own), or a template by its name.
 struct TemplateChoice {
   std::optional<ChatFormat> format;  ///< nullopt: auto
-  bool required = true;              ///< auto: refuse a model without a template, or take kPlain
+  bool required = true;              ///< auto: refuse a model without a template, or take kNone
   /// What messages tell the user to do instead.
   const char* advice =
       "set generate.chat_template to llama-2, llama-3, chatml, longlora, plain or none (questions "

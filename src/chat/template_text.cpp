@@ -3,8 +3,8 @@
 namespace lococo {
 namespace {
 
-constexpr const char* kLines =
-    R"({{ bos_token }}{% for message in messages %})"
+constexpr const char* kPlain =
+    R"({% for message in messages %})"
     R"({% if message['role'] == 'assistant' %}{{ message['content'] + eos_token }})"
     R"({% else %}{{ message['content'] + '\n' }}{% endif %}{% endfor %})"
     "\n";
@@ -44,12 +44,12 @@ constexpr const char* kChatml =
 
 }  // namespace
 
-std::string template_text(ChatFormat format) {
+std::string template_text(ChatFormat format, bool begins_with_bos) {
   switch (format) {
-    case ChatFormat::kPlain:
+    case ChatFormat::kNone:
       break;
-    case ChatFormat::kLines:
-      return kLines;
+    case ChatFormat::kPlain:
+      return (begins_with_bos ? "{{ bos_token }}" : "") + std::string(kPlain);
     case ChatFormat::kLlama2:
       return std::string(kContents) + kLlama2;
     case ChatFormat::kLlama3:

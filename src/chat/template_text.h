@@ -8,7 +8,8 @@
 namespace lococo {
 
 /// A text that transformers' apply_chat_template makes the ids of usual_template() with, and that
-/// recognise_template() knows; "" for kPlain, which is no conversation's.
-std::string template_text(ChatFormat format);
+/// recognise_template() knows; "" for kNone, which is no conversation's. `begins_with_bos`: of
+/// kPlain alone.
+std::string template_text(ChatFormat format, bool begins_with_bos = true);
 
 }  // namespace lococo

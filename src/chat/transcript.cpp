@@ -116,10 +116,9 @@ Asked asked_of(const ChatMessage& message, const ChatTemplate& chat, const std::
 
 }  // namespace
 
-TranscriptMaker::TranscriptMaker(ChatTemplate chat, const Tokenizer& tokenizer,
-                                 bool begins_with_bos)
-    : chat_(std::move(chat)), tokenizer_(tokenizer), begins_with_bos_(begins_with_bos) {
-  if (chat_.format == ChatFormat::kLines) {
+TranscriptMaker::TranscriptMaker(ChatTemplate chat, const Tokenizer& tokenizer)
+    : chat_(std::move(chat)), tokenizer_(tokenizer) {
+  if (chat_.format == ChatFormat::kPlain) {
     if (tokenizer.eos_id() >= 0) return;
     throw UserError(
         "data.template: plain ends answers with the tokenizer's end-of-text token, and this "
@@ -152,7 +151,7 @@ Transcript TranscriptMaker::make(const std::vector<ChatMessage>& messages) const
 
   Writer writer(tokenizer_);
   const bool plain_bos =
-      chat_.format == ChatFormat::kLines && begins_with_bos_ && tokenizer_.bos_id() >= 0;
+      chat_.format == ChatFormat::kPlain && chat_.begins_with_bos && tokenizer_.bos_id() >= 0;
   if (plain_bos) writer.add_special(tokenizer_.bos_id());
   bool is_first = true;
   for (const ChatMessage& message : messages) {

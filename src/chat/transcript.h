@@ -44,9 +44,9 @@ struct Transcript {
 /// out, as ChatPrompt does.
 class TranscriptMaker {
  public:
-  /// `chat`: any but kPlain, which no answers end. `begins_with_bos`: kLines alone. The tokenizer
+  /// `chat`: any but kNone, which no answers end. The tokenizer
   /// must outlive this. Throws UserError where the tokenizer lacks a token that the form needs.
-  TranscriptMaker(ChatTemplate chat, const Tokenizer& tokenizer, bool begins_with_bos);
+  TranscriptMaker(ChatTemplate chat, const Tokenizer& tokenizer);
 
   /// `messages`: perhaps one of the system, then the user and the assistant in turn. May be called
   /// from several threads.
@@ -58,7 +58,6 @@ class TranscriptMaker {
  private:
   ChatTemplate chat_;
   const Tokenizer& tokenizer_;
-  bool begins_with_bos_;
 };
 
 }  // namespace lococo

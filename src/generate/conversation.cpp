@@ -35,7 +35,9 @@ ChatTemplate conversation_template(const Config& config) {
   }
   const std::string folder = template_folder(config.model.path, config.data.tokenizer);
   const bool must_be_tuned = config.generate.chat && config.generate.document.empty();
-  return model_template(folder, {given, must_be_tuned}, today_text());
+  auto chat = model_template(folder, {given, must_be_tuned}, today_text());
+  chat.begins_with_bos = chat.begins_with_bos && config.data.add_bos;
+  return chat;
 }
 
 }  // namespace
@@ -45,7 +47,7 @@ bool asks_question(const GenerateConfig& config) {
 }
 
 ChatPrompt conversation_form(const Config& config, const Tokenizer& tokenizer) {
-  return ChatPrompt(conversation_template(config), tokenizer, config.data.add_bos);
+  return {conversation_template(config), tokenizer};
 }
 
 std::string document_text(const GenerateConfig& config) {

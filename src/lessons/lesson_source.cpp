@@ -28,17 +28,24 @@ using Ids = std::vector<int32_t>;
 
 /// Questions in one form: a template's, or plain text.
 struct Form {
-  Form(const ChatTemplate& chat, const Tokenizer& tokenizer, bool begins_with_bos)
-      : prompt(chat, tokenizer, begins_with_bos), form(prompt, tokenizer, /*system=*/"") {}
+  Form(const ChatTemplate& chat, const Tokenizer& tokenizer)
+      : prompt(chat, tokenizer), form(prompt, tokenizer, /*system=*/"") {}
   // The second refers to the first.
   Form(const Form&) = delete;
   Form& operator=(const Form&) = delete;
 
-  bool is_plain() const { return prompt.chat().format == ChatFormat::kPlain; }
+  bool is_plain() const { return prompt.chat().format == ChatFormat::kNone; }
 
   ChatPrompt prompt;
   ChatForm form;
 };
+
+/// Texts of no template that begin as those of `chat` would.
+ChatTemplate plain_texts(const ChatTemplate& chat) {
+  ChatTemplate plain;
+  plain.begins_with_bos = chat.begins_with_bos;
+  return plain;
+}
 
 /// What stands behind a lesson's text.
 struct Turns {
@@ -92,8 +99,8 @@ struct LessonSource::Impl {
       : options(given),
         hay(std::move(texts)),
         tokenizer(std::move(given_tokenizer)),
-        chat(options.chat, *tokenizer, options.plain_begins_with_bos),
-        plain(ChatTemplate(), *tokenizer, options.plain_begins_with_bos) {
+        chat(options.chat, *tokenizer),
+        plain(plain_texts(options.chat), *tokenizer) {
     const auto sentence = static_cast<int64_t>(tokenizer->encode_ordinary(kLongSentence).size());
     sentences = options.context_length / 2 / sentence;
     if (sentences < kFewestSentences) {
@@ -180,7 +187,7 @@ uint64_t LessonSource::fingerprint() const {
   const ChatTemplate& chat = impl_->options.chat;
   const std::string form = std::string(name_of(chat.format)) + '\n' + chat.bos + '\n' + chat.eos +
                            '\n' + (chat.trims ? "trims" : "") + '\n' + chat.system + '\n' +
-                           chat.preamble + (impl_->options.plain_begins_with_bos ? "\nbos" : "");
+                           chat.preamble + (chat.begins_with_bos ? "\nbos" : "");
   return hash_u64(impl_->hay.fingerprint(), impl_->tokenizer->fingerprint(), hash_of_text(form));
 }
 

@@ -19,9 +19,9 @@ struct Lesson {
 struct LessonOptions {
   int64_t context_length = 4096;
   int64_t far = 256;  ///< see text_kinds()
-  ChatTemplate chat;  ///< in which questions are asked; kPlain: all in plain text
-  /// Plain texts begin with BOS where the tokenizer has one; a template says so itself.
-  bool plain_begins_with_bos = true;
+  /// In which questions are asked; kNone: all in plain text. Plain texts of the lessons begin as
+  /// its begins_with_bos says.
+  ChatTemplate chat;
 };
 
 /// A lesson is a stretch of the texts with sentences put into it at places drawn uniformly, and

@@ -46,7 +46,7 @@ std::unique_ptr<LessonSource> open_lessons(const Config& config,
   options.far = data.far;
   options.chat = model_template(template_folder(config.model.path, data.tokenizer),
                                 {/*format=*/std::nullopt, /*required=*/false}, kDay);
-  options.plain_begins_with_bos = data.add_bos;
+  options.chat.begins_with_bos = data.add_bos;
   return std::make_unique<LessonSource>(
       options, Hay::of_key(texts.key, texts.paths, data.text_field, kNeeds), std::move(tokenizer));
 }

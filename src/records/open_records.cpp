@@ -19,7 +19,7 @@ std::optional<ChatFormat> format_of(RecordTemplate form) {
     case RecordTemplate::kAuto:
       break;
     case RecordTemplate::kPlain:
-      return ChatFormat::kLines;
+      return ChatFormat::kPlain;
     case RecordTemplate::kLlama2:
       return ChatFormat::kLlama2;
     case RecordTemplate::kLlama3:
@@ -43,16 +43,17 @@ ChatTemplate template_of_records(const Config& config, const std::string& today)
   const auto wanted = format_of(config.data.record_template);
   const std::string folder = template_folder(config.model.path, config.data.tokenizer);
   auto chat = model_template(folder, {wanted, /*required=*/false, kAdvice}, today);
-  if (chat.format == ChatFormat::kPlain) chat.format = ChatFormat::kLines;
+  if (chat.format == ChatFormat::kNone) chat.format = ChatFormat::kPlain;
+  chat.begins_with_bos = config.data.add_bos;
   return chat;
 }
 
 TranscriptMaker make_transcripts(const Config& config, const Tokenizer& tokenizer) {
   const auto chat = template_of_records(config, kDay);
   const bool has_none =
-      config.data.record_template == RecordTemplate::kAuto && chat.format == ChatFormat::kLines;
+      config.data.record_template == RecordTemplate::kAuto && chat.format == ChatFormat::kPlain;
   if (has_none) log_info("data.template: the model has no chat template; records are plain text");
-  return {chat, tokenizer, config.data.add_bos};
+  return {chat, tokenizer};
 }
 
 void naming_key(const std::string& key, const std::function<void()>& body) {

@@ -89,10 +89,12 @@ void put(const std::string& name, const std::string& content, std::vector<Compan
 void add_template(const Config& config, const std::string& folder,
                   std::vector<CompanionFile>* files) {
   if (const auto of_run = config_of_records(config)) {
-    const auto taught = template_of_records(*of_run, "").format;
+    const auto taught = template_of_records(*of_run, "");
     const auto own = folder.empty() ? std::nullopt : known_template(folder, "");
-    const bool is_own = own && own->format == taught;
-    if (!is_own) put(kTemplate, template_text(taught), files);
+    const bool is_own =
+        own && own->format == taught.format &&
+        (taught.format != ChatFormat::kPlain || own->begins_with_bos == taught.begins_with_bos);
+    if (!is_own) put(kTemplate, template_text(taught.format, taught.begins_with_bos), files);
     return;
   }
   const std::string& adapter = config.model.adapter;

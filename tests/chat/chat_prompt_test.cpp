@@ -22,13 +22,11 @@ const ByteTokenizer& byte_tokenizer() {
   return tokenizer;
 }
 
-ChatPrompt prompt_of(ChatFormat format) {
-  return {usual_template(format, {}), byte_tokenizer(), /*begins_with_bos=*/true};
-}
+ChatPrompt prompt_of(ChatFormat format) { return {usual_template(format, {}), byte_tokenizer()}; }
 
 std::string text_of(const Ids& ids) { return byte_tokenizer().decode(ids); }
 
-const ChatFormat kFormats[] = {ChatFormat::kPlain,  ChatFormat::kLines,  ChatFormat::kLlama2,
+const ChatFormat kFormats[] = {ChatFormat::kNone,   ChatFormat::kPlain,  ChatFormat::kLlama2,
                                ChatFormat::kLlama3, ChatFormat::kChatml, ChatFormat::kLongLora};
 
 }  // namespace
@@ -43,9 +41,9 @@ TEST_CASE("the first turn goes up to where the model answers", "[chat]") {
   CHECK(text_of(prompt_of(ChatFormat::kLlama2).first_turn("Be kind.", " Hi ")) ==
         "<s>[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\n Hi [/INST]");
   CHECK(text_of(prompt_of(ChatFormat::kLlama2).first_turn("", " Hi ")) == "<s>[INST] Hi [/INST]");
-  CHECK(text_of(prompt_of(ChatFormat::kPlain).first_turn("Be kind.", "Hi")) ==
+  CHECK(text_of(prompt_of(ChatFormat::kNone).first_turn("Be kind.", "Hi")) ==
         "<s>Be kind.\n\nQuestion: Hi\nAnswer:");
-  CHECK(text_of(prompt_of(ChatFormat::kLines).first_turn("Be kind.", " Hi ")) ==
+  CHECK(text_of(prompt_of(ChatFormat::kPlain).first_turn("Be kind.", " Hi ")) ==
         "<s>Be kind.\n Hi \n");
   CHECK(text_of(prompt_of(ChatFormat::kLongLora).first_turn("", " Hi ")) == "<s>[INST] Hi [/INST]");
   CHECK(text_of(prompt_of(ChatFormat::kLongLora).first_turn("Be kind.", "Hi")) ==
@@ -59,7 +57,7 @@ TEST_CASE("the next turn closes an answer that is not closed", "[chat]") {
         "</s><s>[INST] And? [/INST]");
   CHECK(text_of(prompt_of(ChatFormat::kLlama2).next_turn("And?", false, "It is")) ==
         "</s><s>[INST] And? [/INST] It is");
-  CHECK(text_of(prompt_of(ChatFormat::kLines).next_turn("And?", false, "It is")) ==
+  CHECK(text_of(prompt_of(ChatFormat::kPlain).next_turn("And?", false, "It is")) ==
         "</s>And?\nIt is");
   CHECK(text_of(prompt_of(ChatFormat::kLongLora).next_turn("And?", false, "It is")) ==
         "</s><s>[INST]And?[/INST]It is");
@@ -70,7 +68,7 @@ TEST_CASE("the next turn closes an answer that is not closed", "[chat]") {
     const auto prompt = prompt_of(format);
     const auto open = prompt.next_turn("And?", /*is_closed=*/false);
     auto closed = prompt.next_turn("And?", /*is_closed=*/true);
-    if (format != ChatFormat::kPlain) closed.insert(closed.begin(), prompt.end_tokens().front());
+    if (format != ChatFormat::kNone) closed.insert(closed.begin(), prompt.end_tokens().front());
     CHECK(closed == open);
   }
 }
@@ -84,7 +82,7 @@ TEST_CASE("a document and a question are the first turn with both", "[chat]") {
       auto ids = prompt.context(system, document);
       const auto rest = prompt.question(question);
       ids.insert(ids.end(), rest.begin(), rest.end());
-      if (format == ChatFormat::kPlain) {
+      if (format == ChatFormat::kNone) {
         const std::string before = system.empty() ? "<s>" : "<s>Be kind.\n\n";
         CHECK(text_of(ids) == before + document + question);
       } else {
@@ -95,16 +93,16 @@ TEST_CASE("a document and a question are the first turn with both", "[chat]") {
   const auto asked = [](ChatFormat format) {
     return text_of(prompt_of(format).question_about_document("Who?"));
   };
-  CHECK(asked(ChatFormat::kPlain) == "\n\nQuestion: Who?\nAnswer:");
+  CHECK(asked(ChatFormat::kNone) == "\n\nQuestion: Who?\nAnswer:");
   CHECK(asked(ChatFormat::kLlama2) == "\n\nWho? [/INST]");
-  CHECK(asked(ChatFormat::kLines) == "\n\nWho?\n");
+  CHECK(asked(ChatFormat::kPlain) == "\n\nWho?\n");
 }
 
 TEST_CASE("an answer may be begun for the model", "[chat]") {
   const auto begun = [](ChatFormat format) {
     return text_of(prompt_of(format).question("Who?", "It is"));
   };
-  CHECK(begun(ChatFormat::kPlain) == "Who? It is");
+  CHECK(begun(ChatFormat::kNone) == "Who? It is");
   CHECK(begun(ChatFormat::kLlama2) == "Who? [/INST] It is");
   CHECK(begun(ChatFormat::kChatml) == "Who?<|im_end|>\n<|im_start|>assistant\nIt is");
 }
@@ -130,26 +128,25 @@ TEST_CASE("an answer ends at the template's token and at the end of a document",
   CHECK(prompt_of(ChatFormat::kChatml).end_tokens() == Ids{id("<|im_end|>"), id("</s>")});
   CHECK(prompt_of(ChatFormat::kLlama3).end_tokens() == Ids{id("<|eot_id|>"), id("</s>")});
   CHECK(prompt_of(ChatFormat::kLlama2).end_tokens() == Ids{id("</s>")});
+  CHECK(prompt_of(ChatFormat::kNone).end_tokens() == Ids{id("</s>")});
   CHECK(prompt_of(ChatFormat::kPlain).end_tokens() == Ids{id("</s>")});
-  CHECK(prompt_of(ChatFormat::kLines).end_tokens() == Ids{id("</s>")});
   CHECK(prompt_of(ChatFormat::kLongLora).end_tokens() == Ids{id("</s>")});
-  CHECK(prompt_of(ChatFormat::kPlain).stop_texts() == std::vector<std::string>{"\nQuestion: "});
+  CHECK(prompt_of(ChatFormat::kNone).stop_texts() == std::vector<std::string>{"\nQuestion: "});
   CHECK(prompt_of(ChatFormat::kChatml).stop_texts().empty());
 }
 
 TEST_CASE("a template of another model's tokens is refused", "[chat]") {
   const ByteTokenizer bare({"<s>", "</s>"});
-  CHECK_CONTAINS(
-      user_error_of([&] { ChatPrompt(usual_template(ChatFormat::kChatml, {}), bare, false); }),
-      "chatml needs <|im_start|>");
-  CHECK_NOTHROW(ChatPrompt(usual_template(ChatFormat::kLlama2, {}), bare, false));
+  CHECK_CONTAINS(user_error_of([&] { ChatPrompt(usual_template(ChatFormat::kChatml, {}), bare); }),
+                 "chatml needs <|im_start|>");
+  CHECK_NOTHROW(ChatPrompt(usual_template(ChatFormat::kLlama2, {}), bare));
 }
 
 TEST_CASE("SentencePiece puts its blank before a turn, not within a text", "[chat]") {
   const TemporaryFolder folder;
   write_byte_tokenizer(folder / "tokenizer.model");
   const SentencePieceTokenizer tokenizer(folder / "tokenizer.model");
-  const ChatPrompt prompt(usual_template(ChatFormat::kLlama2, {}), tokenizer, false);
+  const ChatPrompt prompt(usual_template(ChatFormat::kLlama2, {}), tokenizer);
   Ids want = {tokenizer.bos_id()};
   for (const int32_t id : tokenizer.encode("[INST] abc [/INST]")) want.push_back(id);
   CHECK(prompt.first_turn("", "abc") == want);

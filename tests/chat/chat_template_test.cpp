@@ -67,7 +67,7 @@ TEST_CASE("templates are recognised with what is their own", "[chat]") {
 }
 
 TEST_CASE("a form's own text is recognised as what it is", "[chat]") {
-  for (const auto format : {ChatFormat::kLines, ChatFormat::kLlama2, ChatFormat::kLlama3,
+  for (const auto format : {ChatFormat::kPlain, ChatFormat::kLlama2, ChatFormat::kLlama3,
                             ChatFormat::kChatml, ChatFormat::kLongLora}) {
     INFO(name_of(format));
     CHECK(format_named(name_of(format)) == format);
@@ -81,10 +81,10 @@ TEST_CASE("a form's own text is recognised as what it is", "[chat]") {
     CHECK(found->system.empty());
     CHECK(found->preamble.empty());
   }
-  CHECK(template_text(ChatFormat::kPlain).empty());
-  CHECK(format_named("none") == ChatFormat::kPlain);
+  CHECK(template_text(ChatFormat::kNone).empty());
+  CHECK(format_named("none") == ChatFormat::kNone);
   CHECK_FALSE(format_named("auto"));
-  CHECK_FALSE(recognise_template(template_text(ChatFormat::kLines) + "{{ 'x' }}", kValues));
+  CHECK_FALSE(recognise_template(template_text(ChatFormat::kPlain) + "{{ 'x' }}", kValues));
 }
 
 TEST_CASE("a template that is or may be another one is not recognised", "[chat]") {
@@ -133,7 +133,7 @@ TEST_CASE("a model's template comes from its own files", "[chat]") {
   const TemplateChoice automatic;
   const std::string config = folder / "tokenizer_config.json";
   CHECK_CONTAINS(user_error_of([&] { found(automatic); }), "has no chat template");
-  CHECK(found({std::nullopt, /*required=*/false}).format == ChatFormat::kPlain);
+  CHECK(found({std::nullopt, /*required=*/false}).format == ChatFormat::kNone);
   CHECK(found({ChatFormat::kChatml}).system.empty());
 
   write_text_file(config, R"({"bos_token": {"content": "<b>"}, "eos_token": "<e>", "chat_template":
@@ -144,7 +144,7 @@ TEST_CASE("a model's template comes from its own files", "[chat]") {
   CHECK(found({ChatFormat::kChatml}).bos == "<b>");
   CHECK(found({ChatFormat::kLlama2}).bos == "<b>");
   CHECK(found({ChatFormat::kLlama2}).eos == "<e>");
-  CHECK(found({ChatFormat::kPlain}).bos.empty());
+  CHECK(found({ChatFormat::kNone}).bos.empty());
 
   write_text_file(folder / "chat_template.jinja", template_text("smollm2"));
   CHECK_FALSE(found(automatic).system.empty());

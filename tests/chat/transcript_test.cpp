@@ -88,7 +88,7 @@ std::string marked(const Transcript& transcript, const Tokenizer& tokenizer) {
 }
 
 TranscriptMaker chat_maker(ChatFormat format, const Tokenizer& tokenizer) {
-  return {usual_template(format, {}), tokenizer, /*begins_with_bos=*/true};
+  return {usual_template(format, {}), tokenizer};
 }
 
 const std::vector<ChatMessage> kOneTurn = {{ChatRole::kUser, "Who?"},
@@ -126,7 +126,7 @@ TEST_CASE("the targets of each template are its answers with their end tokens", 
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWho?<|im_end|>\n"
         "<|im_start|>assistant\n{Ann<|im_end|>}\n<|im_start|>user\n And now?<|im_end|>\n"
         "<|im_start|>assistant\n{Bob <|im_end|>}");
-  const auto plain = chat_maker(ChatFormat::kLines, tokenizer);
+  const auto plain = chat_maker(ChatFormat::kPlain, tokenizer);
   CHECK(text(plain, kOneTurn) == "<s>Who?\n{Ann</s>}");
   CHECK(text(plain, kTwoTurns) == "<s>Be brief.\nWho?\n{Ann</s>} And now?\n{Bob </s>}");
   const auto longlora = chat_maker(ChatFormat::kLongLora, tokenizer);
@@ -154,7 +154,7 @@ TEST_CASE("a token that straddles the beginning of an answer belongs to the prom
   CHECK(marked(chatml.make(kOneTurn), tokenizer) ==
         "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\nA{nn<|im_end|>}");
   // Nothing straddles here: "n\n" lies within the prompt.
-  const auto plain = chat_maker(ChatFormat::kLines, tokenizer);
+  const auto plain = chat_maker(ChatFormat::kPlain, tokenizer);
   const std::vector<ChatMessage> messages = {{ChatRole::kUser, "When"},
                                              {ChatRole::kAssistant, "Now"}};
   CHECK(marked(plain.make(messages), tokenizer) == "<s>When\n{Now</s>}");
@@ -162,10 +162,10 @@ TEST_CASE("a token that straddles the beginning of an answer belongs to the prom
 
 TEST_CASE("a transcript begins with the ids that a conversation begins with", "[chat]") {
   const PairTokenizer tokenizer;
-  for (const auto format : {ChatFormat::kLines, ChatFormat::kLlama2, ChatFormat::kLlama3,
+  for (const auto format : {ChatFormat::kPlain, ChatFormat::kLlama2, ChatFormat::kLlama3,
                             ChatFormat::kChatml, ChatFormat::kLongLora}) {
     INFO(name_of(format));
-    const ChatPrompt prompt(usual_template(format, {}), tokenizer, true);
+    const ChatPrompt prompt(usual_template(format, {}), tokenizer);
     const auto transcript = chat_maker(format, tokenizer).make(kTwoTurns);
     const auto first = prompt.first_turn("Be brief.", "Who?");
     const auto& answer = transcript.answers.front();
@@ -225,6 +225,6 @@ TEST_CASE("a template whose tokens the tokenizer lacks is refused", "[chat]") {
                  "data.template: chatml needs <|im_start|>");
   CHECK_CONTAINS(user_error_of([&] { chat_maker(ChatFormat::kLongLora, *tokenizer); }),
                  "data.template: longlora needs");
-  CHECK_CONTAINS(user_error_of([&] { chat_maker(ChatFormat::kLines, *tokenizer); }),
+  CHECK_CONTAINS(user_error_of([&] { chat_maker(ChatFormat::kPlain, *tokenizer); }),
                  "data.template: plain ends answers with the tokenizer's end-of-text token");
 }

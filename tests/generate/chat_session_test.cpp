@@ -34,7 +34,7 @@ class Talk {
  public:
   explicit Talk(const CacheConfig& cache, ChatOptions options = {},
                 ChatFormat format = ChatFormat::kChatml)
-      : form_(usual_template(format, {}), tokenizer(), /*begins_with_bos=*/true),
+      : form_(usual_template(format, {}), tokenizer()),
         decoder_(tiny_llama(3, cache, byte_shape()), decoder_options()),
         session_(decoder_, form_, tokenizer(), with_defaults(std::move(options))) {}
 
@@ -202,7 +202,7 @@ TEST_CASE("a new beginning forgets everything but the document", "[generate]") {
 
 TEST_CASE("a document and its first question are one turn", "[generate]") {
   const CacheConfig none;
-  for (const auto format : {ChatFormat::kChatml, ChatFormat::kPlain}) {
+  for (const auto format : {ChatFormat::kChatml, ChatFormat::kNone}) {
     Talk talk(none, {}, format);
     const std::string document = "It was a dark night.";
     auto all = talk.form().context("", document);

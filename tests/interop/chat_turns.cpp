@@ -43,7 +43,7 @@ int run(int argc, char** argv) {
   const bool as_ids = argc > 2;
   if (as_ids) tokenizer = lococo::load_tokenizer(argv[2]);
   const auto chat = lococo::model_template(argv[1], {}, lococo::today_text());
-  const lococo::ChatPrompt prompt(chat, *tokenizer, /*begins_with_bos=*/false);
+  const lococo::ChatPrompt prompt(chat, *tokenizer);
   nlohmann::json results = nlohmann::json::array();
   for (const auto& turns : nlohmann::json::parse(std::cin)) {
     const auto ids = conversation(prompt, *tokenizer, turns);

@@ -153,7 +153,7 @@ TEST_CASE("Only what fills a lesson up is ignored, and nearly nothing does", "[l
 }
 
 TEST_CASE("A model without a template is taught in plain text", "[lessons]") {
-  const auto source = source_of(ChatFormat::kPlain);
+  const auto source = source_of(ChatFormat::kNone);
   for (int64_t i = 0; i < 10; ++i) {
     const Lesson lesson = source.lesson(1, i);
     CHECK(lesson.tokens[0] == 256);  // BOS
@@ -172,11 +172,11 @@ TEST_CASE("A lesson's fingerprint knows its texts, tokenizer and template", "[le
   };
   CHECK(print(ChatFormat::kChatml, 1) == print(ChatFormat::kChatml, 1));
   CHECK(print(ChatFormat::kChatml, 1) != print(ChatFormat::kChatml, 2));
-  CHECK(print(ChatFormat::kChatml, 1) != print(ChatFormat::kPlain, 1));
+  CHECK(print(ChatFormat::kChatml, 1) != print(ChatFormat::kNone, 1));
 }
 
 TEST_CASE("What is too short for a lesson is refused in one line", "[lessons]") {
-  auto options = options_of(ChatFormat::kPlain);
+  auto options = options_of(ChatFormat::kNone);
   CHECK_CONTAINS(user_error_of([&] {
                    LessonSource(options, Hay::of_texts({made_novel(20)}), byte_tokenizer());
                  }),

@@ -23,9 +23,7 @@ const ByteTokenizer& byte_tokenizer() {
   return tokenizer;
 }
 
-TranscriptMaker plain_maker() {
-  return {usual_template(ChatFormat::kLines, {}), byte_tokenizer(), true};
-}
+TranscriptMaker plain_maker() { return {usual_template(ChatFormat::kPlain, {}), byte_tokenizer()}; }
 
 Transcript transcript_of(const std::string& user, size_t document_end) {
   return plain_maker().make(

@@ -81,11 +81,17 @@ TEST_CASE("An export takes the template of its records along", "[setup]") {
   Tuned tuned(RecordTemplate::kPlain);
   tuned.train();
   const auto kind = GENERATE(ExportKind::kMerged, ExportKind::kAdapter);
-  CHECK(tuned.exported(kind) == template_text(ChatFormat::kLines));
+  CHECK(tuned.exported(kind) == template_text(ChatFormat::kPlain));
   tuned.put_template(ChatFormat::kChatml);
-  CHECK(tuned.exported(kind) == template_text(ChatFormat::kLines));
+  CHECK(tuned.exported(kind) == template_text(ChatFormat::kPlain));
+  tuned.put_template(ChatFormat::kPlain);  // with BOS, which these records had not
+  tuned.run.data.add_bos = false;
+  tuned.train();
+  CHECK(tuned.exported(kind) == template_text(ChatFormat::kPlain, /*begins_with_bos=*/false));
+  tuned.run.data.add_bos = true;
+  tuned.train();
   // The base's own text of the same form may say more, and stays.
-  const std::string own = "{# mine #}" + template_text(ChatFormat::kLines);
+  const std::string own = "{# mine #}" + template_text(ChatFormat::kPlain);
   write_text_file(tuned.run.model.path + "/" + kJinja, own);
   CHECK(tuned.exported(kind) == own);
 }
@@ -95,9 +101,9 @@ TEST_CASE("A folder of an adapter brings its template", "[setup]") {
   tuned.use.model.adapter = tuned.folder.make("adapter");
   CHECK(tuned.taught() == "nothing");
   const std::string path = tuned.use.model.adapter + "/" + kJinja;
-  write_text_file(path, template_text(ChatFormat::kLines));
+  write_text_file(path, template_text(ChatFormat::kPlain));
   CHECK(tuned.taught() == "plain");
-  CHECK(tuned.exported(ExportKind::kMerged) == template_text(ChatFormat::kLines));
+  CHECK(tuned.exported(ExportKind::kMerged) == template_text(ChatFormat::kPlain));
   write_text_file(path, "{{ messages }}");
   CHECK_CONTAINS(user_error_of([&] { tuned.taught(); }), path + ": is none of the templates");
 }

@@ -97,7 +97,7 @@ TEST_CASE("Samples are summed up by cell", "[tasks]") {
 
 TEST_CASE("A prompt in plain chat form is the plain prompt", "[tasks]") {
   const ChunkTokenizer tokenizer;
-  const ChatPrompt chat(ChatTemplate{}, tokenizer, /*begins_with_bos=*/true);
+  const ChatPrompt chat(ChatTemplate{}, tokenizer);
   const ChatForm form(chat, tokenizer, "");
   const PlainForm plain(tokenizer);
   const PromptIds a = form.ids("A fox.\n", "Who?", "It is"),
