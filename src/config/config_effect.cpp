@@ -142,6 +142,7 @@ class Finder {
           "half a segment holds the data.context_length tokens, so that attention is full");
     if (resolved_pass(config_) == PassKind::kTeach) {
       const std::string reason = "train.pass teach sees whole sequences";
+      add({"train.activation_checkpointing"}, "train.pass teach keeps all activations");
       add(kBlockTrainingKeys, reason);
       add({"cache.bptt_blocks"}, reason);
     } else {

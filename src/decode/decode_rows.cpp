@@ -1,6 +1,9 @@
 #include "decode/decode_rows.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "tensor/kit/torch.h"
 
 namespace lococo {
 

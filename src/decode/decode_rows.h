@@ -7,8 +7,10 @@
 #include <map>
 #include <vector>
 
+#include "config/cache_config.h"
 #include "decode/decode_cursor.h"
 #include "decode/row_runs.h"
+#include "lococo/cache_state.h"
 #include "model/llama.h"
 #include "pass/block_kinds.h"
 #include "tensor/attention/decode_attention.h"

@@ -41,7 +41,8 @@ PassShape pass_shape(const Config& config, const ModelShape& shape) {
   run.B = config.train.micro_batch;
   run.L = run.S = config.data.context_length;
   run.blockwise = is_blockwise(config);
-  run.recompute = !run.blockwise && config.train.activation_checkpointing;
+  run.recompute =
+      resolved_pass(config) == PassKind::kFullSequence && config.train.activation_checkpointing;
   run.q_width = shape.num_heads * shape.head_dim;
   run.k_width = shape.num_kv_heads * shape.head_dim;
   if (!run.blockwise) return run;

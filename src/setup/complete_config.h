@@ -9,7 +9,7 @@ namespace lococo {
 /// Between reading a config and checking it (config/config_yaml.h). Of model.adapter, one log line
 /// each where something changes:
 ///   a run folder (that holds step-*) becomes its newest good checkpoint;
-///   cache.* keys that were not given are taken from the options it was tuned with; LoCoCo modules
+///   cache.* keys that were not given are taken from the options it was tuned with; convolutions
 ///   without such options mean cache.policy lococo;
 ///   model.interpolate_to and model.rope_scaling, where neither was given, are the checkpoint's
 ///   (but for caches of unrotated keys, whose positions stay within the base's: a warning);

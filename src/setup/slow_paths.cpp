@@ -34,7 +34,7 @@ void note_slow_fp8(const Config& config, const ModelShape& shape, torch::Device 
 void note_slow_bfloat16(const Config& config, torch::Device device) {
   if (!device.is_cpu() || config.model.dtype != DType::kBFloat16) return;
   log_warn(
-      "model.dtype: bfloat16 on a CPU takes several times as long as float32; use "
+      "model.dtype: bfloat16 takes several times as long as float32 on most CPUs; use "
       "model.dtype=float32 if there is memory for it");
 }
 

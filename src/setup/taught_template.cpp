@@ -25,7 +25,7 @@ std::optional<ChatTemplate> taught_template(const Config& config, const std::str
   if (adapter.empty()) return std::nullopt;
   if (!is_checkpoint(adapter)) {
     const auto chat = model_template(adapter, {std::nullopt, /*required=*/false}, today);
-    return chat.format == ChatFormat::kPlain ? std::nullopt : std::optional(chat);
+    return chat.format == ChatFormat::kNone ? std::nullopt : std::optional(chat);
   }
   Config of_adapter = config;
   of_adapter.data.records.clear();  // what this run has is another matter

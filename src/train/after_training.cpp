@@ -108,7 +108,7 @@ void evaluate_after_training(const Config& config, const Session& session, Llama
   if (world.all_reduce_max_int(found ? 0 : 1) == 0) {
     evaluate(config, files, session, model, trained, world);
   } else if (found) {
-    log_warn("no evaluation after training: another rank cannot read data.validation");
+    log_warn("no evaluation after training: another rank could not open data.validation");
   }
 }
 

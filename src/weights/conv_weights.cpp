@@ -177,7 +177,7 @@ std::string learned_parts_in(const std::string& dir) {
     const bool is_gate = kind_of_parameter(plain) == ParameterKind::kRetention;
     (is_gate ? gates : convs) = true;
   }
-  return parts_text(gates, convs);
+  return gates || convs ? parts_text(gates, convs) : "tensors of no kind that is known";
 }
 
 bool has_conv_weights(const std::string& dir) { return path_exists(tensor_path(dir)); }

@@ -1,5 +1,5 @@
-// The LoCoCo modules alone: lococo_config.json and lococo.safetensors. The names are the official
-// code's (model.layers.N.self_attn.memory_saver.layers.K.weight, ...bias, ...normalizer).
+// Gates and convolutions alone: lococo_config.json and lococo.safetensors. The names are the
+// official code's (model.layers.N.self_attn.memory_saver.layers.K.weight, ...bias, ...normalizer).
 #pragma once
 
 #include <optional>
@@ -38,7 +38,7 @@ struct StoredCacheOptions {
 std::optional<StoredCacheOptions> read_cache_options(const std::string& dir);
 
 /// "convolutions", "gates" or "gates and convolutions", as messages call them: what a cache learns,
-/// and what DIR/lococo.safetensors holds ("" for neither).
+/// and what DIR/lococo.safetensors holds.
 std::string learned_parts(const CacheConfig& cache);
 std::string learned_parts_in(const std::string& dir);
 

@@ -107,6 +107,11 @@ void check_export_kind(const ExportConfig& config, const CacheConfig& cache,
       "export.kind: " + std::string(config.kind == ExportKind::kConv ? "conv" : "official_conv") +
       " writes the convolutions or gates of a cache, and ";
   if (adapter.empty()) throw UserError(line + "there are none; set model.adapter");
+  if (!path_exists(adapter)) return;  // told by what loads it
+  if (has_conv_weights(adapter)) {
+    throw UserError(line + "the cache.policy that is given leaves out the " +
+                    learned_parts_in(adapter) + " of " + adapter + "; remove cache.policy");
+  }
   if (holds_whole_base(adapter))
     throw UserError(line + adapter + " has none but every weight tuned; use export.kind=merged");
   if (!has_adapter(adapter)) throw UserError(line + adapter + " has none; set cache.policy");

@@ -31,6 +31,23 @@ std::string error_with(const std::string& key, const Json& value) {
   return line;
 }
 
+/// The working directory until the end of a block.
+class InFolder {
+ public:
+  explicit InFolder(const std::string& folder) : before_(std::filesystem::current_path()) {
+    std::filesystem::current_path(folder);
+  }
+  ~InFolder() {
+    std::error_code ignored;
+    std::filesystem::current_path(before_, ignored);
+  }
+  InFolder(const InFolder&) = delete;
+  InFolder& operator=(const InFolder&) = delete;
+
+ private:
+  std::filesystem::path before_;
+};
+
 }  // namespace
 
 TEST_CASE("what a config.json leaves out has the default of transformers", "[core][hf_config]") {
@@ -173,12 +190,12 @@ TEST_CASE("a model that is not there says how to get it", "[core][hf_config]") {
   const std::string own = error("models/books-24m");
   CHECK_CONTAINS(own, "models/books-24m: there is no such folder; a Hugging Face model folder");
   CHECK(own.find("huggingface-cli") == std::string::npos);
-  const std::string here = std::filesystem::current_path().string();
-  std::filesystem::current_path(folder.path());
-  std::filesystem::create_directory("shelf");
-  CHECK(error("shelf/book").find("huggingface-cli") == std::string::npos);
-  CHECK_CONTAINS(error("shelves/book"), "huggingface-cli");
-  std::filesystem::current_path(here);
+  {
+    const InFolder inside(folder.path());
+    std::filesystem::create_directory("shelf");
+    CHECK(error("shelf/book").find("huggingface-cli") == std::string::npos);
+    CHECK_CONTAINS(error("shelves/book"), "huggingface-cli");
+  }
   lococo::write_text_file(folder / "model.safetensors", "");
   CHECK_CONTAINS(error(folder / "model.safetensors"), "is a file; name the folder");
   const std::string gone = error(folder / "gone");

@@ -89,14 +89,17 @@ class ToldOnce(unittest.TestCase):
 
     def test_a_text_that_one_host_cannot_read_ends_no_stage(self):
         hosts, at_home = self.hosts()
-        tiny.write_text(os.path.join(hosts[0], "val.txt"), "the sand and the sea\n" * 40)
-        with open(os.path.join(hosts[1], "val.txt"), "wb") as file:
-            file.write(b"the \xff sea" * 40)
         tiny.write_json(os.path.join(self.tiny.model, "tokenizer.json"), tiny.bpe_tokenizer())
-        arguments = self.tiny.train(f"train.output={self.path('run')}", "data.validation=[val.txt]", *LAYOUTS["stages"])
-        done = self.run_tool([*launcher(MPIRUN, RANKS), *at_home], "lococo-train", *arguments)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("no evaluation after training: another rank cannot read data.validation", done.stderr)
+        told = "no evaluation after training: another rank could not open data.validation"
+        for reads, fails in (hosts, hosts[::-1]):
+            tiny.write_text(os.path.join(reads, "val.txt"), "the sand and the sea\n" * 40)
+            tiny.write_bytes(os.path.join(fails, "val.txt"), b"the \xff sea" * 40)
+            run = self.path("run-" + os.path.basename(fails))
+            arguments = self.tiny.train(f"train.output={run}", "data.validation=[val.txt]", *LAYOUTS["stages"])
+            done = self.run_tool([*launcher(MPIRUN, RANKS), *at_home], "lococo-train", *arguments)
+            with self.subTest(fails=fails):
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertIn(told if fails == hosts[1] else "no evaluation after training: val.txt", done.stderr)
 
     def test_tools_of_one_process(self):
         config, base = self.tiny.config, f"model.path={self.tiny.model}"

@@ -190,6 +190,19 @@ TEST_CASE("the cache is counted as it is: keys, values and scores of slots and b
         shape.num_layers * shape.num_kv_heads * slots * (2 * shape.head_dim * 4 + 4));
 }
 
+TEST_CASE("teaching keeps its activations, whatever activation checkpointing says", "[setup]") {
+  auto config = load_config(LOCOCO_SOURCE_DIR "/configs/llama2_7b_memory.yaml",
+                            {"model.path=''", "model.init.vocab_size=32000"});
+  config.tune.lora.reset();
+  const auto bytes = [&] {
+    return estimate_memory({config, config.model.init, parameters_without_memory(config)}).total();
+  };
+  config.model.init.resolve_defaults();
+  const int64_t kept = bytes();
+  config.train.activation_checkpointing = !config.train.activation_checkpointing;
+  CHECK(bytes() == kept);
+}
+
 TEST_CASE("windows of blocks keep a cache before each block, and a teacher its hidden states",
           "[setup]") {
   auto config = blockwise_config();  // eight blocks

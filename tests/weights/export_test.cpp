@@ -163,6 +163,13 @@ TEST_CASE("What cannot be exported is refused and leaves nothing behind", "[weig
                      check_export_kind({ExportKind::kConv, "out"}, CacheConfig{}, "");
                    }),
                    "set model.adapter");
+    const Tuned with_convs;
+    CHECK_CONTAINS(
+        user_error_of([&] {
+          check_export_kind({ExportKind::kConv, "out"}, CacheConfig{}, with_convs.checkpoint);
+        }),
+        "leaves out the convolutions of " + with_convs.checkpoint + "; remove cache.policy");
+    CHECK_NOTHROW(check_export_kind({ExportKind::kConv, "out"}, CacheConfig{}, "nowhere"));
   }
   SECTION("official arguments of options that the official code lacks") {
     CHECK_CONTAINS(Tuned(true, tiny_cache()).error_of(ExportKind::kOfficialConv), "cache.");
