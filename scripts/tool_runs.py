@@ -236,7 +236,9 @@ class Queue:
         heard = len(told)
         self.signal_all(signal.SIGTERM)
         if self.running:
-            print(f"waiting for {', '.join(r.job.name for r in self.running)} to end", file=sys.stderr)
+            with contextlib.suppress(OSError):  # of a terminal that has gone
+                print(f"waiting for {', '.join(r.job.name for r in self.running)} to end",
+                      file=sys.stderr)
         while any(r.process.poll() is None for r in self.running):
             time.sleep(0.05)
             if len(told) > heard:

@@ -122,18 +122,23 @@ class ToolRuns(unittest.TestCase):
         self.assertEqual((problems, set(done)), ([], {"short"}))
         self.assertEqual(queue.not_started(), ["long", "reads", "shared"])
 
+    def script_with_job(self, shell, begun, stderr):
+        """A script whose only job runs such lines of a shell, which write the file `begun` first."""
+        script = (f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
+                  "from tool_runs import Job, Queue\n"
+                  f"job = Job('its job', ('sh', '-c', {shell!r}, {str(begun)!r}), 1.0)\n"
+                  f"Queue([job], {str(self.folder)!r}).run()\n")
+        process = subprocess.Popen([sys.executable, "-c", script], stderr=stderr,
+                                   start_new_session=True)
+        ends = time.time() + 20
+        while not begun.exists() and time.time() < ends:
+            time.sleep(0.05)
+        return process
+
     def test_jobs_end_with_the_script_and_are_told_once(self):
         for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, -2)):
             told = self.folder / f"told-{code}"
-            script = (f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
-                      "from tool_runs import Job, Queue\n"
-                      f"told = Job('told', ('sh', '-c', {TOLD!r}, {str(told)!r}), 1.0)\n"
-                      f"Queue([told], {str(self.folder)!r}).run()\n")
-            process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL,
-                                       start_new_session=True)
-            ends = time.time() + 20
-            while not told.exists() and time.time() < ends:
-                time.sleep(0.05)
+            process = self.script_with_job(TOLD, told, subprocess.DEVNULL)
             os.killpg(process.pid, number)  # as Ctrl-C and a terminal that goes do
             began = time.time()
             self.assertEqual(process.wait(timeout=20), code)
@@ -141,19 +146,10 @@ class ToolRuns(unittest.TestCase):
             self.assertEqual(told.read_text().split(), ["begun", "told"])
 
     def test_who_tells_twice_does_not_wait(self):
-        begun = self.folder / "begun"
-        script = (f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
-                  "from tool_runs import Job, Queue\n"
-                  f"deaf = Job('deaf', ('sh', '-c', {DEAF!r}, {str(begun)!r}), 1.0)\n"
-                  f"Queue([deaf], {str(self.folder)!r}).run()\n")
-        process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE,
-                                   start_new_session=True)
+        process = self.script_with_job(DEAF, self.folder / "begun", subprocess.PIPE)
         with process, process.stderr:
-            ends = time.time() + 20
-            while not begun.exists() and time.time() < ends:
-                time.sleep(0.05)
             process.terminate()
-            self.assertEqual(process.stderr.readline(), b"waiting for deaf to end\n")
+            self.assertEqual(process.stderr.readline(), b"waiting for its job to end\n")
             self.assertIsNone(process.poll())
             process.terminate()
             self.assertEqual(process.wait(timeout=20), 143)
