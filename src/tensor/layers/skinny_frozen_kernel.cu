@@ -4,7 +4,7 @@
 // bits. The few rows of x lie in shared memory, normed, as float16 in parts of a power of two of
 // their own.
 //
-// The tensor cores sum over k in any order, so a lane takes the codes that lie side by side: with
+// The tensor cores sum over k in any order, so a lane takes codes that lie side by side: with
 // g = lane / 4 and t = lane % 4, of each 64 of a row those from 16 t on, of the rows g and g + 8.
 #include <cuda_runtime.h>
 
@@ -12,8 +12,12 @@
 
 #include "tensor/kit/dependent_launch.cuh"
 #include "tensor/layers/skinny_frozen_forms.cuh"
+#include "tensor/layers/skinny_frozen_fp8.cuh"
 #include "tensor/layers/skinny_frozen_kernel.h"
+#include "tensor/layers/skinny_frozen_nf4.cuh"
+#include "tensor/layers/skinny_frozen_sums.cuh"
 #include "tensor/layers/skinny_frozen_tiles.cuh"
+#include "tensor/layers/skinny_frozen_walk.cuh"
 #include "tensor/layers/skinny_frozen_x.cuh"
 
 namespace lococo {
@@ -23,149 +27,96 @@ constexpr int kWarps = kSkinnyFrozenWarps;
 constexpr int kThreads = 32 * kWarps;
 constexpr int kBlocksPerProcessor = 2;
 
-/// The turns that a warp takes, two places in them: the codes that come from memory next, and those
-/// that are added next.
+/// Two batches in registers in turn.
 template <typename Form>
-class Walk {
+class InRegisters {
  public:
-  __device__ Walk(const SkinnyTiles& tiles, const SkinnyFrozenShape& shape, int tile_count)
-      : tiles_(tiles),
-        tile_count_(tile_count),
-        steps_(shape.width / kSkinnyStep),
-        turns_((steps_ + Form::kSteps * kWarps - 1) / (Form::kSteps * kWarps)) {}
+  using Batch = typename Form::Batch;
 
-  __device__ Place first() const {
-    Place place = {static_cast<int>(blockIdx.x), 0, {}};
-    set_rows(place);
-    return place;
-  }
-  __device__ void advance(Place& place) const {
-    if (++place.turn < turns_) return;
-    place.turn = 0;
-    place.tile += static_cast<int>(gridDim.x);
-    set_rows(place);
-  }
-  __device__ bool done(const Place& place) const { return place.tile >= tile_count_; }
-  __device__ bool ends_tile(const Place& place) const { return place.turn + 1 == turns_; }
-  __device__ int steps() const { return steps_; }
-  __device__ int first_step(const Place& place) const {
-    return (place.turn * kWarps + static_cast<int>(threadIdx.x) / 32) * Form::kSteps;
+  __device__ InRegisters(SkinnyLoads<Form>& loads, const SkinnyFrozenShape& shape)
+      : loads_(loads), never_(static_cast<unsigned>(shape.rows) >> 16) {}
+
+  __device__ void begin() { load(even_); }
+  __device__ void add_all(SkinnyAdds<Form>& adds) {
+    while (!adds.done()) {
+      load_behind(even_, odd_, adds);
+      adds.add(even_);
+      if (adds.done()) break;
+      load_behind(odd_, even_, adds);
+      adds.add(odd_);
+    }
   }
 
  private:
-  __device__ void set_rows(Place& place) const {
-    if (done(place)) return;
-    const int g = static_cast<int>(threadIdx.x) % 32 / 4;
-    place.rows[0] = tiles_.row(place.tile, g);
-    place.rows[1] = tiles_.row(place.tile, g + 8);
+  __device__ void load(Batch& batch) {
+    loads_.next([&](const auto& rows, int first, int steps) { batch.load(rows, first, steps); });
+  }
+  /// A warp knows of loads on their way only that none is left, so those of the next batch begin
+  /// when `now` has arrived as a whole: adding it would wait for both otherwise. What decides
+  /// whether there is a next batch therefore depends on what has come, in nothing that counts.
+  __device__ void load_behind(const Batch& now, Batch& next, const SkinnyAdds<Form>& adds) {
+    loads_.wait_for((now.any_code() | adds.any_scale()) & never_);
+    load(next);
   }
 
-  const SkinnyTiles& tiles_;
-  int tile_count_, steps_, turns_;
+  SkinnyLoads<Form>& loads_;
+  unsigned never_;  ///< 0, which the compiler cannot know
+  Batch even_, odd_;
 };
-
-/// `sum` += a batch that begins at step `first`. Without branches between them, unless it is the
-/// last of a row, steps overlap.
-template <typename Form>
-__device__ void add_batch(float (&sum)[4], const typename Form::Batch& batch,
-                          const SkinnyFrozenShape& shape, const SkinnyX& x_rows,
-                          const SkinnyTables& tables, int first, int steps) {
-  const auto scales = Form::scales(batch, tables);
-  const auto add = [&](int i) {
-    unsigned x[8];
-    load_x(x_rows, shape, first + i, x);
-    Form::add(sum, batch, scales, i, x, tables);
-  };
-  if (first + Form::kSteps <= steps) {
-#pragma unroll
-    for (int i = 0; i < Form::kSteps; ++i) add(i);
-  } else {
-#pragma unroll
-    for (int i = 0; i < Form::kSteps; ++i)
-      if (first + i < steps) add(i);  // for the whole warp
-  }
-}
 
 template <typename Form>
 __global__ void __launch_bounds__(kThreads, kBlocksPerProcessor)
     skinny_frozen_kernel(const __grid_constant__ SkinnyFrozenTensors t,
                          const __grid_constant__ SkinnyFrozenShape shape, int tile_count) {
   extern __shared__ uint4 memory[];
-  __shared__ float x_scales[kSkinnyFrozenMaxRows];
+  __shared__ float x_units[kSkinnyFrozenMaxRows];
   __shared__ RowParts<kWarps> parts;
-  SkinnyTables tables;
-  tables.pairs = reinterpret_cast<unsigned*>(memory);
-  tables.tree = reinterpret_cast<float*>(tables.pairs + kNf4Pairs * 32);
-  auto* sums = reinterpret_cast<float*>(memory + Form::kTableBytes / 16);
-  const int half_sums = skinny_sums(kWarps, shape.rows) / 2;
-  const SkinnyX x_rows = {reinterpret_cast<uint4*>(sums + 2 * half_sums), shape.width / 8 + 1};
+  auto* const sums = reinterpret_cast<float*>(memory + Form::kTableBytes / 16);
+  auto* const x = reinterpret_cast<uint4*>(sums + skinny_sums(kWarps, shape.rows));
+  const SkinnyShared shared = {SkinnyTables(memory), sums, {x, shape.width / 8 + 1}, x_units};
 
   const SkinnyTiles tiles(t, shape);
-  const Walk<Form> walk(tiles, shape, tile_count);
-  Place loading = walk.first(), adding = loading;
-  typename Form::Batch even, odd;
-  auto load_next = [&](typename Form::Batch& batch) {
-    if (!walk.done(loading)) batch.load(t, loading, walk.first_step(loading), walk.steps());
-    walk.advance(loading);
-  };
+  const Walk<Form> walk(shape, tile_count);
+  SkinnyLoads<Form> loads(t, tiles, walk);
+  InRegisters<Form> batches(loads, shape);
   let_next_kernel_start();
-  load_next(even);
+  Form::make_tables(t, shared.tables);  // with loads of its own: codes would hold it up
+  batches.begin();
   const OneRow<kThreads> one_row(t, shape);
-  Form::make_tables(t, tables);
   wait_for_earlier_kernels();  // x and the residual come from them, the codes do not
   if (one_row.takes()) {       // the barriers of either show the tables too
-    one_row.stage(t, shape, x_rows, parts, x_scales);
+    one_row.stage(t, shape, shared.x, parts, x_units);
   } else {
-    stage_rows<kThreads>(t, shape, x_rows, parts, x_scales);
+    stage_rows<kThreads>(t, shape, shared.x, parts, x_units);
   }
+  SkinnyAdds<Form> adds(t, shape, tiles, walk, shared);
+  batches.add_all(adds);
+}
 
-  float sum[4] = {0.0F, 0.0F, 0.0F, 0.0F};
-  SkinnyOutput<Form> output;
-  int parity = 0;
-  auto add = [&](const typename Form::Batch& batch) {
-    if (adding.turn == 0) output = SkinnyOutput<Form>(t, shape, tiles, adding.tile);
-    add_batch<Form>(sum, batch, shape, x_rows, tables, walk.first_step(adding), walk.steps());
-    if (walk.ends_tile(adding)) {
-      float* const all = sums + parity * half_sums;
-      const int warp = static_cast<int>(threadIdx.x) / 32;
-      write_sums(all + warp * kSkinnyTile * shape.rows, shape.rows, sum);
-      __syncthreads();
-      // The other half is free again when all have come to the next tile's barrier.
-      output.template write<kWarps>(t, shape, all, x_scales);
-      parity ^= 1;
-      sum[0] = sum[1] = sum[2] = sum[3] = 0.0F;
-    }
-    walk.advance(adding);
-  };
-  while (!walk.done(adding)) {
-    load_next(odd);
-    add(even);
-    if (walk.done(adding)) break;
-    load_next(even);
-    add(odd);
-  }
+template <typename Form>
+int64_t bytes_of(int64_t rows, int64_t width) {
+  const int64_t x = rows * (width / 8 + 1) * 16;
+  const int64_t sums = 4 * skinny_sums(kWarps, static_cast<int>(rows));
+  return x + sums + Form::kTableBytes;
 }
 
 template <typename Form>
 void launch(const SkinnyFrozenTensors& t, const SkinnyFrozenShape& shape, CUstream_st* stream) {
   const int tiles = tiles_of(t, shape);
-  // As many rounds as the resident blocks need, and no more blocks than share the rounds evenly.
-  const int resident = kBlocksPerProcessor * shape.processors;
-  const int rounds = (tiles + resident - 1) / resident;
-  const auto blocks = static_cast<unsigned>((tiles + rounds - 1) / rounds);
-  const auto bytes = static_cast<size_t>(skinny_frozen_bytes(shape.form, shape.rows, shape.width));
-  cudaFuncSetAttribute(skinny_frozen_kernel<Form>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+  const auto blocks =
+      static_cast<unsigned>(std::min(tiles, kBlocksPerProcessor * shape.processors));
+  const auto bytes = bytes_of<Form>(shape.rows, shape.width);
+  const auto kernel = skinny_frozen_kernel<Form>;
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                        static_cast<int>(bytes));
-  launch_dependent(skinny_frozen_kernel<Form>, dim3(blocks), kThreads, bytes, stream, shape.overlap,
-                   t, shape, tiles);
+  launch_dependent(kernel, dim3(blocks), kThreads, static_cast<size_t>(bytes), stream,
+                   shape.overlap, t, shape, tiles);
 }
 
 }  // namespace
 
 int64_t skinny_frozen_bytes(SkinnyForm form, int64_t rows, int64_t width) {
-  const int64_t x = rows * (width / 8 + 1) * 16;
-  const int64_t sums = 4 * skinny_sums(kWarps, static_cast<int>(rows));
-  return x + sums + (form == SkinnyForm::kNf4 ? kNf4Pairs * (32 + 1) * 4 : 0);
+  return form == SkinnyForm::kNf4 ? bytes_of<Nf4Form>(rows, width) : bytes_of<Fp8Form>(rows, width);
 }
 
 void launch_skinny_frozen(const SkinnyFrozenTensors& tensors, const SkinnyFrozenShape& shape,

@@ -11,7 +11,7 @@
 
 namespace lococo {
 
-/// Rows of x in shared memory.
+/// Rows of x in shared memory, in parts of a unit of each row, a power of two.
 struct SkinnyX {
   uint4* x;    ///< [M, stride]: 8 elements a word
   int stride;  ///< of a row, in words: one more than it has, for the banks' sake
@@ -109,14 +109,17 @@ class OneRow {
   __device__ bool takes() const { return takes_; }
 
   __device__ void stage(const SkinnyFrozenTensors& t, const SkinnyFrozenShape& shape,
-                        const SkinnyX& to, RowParts<kThreads / 32>& parts, float* x_scales) const {
+                        const SkinnyX& to, RowParts<kThreads / 32>& parts, float* x_units) const {
     uint4 x[kHeld];
 #pragma unroll
     for (int i = 0; i < kHeld; ++i)
       x[i] = word(i) < words_ ? __ldcg(static_cast<const uint4*>(t.x) + word(i)) : uint4{};
     float squares = 0.0F, largest = 0.0F;
 #pragma unroll
-    for (int i = 0; i < kHeld; ++i) examine(x[i], norm(i), squares, largest);
+    for (int i = 0; i < kHeld; ++i) {
+      if (i * kThreads >= words_) break;  // zeros, which would take as long
+      examine(x[i], norm(i), squares, largest);
+    }
     squares = warp_sum(squares);
     largest = warp_max(largest);
     if (threadIdx.x % 32 == 0) {
@@ -126,10 +129,12 @@ class OneRow {
     __syncthreads();
     float scale;
     const float inverse = join_parts(t, shape, parts, 0, kThreads / 32, scale);
-    if (threadIdx.x == 0) x_scales[0] = scale;
+    if (threadIdx.x == 0) x_units[0] = 1.0F / scale;
 #pragma unroll
-    for (int i = 0; i < kHeld; ++i)
+    for (int i = 0; i < kHeld; ++i) {
+      if (i * kThreads >= words_) break;
       if (word(i) < words_) to.x[word(i)] = normed_half(x[i], norm(i), inverse, scale);
+    }
     __syncthreads();
   }
 
@@ -151,7 +156,7 @@ class OneRow {
 /// Any rows, teams of warps taking one each. A thread comes back to the words that it wrote.
 template <int kThreads>
 __device__ void stage_rows(const SkinnyFrozenTensors& t, const SkinnyFrozenShape& shape,
-                           const SkinnyX& to, RowParts<kThreads / 32>& parts, float* x_scales) {
+                           const SkinnyX& to, RowParts<kThreads / 32>& parts, float* x_units) {
   constexpr int kWarps = kThreads / 32;
   const int words = shape.width / 8, warp = static_cast<int>(threadIdx.x) / 32;
   const int teams = shape.rows == 1 ? 1 : shape.rows == 2 ? 2 : shape.rows <= 4 ? 4 : 8;
@@ -175,23 +180,21 @@ __device__ void stage_rows(const SkinnyFrozenTensors& t, const SkinnyFrozenShape
   __syncthreads();
   float scale;
   const float inverse = join_parts(t, shape, parts, first_warp, team_warps, scale);
-  if (place == 0 && m < shape.rows) x_scales[m] = scale;
+  if (place == 0 && m < shape.rows) x_units[m] = 1.0F / scale;
 #pragma unroll 4
   for (int word = place; word < end; word += step)
     row[word] = normed_half(row[word], norm_word(t, word), inverse, scale);
   __syncthreads();
 }
 
-/// The 16 elements of a lane from row g of x, as pairs; zeros beyond the last row.
+/// The 16 elements of a lane from row g of x, as pairs. Beyond the last row that one is repeated,
+/// in columns of the product that nobody looks at: a branch would cost more.
 __device__ inline void load_x(const SkinnyX& x_rows, const SkinnyFrozenShape& shape, int step,
                               unsigned (&x)[8]) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4;
-  uint4 first = make_uint4(0, 0, 0, 0), second = first;
-  if (g < shape.rows) {
-    const uint4* words = x_rows.x + g * x_rows.stride + step * (kSkinnyStep / 8) + 2 * (lane % 4);
-    first = words[0];
-    second = words[1];
-  }
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int m = min(lane / 4, shape.rows - 1);
+  const uint4* words = x_rows.x + m * x_rows.stride + step * (kSkinnyStep / 8) + 2 * (lane % 4);
+  const uint4 first = words[0], second = words[1];
   x[0] = first.x, x[1] = first.y, x[2] = first.z, x[3] = first.w;
   x[4] = second.x, x[5] = second.y, x[6] = second.z, x[7] = second.w;
 }
