@@ -90,6 +90,7 @@ Tensor run_kernel(const Tensor& x_XK, const std::vector<FrozenMatrix>& matrices,
   const auto* device = at::cuda::getDeviceProperties(x_XK.get_device());
   shape.processors = device->multiProcessorCount;
   shape.overlap = device->major >= 9;
+  shape.shared_bytes = static_cast<int64_t>(device->sharedMemPerBlockOptin);
   launch_on(x_XK, [&](CUstream_st* stream) { launch_skinny_frozen(tensors, shape, stream); });
   return out_XN;
 }

@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "tensor/kit/dependent_launch.cuh"
+#include "tensor/layers/skinny_frozen_few.cuh"
 #include "tensor/layers/skinny_frozen_forms.cuh"
 #include "tensor/layers/skinny_frozen_fp8.cuh"
 #include "tensor/layers/skinny_frozen_kernel.h"
@@ -26,6 +27,7 @@ namespace {
 constexpr int kWarps = kSkinnyFrozenWarps;
 constexpr int kThreads = 32 * kWarps;
 constexpr int kBlocksPerProcessor = 2;
+constexpr int64_t kFixedBytes = 1024 + 128;  // of a block's shared memory, beside bytes_of()
 
 /// Two batches in registers in turn.
 template <typename Form>
@@ -113,6 +115,21 @@ void launch(const SkinnyFrozenTensors& t, const SkinnyFrozenShape& shape, CUstre
                    shape.overlap, t, shape, tiles);
 }
 
+/// The same where two blocks fit into a processor that has what the largest block may have.
+template <typename Form>
+bool launch_twice(const SkinnyFrozenTensors& t, const SkinnyFrozenShape& shape,
+                  CUstream_st* stream) {
+  const int64_t bytes = bytes_of<Form>(shape.rows, shape.width) + kFixedBytes;
+  if (kBlocksPerProcessor * bytes > shape.shared_bytes) return false;
+  launch<Form>(t, shape, stream);
+  return true;
+}
+
+void launch_nf4(const SkinnyFrozenTensors& t, const SkinnyFrozenShape& shape, CUstream_st* stream) {
+  if (shape.rows <= kNf4FewRows && launch_twice<Nf4FewForm>(t, shape, stream)) return;
+  launch<Nf4Form>(t, shape, stream);
+}
+
 }  // namespace
 
 int64_t skinny_frozen_bytes(SkinnyForm form, int64_t rows, int64_t width) {
@@ -122,7 +139,7 @@ int64_t skinny_frozen_bytes(SkinnyForm form, int64_t rows, int64_t width) {
 void launch_skinny_frozen(const SkinnyFrozenTensors& tensors, const SkinnyFrozenShape& shape,
                           CUstream_st* stream) {
   if (shape.form == SkinnyForm::kNf4) {
-    launch<Nf4Form>(tensors, shape, stream);
+    launch_nf4(tensors, shape, stream);
   } else {
     launch<Fp8Form>(tensors, shape, stream);
   }

@@ -43,6 +43,7 @@ struct SkinnyFrozenShape {
   float epsilon = 0;     ///< of the norm
   bool overlap = false;  ///< start before the kernel before has ended (compute capability 9.0 on)
   int processors = 0;    ///< of the device
+  int64_t shared_bytes = 0;  ///< that a block of the device may have
 };
 
 /// Shared memory of a block beside 1 KB; both must not be more than the device has for one.
