@@ -5,6 +5,7 @@
 #include "bench/hardware_limit.h"
 #include "bench/timing.h"
 #include "bench/trace.h"
+#include "core/units.h"
 #include "decode/decoder.h"
 #include "model/parameter_kind.h"
 #include "setup/model_setup.h"
@@ -13,7 +14,6 @@
 namespace lococo {
 namespace {
 
-constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 constexpr int64_t kTracedTokens = 8;
 
 /// The model with every weight in model.dtype, as for generating.

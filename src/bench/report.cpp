@@ -8,6 +8,7 @@
 #include "config/config_write.h"
 #include "core/build_info.h"
 #include "core/files.h"
+#include "report/json_number.h"
 
 namespace lococo {
 namespace {
@@ -31,16 +32,14 @@ std::string number_text(double value) {
 }
 
 /// JSON has no infinity: what could not be measured is null.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
 Json spread_json(const Figure& figure) {
   const Spread& spread = figure.spread;
-  Json json = {{"unit", figure.unit}, {"value", number(spread.median)}};
+  Json json = {{"unit", figure.unit}, {"value", json_number(spread.median)}};
   if (spread.samples == 1) return json;
-  json["min"] = number(spread.least);
-  json["max"] = number(spread.most);
-  json["lower_quartile"] = number(spread.lower_quartile);
-  json["upper_quartile"] = number(spread.upper_quartile);
+  json["min"] = json_number(spread.least);
+  json["max"] = json_number(spread.most);
+  json["lower_quartile"] = json_number(spread.lower_quartile);
+  json["upper_quartile"] = json_number(spread.upper_quartile);
   json["samples"] = spread.samples;
   return json;
 }
@@ -58,12 +57,12 @@ Json trace_json(const TraceSummary& trace) {
   Json json = {{"what", trace.what},
                {"path", trace.path},
                {"on_gpu", trace.on_gpu},
-               {"wall_s", number(trace.wall_seconds)},
-               {"busy_s", number(trace.busy_seconds)},
+               {"wall_s", json_number(trace.wall_seconds)},
+               {"busy_s", json_number(trace.busy_seconds)},
                {"kernels", Json::array()}};
   for (const KernelTime& kernel : trace.kernels) {
     json["kernels"].push_back(
-        {{"name", kernel.name}, {"calls", kernel.calls}, {"seconds", number(kernel.seconds)}});
+        {{"name", kernel.name}, {"calls", kernel.calls}, {"seconds", json_number(kernel.seconds)}});
   }
   return json;
 }

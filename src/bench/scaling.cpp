@@ -12,6 +12,7 @@
 #include "bench/timing.h"
 #include "core/elapsed.h"
 #include "core/error.h"
+#include "core/units.h"
 #include "dist/observed_communicator.h"
 #include "lococo/step_plan.h"
 #include "setup/memory_check.h"
@@ -23,7 +24,6 @@
 namespace lococo {
 namespace {
 
-constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 constexpr const char* kNoRoom = "out of memory";
 
 /// Of all ranks of a layout.

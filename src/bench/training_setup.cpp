@@ -6,6 +6,7 @@
 
 #include "bench/timing.h"
 #include "core/error.h"
+#include "core/units.h"
 #include "tensor/kit/memory_stats.h"
 
 namespace lococo {
@@ -37,7 +38,6 @@ void TrainingSetup::reset_peak() const {
 }
 
 void TrainingSetup::add_peak(BenchCase* measured) const {
-  constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
   wait_for(device_);
   const auto peak = static_cast<double>(peak_memory_bytes(device_));
   double state = 0;

@@ -8,6 +8,8 @@
 
 #include "config/config_write.h"
 #include "core/build_info.h"
+#include "core/units.h"
+#include "report/json_number.h"
 
 namespace lococo {
 namespace {
@@ -36,13 +38,10 @@ std::string cell(double value, int width, int digits) {
   return text.str();
 }
 
-/// JSON has no NaN: a mean over nothing is null.
-nlohmann::ordered_json number(double value) {
-  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
-}
-
 nlohmann::ordered_json segment_json(const SegmentScore& s) {
-  auto mean = [](double sum, int64_t count) { return number(sum / static_cast<double>(count)); };
+  auto mean = [](double sum, int64_t count) {
+    return json_number(sum / static_cast<double>(count));
+  };
   return {{"source", s.source},
           {"document", s.document},
           {"begin", s.begin},
@@ -61,23 +60,23 @@ nlohmann::ordered_json length_json(const LengthResult& result, bool per_segment)
   nlohmann::ordered_json json = {{"length", result.length},
                                  {"segments", result.segments.size()},
                                  {"tokens", report.all.targets},
-                                 {"nll", number(report.all.mean)},
-                                 {"nll_se", number(report.all.standard_error)},
-                                 {"far_nll", number(report.far.mean)},
-                                 {"far_se", number(report.far.standard_error)},
+                                 {"nll", json_number(report.all.mean)},
+                                 {"nll_se", json_number(report.all.standard_error)},
+                                 {"far_nll", json_number(report.far.mean)},
+                                 {"far_se", json_number(report.far.standard_error)},
                                  {"far_targets", report.far.targets},
-                                 {"near_nll", number(report.near.mean)},
-                                 {"near_se", number(report.near.standard_error)},
+                                 {"near_nll", json_number(report.near.mean)},
+                                 {"near_se", json_number(report.near.standard_error)},
                                  {"near_targets", report.near.targets},
-                                 {"new_nll", number(report.fresh.mean)},
-                                 {"new_se", number(report.fresh.standard_error)},
+                                 {"new_nll", json_number(report.fresh.mean)},
+                                 {"new_se", json_number(report.fresh.standard_error)},
                                  {"new_targets", report.fresh.targets},
                                  {"seconds", result.seconds},
-                                 {"tokens_per_s", number(tokens / result.seconds)},
+                                 {"tokens_per_s", json_number(tokens / result.seconds)},
                                  {"peak_memory_bytes", result.peak_memory_bytes}};
   for (const auto& bucket : result.by_position) {
     json["nll_by_position"].push_back(
-        {{"begin", bucket.begin}, {"end", bucket.end}, {"nll", number(bucket.mean())}});
+        {{"begin", bucket.begin}, {"end", bucket.end}, {"nll", json_number(bucket.mean())}});
   }
   if (per_segment) {
     json["per_segment"] = nlohmann::ordered_json::array();
@@ -136,7 +135,7 @@ std::string results_table(const std::vector<LengthResult>& results) {
   for (const auto& result : results) {
     const auto report = report_of(result);
     const double rate = static_cast<double>(report.all.targets) / result.seconds;
-    const double gibibytes = static_cast<double>(result.peak_memory_bytes) / (1 << 30);
+    const double gibibytes = static_cast<double>(result.peak_memory_bytes) / kGiB;
     out << std::setw(8) << result.length << std::setw(9) << result.segments.size()
         << cell(report.all.mean, 10, 4) << cell(report.all.standard_error, 8, 4)
         << cell(report.far.mean, 10, 4) << cell(report.far.standard_error, 8, 4)

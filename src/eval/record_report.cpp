@@ -7,6 +7,7 @@
 
 #include "config/config_write.h"
 #include "core/build_info.h"
+#include "report/json_number.h"
 
 namespace lococo {
 namespace {
@@ -15,18 +16,13 @@ PooledMean pooled(const std::vector<SegmentScore>& records) {
   return pool(records, &SegmentScore::nll_sum, &SegmentScore::targets);
 }
 
-/// JSON has no NaN: a mean over nothing is null.
-nlohmann::ordered_json number(double value) {
-  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
-}
-
 nlohmann::ordered_json file_json(const RecordResult& result, bool per_record) {
   const auto all = pooled(result.records);
   nlohmann::ordered_json json = {{"path", result.path},
                                  {"records", result.records.size()},
                                  {"targets", all.targets},
-                                 {"answer_nll", number(all.mean)},
-                                 {"answer_nll_se", number(all.standard_error)},
+                                 {"answer_nll", json_number(all.mean)},
+                                 {"answer_nll_se", json_number(all.standard_error)},
                                  {"dropped", result.counts.dropped},
                                  {"truncated", result.counts.truncated},
                                  {"split", result.counts.split},
@@ -37,7 +33,7 @@ nlohmann::ordered_json file_json(const RecordResult& result, bool per_record) {
     json["per_record"].push_back(
         {{"line", score.document},
          {"targets", score.targets},
-         {"nll", number(score.nll_sum / static_cast<double>(score.targets))}});
+         {"nll", json_number(score.nll_sum / static_cast<double>(score.targets))}});
   }
   return json;
 }

@@ -6,6 +6,7 @@
 
 #include "config/config_write.h"
 #include "core/build_info.h"
+#include "core/units.h"
 #include "report/task_progress.h"
 #include "weights/cache_options.h"
 
@@ -46,14 +47,13 @@ std::string task_table(const TaskResults& results) {
   std::string table =
       "task                      length  figure         trials       %   95 % interval  chance\n";
   for (const Cell& cell : over_depths(results.cells)) table += line_of(cell);
-  constexpr double kGibi = 1 << 30;
   char closing[160];
   const auto tokens = static_cast<double>(results.prompt_tokens);
   std::snprintf(closing, sizeof closing,
                 "%lld questions, %s tokens in %.1f s (%s tokens/s); %.2f GiB\n",
                 static_cast<long long>(results.questions), rate_text(tokens).c_str(),
                 results.seconds, rate_text(tokens / std::max(results.seconds, 1e-9)).c_str(),
-                static_cast<double>(results.peak_memory_bytes) / kGibi);
+                static_cast<double>(results.peak_memory_bytes) / kGiB);
   return table + closing;
 }
 

@@ -11,6 +11,7 @@
 #include "core/elapsed.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/units.h"
 #include "generate/answer_stream.h"
 #include "generate/conversation.h"
 #include "generate/generation.h"
@@ -30,14 +31,13 @@ namespace {
 /// "40 tokens in 2.00 s (20.0 tokens/s) after a prompt of 100 in 0.50 s (200.0 tokens/s); ..."
 std::string closing_line(int64_t made, double seconds, int64_t prompt, double prompt_seconds,
                          const Decoder& decoder, Communicator& stages) {
-  constexpr double kMebi = 1 << 20, kGibi = 1 << 30;
   const int64_t cache_bytes = stages.all_reduce_sum_int(decoder.cache_bytes());
   const int64_t peak = stages.all_reduce_max_int(peak_memory_bytes(decoder.device()));
   char sizes[128];
   std::snprintf(sizes, sizeof sizes,
                 "; cache of %lld slots a layer, %.1f MiB; peak memory %.2f GiB",
-                static_cast<long long>(decoder.capacity()),
-                static_cast<double>(cache_bytes) / kMebi, static_cast<double>(peak) / kGibi);
+                static_cast<long long>(decoder.capacity()), static_cast<double>(cache_bytes) / kMiB,
+                static_cast<double>(peak) / kGiB);
   return std::to_string(made) + " tokens" + speed_text(made, seconds) + " after a prompt of " +
          std::to_string(prompt) + speed_text(prompt, prompt_seconds) + sizes;
 }

@@ -10,13 +10,12 @@ bool is_inside(const std::string& name, std::string_view part) {
   return ("." + name).find("." + std::string(part) + ".") != std::string::npos;
 }
 
-/// "model.layers.0.mlp.up_proj.weight" -> "up_proj".
-std::string_view module_of(std::string_view name) {
+}  // namespace
+
+std::string_view module_of_parameter(std::string_view name) {
   const std::string_view path = name.substr(0, name.rfind('.'));
   return path.substr(path.rfind('.') + 1);
 }
-
-}  // namespace
 
 ParameterKind kind_of_parameter(const std::string& name) {
   // The policy first: it has layers, and a normalizer that is no norm.
@@ -25,7 +24,7 @@ ParameterKind kind_of_parameter(const std::string& name) {
   if (is_inside(name, "memory_saver"))
     return name.ends_with(".normalizer") ? ParameterKind::kNormalizer : ParameterKind::kConv;
   if (is_inside(name, "lora_A") || is_inside(name, "lora_B")) return ParameterKind::kLora;
-  const std::string_view module = module_of(name);
+  const std::string_view module = module_of_parameter(name);
   if (module == "embed_tokens") return ParameterKind::kEmbedding;
   if (module == "lm_head") return ParameterKind::kHead;
   if (module.ends_with("norm")) return ParameterKind::kNorm;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace lococo {
 
@@ -16,7 +17,13 @@ enum class ParameterKind {
   kHead,        ///< the output layer, where it is not the embedding
 };
 
+inline constexpr const char* kHeadName = "lm_head.weight";
+inline constexpr const char* kEmbeddingName = "model.embed_tokens.weight";
+
 ParameterKind kind_of_parameter(const std::string& name);
+
+/// The module that a parameter belongs to: "model.layers.0.mlp.up_proj.weight" -> "up_proj".
+std::string_view module_of_parameter(std::string_view name);
 
 /// Whether the kind belongs to the cache policies (lococo.safetensors).
 constexpr bool is_of_policy(ParameterKind kind) {

@@ -26,19 +26,19 @@ DistilledRows part_of(const DistilledRows& rows, int64_t begin, int64_t count) {
 }
 
 /// The loss of some rows, and its gradient to the student's logits.
-struct ChunkLoss {
+struct ChunkDivergence {
   torch::Tensor sum, gradient_XV;
 };
 
-ChunkLoss fused_loss(const torch::Tensor& student_XV, const torch::Tensor& teacher_XV,
-                     const DistilledRows& rows) {
+ChunkDivergence fused_loss(const torch::Tensor& student_XV, const torch::Tensor& teacher_XV,
+                           const DistilledRows& rows) {
   const auto found =
       softmax_divergence(student_XV, teacher_XV, rows.weights_X, rows.targets_X, rows.truth_X);
   return {found.loss_X.sum(), found.gradient_XV};
 }
 
-ChunkLoss slow_loss(const torch::Tensor& student_XV, const torch::Tensor& teacher_XV,
-                    const DistilledRows& rows, torch::ScalarType dtype) {
+ChunkDivergence slow_loss(const torch::Tensor& student_XV, const torch::Tensor& teacher_XV,
+                          const DistilledRows& rows, torch::ScalarType dtype) {
   const auto mine_XV = torch::log_softmax(student_XV, /*dim=*/-1);
   const auto wanted_XV = torch::log_softmax(teacher_XV, /*dim=*/-1);
   auto probability_XV = wanted_XV.exp();
@@ -56,8 +56,8 @@ ChunkLoss slow_loss(const torch::Tensor& student_XV, const torch::Tensor& teache
   return {(loss_X * weight_X).sum(), gradient_XV.to(dtype)};
 }
 
-ChunkLoss loss_of(const torch::Tensor& student_XV, const torch::Tensor& teacher_XV,
-                  const DistilledRows& rows, torch::ScalarType dtype) {
+ChunkDivergence loss_of(const torch::Tensor& student_XV, const torch::Tensor& teacher_XV,
+                        const DistilledRows& rows, torch::ScalarType dtype) {
   if (dtype == torch::kBFloat16 && softmax_divergence_takes(student_XV) &&
       softmax_divergence_takes(teacher_XV))
     return fused_loss(student_XV, teacher_XV, rows);

@@ -7,12 +7,11 @@
 
 #include "core/elapsed.h"
 #include "core/log.h"
+#include "core/units.h"
 #include "report/task_progress.h"
 
 namespace lococo {
 namespace {
-
-constexpr double kGibi = 1024.0 * 1024.0 * 1024.0;
 
 std::string format(const char* pattern, double value) {
   char text[64];
@@ -27,7 +26,7 @@ std::string progress_text(const StepMetrics& metrics, int64_t steps, double eta_
   text += "  loss " + format("%.4f", metrics.loss);
   text += "  " + rate_text(metrics.tokens_per_s) + " tokens/s";
   text +=
-      "  peak " + format("%.2f", static_cast<double>(metrics.peak_memory_bytes) / kGibi) + " GiB";
+      "  peak " + format("%.2f", static_cast<double>(metrics.peak_memory_bytes) / kGiB) + " GiB";
   if (eta_s >= 0) text += "  ETA " + duration_text(eta_s);
   return text;
 }

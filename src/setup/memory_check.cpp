@@ -4,13 +4,12 @@
 #include <iomanip>
 #include <sstream>
 
+#include "core/units.h"
 #include "pass/sequence_pass.h"
 #include "tensor/kit/memory_stats.h"
 
 namespace lococo {
 namespace {
-
-constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 
 std::string gib_text(int64_t bytes) {
   std::ostringstream text;

@@ -4,6 +4,7 @@
 #include <iomanip>
 #include <sstream>
 
+#include "core/units.h"
 #include "lococo/step_plan.h"
 #include "model/parameter_kind.h"
 #include "pass/sequence_pass.h"
@@ -14,7 +15,6 @@
 namespace lococo {
 namespace {
 
-constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 /// cuBLAS keeps this much for each thread (forward, backward) and stream (usual, recording).
 constexpr int64_t kLibraryWorkspace = int64_t{32} << 20;
 

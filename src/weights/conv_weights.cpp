@@ -8,15 +8,15 @@
 #include "core/log.h"
 #include "model/parameter_kind.h"
 #include "weights/cache_options.h"
+#include "weights/fingerprint.h"
 #include "weights/tensor_check.h"
 
 namespace lococo {
 namespace {
 
-constexpr const char* kFingerprintKey = "base_fingerprint";
 constexpr const char* kConvolutions = "convolutions";
 
-std::string tensor_path(const std::string& dir) { return dir + "/lococo.safetensors"; }
+std::string conv_path(const std::string& dir) { return dir + "/lococo.safetensors"; }
 std::string options_path(const std::string& dir) { return dir + "/lococo_config.json"; }
 std::string official_path(const std::string& dir) { return dir + "/lococo_args.json"; }
 
@@ -28,7 +28,7 @@ std::string parts_text(bool gates, bool convs) {
 }
 
 /// The name without what training wrappers put before it.
-std::string plain_name(std::string name) {
+std::string unwrapped_name(std::string name) {
   for (const std::string prefix : {"module.", "base_model.model."}) {
     if (name.rfind(prefix, 0) == 0) name.erase(0, prefix.size());
   }
@@ -39,7 +39,7 @@ std::map<std::string, TensorView> views_of(const SafetensorsFile& file, bool all
   std::map<std::string, TensorView> views;
   int64_t others = 0;
   for (const auto& [name, view] : file.tensors()) {
-    const std::string plain = plain_name(name);
+    const std::string plain = unwrapped_name(name);
     if (allow_others && !is_conv(plain)) {
       ++others;
     } else if (!views.emplace(plain, view).second) {
@@ -111,7 +111,7 @@ ConvFile open_matching(const TensorMap& parameters, const CacheConfig& cache,
                     (parts == kConvolutions ? "lococo" : "retention"));
   }
   const bool ours = check_options(dir, cache);
-  ConvFile opened{expected_in(dir, cache, parameters), SafetensorsFile(tensor_path(dir)), {}};
+  ConvFile opened{expected_in(dir, cache, parameters), SafetensorsFile(conv_path(dir)), {}};
   opened.views = views_of(opened.file, /*allow_others=*/!ours);
   std::erase_if(opened.views, [&](const auto& item) { return part.is_elsewhere(item.first); });
   leave_out_mixing(dir, cache, &opened.views);
@@ -156,11 +156,11 @@ void save_conv_weights(Llama& model, const std::string& dir, const std::string& 
         "the model has no convolutions or gates to write; set cache.policy: lococo or retention");
   }
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
-  if (!base_fingerprint.empty()) metadata[kFingerprintKey] = base_fingerprint;
+  if (!base_fingerprint.empty()) metadata[kBaseFingerprintKey] = base_fingerprint;
   const bool ours = names == ConvConfigNames::kOurs;
   const std::string options = ours ? cache_options_json(model->cache_config())
                                    : official_arguments_json(model->cache_config());
-  write_tensors(tensor_path(dir), parameters, metadata);
+  write_tensors(conv_path(dir), parameters, metadata);
   write_text_file(ours ? options_path(dir) : official_path(dir), options);
 }
 
@@ -169,10 +169,10 @@ std::string learned_parts(const CacheConfig& cache) {
 }
 
 std::string learned_parts_in(const std::string& dir) {
-  const SafetensorsFile file(tensor_path(dir));
+  const SafetensorsFile file(conv_path(dir));
   bool gates = false, convs = false;
   for (const auto& [name, view] : file.tensors()) {
-    const std::string plain = plain_name(name);
+    const std::string plain = unwrapped_name(name);
     if (!is_conv(plain)) continue;
     const bool is_gate = kind_of_parameter(plain) == ParameterKind::kRetention;
     (is_gate ? gates : convs) = true;
@@ -180,7 +180,7 @@ std::string learned_parts_in(const std::string& dir) {
   return gates || convs ? parts_text(gates, convs) : "tensors of no kind that is known";
 }
 
-bool has_conv_weights(const std::string& dir) { return path_exists(tensor_path(dir)); }
+bool has_conv_weights(const std::string& dir) { return path_exists(conv_path(dir)); }
 
 void load_conv_weights(Llama& model, const std::string& dir) {
   const ConvFile file =
@@ -195,8 +195,8 @@ void check_conv_weights(const TensorMap& parameters, const CacheConfig& cache,
 }
 
 std::string base_fingerprint_of_conv(const std::string& dir) {
-  const SafetensorsFile file(tensor_path(dir));
-  const auto found = file.metadata().find(kFingerprintKey);
+  const SafetensorsFile file(conv_path(dir));
+  const auto found = file.metadata().find(kBaseFingerprintKey);
   return found == file.metadata().end() ? "" : found->second;
 }
 

@@ -8,6 +8,9 @@
 
 namespace lococo {
 
+/// Under what a file of learned parts names its base, in its metadata.
+inline constexpr const char* kBaseFingerprintKey = "base_fingerprint";
+
 /// 16 hexadecimal digits over every tensor's name, dtype, shape and bytes, in the order of names;
 /// the same for any sharding. Then "+" and 16 digits over what the folder's config.json, where it
 /// has one, says of the arithmetic between them: rms_norm_eps, rope_theta, rope_scaling. Reads the

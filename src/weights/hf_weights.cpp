@@ -22,8 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
-constexpr const char* kHead = "lm_head.weight";
-constexpr const char* kEmbedding = "model.embed_tokens.weight";
 
 /// Tensor name -> shard, as the index says.
 std::map<std::string, std::string> read_index(const std::string& path) {
@@ -101,13 +99,13 @@ void drop_redundant(const std::string& dir, bool tied, std::map<std::string, Ten
     log_info(dir + ": skipped " + std::to_string(buffers) +
              " rotary_emb.inv_freq buffers; the angles come from config.json");
   }
-  const auto head = views->find(kHead);
-  const auto embedding = views->find(kEmbedding);
+  const auto head = views->find(kHeadName);
+  const auto embedding = views->find(kEmbeddingName);
   if (!tied || head == views->end() || embedding == views->end()) return;
   if (!same_values(head->second, embedding->second)) {
     throw UserError(dir +
                     ": config.json ties the word embeddings, but lm_head.weight differs from " +
-                    kEmbedding + "; set tie_word_embeddings to false in its config.json");
+                    kEmbeddingName + "; set tie_word_embeddings to false in its config.json");
   }
   views->erase(head);
 }
@@ -161,7 +159,7 @@ TensorMap base_parameters(Llama& model) {
 }
 
 void check_hf_weights(const TensorMap& parameters, const std::string& dir) {
-  open_matching(parameters, /*tied=*/parameters.count(kHead) == 0, LayerRange(), dir);
+  open_matching(parameters, /*tied=*/parameters.count(kHeadName) == 0, LayerRange(), dir);
 }
 
 void load_hf_weights(Llama& model, const std::string& dir) {

@@ -9,6 +9,7 @@
 #include "core/files.h"
 #include "model/parameter_kind.h"
 #include "tensor/kit/torch.h"
+#include "weights/fingerprint.h"
 #include "weights/hf_weights.h"
 #include "weights/lora_adapter_config.h"
 #include "weights/tensor_check.h"
@@ -17,20 +18,17 @@ namespace lococo {
 namespace {
 
 constexpr const char* kPrefix = "base_model.model.";
-constexpr const char* kHead = "lm_head.weight";
-constexpr const char* kEmbedding = "model.embed_tokens.weight";
-constexpr const char* kFingerprintKey = "base_fingerprint";
 
-std::string tensor_path(const std::string& dir) { return dir + "/adapter_model.safetensors"; }
+std::string adapter_path(const std::string& dir) { return dir + "/adapter_model.safetensors"; }
 
 SafetensorsFile open_adapter(const std::string& dir) {
-  if (!path_exists(tensor_path(dir)) && path_exists(dir + "/adapter_model.bin")) {
+  if (!path_exists(adapter_path(dir)) && path_exists(dir + "/adapter_model.bin")) {
     throw UserError(dir +
                     ": holds adapter_model.bin and no safetensors; load it with PEFT and "
                     "save_pretrained() it to a new folder (with LongLoRA's trainable_params.bin: "
                     "scripts/convert_longlora.py)");
   }
-  return SafetensorsFile(tensor_path(dir));
+  return SafetensorsFile(adapter_path(dir));
 }
 
 void remove_part(std::string* name, const std::string& part, const std::string& replacement) {
@@ -39,7 +37,7 @@ void remove_part(std::string* name, const std::string& part, const std::string& 
 }
 
 /// A PEFT tensor name as the model registers it: without prefix, adapter name and wrapper.
-std::string plain_name(std::string name) {
+std::string registered_name(std::string name) {
   if (name.rfind(kPrefix, 0) == 0) name.erase(0, std::string(kPrefix).size());
   remove_part(&name, ".modules_to_save.default.", ".");
   remove_part(&name, ".lora_A.default.", ".lora_A.");
@@ -48,12 +46,6 @@ std::string plain_name(std::string name) {
 }
 
 bool is_lora(const std::string& name) { return kind_of_parameter(name) == ParameterKind::kLora; }
-
-/// The module a tensor belongs to: "model.embed_tokens.weight" -> "embed_tokens".
-std::string module_of(const std::string& name) {
-  const std::string path = name.substr(0, name.rfind('.'));
-  return path.substr(path.rfind('.') + 1);
-}
 
 struct ModelLora {
   TensorMap factors;  ///< by registered name
@@ -123,25 +115,26 @@ std::map<std::string, TensorView> views_of(const SafetensorsFile& file, bool tie
                                            const LayerRange& part) {
   std::map<std::string, TensorView> views;
   for (const auto& [name, view] : file.tensors()) {
-    if (!views.emplace(plain_name(name), view).second) {
-      throw UserError(file.path() + ": holds " + plain_name(name) + " twice under two names");
+    if (!views.emplace(registered_name(name), view).second) {
+      throw UserError(file.path() + ": holds " + registered_name(name) + " twice under two names");
     }
   }
   const auto leave_out_others = [&] {
     std::erase_if(views, [&](const auto& item) { return part.is_elsewhere(item.first); });
   };
-  if (!tied || views.count(kHead) == 0) {
+  if (!tied || views.count(kHeadName) == 0) {
     leave_out_others();
     return views;
   }
-  const bool equal = views.count(kEmbedding) > 0 &&
-                     torch::equal(copy_tensor(views[kHead]), copy_tensor(views[kEmbedding]));
+  const bool equal =
+      views.count(kEmbeddingName) > 0 &&
+      torch::equal(copy_tensor(views[kHeadName]), copy_tensor(views[kEmbeddingName]));
   if (!equal) {
     throw UserError(file.path() +
                     ": holds an output layer (lm_head) of its own, but the base ties "
                     "it to the embedding; untie the base first");
   }
-  views.erase(kHead);
+  views.erase(kHeadName);
   leave_out_others();
   return views;
 }
@@ -165,7 +158,8 @@ TensorMap match(const std::map<std::string, TensorView>& views, const TensorMap&
     if (views.count(name) == 0) check.missing(name);
   }
   for (const auto& [name, parameter] : base) {
-    if (whole.count(module_of(name)) > 0 && views.count(name) == 0) check.missing(name);
+    if (whole.count(std::string(module_of_parameter(name))) > 0 && views.count(name) == 0)
+      check.missing(name);
   }
   check.throw_if_any(dir, "the adapter belongs to another model");
   return matched;
@@ -219,18 +213,18 @@ void save_adapter(Llama& model, const std::string& dir, const std::vector<std::s
   for (const auto& [name, factor] : lora.factors) tensors[kPrefix + name] = factor;
   const bool tied = model->shape().tie_word_embeddings;
   for (const std::string& name : saved_whole) {
-    if (tied && name == kHead) continue;  // written with the embedding
+    if (tied && name == kHeadName) continue;  // written with the embedding
     TORCH_CHECK(base.count(name) > 0, "no base tensor is named ", name);
     tensors[kPrefix + name] = base.at(name);
-    modules.insert(module_of(name));
-    if (name == kEmbedding && tied) {
-      tensors[std::string(kPrefix) + kHead] = base.at(name);
+    modules.insert(std::string(module_of_parameter(name)));
+    if (name == kEmbeddingName && tied) {
+      tensors[std::string(kPrefix) + kHeadName] = base.at(name);
       modules.insert("lm_head");
     }
   }
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
-  if (!origin.base_fingerprint.empty()) metadata[kFingerprintKey] = origin.base_fingerprint;
-  write_tensors(tensor_path(dir), tensors, metadata);
+  if (!origin.base_fingerprint.empty()) metadata[kBaseFingerprintKey] = origin.base_fingerprint;
+  write_tensors(adapter_path(dir), tensors, metadata);
   write_text_file(dir + "/adapter_config.json", config_text(lora, modules, origin.base_path));
 }
 
@@ -255,7 +249,7 @@ void check_adapter(const TensorMap& parameters, const std::string& dir) {
     if (is_of_base(kind)) base[name] = parameter;
   }
   const SafetensorsFile file = open_adapter(dir);
-  const auto views = views_of(file, /*tied=*/base.count(kHead) == 0, LayerRange());
+  const auto views = views_of(file, /*tied=*/base.count(kHeadName) == 0, LayerRange());
   match(views, factors, base, read_adapter_config(dir), dir);
 }
 
@@ -263,7 +257,7 @@ std::vector<std::string> whole_tensors_of_adapter(const std::string& dir) {
   const SafetensorsFile file = open_adapter(dir);
   std::vector<std::string> names;
   for (const auto& [name, view] : file.tensors()) {
-    const std::string plain = plain_name(name);
+    const std::string plain = registered_name(name);
     if (!is_lora(plain)) names.push_back(plain);
   }
   return names;
@@ -271,7 +265,7 @@ std::vector<std::string> whole_tensors_of_adapter(const std::string& dir) {
 
 std::string base_fingerprint_of_adapter(const std::string& dir) {
   const SafetensorsFile file = open_adapter(dir);
-  const auto found = file.metadata().find(kFingerprintKey);
+  const auto found = file.metadata().find(kBaseFingerprintKey);
   return found == file.metadata().end() ? "" : found->second;
 }
 

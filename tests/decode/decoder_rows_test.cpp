@@ -11,30 +11,6 @@
 using namespace lococo;
 using namespace lococo::testing;
 
-namespace {
-
-constexpr double kThroughModel = 10.0;  // two layers, norms and a head
-
-DecoderOptions options(int64_t batch, int64_t decode_buffer, int64_t max_tokens = 0) {
-  DecoderOptions result;
-  result.batch = batch;
-  result.decode_buffer = decode_buffer;
-  result.max_tokens = max_tokens;
-  return result;
-}
-
-std::vector<PolicyCase> policies_and_none() {
-  auto cases = all_policies();
-  PolicyCase none{};
-  none.name = "none";
-  none.cache = tiny_cache();
-  none.cache.policy = CachePolicyKind::kNone;
-  cases.push_back(none);
-  return cases;
-}
-
-}  // namespace
-
 TEST_CASE("neighbouring rows in one state are one run", "[decode]") {
   const std::vector<int64_t> state = {1, 1, 2, 2, 2, 0, 1};
   const auto value = [&](int64_t row) { return state[static_cast<size_t>(row)]; };
@@ -57,7 +33,8 @@ TEST_CASE("rows of lengths of their own decode as each does alone", "[decode]") 
   for (const auto& policy_case : policies_and_none()) {
     INFO(policy_case.name << " buffer " << decode_buffer);
     auto model = tiny_llama(3, policy_case.cache);
-    Decoder all(model, options(rows, decode_buffer, 80)), one(model, options(1, decode_buffer, 80));
+    Decoder all(model, decoder_options(rows, decode_buffer, 80)),
+        one(model, decoder_options(1, decode_buffer, 80));
     const auto together = decode_rows(all, tokens, prompts, kSteps);
     for (int64_t row = 0; row < rows; ++row) {
       INFO("row " << row);
@@ -76,7 +53,7 @@ TEST_CASE("whole blocks may come one by one", "[decode]") {
     auto model = tiny_llama(3, policy_case.cache);
     const int64_t block = policy_case.cache.block;
     // A buffer that no block fills: nothing is compressed between the calls but by the next block.
-    Decoder decoder(model, options(2, block, 40));
+    Decoder decoder(model, decoder_options(2, block, 40));
     const auto want = decoder.prefill(tokens).clone();
     decoder.reset();
     for (int64_t begin = 0; begin < 37; begin += block)
@@ -91,7 +68,7 @@ TEST_CASE("what follows a decoded answer is read as if the whole had been a prom
   cache.policy = CachePolicyKind::kNone;
   auto model = tiny_llama(3, cache);
   const auto tokens = random_tokens(2, 40, 1);
-  Decoder decoder(model, options(2, 0, 40));
+  Decoder decoder(model, decoder_options(2, 0, 40));
   const auto want = decoder.prefill(tokens).clone();
   decoder.prefill(tokens.narrow(1, 0, 13));
   for (int64_t t = 13; t < 20; ++t) decoder.step(tokens.select(1, t));
@@ -108,7 +85,7 @@ TEST_CASE("a decoder goes back to where it was saved", "[decode]") {
   for (const auto& policy_case : policies_and_none()) {
     INFO(policy_case.name);
     auto model = tiny_llama(3, policy_case.cache);
-    Decoder decoder(model, options(2, 4, 60));
+    Decoder decoder(model, decoder_options(2, 4, 60));
     const auto go_on = [&] {
       std::vector<torch::Tensor> logits;
       for (int64_t t = 19; t < 40; ++t) logits.push_back(decoder.step(tokens.select(1, t)).clone());
@@ -132,7 +109,7 @@ TEST_CASE("a decoder compresses when it is told to", "[decode]") {
     const CacheConfig& cache = policy_case.cache;
     auto model = tiny_llama(3, cache);
     // One leaves what no block or token has made too large, the other compresses at once.
-    Decoder told(model, options(2, 30, 40)), eager(model, options(2, 0, 40));
+    Decoder told(model, decoder_options(2, 30, 40)), eager(model, decoder_options(2, 0, 40));
     const std::vector<torch::Tensor> prompts = {tokens[0].narrow(0, 0, 20),
                                                 tokens[1].narrow(0, 0, 3)};
     for (Decoder* decoder : {&told, &eager}) {
@@ -153,7 +130,7 @@ TEST_CASE("appending drops nothing, however many blocks there are", "[decode]") 
     const CacheConfig& cache = policy_case.cache;
     const int64_t more = 2 * cache.block + 3;
     auto model = tiny_llama(3, cache);
-    Decoder decoder(model, options(1, more, 80));
+    Decoder decoder(model, decoder_options(1, more, 80));
     decoder.prefill(tokens.narrow(1, 0, 20));
     decoder.compress();
     const int64_t before = decoder.row(0).size;
@@ -165,7 +142,7 @@ TEST_CASE("appending drops nothing, however many blocks there are", "[decode]") 
 
 TEST_CASE("a row without any token is refused", "[decode]") {
   auto model = tiny_llama(3, tiny_cache());
-  Decoder decoder(model, options(2, 4));
+  Decoder decoder(model, decoder_options(2, 4));
   const auto tokens = random_tokens(2, 5, 1);
   decoder.reset();
   CHECK_THROWS(decoder.extend({tokens[0], tokens[1].narrow(0, 0, 0)}));

@@ -15,18 +15,9 @@ using namespace lococo::testing;
 
 namespace {
 
-constexpr double kThroughModel = 10.0;  // two layers, norms and a head
-
 torch::Tensor logits_of(Llama& model, const torch::Tensor& hidden) {
   const torch::NoGradGuard no_grad;
   return torch::matmul(hidden, model->head_weight().to(hidden.scalar_type()).t());
-}
-
-DecoderOptions options(int64_t batch, int64_t decode_buffer) {
-  DecoderOptions result;
-  result.batch = batch;
-  result.decode_buffer = decode_buffer;
-  return result;
 }
 
 /// The same by blocks of one token through the model's own forward.
@@ -100,7 +91,7 @@ TEST_CASE("decoding with a cache that never overflows is one long forward", "[de
   const int64_t prompt = GENERATE(1, 7, 8, 20);
   auto model = tiny_llama(3, roomy(keys));
   const auto tokens = random_tokens(2, 40, 1);
-  Decoder decoder(model, options(2, 5));
+  Decoder decoder(model, decoder_options(2, 5));
   const torch::NoGradGuard no_grad;
   const auto want = logits_of(model, model->forward(tokens)).narrow(1, prompt - 1, 41 - prompt);
   CHECK_CLOSE(decode(decoder, tokens, prompt), want, kThroughModel);
@@ -117,7 +108,7 @@ TEST_CASE("without a policy decoding is one long forward up to max_tokens", "[de
   }
   auto model = tiny_llama(3, cache);
   const auto tokens = random_tokens(1, 30, 1);
-  auto settings = options(1, 0);
+  auto settings = decoder_options(1, 0);
   CHECK_THROWS(Decoder(model, settings));
   settings.max_tokens = 30;
   Decoder decoder(model, settings);
@@ -134,7 +125,7 @@ TEST_CASE("dynamic RoPE scaling follows the length at every token", "[decode]") 
   shape.max_position_embeddings = 12;
   auto model = tiny_llama(3, roomy(KeyKind::kRotated), shape);
   const auto tokens = random_tokens(1, 30, 1);
-  Decoder decoder(model, options(1, 5));
+  Decoder decoder(model, decoder_options(1, 5));
   TokenByToken want(model, 5);
   CHECK_CLOSE(decode(decoder, tokens, 9), want.run(tokens, 9), kThroughModel);
 }
@@ -146,7 +137,7 @@ TEST_CASE("every policy decodes like blocks of one token, compressions included"
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
     auto model = tiny_llama(3, policy_case.cache);
-    Decoder decoder(model, options(2, decode_buffer));
+    Decoder decoder(model, decoder_options(2, decode_buffer));
     TokenByToken want(model, decode_buffer);
     const auto expected = want.run(tokens, prompt);
     CHECK_CLOSE(decode(decoder, tokens, prompt), expected, kThroughModel);
@@ -171,7 +162,7 @@ TEST_CASE("a prompt is scored as an evaluation scores it", "[decode]") {
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
     auto model = tiny_llama(3, policy_case.cache);
-    Decoder decoder(model, options(2, 4));
+    Decoder decoder(model, decoder_options(2, 4));
     for (const int64_t length : {1, 8, 9, 30, 35}) {
       const auto block = tokens.narrow(1, 0, length);
       const auto want = logits_of(model, blockwise_hidden(model, block).select(1, -1));
@@ -182,7 +173,7 @@ TEST_CASE("a prompt is scored as an evaluation scores it", "[decode]") {
 
 TEST_CASE("a prompt says after each block how far it is", "[decode]") {
   auto model = tiny_llama(3, tiny_cache());  // blocks of 8
-  Decoder decoder(model, options(1, 4));
+  Decoder decoder(model, decoder_options(1, 4));
   std::vector<int64_t> done;
   const auto tokens = random_tokens(1, 21, 1);
   const auto logits = decoder.prefill(tokens, [&](int64_t so_far) { done.push_back(so_far); });
@@ -200,7 +191,7 @@ TEST_CASE("rows of a decoded batch do not influence each other", "[decode]") {
   for (const auto& policy_case : all_policies()) {
     INFO(policy_case.name);
     auto model = tiny_llama(3, policy_case.cache);
-    Decoder all(model, options(3, 4)), one(model, options(1, 4));
+    Decoder all(model, decoder_options(3, 4)), one(model, decoder_options(1, 4));
     const auto together = decode(all, tokens, 17);
     for (int64_t row = 0; row < 3; ++row) {
       CHECK_CLOSE(decode(one, tokens.narrow(0, row, 1), 17), together.narrow(0, row, 1),
@@ -211,7 +202,7 @@ TEST_CASE("rows of a decoded batch do not influence each other", "[decode]") {
 
 TEST_CASE("a decoder starts anew at every prompt", "[decode]") {
   auto model = tiny_llama(3, tiny_cache());
-  Decoder decoder(model, options(2, 3));
+  Decoder decoder(model, decoder_options(2, 3));
   const auto tokens = random_tokens(2, 30, 1);
   const auto first = decode(decoder, tokens, 12);
   decode(decoder, random_tokens(2, 50, 2), 33);
@@ -223,7 +214,7 @@ TEST_CASE("decoding merges LoRA into the weights", "[decode]") {
   model->add_lora(2, 4.0, {"q_proj", "k_proj", "o_proj", "gate_proj", "down_proj"}, 1);
   perturb(model, "lora_B", 0.3, 2);
   const auto tokens = random_tokens(1, 20, 1);
-  Decoder decoder(model, options(1, 4));
+  Decoder decoder(model, decoder_options(1, 4));
   const torch::NoGradGuard no_grad;
   const auto want = logits_of(model, model->forward(tokens)).narrow(1, 4, 16);
   CHECK_CLOSE(decode(decoder, tokens, 5), want, kThroughModel);
@@ -231,7 +222,7 @@ TEST_CASE("decoding merges LoRA into the weights", "[decode]") {
 
 TEST_CASE("the memory of decoding does not grow with the tokens", "[decode]") {
   auto model = tiny_llama(3, tiny_cache());
-  Decoder decoder(model, options(1, 3));
+  Decoder decoder(model, decoder_options(1, 3));
   const auto tokens = random_tokens(1, 240, 1);
   decode(decoder, tokens.narrow(1, 0, 40), 20);
   auto peak_of = [&](int64_t steps) {

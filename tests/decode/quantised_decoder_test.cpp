@@ -10,12 +10,6 @@
 using namespace lococo;
 using namespace lococo::testing;
 
-namespace {
-
-constexpr double kThroughModel = 10.0;  // two layers, norms and a head
-
-}  // namespace
-
 TEST_CASE("decoding on a quantised base computes what the dequantised values do", "[decode]") {
   const auto targets = GENERATE(std::vector<std::string>{},
                                 std::vector<std::string>{"q_proj", "k_proj", "o_proj", "up_proj"});

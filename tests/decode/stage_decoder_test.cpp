@@ -20,22 +20,7 @@ ModelShape three_layers() {
   return shape;
 }
 
-DecoderOptions options(int64_t batch, int64_t decode_buffer) {
-  DecoderOptions result;
-  result.batch = batch;
-  result.decode_buffer = decode_buffer;
-  result.max_tokens = 80;
-  return result;
-}
-
 const std::vector<std::vector<int64_t>> kSplits = {{2, 1}, {1, 1, 1}};
-
-std::vector<PolicyCase> policies_and_none() {
-  auto policies = all_policies();
-  policies.push_back({"none", CacheConfig()});
-  policies.back().cache.block = 8;
-  return policies;
-}
 
 }  // namespace
 
@@ -43,11 +28,11 @@ TEST_CASE("stages decode what the whole model does, with every policy", "[decode
   const auto tokens = distinct_tokens(2, 40, 1);
   for (const auto& policy_case : policies_and_none()) {
     auto model = tiny_llama(3, policy_case.cache, three_layers());
-    Decoder whole(model, options(2, 5));
+    Decoder whole(model, decoder_options(2, 5, /*max_tokens=*/80));
     const auto want = decode(whole, tokens, 21);
     for (const auto& split : kSplits) {
       INFO(policy_case.name << " on " << split.size() << " stages");
-      StageDecoders stages(model, split, options(2, 5));
+      StageDecoders stages(model, split, decoder_options(2, 5, /*max_tokens=*/80));
       const auto got = stages.run([&](Decoder& stage) { return decode(stage, tokens, 21); });
       CHECK_SAME(got, want);
     }
@@ -71,10 +56,10 @@ TEST_CASE("rows of lengths of their own go through stages, and go on where they 
     }
     return torch::cat(seen, 1);
   };
-  Decoder whole(model, options(3, 6));
+  Decoder whole(model, decoder_options(3, 6, /*max_tokens=*/80));
   const auto want = talk(whole);
   for (const auto& split : kSplits) {
-    StageDecoders stages(model, split, options(3, 6));
+    StageDecoders stages(model, split, decoder_options(3, 6, /*max_tokens=*/80));
     CHECK_SAME(stages.run(talk), want);
   }
 }
@@ -83,5 +68,5 @@ TEST_CASE("a part of a model needs a line to the other stages", "[decode]") {
   LayerRange first = all_layers(three_layers());
   first.end = 1;
   const Llama part(three_layers(), first, tiny_cache(), AttentionConfig(), 0);
-  CHECK_THROWS_AS(Decoder(part, options(1, 5)), c10::Error);
+  CHECK_THROWS_AS(Decoder(part, decoder_options(1, 5, /*max_tokens=*/80)), c10::Error);
 }

@@ -9,8 +9,6 @@
 using namespace lococo;
 using namespace lococo::testing;
 
-namespace {}  // namespace
-
 TEST_CASE("slots appended on a GPU are the concatenation, gradients included", "[gpu]") {
   require_cuda();
   struct Case {

@@ -16,7 +16,7 @@ using namespace lococo::testing;
 
 namespace {
 
-const std::vector<QkvShape>& shapes() {
+const std::vector<QkvShape>& qkv_shapes() {
   static const std::vector<QkvShape> list = {{2, 4, 4, 64, 64, 64},    {1, 8, 2, 128, 256, 64},
                                              {3, 4, 2, 37, 101, 64},   {1, 4, 1, 1, 77, 128},
                                              {2, 6, 2, 63, 63, 32},    {1, 32, 8, 512, 1024, 128},
@@ -38,7 +38,7 @@ std::vector<torch::Tensor> in_any_order(const torch::Tensor& d_BHLD) {
           d_BHLD.transpose(2, 3).contiguous().transpose(2, 3), d_BHLD};
 }
 
-void compare_with_reference(AttentionBackend backend, const QkvShape& s) {
+void compare_backend(AttentionBackend backend, const QkvShape& s) {
   INFO(text(s));
   const Qkv x(s, torch::kBFloat16);
   auto run = [&](AttentionBackend which) {
@@ -63,24 +63,24 @@ void compare_with_reference(AttentionBackend backend, const QkvShape& s) {
 
 TEST_CASE("FlashAttention agrees with the reference, gradients included", "[gpu]") {
   require_cuda();
-  for (const auto& s : shapes()) compare_with_reference(AttentionBackend::kFlash, s);
+  for (const auto& s : qkv_shapes()) compare_backend(AttentionBackend::kFlash, s);
 }
 
 TEST_CASE("cuDNN attention agrees with the reference, gradients included", "[gpu]") {
   require_cuda();
-  for (const auto& s : shapes()) compare_with_reference(AttentionBackend::kCudnn, s);
+  for (const auto& s : qkv_shapes()) compare_backend(AttentionBackend::kCudnn, s);
 }
 
 TEST_CASE("auto attention on a GPU agrees with the reference", "[gpu]") {
   require_cuda();
-  for (const auto& s : shapes()) compare_with_reference(AttentionBackend::kAuto, s);
+  for (const auto& s : qkv_shapes()) compare_backend(AttentionBackend::kAuto, s);
   const Qkv wide({1, 2, 2, 4, 8, 16}, torch::kFloat32);
   CHECK(resolve_backend(AttentionBackend::kAuto, wide.q_BHLD, 8) == AttentionBackend::kReference);
 }
 
 TEST_CASE("attention takes its gradient in any order of memory, one after the other", "[gpu]") {
   require_cuda();
-  for (const auto& s : shapes()) {
+  for (const auto& s : qkv_shapes()) {
     for (const auto backend : {AttentionBackend::kFlash, AttentionBackend::kCudnn}) {
       INFO(text(s) << " backend " << static_cast<int>(backend));
       const Qkv x(s, torch::kBFloat16);
@@ -101,7 +101,7 @@ TEST_CASE("attention takes its gradient in any order of memory, one after the ot
 TEST_CASE("recalled attention takes its gradient in any order of memory, one after the other",
           "[gpu]") {
   require_cuda();
-  for (auto s : shapes()) {
+  for (auto s : qkv_shapes()) {
     s.S = s.L;  // a whole sequence
     for (const auto backend : {AttentionBackend::kFlash, AttentionBackend::kCudnn}) {
       INFO(text(s) << " backend " << static_cast<int>(backend));

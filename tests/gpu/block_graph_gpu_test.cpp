@@ -15,8 +15,7 @@ using namespace lococo::testing;
 
 namespace {
 
-const torch::Device kGpu(torch::kCUDA, 0);
-constexpr int64_t kTokens = 64 * 6 + 17;  // the last block is shorter
+constexpr int64_t kGraphTokens = 64 * 6 + 17;  // the last block is shorter
 
 ModelShape shape_of(int64_t kv_heads) {
   auto shape = tiny_shape();
@@ -44,9 +43,9 @@ CacheConfig cache_of(CachePolicyKind policy, KeyKind keys, ScoreKind scores) {
 
 /// A model with weights of ordinary size (with larger ones rounding alone changes gradients by
 /// half); LoRA, embedding, norms and convolutions are trained.
-struct Trained {
-  Trained(const CacheConfig& cache, int64_t kv_heads, torch::Device device,
-          torch::ScalarType dtype = torch::kBFloat16)
+struct TrainedInGraphs {
+  TrainedInGraphs(const CacheConfig& cache, int64_t kv_heads, torch::Device device,
+                  torch::ScalarType dtype = torch::kBFloat16)
       : model(tiny_llama(3, cache, shape_of(kv_heads))) {
     model->add_lora(/*rank=*/8, /*alpha=*/16.0, {"q_proj", "k_proj", "v_proj", "o_proj"}, 5);
     perturb(model, "lora_B", 0.01, 6);
@@ -70,7 +69,7 @@ struct Trained {
   TensorMap gradients_after(SequencePass& pass, int64_t B, int64_t sequences) {
     const auto device = model->parameters().front().device();
     for (int64_t i = 0; i < sequences; ++i)
-      pass.train(model, {random_tokens(B, kTokens + 1, 10 + i).to(device)});
+      pass.train(model, {random_tokens(B, kGraphTokens + 1, 10 + i).to(device)});
     TensorMap gradients;
     for (auto& parameter : registry->trainable())
       gradients[parameter.name] = parameter.tensor.grad().to(torch::kCPU, torch::kFloat32);
@@ -81,7 +80,7 @@ struct Trained {
   std::unique_ptr<ParameterRegistry> registry;
 };
 
-struct Case {
+struct GraphCase {
   CachePolicyKind policy;
   KeyKind keys;
   ScoreKind scores;
@@ -89,7 +88,7 @@ struct Case {
   bool fading = false;  ///< and a normalizer for each head, values mixed alone
 };
 
-CacheConfig cache_of(const Case& c) {
+CacheConfig cache_of(const GraphCase& c) {
   auto cache = cache_of(c.policy, c.keys, c.scores);
   if (c.fading) {
     cache.score_decay = 0.75;
@@ -100,9 +99,9 @@ CacheConfig cache_of(const Case& c) {
   return cache;
 }
 
-const std::vector<Case>& cases() {
+const std::vector<GraphCase>& graph_cases() {
   using P = CachePolicyKind;
-  static const std::vector<Case> list = {
+  static const std::vector<GraphCase> list = {
       {P::kLococo, KeyKind::kRotated, ScoreKind::kLastBlock, 4},
       {P::kLococo, KeyKind::kRotated, ScoreKind::kLastBlock, 2},
       {P::kStreaming, KeyKind::kUnrotated, ScoreKind::kLastBlock, 4},
@@ -119,11 +118,11 @@ const std::vector<Case>& cases() {
 
 TEST_CASE("a replayed block computes what a block that runs computes", "[gpu]") {
   require_cuda();
-  for (const auto& c : cases()) {
+  for (const auto& c : graph_cases()) {
     INFO("policy " << static_cast<int>(c.policy) << " keys " << static_cast<int>(c.keys)
                    << " fading " << c.fading);
     const auto cache = cache_of(c);
-    Trained replayed(cache, c.kv_heads, kGpu), run(cache, c.kv_heads, kGpu);
+    TrainedInGraphs replayed(cache, c.kv_heads, kGpu), run(cache, c.kv_heads, kGpu);
     const auto with = make_blockwise_pass(cache, 128, /*cuda_graphs=*/true);
     const auto without = make_blockwise_pass(cache, 128, /*cuda_graphs=*/false);
     const auto got = replayed.gradients_after(*with, /*B=*/2, /*sequences=*/3);
@@ -135,7 +134,7 @@ TEST_CASE("a replayed block computes what a block that runs computes", "[gpu]") 
       // FlashAttention adds the gradients of queries up in any order.
       CHECK(relative_error(got.at(name), gradient) < 0.02);
     }
-    const auto tokens = random_tokens(2, kTokens + 1, 20).to(kGpu);
+    const auto tokens = random_tokens(2, kGraphTokens + 1, 20).to(kGpu);
     for (int i = 0; i < 3; ++i)
       CHECK_SAME(with->evaluate(run.model, tokens), without->evaluate(run.model, tokens));
   }
@@ -145,8 +144,8 @@ TEST_CASE("a replayed block convolves with the weights of its own sequence", "[g
   require_cuda();
   const auto cache =
       cache_of(CachePolicyKind::kLococo, KeyKind::kUnrotated, ScoreKind::kAccumulated);
-  Trained trained(cache, 2, kGpu);
-  const auto tokens = random_tokens(2, kTokens + 1, 30).to(kGpu);
+  TrainedInGraphs trained(cache, 2, kGpu);
+  const auto tokens = random_tokens(2, kGraphTokens + 1, 30).to(kGpu);
   auto update_convolutions = [&] {
     torch::NoGradGuard no_grad;
     for (auto& item : trained.model->named_parameters())
@@ -172,15 +171,15 @@ TEST_CASE("a replayed block convolves with the weights of its own sequence", "[g
 
 TEST_CASE("the fused blocks in bfloat16 are as close to float32 as plain operations are", "[gpu]") {
   require_cuda();
-  for (const auto& c : cases()) {
+  for (const auto& c : graph_cases()) {
     INFO("policy " << static_cast<int>(c.policy) << " keys " << static_cast<int>(c.keys)
                    << " fading " << c.fading);
     const auto cache = cache_of(c);
-    Trained exact(cache, c.kv_heads, torch::kCPU, torch::kFloat32);
+    TrainedInGraphs exact(cache, c.kv_heads, torch::kCPU, torch::kFloat32);
     const auto want = exact.gradients_after(*make_blockwise_pass(cache, 128), 2, 1);
     std::ostringstream parts;  // relative error of each parameter's gradient
     auto error_of = [&](torch::Device device) {
-      Trained rounded(cache, c.kv_heads, device);
+      TrainedInGraphs rounded(cache, c.kv_heads, device);
       const auto got = rounded.gradients_after(*make_blockwise_pass(cache, 128), 2, 1);
       double difference = 0.0, size = 0.0;
       parts << "\n" << device << ":";
@@ -205,9 +204,9 @@ TEST_CASE("a row of a batch on a GPU does not see the others, nor what comes aft
   require_cuda();
   const auto cache =
       cache_of(CachePolicyKind::kLococo, KeyKind::kUnrotated, ScoreKind::kAccumulated);
-  Trained trained(cache, 2, kGpu);
+  TrainedInGraphs trained(cache, 2, kGpu);
   const auto pass = make_blockwise_pass(cache, 128);
-  const auto tokens = random_tokens(3, kTokens + 1, 1).to(kGpu);
+  const auto tokens = random_tokens(3, kGraphTokens + 1, 1).to(kGpu);
   const auto together = pass->evaluate(trained.model, tokens);
   for (int64_t b = 0; b < 3; ++b) {
     const auto alone = pass->evaluate(trained.model, tokens.narrow(0, b, 1));
@@ -217,7 +216,7 @@ TEST_CASE("a row of a batch on a GPU does not see the others, nor what comes aft
   // Rows that end early are padded with anything.
   const int64_t end = 64 * 3 + 5;
   auto padded = tokens.clone();
-  padded.narrow(1, end + 1, kTokens - end).fill_(1);
+  padded.narrow(1, end + 1, kGraphTokens - end).fill_(1);
   const auto short_rows = pass->evaluate(trained.model, padded);
   CHECK_SAME(short_rows.narrow(1, 0, end), together.narrow(1, 0, end));
 }
@@ -225,7 +224,7 @@ TEST_CASE("a row of a batch on a GPU does not see the others, nor what comes aft
 TEST_CASE("a recomputed layer on a GPU has the gradients of one that kept everything", "[gpu]") {
   require_cuda();
   for (const int64_t kv_heads : {4, 2}) {
-    Trained kept({}, kv_heads, kGpu), recomputed({}, kv_heads, kGpu);
+    TrainedInGraphs kept({}, kv_heads, kGpu), recomputed({}, kv_heads, kGpu);
     const auto keep = make_full_sequence_pass(128, false),
                again = make_full_sequence_pass(128, true);
     const auto want = kept.gradients_after(*keep, 2, 1),

@@ -13,8 +13,6 @@ using namespace lococo::testing;
 
 namespace {
 
-const torch::Device kGpu(torch::kCUDA, 0);
-
 CacheConfig gpu_cache(CachePolicyKind policy, int64_t window) {
   auto cache = tiny_cache();
   cache.policy = policy;
@@ -24,13 +22,13 @@ CacheConfig gpu_cache(CachePolicyKind policy, int64_t window) {
   return cache;
 }
 
-struct Trained {
+struct TrainedThrough {
   PassResult result;
   TensorMap gradients;
 };
 
-Trained train_on(torch::Device device, torch::ScalarType dtype, const CacheConfig& cache,
-                 bool through_pass = false) {
+TrainedThrough train_on(torch::Device device, torch::ScalarType dtype, const CacheConfig& cache,
+                        bool through_pass = false) {
   auto model = tiny_llama(3, cache, kernel_shape());
   model->to(device);
   model->set_compute_dtype(dtype);
@@ -38,7 +36,7 @@ Trained train_on(torch::Device device, torch::ScalarType dtype, const CacheConfi
   tune.conv = tune.all = 1.0;
   const ParameterRegistry registry(model, tune, 0.0, dtype);
   const auto tokens = random_tokens(2, 16 * 6 + 1, 1).to(device);
-  Trained trained;
+  TrainedThrough trained;
   trained.result = through_pass ? make_blockwise_pass(cache, 64, false)->train(model, {tokens})
                                 : train_in_windows(model, {tokens}, cache, 64);
   for (const auto& parameter : registry.trainable())

@@ -13,17 +13,17 @@ using namespace lococo::testing;
 
 namespace {
 
-struct Case {
-  Case(const QkvShape& s, torch::ScalarType dtype)
+struct MassCase {
+  MassCase(const QkvShape& s, torch::ScalarType dtype)
       : q_BHLD(normal({s.B, s.H, s.L, s.D}, 1, dtype).to(torch::kCUDA)),
         k_BGSD(normal({s.B, s.G, s.S, s.D}, 2, dtype).to(torch::kCUDA)),
         lse_BHL(causal_attention(q_BHLD, k_BGSD, k_BGSD, AttentionBackend::kReference).lse_BHL) {}
   torch::Tensor q_BHLD, k_BGSD, lse_BHL;
 };
 
-void compare_with_reference(const QkvShape& s, torch::ScalarType dtype) {
+void compare_mass(const QkvShape& s, torch::ScalarType dtype) {
   INFO(dtype << " " << text(s));
-  const Case x(s, dtype);
+  const MassCase x(s, dtype);
   const auto mass_BGS = column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL);
   CHECK(mass_BGS.scalar_type() == torch::kFloat32);
   // Up to thousands of float32 terms in another order.
@@ -52,8 +52,8 @@ TEST_CASE("column mass on a GPU agrees with materialised probabilities", "[gpu]"
       {2, 2, 2, 129, 130, 128},  {1, 2, 1, 1, 1, 64},      {1, 32, 32, 512, 1024, 128},
       {16, 6, 6, 512, 1024, 64}, {1, 8, 1, 65, 4097, 128}, {70, 4, 2, 33, 200, 96}};
   for (const auto& s : shapes) {
-    compare_with_reference(s, torch::kBFloat16);
-    compare_with_reference(s, torch::kFloat32);
+    compare_mass(s, torch::kBFloat16);
+    compare_mass(s, torch::kFloat32);
   }
 }
 
@@ -61,14 +61,14 @@ TEST_CASE("column mass on a GPU takes every head dimension", "[gpu]") {
   require_cuda();
   // The last three go the slow way.
   for (const int64_t D : {16, 32, 48, 64, 80, 96, 112, 128, 8, 20, 256}) {
-    compare_with_reference({2, 4, 2, 70, 150, D}, torch::kBFloat16);
-    compare_with_reference({80, 2, 2, 70, 150, D}, torch::kBFloat16);  // enough for wide tiles
+    compare_mass({2, 4, 2, 70, 150, D}, torch::kBFloat16);
+    compare_mass({80, 2, 2, 70, 150, D}, torch::kBFloat16);  // enough for wide tiles
   }
 }
 
 TEST_CASE("column mass on a GPU takes strided and unaligned inputs", "[gpu]") {
   require_cuda();
-  const Case x({2, 4, 2, 33, 65, 64}, torch::kBFloat16);
+  const MassCase x({2, 4, 2, 33, 65, 64}, torch::kBFloat16);
   const auto want = column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL);
   CHECK_SAME(column_mass(transposed_in_memory(x.q_BHLD), transposed_in_memory(x.k_BGSD), x.lse_BHL),
              want);
@@ -86,7 +86,7 @@ TEST_CASE("column mass on a GPU takes strided and unaligned inputs", "[gpu]") {
 TEST_CASE("column mass on a GPU adds what the first keys received before", "[gpu]") {
   require_cuda();
   for (const auto dtype : {torch::kBFloat16, torch::kFloat32}) {
-    const Case x({2, 4, 2, 33, 165, 64}, dtype);
+    const MassCase x({2, 4, 2, 33, 165, 64}, dtype);
     const auto fresh = column_mass(x.q_BHLD, x.k_BGSD, x.lse_BHL);
     for (const int64_t M : {1, 64, 132, 165}) {
       INFO(dtype << " M=" << M);
@@ -102,7 +102,7 @@ TEST_CASE("column mass on a GPU adds what the first keys received before", "[gpu
 
 TEST_CASE("column mass on a GPU carries no gradient and gives the same bits every time", "[gpu]") {
   require_cuda();
-  const Case x({2, 8, 2, 128, 300, 64}, torch::kBFloat16);
+  const MassCase x({2, 8, 2, 128, 300, 64}, torch::kBFloat16);
   const auto q = x.q_BHLD.clone().requires_grad_(true);
   const auto first = column_mass(q, x.k_BGSD, x.lse_BHL);
   CHECK_FALSE(first.requires_grad());

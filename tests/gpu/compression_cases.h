@@ -11,12 +11,11 @@
 #include "tensor/conv/time_conv.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
+#include "tests/support/gpu.h"
 #include "tests/support/gradcheck.h"
 #include "tests/support/tensors.h"
 
 namespace lococo::testing {
-
-inline const torch::Device kGpu(torch::kCUDA, 0);
 
 struct Case {
   int64_t B, G, S, D, slots;

@@ -10,8 +10,6 @@ using namespace lococo::testing;
 
 namespace {
 
-const torch::Device kGpu(torch::kCUDA, 0);
-
 struct AttentionShape {
   int64_t B, H, G, C, D;
 };

@@ -18,8 +18,6 @@ using namespace lococo::testing;
 
 namespace {
 
-const torch::Device kGpu(torch::kCUDA, 0);
-
 RetentionGate random_gate(int64_t width, int64_t units, int64_t kv_heads) {
   RetentionGate gate(width, units, kv_heads, /*init_seed=*/1);
   const torch::NoGradGuard no_grad;

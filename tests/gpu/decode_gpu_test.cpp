@@ -17,8 +17,6 @@ using namespace lococo::testing;
 
 namespace {
 
-const torch::Device kGpu(torch::kCUDA, 0);
-
 /// A cache whose compressions the fused kernels mix, scores fading and a normalizer for each head.
 CacheConfig fused_cache() {
   auto cache = tiny_cache();

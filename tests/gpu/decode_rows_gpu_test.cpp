@@ -14,12 +14,6 @@
 using namespace lococo;
 using namespace lococo::testing;
 
-namespace {
-
-const torch::Device kGpu(torch::kCUDA, 0);
-
-}  // namespace
-
 TEST_CASE("the decode attention kernel keeps sequences at slots and angles of their own", "[gpu]") {
   require_cuda();
   constexpr int64_t B = 5, H = 8, G = 2, C = 300, D = 64, X = 310;

@@ -12,8 +12,6 @@ using namespace lococo::testing;
 
 namespace {
 
-const torch::Device kGpu(torch::kCUDA, 0);
-
 /// Two rows of two and three documents, each from a multiple of 64 on; half of the targets count.
 Batch packed() {
   const auto documents = std::make_shared<const Documents>(

@@ -13,18 +13,18 @@ using namespace lococo::testing;
 
 namespace {
 
-constexpr int64_t kV = 50;
+constexpr int64_t kVocabulary = 50;
 
 /// Few tokens, so most repeat; the last row of the weight is never looked up.
 torch::Tensor some_tokens(int64_t B, int64_t L) {
   auto tokens = torch::arange(B * L, torch::kInt64);
-  tokens = (tokens * tokens * 31 + tokens) % (kV - 1);
+  tokens = (tokens * tokens * 31 + tokens) % (kVocabulary - 1);
   if (B * L > 4) tokens.narrow(0, 1, B * L / 4).fill_(3);  // more than one thread's batch of rows
   return tokens.view({B, L});
 }
 
 torch::Tensor weight_on(torch::Device device, int64_t E) {
-  return normal({kV, E}, 1).to(device).requires_grad_(true);
+  return normal({kVocabulary, E}, 1).to(device).requires_grad_(true);
 }
 
 }  // namespace
@@ -64,14 +64,14 @@ TEST_CASE("the gradient of the embedding on a GPU is the dense one", "[gpu]") {
   backward(on_gpu, 1);  // no gradient to add to: dense
   // Hundreds of float32 terms in another order.
   CHECK_CLOSE(on_gpu.grad(), on_cpu.grad(), /*factor=*/20.0);
-  CHECK(on_gpu.grad()[kV - 1].abs().max().item<float>() == 0.0F);
+  CHECK(on_gpu.grad()[kVocabulary - 1].abs().max().item<float>() == 0.0F);
 
   const void* memory = on_gpu.grad().const_data_ptr();
   backward(on_cpu, 2);
   backward(on_gpu, 2);  // straight into it
   CHECK(on_gpu.grad().const_data_ptr() == memory);
   CHECK_CLOSE(on_gpu.grad(), on_cpu.grad(), /*factor=*/20.0);
-  CHECK(on_gpu.grad()[kV - 1].abs().max().item<float>() == 0.0F);
+  CHECK(on_gpu.grad()[kVocabulary - 1].abs().max().item<float>() == 0.0F);
 }
 
 TEST_CASE("the gradient of the embedding on a GPU has the same bits every time", "[gpu]") {
@@ -127,7 +127,7 @@ TEST_CASE("the gradient of the embedding on a GPU can be recorded as a graph", "
   auto backward = [&] { embedding(weight, tokens, torch::kFloat32).backward(gradient); };
   RepeatedWork recorded;
   for (int64_t run = 1; run <= 3; ++run) {  // runs, records, replays: with other tokens each time
-    tokens.copy_((some_tokens(1, n)[0] + run) % kV);
+    tokens.copy_((some_tokens(1, n)[0] + run) % kVocabulary);
     weight.mutable_grad().zero_();
     recorded.run(/*may_record=*/true, backward);
     const auto got = weight.grad().clone();

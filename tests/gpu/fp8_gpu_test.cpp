@@ -20,8 +20,6 @@ using namespace lococo::testing;
 
 namespace {
 
-const torch::Device kGpu(torch::kCUDA, 0);
-
 void require_fp8() {
   require_cuda();
   if (!fp8_multiplies_on(kGpu)) SKIP("this GPU multiplies no 8-bit numbers");
@@ -41,12 +39,12 @@ const std::vector<ProductShape>& product_shapes() {
   return list;
 }
 
-struct Trained {
+struct Fp8Step {
   torch::Tensor nll;
   TensorMap gradients;
 };
 
-Trained train(TrainedModel& trained, const CacheConfig& cache, const torch::Tensor& tokens,
+Fp8Step train(TrainedModel& trained, const CacheConfig& cache, const torch::Tensor& tokens,
               bool cuda_graphs) {
   for (auto& parameter : trained.registry->trainable())
     parameter.tensor.mutable_grad() = torch::zeros_like(parameter.tensor.detach());

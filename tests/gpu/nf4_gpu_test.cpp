@@ -11,12 +11,6 @@
 using namespace lococo;
 using namespace lococo::testing;
 
-namespace {
-
-const torch::Device kGpu(torch::kCUDA, 0);
-
-}  // namespace
-
 TEST_CASE("NF4 on a GPU is NF4 on a CPU", "[gpu]") {
   require_cuda();
   const std::vector<int64_t> sizes = GENERATE(

@@ -15,8 +15,6 @@ using namespace lococo::testing;
 
 namespace {
 
-const torch::Device kGpu(torch::kCUDA, 0);
-
 /// The same weights on a CPU in float32 and on the GPU in `dtype`.
 struct Pair {
   Pair(const CacheConfig& cache, torch::ScalarType dtype)

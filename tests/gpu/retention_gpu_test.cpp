@@ -79,7 +79,7 @@ CacheState compressed_slowly(CachePolicy& policy, const CacheState& cache) {
   return want;
 }
 
-torch::Tensor wide(const torch::Tensor& list) { return list.to(torch::kInt64); }
+torch::Tensor as_int64(const torch::Tensor& list) { return list.to(torch::kInt64); }
 
 }  // namespace
 
@@ -111,8 +111,8 @@ TEST_CASE("the kernel of two shares chooses what the reference chooses", "[gpu]"
         const auto mass = shares.massed > 0 ? mass_BGS : torch::Tensor();
         const auto plan = plan_two_shares(score_BGS, mass, weight_G, shares);
         const auto want = select_two_shares(score_BGS, massed_BGS, shares).flatten(0, 1);
-        CHECK_SAME(wide(plan.source_XM), want);
-        CHECK_SAME(wide(plan.target_XM),
+        CHECK_SAME(as_int64(plan.source_XM), want);
+        CHECK_SAME(as_int64(plan.target_XM),
                    torch::arange(want.size(1), want.options()).expand_as(want));
         CHECK_FALSE(plan.rest_XS.defined());
       }
@@ -130,7 +130,7 @@ TEST_CASE("of equal scores and masses the lower slots are kept", "[gpu]") {
   // 700 and nine more alone; then 900 and three more.
   const auto want =
       torch::cat({torch::arange(15), torch::tensor({700, 900}), torch::arange(1495, 1500)});
-  for (int64_t row = 0; row < 2; ++row) CHECK_SAME(wide(plan.source_XM[row]).cpu(), want);
+  for (int64_t row = 0; row < 2; ++row) CHECK_SAME(as_int64(plan.source_XM[row]).cpu(), want);
 }
 
 TEST_CASE("retention's compression by kernels has the bits of the reference", "[gpu]") {

@@ -16,40 +16,40 @@ using namespace lococo::testing;
 
 namespace {
 
-struct Shape {
+struct SkinnyShape {
   int64_t X, K;
   std::vector<int64_t> N;
 };
 
-std::string text(const Shape& s) {
+std::string text(const SkinnyShape& s) {
   std::ostringstream out;
   out << "X=" << s.X << " K=" << s.K << " N=" << s.N[0];
   return out.str();
 }
 
-const std::vector<Shape>& shapes() {
-  static const std::vector<Shape> list = {{1, 4096, {4096, 4096, 4096}},
-                                          {1, 64, {1}},
-                                          {2, 192, {7, 3, 130}},
-                                          {3, 1024, {16, 33}},
-                                          {4, 4096, {512, 128}},
-                                          {5, 320, {40, 17, 16}},
-                                          {6, 2112, {96}},
-                                          {7, 4096, {4096, 31}},
-                                          {8, 4096, {1024, 256, 256}},
-                                          {8, 11008, {260}},
-                                          {1, 11008, {4096}},
-                                          {2, 11008, {64}},
-                                          {1, 4096, {11008}},
-                                          {8, 576, {1536, 1536}},
-                                          {1, 576, {11, 40}},
-                                          {1, 8192, {100, 28}},
-                                          {1, 9216, {40}},
-                                          {3, 8192, {24}},
-                                          {1, 13312, {24}},
-                                          {1, 64, {40000}},
-                                          {2, 128, {30000, 9000}},
-                                          {4, 64, {40000}}};
+const std::vector<SkinnyShape>& skinny_shapes() {
+  static const std::vector<SkinnyShape> list = {{1, 4096, {4096, 4096, 4096}},
+                                                {1, 64, {1}},
+                                                {2, 192, {7, 3, 130}},
+                                                {3, 1024, {16, 33}},
+                                                {4, 4096, {512, 128}},
+                                                {5, 320, {40, 17, 16}},
+                                                {6, 2112, {96}},
+                                                {7, 4096, {4096, 31}},
+                                                {8, 4096, {1024, 256, 256}},
+                                                {8, 11008, {260}},
+                                                {1, 11008, {4096}},
+                                                {2, 11008, {64}},
+                                                {1, 4096, {11008}},
+                                                {8, 576, {1536, 1536}},
+                                                {1, 576, {11, 40}},
+                                                {1, 8192, {100, 28}},
+                                                {1, 9216, {40}},
+                                                {3, 8192, {24}},
+                                                {1, 13312, {24}},
+                                                {1, 64, {40000}},
+                                                {2, 128, {30000, 9000}},
+                                                {4, 64, {40000}}};
   return list;
 }
 
@@ -60,21 +60,21 @@ torch::Tensor drawn(at::IntArrayRef sizes, uint64_t seed) {
   return torch::randn(sizes, torch::kCUDA);
 }
 
-FrozenMatrix matrix_of(const Shape& s, size_t i, BasePrecision precision) {
+FrozenMatrix matrix_of(const SkinnyShape& s, size_t i, BasePrecision precision) {
   // Rows of unlike size, sums about as large as x.
   auto values = drawn({s.N.at(i), s.K}, 2 + i) / std::sqrt(static_cast<double>(s.K));
   values = values * (0.5 + drawn({s.N.at(i), 1}, 20 + i).abs());
   return quantise(values.to(torch::kBFloat16), precision);
 }
 
-torch::Tensor wide(const torch::Tensor& x) { return x.to(torch::kFloat32); }
+torch::Tensor as_float32(const torch::Tensor& x) { return x.to(torch::kFloat32); }
 
 /// x in float32, normed as the kernels norm it: rounded to bfloat16.
 torch::Tensor normed(const torch::Tensor& x, const SkinnyNorm& norm) {
-  if (!norm.weight_K.defined()) return wide(x);
-  const auto mean = wide(x).pow(2).mean(-1, /*keepdim=*/true);
-  const auto result = wide(norm.weight_K) * (wide(x) * (mean + norm.eps).rsqrt());
-  return wide(result.to(torch::kBFloat16));
+  if (!norm.weight_K.defined()) return as_float32(x);
+  const auto mean = as_float32(x).pow(2).mean(-1, /*keepdim=*/true);
+  const auto result = as_float32(norm.weight_K) * (as_float32(x) * (mean + norm.eps).rsqrt());
+  return as_float32(result.to(torch::kBFloat16));
 }
 
 torch::Tensor product_of(const torch::Tensor& x, const SkinnyNorm& norm,
@@ -87,7 +87,7 @@ torch::Tensor product_of(const torch::Tensor& x, const SkinnyNorm& norm,
 TEST_CASE("skinny products of quantised matrices agree with their dequantised values", "[gpu]") {
   require_cuda();
   const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
-  for (const auto& s : shapes()) {
+  for (const auto& s : skinny_shapes()) {
     INFO(text(s) << (precision == BasePrecision::kNf4 ? " nf4" : " fp8"));
     const auto x = on_gpu({s.X, s.K}, 1);
     std::vector<FrozenMatrix> matrices;
@@ -105,7 +105,7 @@ TEST_CASE("skinny products of quantised matrices agree with their dequantised va
     }
     const auto residual = on_gpu({s.X, s.N[0]}, 10);
     CHECK_CLOSE(skinny_frozen_add(x, matrices[0], residual),
-                wide(residual) + product_of(x, SkinnyNorm(), matrices[0]), /*factor=*/2.0);
+                as_float32(residual) + product_of(x, SkinnyNorm(), matrices[0]), /*factor=*/2.0);
     const auto up = matrix_of(s, 0, precision), gate = matrices[0];
     const auto want = torch::silu(product_of(x, norm, gate)) * product_of(x, norm, up);
     CHECK_CLOSE(skinny_frozen_swiglu(x, norm, gate, up), want, /*factor=*/4.0);
@@ -116,7 +116,7 @@ TEST_CASE("skinny products that start before the one before ends wait for it", "
   require_cuda();
   const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
   const int64_t X = GENERATE(1, 4);
-  const Shape square = {X, 4096, {4096}}, wide = {X, 4096, {11008, 11008}};
+  const SkinnyShape square = {X, 4096, {4096}}, wide = {X, 4096, {11008, 11008}};
   const auto o = matrix_of(square, 0, precision);
   const auto gate = matrix_of(wide, 0, precision), up = matrix_of(wide, 1, precision);
   const auto down = matrix_of({X, 11008, {4096}}, 0, precision);
@@ -148,7 +148,7 @@ TEST_CASE("gate and up of a skinny product are two matrices", "[gpu]") {
   require_cuda();
   const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
   for (const int64_t N : {8, 11, 100, 11008}) {
-    const Shape s = {2, 256, {N, N}};
+    const SkinnyShape s = {2, 256, {N, N}};
     const auto x = on_gpu({s.X, s.K}, 1);
     const auto gate = matrix_of(s, 0, precision), up = matrix_of(s, 1, precision);
     const auto want =
@@ -160,7 +160,7 @@ TEST_CASE("gate and up of a skinny product are two matrices", "[gpu]") {
 TEST_CASE("rows of any size survive float16 in a skinny product", "[gpu]") {
   require_cuda();
   const auto precision = GENERATE(BasePrecision::kNf4, BasePrecision::kFp8);
-  const Shape s = {8, 512, {48}};
+  const SkinnyShape s = {8, 512, {48}};
   const auto matrix = matrix_of(s, 0, precision);
   auto x = on_gpu({s.X, s.K}, 1);
   const std::vector<double> factors = {1e6, 1e-6, 0.0, 1.0, 1e30, 1e-30, 1.0, 1.0};

@@ -22,7 +22,7 @@ using Scores = SoftScores;
 
 Scores scores(int64_t S, double spread) { return soft_scores(S, spread, torch::kCUDA); }
 
-void compare_with_reference(const Scores& given, const SoftKeep& keep) {
+void compare_choice(const Scores& given, const SoftKeep& keep) {
   if (keep.alone < 0 || keep.massed < 0) return;  // too few keys for these budgets
   INFO("S=" << given.score_BGS.size(2) << " T=" << keep.temperature << " keeps " << keep.alone
             << " + " << keep.massed << " of scores up to " << given.score_BGS.max().item<float>());
@@ -56,11 +56,11 @@ TEST_CASE("a soft choice on a GPU agrees with the reference", "[gpu]") {
       const auto given = scores(S, spread);
       for (const double temperature : {0.5, 0.05, 0.01}) {
         const int64_t inner = std::max<int64_t>(S - 5, 0);
-        compare_with_reference(given, {2, 3, inner / 20 + 1, inner / 4, temperature});
-        compare_with_reference(given, {0, 0, 1, 1, temperature});
-        compare_with_reference(given, {2, 3, inner / 2, inner - inner / 2 - 1, temperature});
-        compare_with_reference(given, {4, 0, S / 3, 0, temperature});
-        compare_with_reference(given, {0, 1, 0, S / 3, temperature});
+        compare_choice(given, {2, 3, inner / 20 + 1, inner / 4, temperature});
+        compare_choice(given, {0, 0, 1, 1, temperature});
+        compare_choice(given, {2, 3, inner / 2, inner - inner / 2 - 1, temperature});
+        compare_choice(given, {4, 0, S / 3, 0, temperature});
+        compare_choice(given, {0, 1, 0, S / 3, temperature});
       }
     }
   }

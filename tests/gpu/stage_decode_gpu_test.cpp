@@ -14,12 +14,6 @@
 using namespace lococo;
 using namespace lococo::testing;
 
-namespace {
-
-const torch::Device kGpu(torch::kCUDA, 0);
-
-}  // namespace
-
 TEST_CASE("stages decode on a GPU what the whole model does", "[gpu]") {
   require_cuda();
   const torch::NoGradGuard no_grad;

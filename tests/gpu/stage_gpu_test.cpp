@@ -16,9 +16,8 @@ using namespace lococo::testing;
 
 namespace {
 
-const torch::Device kGpu(torch::kCUDA, 0);
 constexpr int64_t kLossRows = 128;
-constexpr int64_t kTokens = 64 * 9 + 17;  // the last block is shorter
+constexpr int64_t kStageTokens = 64 * 9 + 17;  // the last block is shorter
 constexpr int64_t kRank = 8;
 
 ModelShape shape_of_test() {
@@ -32,7 +31,7 @@ ModelShape shape_of_test() {
   return shape;
 }
 
-CacheConfig cache_of(CachePolicyKind policy, KeyKind keys, ScoreKind scores) {
+CacheConfig stage_cache(CachePolicyKind policy, KeyKind keys, ScoreKind scores) {
   auto cache = tiny_cache();
   cache.policy = policy;
   cache.keys = keys;
@@ -47,10 +46,10 @@ CacheConfig cache_of(CachePolicyKind policy, KeyKind keys, ScoreKind scores) {
 
 std::vector<CacheConfig> caches() {
   using P = CachePolicyKind;
-  return {cache_of(P::kLococo, KeyKind::kRotated, ScoreKind::kLastBlock),
-          cache_of(P::kLococo, KeyKind::kUnrotated, ScoreKind::kAccumulated),
-          cache_of(P::kH2o, KeyKind::kUnrotated, ScoreKind::kAccumulated),
-          cache_of(P::kStreaming, KeyKind::kUnrotated, ScoreKind::kLastBlock)};
+  return {stage_cache(P::kLococo, KeyKind::kRotated, ScoreKind::kLastBlock),
+          stage_cache(P::kLococo, KeyKind::kUnrotated, ScoreKind::kAccumulated),
+          stage_cache(P::kH2o, KeyKind::kUnrotated, ScoreKind::kAccumulated),
+          stage_cache(P::kStreaming, KeyKind::kUnrotated, ScoreKind::kLastBlock)};
 }
 
 /// A model with weights of ordinary size and LoRA that does something.
@@ -100,7 +99,7 @@ TEST_CASE("recorded stages with blocks in flight compute what stages that run co
       // The first sequences have blocks that run beside blocks that are recorded and replayed.
       for (int i = 0; i < 4; ++i) {
         INFO("sequence " << i);
-        const Batch batch = {random_tokens(2, kTokens + 1, 10 + i).to(kGpu)};
+        const Batch batch = {random_tokens(2, kStageTokens + 1, 10 + i).to(kGpu)};
         CHECK(relative_error(recorded.train(batch), run.train(batch)) < 1e-4);
         check_close(recorded.gradients(), run.gradients());
       }
@@ -120,7 +119,7 @@ TEST_CASE("stages on a GPU have the gradients of the whole model", "[gpu]") {
       parameter.tensor.mutable_grad() = torch::zeros_like(parameter.tensor.detach());
     const auto pass = make_blockwise_pass(cache, kLossRows, /*cuda_graphs=*/true);
     for (int i = 0; i < 3; ++i) {
-      const Batch batch = {random_tokens(2, kTokens + 1, 10 + i).to(kGpu)};
+      const Batch batch = {random_tokens(2, kStageTokens + 1, 10 + i).to(kGpu)};
       CHECK(relative_error(chain.train(batch), pass->train(model, batch).loss_sum) < 1e-3);
     }
     // A sum is rounded to bfloat16 between the stages that one kernel keeps in float32; where a
@@ -143,7 +142,7 @@ TEST_CASE("stages that score are recorded too", "[gpu]") {
     StageChain recorded(model, {2, 2}, TuneConfig(), {cache, kLossRows, false, true}, kRank);
     StageChain run(model, {2, 2}, TuneConfig(), {cache, kLossRows, false, false}, kRank);
     for (int i = 0; i < 3; ++i) {
-      const auto tokens = random_tokens(2, kTokens + 1, 20 + i).to(kGpu);
+      const auto tokens = random_tokens(2, kStageTokens + 1, 20 + i).to(kGpu);
       CHECK_SAME(recorded.evaluate(tokens), run.evaluate(tokens));
     }
   }
@@ -153,7 +152,7 @@ TEST_CASE("the memory of recorded stages is counted with all blocks in flight", 
   require_cuda();
   const auto cache = caches().front();
   auto model = model_of(cache);
-  const Batch batch = {random_tokens(2, kTokens + 1, 10).to(kGpu)};
+  const Batch batch = {random_tokens(2, kStageTokens + 1, 10).to(kGpu)};
   const auto peak_of = [&](bool cuda_graphs) {
     StageChain chain(model, {2, 2}, tune_of(cache), {cache, kLossRows, true, cuda_graphs}, kRank);
     for (int i = 0; i < 3; ++i) chain.train(batch);

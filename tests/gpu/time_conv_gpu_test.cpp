@@ -10,13 +10,13 @@ using namespace lococo::testing;
 
 namespace {
 
-struct Shape {
+struct ConvShape {
   int64_t X, S, C, O, K;
 };
 
 /// Every tile the kernels have; rows and outputs that do not fill one; fewer rows than taps.
-const std::vector<Shape>& shapes() {
-  static const std::vector<Shape> list = {
+const std::vector<ConvShape>& conv_shapes() {
+  static const std::vector<ConvShape> list = {
       {4, 768, 256, 256, 21}, {3, 101, 64, 40, 7},   {5, 224, 128, 32, 21}, {2, 769, 192, 264, 31},
       {6, 384, 128, 256, 21}, {1, 5, 64, 8, 3},      {2, 130, 256, 128, 1}, {2, 193, 128, 136, 5},
       {3, 192, 512, 64, 3},   {2, 300, 64, 256, 63}, {40, 64, 256, 8, 9},   {1, 1, 64, 16, 5},
@@ -26,7 +26,7 @@ const std::vector<Shape>& shapes() {
 }
 
 struct Inputs {
-  explicit Inputs(const Shape& s)
+  explicit Inputs(const ConvShape& s)
       : x_XSC(on_gpu({s.X, s.S, s.C}, 1, torch::kBFloat16)),
         dy_XSO(on_gpu({s.X, s.S, s.O}, 2, torch::kBFloat16)),
         weight_OCK(on_gpu({s.O, s.C, s.K}, 3, torch::kFloat32)),
@@ -53,7 +53,7 @@ bool is_fused(const Inputs& in) {
 
 TEST_CASE("the convolution's kernels agree with the library's in float64", "[gpu]") {
   require_cuda();
-  for (const auto& s : shapes()) {
+  for (const auto& s : conv_shapes()) {
     INFO("X=" << s.X << " S=" << s.S << " C=" << s.C << " O=" << s.O << " K=" << s.K);
     const Inputs in(s);
     if (!is_fused(in)) SKIP("this device has no kernels of the project's for a convolution");
@@ -90,7 +90,7 @@ TEST_CASE("the convolution's kernels take strided and unaligned inputs", "[gpu]"
 
 TEST_CASE("a weight that was packed before convolves with the same bits", "[gpu]") {
   require_cuda();
-  for (const auto& s : shapes()) {
+  for (const auto& s : conv_shapes()) {
     INFO("X=" << s.X << " S=" << s.S << " C=" << s.C << " O=" << s.O << " K=" << s.K);
     const Inputs in(s);
     if (!is_fused(in)) SKIP("this device has no kernels of the project's for a convolution");
@@ -135,7 +135,7 @@ TEST_CASE("a packed weight of another kind is refused", "[gpu]") {
 
 TEST_CASE("a convolution that no kernel fits runs in the library on a GPU", "[gpu]") {
   require_cuda();
-  const Shape s = GENERATE(Shape{3, 100, 20, 64, 7}, Shape{3, 100, 64, 20, 7});
+  const ConvShape s = GENERATE(ConvShape{3, 100, 20, 64, 7}, ConvShape{3, 100, 64, 20, 7});
   const Inputs in(s);
   CHECK_FALSE(is_fused(in));
   CHECK_FALSE(time_conv_is_fused(in.x_XSC.to(torch::kFloat32), 64, 7));

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kHeads = 2;  // where one normalizer serves all heads, any number will do
 
-CacheConfig config_of(KeyKind keys, int64_t slots = 4) {
+CacheConfig memory_config(KeyKind keys, int64_t slots = 4) {
   CacheConfig config;
   config.policy = CachePolicyKind::kLococo;
   config.slots = slots;
@@ -42,7 +42,7 @@ CacheState worked_cache(const torch::Tensor& v_SD) {
 TEST_CASE("LoCoCo's worked example: heavy hitters 0 and 2, two slots mixed of the rest",
           "[lococo]") {
   // Unit vectors as values make a mixed slot show its row of the mixing matrix W.
-  ConvMemory memory(config_of(KeyKind::kRotated), /*kv_heads=*/kHeads, /*head_dim=*/6,
+  ConvMemory memory(memory_config(KeyKind::kRotated), /*kv_heads=*/kHeads, /*head_dim=*/6,
                     /*init_seed=*/1);
   set(memory, "layers",
       0.0);  // the convolution's output is 0, so its softmax is uniform over the rest
@@ -59,7 +59,7 @@ TEST_CASE("LoCoCo's worked example: heavy hitters 0 and 2, two slots mixed of th
 
 TEST_CASE("LoCoCo's worked example: merged values 3.125 and 3.625", "[lococo]") {
   const auto keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
-  ConvMemory memory(config_of(keys), /*kv_heads=*/kHeads, /*head_dim=*/1, /*init_seed=*/1);
+  ConvMemory memory(memory_config(keys), /*kv_heads=*/kHeads, /*head_dim=*/1, /*init_seed=*/1);
   set(memory, "layers", 0.0);
   const auto result = memory.compress(worked_cache(torch::arange(6, torch::kFloat32).view({6, 1})));
   // Residual tokens 3 and 4 come after the kept 0 and 2, so both orders are the same here.
@@ -68,7 +68,7 @@ TEST_CASE("LoCoCo's worked example: merged values 3.125 and 3.625", "[lococo]") 
 
 TEST_CASE("the mixture of a slot follows the convolution over time, with zeros beyond the ends",
           "[lococo]") {
-  auto config = config_of(KeyKind::kRotated);
+  auto config = memory_config(KeyKind::kRotated);
   config.keep_fraction = 0.0;
   ConvMemory memory(config, /*kv_heads=*/kHeads, /*head_dim=*/2, /*init_seed=*/3);
   set(memory, "normalizer", 1.0);
@@ -95,7 +95,7 @@ TEST_CASE("LoCoCo with normalizer 0 keeps exactly the H2O slots", "[lococo]") {
   for (const auto& [slots, sinks, local, keep] :
        {std::tuple{8, 0, 0, 0.5}, {7, 1, 2, 0.5}, {9, 2, 1, 0.4}, {5, 0, 0, 0.0}, {6, 1, 1, 1.0}}) {
     INFO("slots " << slots << " keep " << keep);
-    auto config = config_of(keys, slots);
+    auto config = memory_config(keys, slots);
     config.sinks = sinks;
     config.local = local;
     config.keep_fraction = keep;
@@ -122,7 +122,7 @@ TEST_CASE("LoCoCo with normalizer 0 keeps exactly the H2O slots", "[lococo]") {
 
 TEST_CASE("unrotated slots lie in order of time, a mixed one at its residual token's place",
           "[lococo]") {
-  auto config = config_of(KeyKind::kRotated, 8);
+  auto config = memory_config(KeyKind::kRotated, 8);
   config.sinks = config.local = 1;
   const auto cache = numbered_cache(2, 2, 19, 4, 7);
   ConvMemory official(config, /*kv_heads=*/kHeads, /*head_dim=*/4, /*init_seed=*/5);
@@ -145,7 +145,7 @@ TEST_CASE("unrotated slots lie in order of time, a mixed one at its residual tok
 }
 
 TEST_CASE("a normalizer for each head mixes each head by its own share", "[lococo]") {
-  auto config = config_of(KeyKind::kUnrotated, 8);
+  auto config = memory_config(KeyKind::kUnrotated, 8);
   const auto cache = numbered_cache(2, 2, 19, 4, 7);
   ConvMemory shared(config, /*kv_heads=*/2, /*head_dim=*/4, /*init_seed=*/5);
   config.normalizer_per_head = true;
@@ -166,7 +166,7 @@ TEST_CASE("a normalizer for each head mixes each head by its own share", "[lococ
 }
 
 TEST_CASE("without mix_keys a mixed slot has the key of its residual token", "[lococo]") {
-  auto config = config_of(GENERATE(KeyKind::kRotated, KeyKind::kUnrotated), 8);
+  auto config = memory_config(GENERATE(KeyKind::kRotated, KeyKind::kUnrotated), 8);
   const auto cache = numbered_cache(2, 2, 19, 4, 7);
   ConvMemory both(config, kHeads, /*head_dim=*/4, /*init_seed=*/5);
   config.mix_keys = false;
@@ -192,7 +192,7 @@ TEST_CASE("a channel given apart is convolved like the others", "[lococo]") {
 }
 
 TEST_CASE("a convolution that sees masses can choose the heaviest of the rest", "[lococo]") {
-  auto config = config_of(KeyKind::kRotated);
+  auto config = memory_config(KeyKind::kRotated);
   config.mass_channel = true;
   ConvMemory memory(config, kHeads, /*head_dim=*/1, /*init_seed=*/1);
   set(memory, "layers", 0.0);
@@ -219,7 +219,7 @@ TEST_CASE("a convolution that sees masses can choose the heaviest of the rest", 
 
 TEST_CASE("a compression lets all scores that stay decay", "[lococo]") {
   const auto keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
-  auto config = config_of(keys, 8);
+  auto config = memory_config(keys, 8);
   config.sinks = 1;
   config.block = GENERATE(11, 22);  // the cache below has 11 new tokens: a block, or half of one
   const double factor = config.block == 11 ? 0.25 : 0.5;
@@ -238,7 +238,7 @@ TEST_CASE("a compression lets all scores that stay decay", "[lococo]") {
 TEST_CASE("the gradients of kernel, bias and normalizer agree with differences", "[lococo]") {
   const auto keys = GENERATE(KeyKind::kRotated, KeyKind::kUnrotated);
   const int64_t conv_layers = GENERATE(1, 2);
-  auto config = config_of(keys, 5);
+  auto config = memory_config(keys, 5);
   config.conv_layers = conv_layers;
   config.expand = 2;
   config.init = ConvInit::kFanIn;
@@ -259,7 +259,7 @@ TEST_CASE("the gradients of kernel, bias and normalizer agree with differences",
 TEST_CASE("on a CPU a prepared cache has the results and gradients of one that is not",
           "[lococo]") {
   const auto dtype = GENERATE(torch::kFloat32, torch::kBFloat16);
-  auto config = config_of(KeyKind::kUnrotated, 16);
+  auto config = memory_config(KeyKind::kUnrotated, 16);
   config.init = ConvInit::kFanIn;
   ConvMemory memory(config, /*kv_heads=*/kHeads, /*head_dim=*/32, /*init_seed=*/2);
   const auto cache = numbered_cache(2, 2, 29, 32, 3, dtype);
@@ -278,7 +278,7 @@ TEST_CASE("on a CPU a prepared cache has the results and gradients of one that i
 }
 
 TEST_CASE("initial kernels follow the option and the seed", "[lococo]") {
-  auto config = config_of(KeyKind::kRotated, 64);
+  auto config = memory_config(KeyKind::kRotated, 64);
   config.kernel_size = 21;
   auto kernel_of = [&](ConvInit init, uint64_t seed) {
     config.init = init;

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kB = 2, kG = 2, kD = 4, kE = 6, kS = 15;
 
-CacheConfig config_of() {
+CacheConfig mixed_config() {
   CacheConfig config = taught_memory(/*slots=*/9, /*block=*/6, /*alone_fraction=*/0.5);
   config.retention_units = 3;
   config.mixing = MixingKind::kConv;
@@ -23,13 +23,13 @@ CacheConfig config_of() {
 }
 
 std::shared_ptr<ConvRetention> policy_with(double normalizer) {
-  auto policy = std::make_shared<ConvRetention>(config_of(), PolicyShape{kE, kG, kD}, 1);
+  auto policy = std::make_shared<ConvRetention>(mixed_config(), PolicyShape{kE, kG, kD}, 1);
   torch::NoGradGuard no_grad;
   policy->normalizer().fill_(normalizer);
   return policy;
 }
 
-CacheState some_cache() { return numbered_cache(config_of(), kB, kG, kS, kD, /*seed=*/7); }
+CacheState some_cache() { return numbered_cache(mixed_config(), kB, kG, kS, kD, /*seed=*/7); }
 
 void check_all_but_values(const CacheState& got, const CacheState& want) {
   CHECK_SAME(got.k_BGSD, want.k_BGSD);
@@ -44,7 +44,7 @@ bool has(const torch::Tensor& list, int64_t number) { return (list == number).an
 
 TEST_CASE("with a normalizer of 0 nothing is mixed: it is retention", "[lococo]") {
   const auto policy = policy_with(0.0);
-  CacheConfig plain = config_of();
+  CacheConfig plain = mixed_config();
   plain.mixing = MixingKind::kNone;
   RetentionPolicy retention(plain, PolicyShape{kE, kG, kD}, 1);
   const auto cache = some_cache();
@@ -59,7 +59,7 @@ TEST_CASE("slots that score with mass chose get a share of what is dropped", "[l
   const auto cache = some_cache();
   const auto got = policy->compress(cache), own = apart->compress(cache);
   check_all_but_values(got, own);
-  const CacheConfig config = config_of();
+  const CacheConfig config = mixed_config();
   SlotShares firm_shares = shares_of(config);
   firm_shares.massed = 0;
   const auto firm = select_two_shares(cache.score_BGS, {}, firm_shares);

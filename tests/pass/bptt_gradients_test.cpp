@@ -6,6 +6,7 @@
 #include "pass/bptt_windows.h"
 #include "pass/loss.h"
 #include "tensor/kit/torch.h"
+#include "tests/pass/train_once.h"
 #include "tests/support/catch.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
@@ -14,8 +15,6 @@ using namespace lococo;
 using namespace lococo::testing;
 
 namespace {
-
-constexpr int64_t kLossChunk = 7;
 
 ModelShape small_shape(int64_t layers = 2) {
   auto shape = tiny_shape();

@@ -3,6 +3,7 @@
 #include "pass/bptt_windows.h"
 #include "pass/sequence_pass.h"
 #include "tensor/kit/torch.h"
+#include "tests/pass/train_once.h"
 #include "tests/support/catch.h"
 #include "tests/support/memory_meter.h"
 #include "tests/support/policies.h"
@@ -13,8 +14,6 @@ using namespace lococo;
 using namespace lococo::testing;
 
 namespace {
-
-constexpr int64_t kLossChunk = 7;
 
 struct Trained {
   PassResult result;

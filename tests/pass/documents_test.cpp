@@ -5,6 +5,7 @@
 #include "pass/loss.h"
 #include "pass/sequence_pass.h"
 #include "tensor/kit/torch.h"
+#include "tests/pass/train_once.h"
 #include "tests/support/catch.h"
 #include "tests/support/policies.h"
 #include "tests/support/tensors.h"
@@ -14,9 +15,6 @@ using namespace lococo;
 using namespace lococo::testing;
 
 namespace {
-
-constexpr int64_t kLossChunk = 7;
-constexpr double kThroughModel = 10.0;
 
 /// Documents of these lengths in tokens; the last `answer` tokens of each are targets.
 struct Texts {
@@ -65,17 +63,17 @@ Batch together(const Batch& a, const Batch& b) {
           std::make_shared<const Documents>(std::move(documents))};
 }
 
-struct Outcome {
+struct Sums {
   double loss = 0;
   int64_t targets = 0;
   TensorMap gradients;
 };
 
 /// The sums over several calls of a pass, on a model with all parts trained.
-Outcome train(const CacheConfig& cache, SequencePass& pass, const std::vector<Batch>& batches) {
+Sums train(const CacheConfig& cache, SequencePass& pass, const std::vector<Batch>& batches) {
   auto model = tiny_llama(3, cache);
   const ParameterRegistry registry(model, tune_all_parts(), 0.0, torch::kFloat32);
-  Outcome outcome;
+  Sums outcome;
   for (const Batch& batch : batches) {
     const auto result = pass.train(model, batch);
     outcome.loss += result.loss_sum.item<double>();
@@ -89,7 +87,7 @@ Outcome train(const CacheConfig& cache, SequencePass& pass, const std::vector<Ba
   return outcome;
 }
 
-void check_same(const Outcome& got, const Outcome& want) {
+void check_same(const Sums& got, const Sums& want) {
   CHECK(got.targets == want.targets);
   const auto targets = static_cast<double>(want.targets);
   CHECK(got.loss / targets == Approx(want.loss / targets).margin(1e-5));

@@ -12,8 +12,6 @@
 namespace lococo::testing {
 
 inline constexpr int64_t kLossChunk = 7;
-// Two layers, norms and a head widen rounding differences of single precision.
-inline constexpr double kThroughModel = 10.0;
 
 /// Blocks that attend as a whole sequence does, targets and gradients of their edges included.
 inline CacheConfig uncompressed(int64_t block) {

@@ -21,16 +21,16 @@ torch::Tensor candidates_of(const torch::Tensor& x_BGS, const SoftKeep& keep) {
   return x_BGS.narrow(2, keep.sinks, x_BGS.size(2) - keep.sinks - keep.local);
 }
 
-struct Scores {
-  explicit Scores(int64_t S, double spread = 1.0, torch::ScalarType dtype = torch::kFloat64,
-                  int64_t B = 2, int64_t G = 3)
+struct KeepScores {
+  explicit KeepScores(int64_t S, double spread = 1.0, torch::ScalarType dtype = torch::kFloat64,
+                      int64_t B = 2, int64_t G = 3)
       : score_BGS(spread * normal({B, G, S}, 1, dtype)),
         massed_BGS(score_BGS + spread * normal({B, G, S}, 2, dtype).abs()) {}
   torch::Tensor score_BGS, massed_BGS;
 };
 
 /// The hard choice, as 0 and 1.
-torch::Tensor hard_choice(const Scores& x, const SoftKeep& keep) {
+torch::Tensor hard_choice(const KeepScores& x, const SoftKeep& keep) {
   const auto score = candidates_of(x.score_BGS, keep);
   const auto first = std::get<1>(score.topk(keep.alone));
   auto chosen = torch::zeros_like(score).scatter_(2, first, 1.0);
@@ -45,7 +45,7 @@ TEST_CASE("each gate keeps exactly as many keys as it is to", "[soft]") {
   const double temperature = GENERATE(0.01, 0.5, 4.0);
   const double spread = GENERATE(0.0, 1.0, 30.0);
   const auto dtype = GENERATE(torch::kFloat64, torch::kFloat32);
-  const Scores x(40, spread, dtype);
+  const KeepScores x(40, spread, dtype);
   for (const auto& [alone, massed] : std::vector<std::pair<int64_t, int64_t>>{
            {1, 0}, {0, 1}, {1, 1}, {10, 0}, {0, 10}, {7, 12}, {30, 4}, {3, 31}, {34, 0}, {0, 34}}) {
     INFO("T=" << temperature << " spread=" << spread << " " << alone << " + " << massed);
@@ -66,7 +66,7 @@ TEST_CASE("each gate keeps exactly as many keys as it is to", "[soft]") {
 }
 
 TEST_CASE("a cold soft choice is the hard one", "[soft]") {
-  Scores x(64);
+  KeepScores x(64);
   x.score_BGS = x.score_BGS.argsort(/*dim=*/int64_t{-1}, /*descending=*/false).to(torch::kFloat64);
   x.massed_BGS =
       x.massed_BGS.argsort(/*dim=*/int64_t{-1}, /*descending=*/false).to(torch::kFloat64);
@@ -81,7 +81,7 @@ TEST_CASE("a cold soft choice is the hard one", "[soft]") {
 
 TEST_CASE("the gradient of a soft choice is exact, moving thresholds included", "[soft]") {
   const double temperature = GENERATE(0.2, 1.0);
-  Scores x(17, /*spread=*/1.0, torch::kFloat64, /*B=*/1, /*G=*/1);
+  KeepScores x(17, /*spread=*/1.0, torch::kFloat64, /*B=*/1, /*G=*/1);
   x.score_BGS.requires_grad_(true);
   x.massed_BGS = x.massed_BGS.detach().requires_grad_(true);
   const auto loss = [&](int64_t alone, int64_t massed) {
@@ -114,7 +114,7 @@ TEST_CASE("a key that is certainly left out has the least log keep and no gradie
 }
 
 TEST_CASE("sinks and newest keys are kept whatever their scores", "[soft]") {
-  Scores x(20);
+  KeepScores x(20);
   x.score_BGS.requires_grad_(true);
   const auto keep = keeping(4, 5, 0.5);
   const auto log_keep = soft_keep(x.score_BGS, x.massed_BGS, keep);
@@ -132,23 +132,23 @@ TEST_CASE("sinks and newest keys are kept whatever their scores", "[soft]") {
 TEST_CASE("nothing is left out while all keys fit", "[soft]") {
   for (const int64_t S : {0, 1, 5, 6, 11, 12}) {
     INFO("S=" << S);
-    const Scores x(S);
+    const KeepScores x(S);
     CHECK_SAME(soft_keep(x.score_BGS, x.massed_BGS, keeping(3, 4, 0.5)),
                torch::zeros_like(x.score_BGS));
   }
-  const Scores x(13);
+  const KeepScores x(13);
   CHECK((soft_keep(x.score_BGS, x.massed_BGS, keeping(3, 4, 0.5)) < 0).any().item<bool>());
 }
 
 TEST_CASE("without gates open no candidate is kept", "[soft]") {
-  const Scores x(9);
+  const KeepScores x(9);
   const auto keep = keeping(0, 0, 0.5);
   const auto log_keep = candidates_of(soft_keep(x.score_BGS, {}, keep), keep);
   CHECK_CLOSE(log_keep, torch::full_like(log_keep, -30.0));
 }
 
 TEST_CASE("a soft choice that cannot be made is refused", "[soft]") {
-  const Scores x(20);
+  const KeepScores x(20);
   CHECK_THROWS_AS(soft_keep(x.score_BGS, {}, keeping(4, 5, 0.5)), c10::Error);
   CHECK_THROWS_AS(soft_keep(x.score_BGS, x.massed_BGS, keeping(4, 5, 0.0)), c10::Error);
   CHECK_THROWS_AS(soft_keep(x.score_BGS, x.massed_BGS, keeping(-1, 5, 0.5)), c10::Error);

@@ -6,8 +6,27 @@
 #include <vector>
 
 #include "decode/decoder.h"
+#include "tests/support/policies.h"
+#include "tests/support/tiny_llama.h"
 
 namespace lococo::testing {
+
+inline DecoderOptions decoder_options(int64_t batch, int64_t decode_buffer,
+                                      int64_t max_tokens = 0) {
+  DecoderOptions result;
+  result.batch = batch;
+  result.decode_buffer = decode_buffer;
+  result.max_tokens = max_tokens;
+  return result;
+}
+
+/// Every row of all_policies(), and the cache that keeps everything.
+inline std::vector<PolicyCase> policies_and_none() {
+  auto cases = all_policies();
+  cases.push_back({"none", tiny_cache()});
+  cases.back().cache.policy = CachePolicyKind::kNone;
+  return cases;
+}
 
 /// Logits after the prompt and after every further token, [B, 1 + steps, V]. The first `prompt`
 /// tokens of tokens_BL (int64) are the prompt.

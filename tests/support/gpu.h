@@ -9,6 +9,8 @@
 
 namespace lococo::testing {
 
+inline const torch::Device kGpu(torch::kCUDA, 0);
+
 /// Skips the test case on a machine without a CUDA device; sets up the first one as the tools do.
 inline void require_cuda() {
   if (!torch::cuda::is_available()) SKIP("this machine has no CUDA device");

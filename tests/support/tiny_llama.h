@@ -11,6 +11,9 @@
 
 namespace lococo::testing {
 
+/// How many times wider differences of rounding are behind two layers, norms and a head.
+inline constexpr double kThroughModel = 10.0;
+
 ModelShape tiny_shape();
 
 /// The same in sizes that the GPU's kernels take.

@@ -18,7 +18,7 @@ namespace {
 
 using testing::parameter;
 
-std::vector<RegisteredParameter> parameters_of_test(torch::Device device = torch::kCPU) {
+std::vector<RegisteredParameter> replica_parameters(torch::Device device = torch::kCPU) {
   torch::manual_seed(1);
   std::vector<RegisteredParameter> made = {
       parameter("weight", {300, 70}, 1e-2, 0.1), parameter("norm", {7}, 1e-2, 0.0),
@@ -27,7 +27,7 @@ std::vector<RegisteredParameter> parameters_of_test(torch::Device device = torch
   return made;
 }
 
-void set_gradients(const std::vector<RegisteredParameter>& parameters, int step) {
+void set_replica_gradients(const std::vector<RegisteredParameter>& parameters, int step) {
   torch::manual_seed(1000 + step);
   for (const auto& one : parameters) {
     const auto gradient = torch::randn(one.tensor.sizes()).to(one.tensor.device());
@@ -42,12 +42,12 @@ void set_gradients(const std::vector<RegisteredParameter>& parameters, int step)
 TEST_CASE("Alone, a step is AdamW's own, bit for bit", "[train][optimizer]") {
   const auto communicator = make_single_communicator();
   const bool shard = GENERATE(false, true);
-  DataParallelOptimizer optimizer(parameters_of_test(), TrainConfig(), *communicator, shard);
-  AdamW plain(parameters_of_test(), TrainConfig());
+  DataParallelOptimizer optimizer(replica_parameters(), TrainConfig(), *communicator, shard);
+  AdamW plain(replica_parameters(), TrainConfig());
   for (int step = 0; step < 4; ++step) {
     optimizer.zero_grad();
-    set_gradients(optimizer.parameters(), step);
-    set_gradients(plain.parameters(), step);
+    set_replica_gradients(optimizer.parameters(), step);
+    set_replica_gradients(plain.parameters(), step);
     optimizer.sum_gradients({});
     optimizer.scale_and_clip(1.0, 0.0);
     optimizer.step(0.9);
@@ -65,9 +65,9 @@ TEST_CASE("Alone, a step is AdamW's own, bit for bit", "[train][optimizer]") {
 TEST_CASE("The gradient norm is that of all gradients as one vector, the same bits each time",
           "[train][optimizer]") {
   const auto communicator = make_single_communicator();
-  DataParallelOptimizer optimizer(parameters_of_test(), TrainConfig(), *communicator, false);
+  DataParallelOptimizer optimizer(replica_parameters(), TrainConfig(), *communicator, false);
   CHECK(optimizer.scale_and_clip(1.0, 0.0).item<double>() == 0.0);
-  set_gradients(optimizer.parameters(), 0);
+  set_replica_gradients(optimizer.parameters(), 0);
   double squares = 0.0;
   for (const auto& one : optimizer.parameters())
     squares += one.tensor.grad().to(torch::kFloat64).square().sum().item<double>();
@@ -82,12 +82,12 @@ TEST_CASE("The gradient norm is that of all gradients as one vector, the same bi
 TEST_CASE("The norm of a model's only stage is that of the model, bit for bit",
           "[train][optimizer]") {
   const auto communicator = make_single_communicator();
-  DataParallelOptimizer whole(parameters_of_test(), TrainConfig(), *communicator, false);
-  DataParallelOptimizer stage(parameters_of_test(), TrainConfig(), *communicator, false,
+  DataParallelOptimizer whole(replica_parameters(), TrainConfig(), *communicator, false);
+  DataParallelOptimizer stage(replica_parameters(), TrainConfig(), *communicator, false,
                               communicator.get());
   for (int step = 0; step < 20; ++step) {
-    set_gradients(whole.parameters(), step);
-    set_gradients(stage.parameters(), step);
+    set_replica_gradients(whole.parameters(), step);
+    set_replica_gradients(stage.parameters(), step);
     CHECK(torch::equal(stage.scale_and_clip(1.0, 0.0), whole.scale_and_clip(1.0, 0.0)));
   }
 }
@@ -95,10 +95,10 @@ TEST_CASE("The norm of a model's only stage is that of the model, bit for bit",
 TEST_CASE("Clipping scales as torch does and leaves small gradients as they are",
           "[train][optimizer]") {
   const auto communicator = make_single_communicator();
-  DataParallelOptimizer ours(parameters_of_test(), TrainConfig(), *communicator, false);
-  const auto theirs = parameters_of_test();
-  set_gradients(ours.parameters(), 0);
-  set_gradients(theirs, 0);
+  DataParallelOptimizer ours(replica_parameters(), TrainConfig(), *communicator, false);
+  const auto theirs = replica_parameters();
+  set_replica_gradients(ours.parameters(), 0);
+  set_replica_gradients(theirs, 0);
   std::vector<torch::Tensor> tensors;
   for (const auto& one : theirs) tensors.push_back(one.tensor);
   const double max_norm = GENERATE(0.0, 0.5, 1e3);
@@ -115,7 +115,7 @@ TEST_CASE("Clipping scales as torch does and leaves small gradients as they are"
 
 TEST_CASE("A gradient that is not finite makes the norm so", "[train][optimizer]") {
   const auto communicator = make_single_communicator();
-  DataParallelOptimizer optimizer(parameters_of_test(), TrainConfig(), *communicator, false);
+  DataParallelOptimizer optimizer(replica_parameters(), TrainConfig(), *communicator, false);
   const float value = GENERATE(NAN, INFINITY);
   torch::Tensor(optimizer.parameters()[0].tensor.grad())[299][69] = value;
   CHECK_FALSE(std::isfinite(optimizer.scale_and_clip(1.0, 1.0).item<double>()));
@@ -127,11 +127,11 @@ TEST_CASE("On a GPU a step does what it does on a CPU, without waiting for the G
   if (!torch::cuda::is_available()) SKIP("no GPU");
   const auto communicator = make_single_communicator();
   const torch::Device device(torch::kCUDA, 0);
-  DataParallelOptimizer on_cpu(parameters_of_test(), TrainConfig(), *communicator, false);
-  DataParallelOptimizer on_gpu(parameters_of_test(device), TrainConfig(), *communicator, false);
+  DataParallelOptimizer on_cpu(replica_parameters(), TrainConfig(), *communicator, false);
+  DataParallelOptimizer on_gpu(replica_parameters(device), TrainConfig(), *communicator, false);
   for (int step = 0; step < 8; ++step) {
-    set_gradients(on_cpu.parameters(), step);
-    set_gradients(on_gpu.parameters(), step);
+    set_replica_gradients(on_cpu.parameters(), step);
+    set_replica_gradients(on_gpu.parameters(), step);
     const torch::Tensor expected = on_cpu.scale_and_clip(3.0, 1.0);
     on_cpu.step(1.0);
     c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_ERROR);

@@ -17,7 +17,7 @@ RegisteredParameter parameter(const std::string& name, torch::IntArrayRef shape)
 }
 
 // Nine chunks: less than one, one, one and a bit, five.
-std::vector<RegisteredParameter> parameters_of_test() {
+std::vector<RegisteredParameter> unlike_parameters() {
   torch::manual_seed(1);
   return {parameter("scale", {}), parameter("bias", {kChunk}), parameter("norm", {kChunk + 1}),
           parameter("weight", {5, kChunk})};
@@ -32,7 +32,7 @@ std::vector<torch::Tensor> values_of(const std::vector<RegisteredParameter>& par
 }  // namespace
 
 TEST_CASE("Parameters that have become flat keep handle, shape and values", "[train][flat]") {
-  const auto start = parameters_of_test();
+  const auto start = unlike_parameters();
   const auto before = values_of(start);
   FlatParameters flat(start, 2);
   CHECK(flat.chunks() == 9);
@@ -49,7 +49,7 @@ TEST_CASE("Parameters that have become flat keep handle, shape and values", "[tr
 }
 
 TEST_CASE("A backward pass adds to the flat gradients and to nothing else", "[train][flat]") {
-  const auto start = parameters_of_test();
+  const auto start = unlike_parameters();
   FlatParameters flat(start, 3);
   for (int round = 0; round < 2; ++round) {
     torch::Tensor sum = torch::zeros({});
@@ -69,7 +69,7 @@ TEST_CASE("A backward pass adds to the flat gradients and to nothing else", "[tr
 
 TEST_CASE("The parts' slices of a parameter are the whole of it, and views", "[train][flat]") {
   const int64_t parts = GENERATE(1, 2, 3, 4, 9, 20);
-  const auto start = parameters_of_test();
+  const auto start = unlike_parameters();
   FlatParameters flat(start, parts);
   CHECK(flat.weights().numel() == parts * flat.part_length());
   CHECK(flat.part_length() % kChunk == 0);
@@ -92,7 +92,7 @@ TEST_CASE("The parts' slices of a parameter are the whole of it, and views", "[t
 }
 
 TEST_CASE("A parameter that lies in one part keeps its shape there", "[train][flat]") {
-  FlatParameters flat(parameters_of_test(), 1);
+  FlatParameters flat(unlike_parameters(), 1);
   for (const FlatSlice& slice : flat.slices(0)) {
     const auto view = flat.view(slice);
     CHECK(view.tensor.sizes() == flat.parameters()[slice.parameter].tensor.sizes());

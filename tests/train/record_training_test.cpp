@@ -20,8 +20,8 @@ using namespace lococo::testing;
 
 namespace {
 
-struct Place {
-  Place() {
+struct RecordPlace {
+  RecordPlace() {
     configure_log(LogLevel::kError, /*is_main_rank=*/true);
     write_byte_tokenizer(folder / "tokenizer.model");
     std::string lines;
@@ -74,7 +74,7 @@ double number_of(const std::string& line, const std::string& key) {
 TEST_CASE("a step on records has the same loss packed and not", "[train]") {
   for (const bool blockwise : {false, true}) {
     INFO(blockwise);
-    Place place;
+    RecordPlace place;
     if (blockwise) {
       place.config.cache = tiny_cache();
       place.config.cache.boundary_targets = true;
@@ -107,7 +107,7 @@ TEST_CASE("a step on records has the same loss packed and not", "[train]") {
 }
 
 TEST_CASE("a memory is taught on records too", "[train]") {
-  Place place;
+  RecordPlace place;
   place.config.cache = tiny_cache();
   place.config.cache.policy = CachePolicyKind::kRetention;
   place.config.cache.positions = PositionKind::kText;
@@ -125,7 +125,7 @@ TEST_CASE("a memory is taught on records too", "[train]") {
 }
 
 TEST_CASE("the NLL of answers is that of their targets in the whole record", "[train]") {
-  Place place;
+  RecordPlace place;
   place.config.eval.batch = 3;
   auto model = tiny_llama(5, {}, place.config.model.init);
   auto sets = open_record_sets(place.config, "data.records", place.config.data.records,

@@ -17,7 +17,7 @@ using namespace lococo::testing;
 
 namespace {
 
-struct Place {
+struct SequencePlace {
   TemporaryFolder folder;
   Config config = tiny_lesson_config(folder.path());
   std::shared_ptr<const Tokenizer> tokenizer = load_tokenizer(config.data.tokenizer);
@@ -39,7 +39,7 @@ bool has_answers(const TrainingSequence& sequence) {
 }  // namespace
 
 TEST_CASE("lessons are spread evenly among the dataset's own sequences", "[train]") {
-  Place place;
+  SequencePlace place;
   const auto sequences = place.sequences(0.25);
   const auto dataset = place.dataset();
   CHECK(sequences.has_lessons());
@@ -65,7 +65,7 @@ TEST_CASE("lessons are spread evenly among the dataset's own sequences", "[train
 }
 
 TEST_CASE("sequences without lessons are the dataset's, and all may be lessons", "[train]") {
-  Place place;
+  SequencePlace place;
   const auto texts = place.sequences(0.0);
   const auto dataset = place.dataset();
   CHECK_FALSE(texts.has_lessons());
@@ -85,7 +85,7 @@ TEST_CASE("sequences without lessons are the dataset's, and all may be lessons",
 }
 
 TEST_CASE("shorter lessons stand together at the end of a step", "[train]") {
-  Place place;
+  SequencePlace place;
   const auto equal = place.sequences(0.5);
   CHECK(equal.by_length(4, 3) == std::vector<int64_t>{4, 5, 6});
   place.config.data.lesson_length = place.config.data.context_length;

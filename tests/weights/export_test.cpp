@@ -23,7 +23,7 @@ using Json = nlohmann::json;
 
 constexpr const char* kBase = "0123456789abcdef";
 
-CacheConfig official_cache() {
+CacheConfig exported_cache() {
   CacheConfig cache = tiny_cache();
   cache.keys = KeyKind::kRotated;
   cache.buffer = 16;
@@ -33,7 +33,7 @@ CacheConfig official_cache() {
 /// A base folder with a tokenizer, a checkpoint tuned on it, and the model that lococo-export
 /// loads.
 struct Tuned {
-  explicit Tuned(bool with_lora = true, const CacheConfig& cache = official_cache(),
+  explicit Tuned(bool with_lora = true, const CacheConfig& cache = exported_cache(),
                  bool whole = false)
       : model(tiny_llama(3, cache)) {
     base = folder.make("base");
@@ -137,7 +137,7 @@ TEST_CASE("Exported conv weights give the same evaluation again, under either na
   const bool ours = kind == ExportKind::kConv;
   CHECK(fs::exists(tuned.output() + "/lococo_config.json") == ours);
   CHECK(fs::exists(tuned.output() + "/lococo_args.json") == !ours);
-  Llama loaded = tiny_llama(3, official_cache());
+  Llama loaded = tiny_llama(3, exported_cache());
   const auto tokens = random_tokens(1, 64, 8);
   const auto want = blockwise_hidden(tuned.model, tokens);
   CHECK_FALSE(torch::equal(blockwise_hidden(loaded, tokens), want));
@@ -150,7 +150,7 @@ TEST_CASE("What cannot be exported is refused and leaves nothing behind", "[weig
     CHECK_CONTAINS(Tuned(/*with_lora=*/false).error_of(ExportKind::kAdapter), "no LoRA");
   }
   SECTION("an adapter of a run that tuned everything") {
-    Tuned tuned(/*with_lora=*/false, official_cache(), /*whole=*/true);
+    Tuned tuned(/*with_lora=*/false, exported_cache(), /*whole=*/true);
     CHECK_CONTAINS(tuned.error_of(ExportKind::kAdapter), "export.kind: merged");
   }
   SECTION("convs of a model without them") {

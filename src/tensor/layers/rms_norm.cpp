@@ -13,14 +13,14 @@ namespace {
 
 #ifdef LOCOCO_WITH_CUDA
 
-bool is_fusable(const torch::Tensor& x_XE, const torch::Tensor& weight_E) {
+bool is_fusable_norm(const torch::Tensor& x_XE, const torch::Tensor& weight_E) {
   const int64_t E = x_XE.size(-1);
   return has_kernel_element(x_XE) && has_kernel_element(weight_E) && x_XE.is_contiguous() &&
          weight_E.is_contiguous() && is_aligned(x_XE) && is_aligned(weight_E) && E % 8 == 0 &&
          E <= kRmsNormMaxWidth;
 }
 
-RmsNormShape shape_of(const torch::Tensor& x_XE, const torch::Tensor& weight_E) {
+RmsNormShape norm_shape_of(const torch::Tensor& x_XE, const torch::Tensor& weight_E) {
   const int64_t E = x_XE.size(-1);
   return {x_XE.numel() / E, E, element_type_of(x_XE), element_type_of(weight_E)};
 }
@@ -34,7 +34,7 @@ struct Normed {
 /// `residual_XE` may be undefined.
 Normed run_forward(const torch::Tensor& x_XE, const torch::Tensor& residual_XE,
                    const torch::Tensor& weight_E, double eps) {
-  const auto shape = shape_of(x_XE, weight_E);
+  const auto shape = norm_shape_of(x_XE, weight_E);
   Normed out;
   out.normed = torch::empty_like(x_XE);
   out.rstd_X = torch::empty({shape.rows}, x_XE.options().dtype(torch::kFloat32));
@@ -60,7 +60,7 @@ NormGradients run_backward(const torch::autograd::variable_list& saved,
                            bool wants_weight) {
   if (!d_normed_given.defined()) return {d_sum_given, {}};
   const auto &x_XE = saved[0], &rstd_X = saved[1], &weight_E = saved[2];
-  const auto shape = shape_of(x_XE, weight_E);
+  const auto shape = norm_shape_of(x_XE, weight_E);
   const auto d_normed = kernel_ready(d_normed_given);
   const auto d_sum = d_sum_given.defined() ? kernel_ready(d_sum_given) : torch::Tensor();
   NormGradients gradients;
@@ -127,7 +127,7 @@ void check_norm_inputs(const torch::Tensor& x_XE, const torch::Tensor& weight_E)
 torch::Tensor rms_norm(const torch::Tensor& x_XE, const torch::Tensor& weight_E, double eps) {
   check_norm_inputs(x_XE, weight_E);
 #ifdef LOCOCO_WITH_CUDA
-  if (is_fusable(x_XE, weight_E)) return RmsNormFunction::apply(x_XE, weight_E, eps);
+  if (is_fusable_norm(x_XE, weight_E)) return RmsNormFunction::apply(x_XE, weight_E, eps);
 #endif
   return rms_norm_reference(x_XE, weight_E, eps);
 }
@@ -148,7 +148,7 @@ AddNorm add_rms_norm(const torch::Tensor& x_XE, const torch::Tensor& residual_XE
       "the residual has shape ", residual_XE.sizes(), " and dtype ", residual_XE.scalar_type(),
       ", x has ", x_XE.sizes(), " and ", x_XE.scalar_type());
 #ifdef LOCOCO_WITH_CUDA
-  if (is_fusable(x_XE, weight_E) && is_fusable(residual_XE, weight_E)) {
+  if (is_fusable_norm(x_XE, weight_E) && is_fusable_norm(residual_XE, weight_E)) {
     const auto outputs = AddRmsNormFunction::apply(x_XE, residual_XE, weight_E, eps);
     return {outputs[0], outputs[1]};
   }

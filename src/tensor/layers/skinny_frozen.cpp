@@ -47,14 +47,14 @@ SkinnyFrozenMatrix pointers_of(const FrozenMatrix& matrix) {
 }
 
 /// What one launch does beside the products.
-struct Extras {
+struct FrozenExtras {
   SkinnyNorm norm = {};
   Tensor residual = {};
   bool swiglu = false;
 };
 
-Tensor run_kernel(const Tensor& x_XK, const std::vector<FrozenMatrix>& matrices,
-                  const Extras& extras) {
+Tensor run_frozen(const Tensor& x_XK, const std::vector<FrozenMatrix>& matrices,
+                  const FrozenExtras& extras) {
   const int64_t X = x_XK.size(0), K = x_XK.size(1);
   SkinnyFrozenTensors tensors;
   SkinnyFrozenShape shape;
@@ -125,7 +125,7 @@ Tensor skinny_frozen(const Tensor& x_XK, const SkinnyNorm& norm,
                      const std::vector<FrozenMatrix>& matrices) {
   torch::NoGradGuard no_grad;
 #ifdef LOCOCO_WITH_CUDA
-  if (has_skinny_frozen(x_XK, matrices)) return run_kernel(x_XK, matrices, {norm});
+  if (has_skinny_frozen(x_XK, matrices)) return run_frozen(x_XK, matrices, {norm});
 #endif
   return side_by_side(normed_rows(x_XK, norm), matrices);
 }
@@ -134,7 +134,7 @@ Tensor skinny_frozen_add(const Tensor& x_XK, const FrozenMatrix& matrix,
                          const Tensor& residual_XN) {
   torch::NoGradGuard no_grad;
 #ifdef LOCOCO_WITH_CUDA
-  if (has_skinny_frozen(x_XK, {matrix})) return run_kernel(x_XK, {matrix}, {{}, residual_XN});
+  if (has_skinny_frozen(x_XK, {matrix})) return run_frozen(x_XK, {matrix}, {{}, residual_XN});
 #endif
   return residual_XN + matrix.product(x_XK);
 }
@@ -146,7 +146,7 @@ Tensor skinny_frozen_swiglu(const Tensor& x_XK, const SkinnyNorm& norm, const Fr
               "want gate and up of the same sizes");
 #ifdef LOCOCO_WITH_CUDA
   if (has_skinny_frozen(x_XK, {gate, up}))
-    return run_kernel(x_XK, {gate, up}, {norm, {}, /*swiglu=*/true});
+    return run_frozen(x_XK, {gate, up}, {norm, {}, /*swiglu=*/true});
 #endif
   const auto both = products({gate, up}, normed_rows(x_XK, norm));
   return swiglu(both[0], both[1]);

@@ -18,15 +18,15 @@ namespace {
 
 #ifdef LOCOCO_WITH_CUDA
 /// What one launch does beside the products.
-struct Extras {
+struct LinearExtras {
   SkinnyNorm norm = {};
   torch::Tensor residual = {};
   bool swiglu = false, wide = false;
 };
 
-std::vector<torch::Tensor> run_kernel(const torch::Tensor& x_XK,
+std::vector<torch::Tensor> run_linear(const torch::Tensor& x_XK,
                                       const std::vector<torch::Tensor>& weights,
-                                      const Extras& extras) {
+                                      const LinearExtras& extras) {
   TORCH_CHECK(!weights.empty() && weights.size() <= kSkinnyMaxWeights, "want 1 to 3 weights");
   const int64_t M = x_XK.size(0), K = x_XK.size(1);
   SkinnyLinearTensors tensors = {};
@@ -94,7 +94,7 @@ std::vector<torch::Tensor> skinny_linear(const torch::Tensor& x_XK, const Skinny
                                          const std::vector<torch::Tensor>& weights) {
   torch::NoGradGuard no_grad;
 #ifdef LOCOCO_WITH_CUDA
-  if (has_skinny_kernel(x_XK)) return run_kernel(x_XK, weights, {norm});
+  if (has_skinny_kernel(x_XK)) return run_linear(x_XK, weights, {norm});
 #endif
   const auto x = normed_rows(x_XK, norm);
   std::vector<torch::Tensor> outs;
@@ -106,7 +106,7 @@ torch::Tensor skinny_linear_add(const torch::Tensor& x_XK, const torch::Tensor& 
                                 const torch::Tensor& residual_XN) {
   torch::NoGradGuard no_grad;
 #ifdef LOCOCO_WITH_CUDA
-  if (has_skinny_kernel(x_XK)) return run_kernel(x_XK, {weight_NK}, {{}, residual_XN})[0];
+  if (has_skinny_kernel(x_XK)) return run_linear(x_XK, {weight_NK}, {{}, residual_XN})[0];
 #endif
   return residual_XN + at::linear(x_XK, weight_NK);
 }
@@ -117,7 +117,7 @@ torch::Tensor skinny_swiglu(const torch::Tensor& x_XK, const SkinnyNorm& norm,
   CHECK_SHAPE(up_NK, gate_NK.size(0), gate_NK.size(1));
 #ifdef LOCOCO_WITH_CUDA
   if (has_skinny_kernel(x_XK))
-    return run_kernel(x_XK, {gate_NK, up_NK}, {norm, {}, /*swiglu=*/true})[0];
+    return run_linear(x_XK, {gate_NK, up_NK}, {norm, {}, /*swiglu=*/true})[0];
 #endif
   const auto x = normed_rows(x_XK, norm);
   return swiglu(at::linear(x, gate_NK), at::linear(x, up_NK));
@@ -128,7 +128,7 @@ torch::Tensor skinny_linear_wide(const torch::Tensor& x_XK, const SkinnyNorm& no
   torch::NoGradGuard no_grad;
 #ifdef LOCOCO_WITH_CUDA
   if (has_skinny_kernel(x_XK))
-    return run_kernel(x_XK, {weight_NK}, {norm, {}, /*swiglu=*/false, /*wide=*/true})[0];
+    return run_linear(x_XK, {weight_NK}, {norm, {}, /*swiglu=*/false, /*wide=*/true})[0];
 #endif
   const auto x = normed_rows(x_XK, norm);
   return x.scalar_type() == torch::kFloat64 ? torch::mm(x, weight_NK.t())

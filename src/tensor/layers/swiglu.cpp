@@ -20,13 +20,13 @@ bool has_fusable_rows(const torch::Tensor& x_XF) {
   return stride && *stride % 8 == 0 && is_aligned(x_XF);
 }
 
-bool is_fusable(const torch::Tensor& gate_XF, const torch::Tensor& up_XF) {
+bool is_fusable_swiglu(const torch::Tensor& gate_XF, const torch::Tensor& up_XF) {
   return has_kernel_element(gate_XF) && up_XF.is_cuda() && gate_XF.size(-1) % 8 == 0 &&
          gate_XF.numel() / 8 <= std::numeric_limits<int32_t>::max() && has_fusable_rows(gate_XF) &&
          has_fusable_rows(up_XF);
 }
 
-SwigluShape shape_of(const torch::Tensor& gate_XF, const torch::Tensor& up_XF) {
+SwigluShape swiglu_shape_of(const torch::Tensor& gate_XF, const torch::Tensor& up_XF) {
   const int64_t F = gate_XF.size(-1);
   return {gate_XF.numel() / F, F, *row_stride_of(gate_XF), *row_stride_of(up_XF),
           element_type_of(gate_XF)};
@@ -38,7 +38,7 @@ struct SwigluFunction : torch::autograd::Function<SwigluFunction> {
     auto out_XF = torch::empty(gate_XF.sizes(), gate_XF.options());
     launch_on(gate_XF, [&](CUstream_st* stream) {
       launch_swiglu(gate_XF.const_data_ptr(), up_XF.const_data_ptr(), out_XF.data_ptr(),
-                    shape_of(gate_XF, up_XF), stream);
+                    swiglu_shape_of(gate_XF, up_XF), stream);
     });
     context->save_for_backward({gate_XF, up_XF});
     return out_XF;
@@ -66,7 +66,7 @@ void check_halves(const torch::Tensor& gate_XF, const torch::Tensor& up_XF) {
 torch::Tensor swiglu(const torch::Tensor& gate_XF, const torch::Tensor& up_XF) {
   check_halves(gate_XF, up_XF);
 #ifdef LOCOCO_WITH_CUDA
-  if (is_fusable(gate_XF, up_XF)) return SwigluFunction::apply(gate_XF, up_XF);
+  if (is_fusable_swiglu(gate_XF, up_XF)) return SwigluFunction::apply(gate_XF, up_XF);
 #endif
   return swiglu_reference(gate_XF, up_XF);
 }
@@ -80,14 +80,14 @@ SwigluGradients swiglu_gradients(const torch::Tensor& d_out_XF, const torch::Ten
   check_halves(gate_XF, up_XF);
   torch::NoGradGuard no_grad;
 #ifdef LOCOCO_WITH_CUDA
-  if (is_fusable(gate_XF, up_XF)) {
+  if (is_fusable_swiglu(gate_XF, up_XF)) {
     const auto d_out = kernel_ready(d_out_XF);
     SwigluGradients gradients = {torch::empty(gate_XF.sizes(), gate_XF.options()),
                                  torch::empty(up_XF.sizes(), up_XF.options())};
     launch_on(gate_XF, [&](CUstream_st* stream) {
       launch_swiglu_backward(d_out.const_data_ptr(), gate_XF.const_data_ptr(),
                              up_XF.const_data_ptr(), gradients.d_gate_XF.data_ptr(),
-                             gradients.d_up_XF.data_ptr(), shape_of(gate_XF, up_XF), stream);
+                             gradients.d_up_XF.data_ptr(), swiglu_shape_of(gate_XF, up_XF), stream);
     });
     return gradients;
   }

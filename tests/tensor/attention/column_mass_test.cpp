@@ -11,12 +11,12 @@ using namespace lococo::testing;
 
 namespace {
 
-struct Case {
+struct MassCase {
   torch::Tensor q_BHLD, k_BGSD, lse_BHL;
 };
 
-Case random_case(const QkvShape& s, torch::ScalarType dtype) {
-  Case x;
+MassCase random_case(const QkvShape& s, torch::ScalarType dtype) {
+  MassCase x;
   x.q_BHLD = normal({s.B, s.H, s.L, s.D}, 1, dtype);
   x.k_BGSD = normal({s.B, s.G, s.S, s.D}, 2, dtype);
   x.lse_BHL = causal_attention(x.q_BHLD, x.k_BGSD, x.k_BGSD, AttentionBackend::kReference).lse_BHL;

@@ -23,8 +23,8 @@ torch::Tensor by_hand(const torch::Tensor& x_XSC, const torch::Tensor& weight_OC
   return y_XSO;
 }
 
-struct Case {
-  explicit Case(int64_t K, int64_t S = 11)
+struct ConvCase {
+  explicit ConvCase(int64_t K, int64_t S = 11)
       : x_XSC(normal({3, S, 6}, 1, torch::kFloat64)),
         weight_OCK(normal({5, 6, K}, 2, torch::kFloat64)),
         bias_O(normal({5}, 3, torch::kFloat64)) {}
@@ -35,7 +35,7 @@ struct Case {
 
 TEST_CASE("a convolution over time is a sum over taps, with zeros around", "[tensor]") {
   const int64_t K = GENERATE(1, 3, 7, 31);  // 31: wider than the sequence
-  const Case c(K);
+  const ConvCase c(K);
   const auto want = by_hand(c.x_XSC, c.weight_OCK, c.bias_O);
   CHECK_CLOSE(time_conv_forward(c.x_XSC, c.weight_OCK, c.bias_O, /*relu=*/false), want);
   const auto rectified = time_conv_forward(c.x_XSC, c.weight_OCK, c.bias_O, /*relu=*/true);
@@ -45,7 +45,7 @@ TEST_CASE("a convolution over time is a sum over taps, with zeros around", "[ten
 
 TEST_CASE("the gradients of a convolution over time are those of the sum", "[tensor]") {
   const int64_t K = GENERATE(1, 5, 31);
-  Case c(K);
+  ConvCase c(K);
   c.x_XSC.requires_grad_(true);
   c.weight_OCK.requires_grad_(true);
   const auto dy_XSO = normal({3, 11, 5}, 4, torch::kFloat64);
@@ -60,7 +60,7 @@ TEST_CASE("the gradients of a convolution over time are those of the sum", "[ten
 }
 
 TEST_CASE("a convolution over time keeps x's dtype, and its weight gradient float32", "[tensor]") {
-  const Case c(3);
+  const ConvCase c(3);
   const auto x_XSC = c.x_XSC.to(torch::kBFloat16);
   const auto weight_OCK = c.weight_OCK.to(torch::kFloat32), bias_O = c.bias_O.to(torch::kFloat32);
   CHECK_FALSE(time_conv_is_fused(x_XSC, 5, 3));
@@ -89,7 +89,7 @@ TEST_CASE("on a CPU no weight is packed, and a packed one is not read", "[tensor
 }
 
 TEST_CASE("a convolution over time refuses what does not fit", "[tensor]") {
-  const Case c(3), even(4);
+  const ConvCase c(3), even(4);
   CHECK_THROWS(time_conv_forward(even.x_XSC, even.weight_OCK, even.bias_O, false));
   CHECK_THROWS(time_conv_forward(c.x_XSC.slice(2, 1), c.weight_OCK, c.bias_O, false));
   CHECK_THROWS(time_conv_forward(c.x_XSC, c.weight_OCK, c.bias_O.slice(0, 1), false));
