@@ -16,6 +16,9 @@ function(lococo_use_torch target)
   if(LC_PCH)
     target_precompile_headers(${target} REUSE_FROM lc_pch)
   endif()
+  # Several files in one translation unit pay once for the templates of the torch headers.
+  set_target_properties(${target} PROPERTIES
+    UNITY_BUILD ${LC_UNITY} UNITY_BUILD_BATCH_SIZE 8)
 endfunction()
 
 # Code for CUDA, as a library of its own that sees no torch header.
@@ -41,7 +44,8 @@ function(lococo_library name)
   if(ARG_TORCH)
     target_link_libraries(${name} PUBLIC lc::torch)
     lococo_use_torch(${name})
-    set_source_files_properties(${ARG_PLAIN_SOURCES} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+    set_source_files_properties(${ARG_PLAIN_SOURCES} PROPERTIES
+      SKIP_PRECOMPILE_HEADERS ON SKIP_UNITY_BUILD_INCLUSION ON)
   endif()
   if(LC_CUDA_FOUND AND ARG_CUDA_SOURCES)
     lococo_cuda_library(${name}_cuda ${ARG_CUDA_SOURCES})
