@@ -43,18 +43,19 @@ ChatPrompt::Ids ChatPrompt::first_turn(const std::string& system, const std::str
 }
 
 ChatPrompt::Ids ChatPrompt::next_turn(const std::string& user, bool is_closed,
-                                      const std::string& answer) const {
+                                      const std::string& answer, const std::string& said) const {
   ChatPieces pieces = behind_answer(chat_);
   if (is_closed && !pieces.empty() && pieces.front().special) pieces.erase(pieces.begin());
   const std::string message = right_stripped(chat_, left_stripped(chat_, user, ""));
   if (chat_.format == ChatFormat::kPlain) {
-    return (is_closed ? Ids() : Ids{tokenizer_.eos_id()}) +
+    return encode({ordinary(said)}, /*continues_text=*/true) +
+           (is_closed ? Ids() : Ids{tokenizer_.eos_id()}) +
            encode(ChatPieces{ordinary(message)} + behind_user(chat_) +
                       ChatPieces{begun_answer(chat_, answer)},
                   /*continues_text=*/false);
   }
-  return encode(pieces + ChatPieces{ordinary(message)} + behind_user(chat_) +
-                    ChatPieces{begun_answer(chat_, answer)},
+  return encode(ChatPieces{ordinary(said)} + pieces + ChatPieces{ordinary(message)} +
+                    behind_user(chat_) + ChatPieces{begun_answer(chat_, answer)},
                 /*continues_text=*/true);
 }
 

@@ -28,8 +28,10 @@ class ChatPrompt {
   Ids first_turn(const std::string& system, const std::string& user) const;
 
   /// What the next turn adds behind an answer. `is_closed`: the ids before end with the token that
-  /// ends an answer; else it comes first. `answer`: how the next answer begins ("" mostly).
-  Ids next_turn(const std::string& user, bool is_closed, const std::string& answer = "") const;
+  /// ends an answer; else it comes first. `answer`: how the next answer begins ("" mostly). `said`:
+  /// the end of the last answer, where the ids before lack it; it comes before everything.
+  Ids next_turn(const std::string& user, bool is_closed, const std::string& answer = "",
+                const std::string& said = "") const;
 
   /// The two halves of a first turn whose message begins with a long text: its ids up to the end of
   /// `text`, which do not depend on what is asked, and the rest, from `question` to the beginning

@@ -37,6 +37,7 @@ class AnswerStream {
   void finish();
 
   bool has_ended() const { return ended_ || stops_.found(); }
+  bool is_stopped_by_text() const { return stops_.found(); }
   int64_t count() const { return count_; }  ///< tokens before the end token
 
  private:

@@ -36,9 +36,16 @@ ChatAnswer ChatSession::ask(const std::string& user,
   const auto logits_BV = read(ids, [&](int64_t /*done*/) { answer_begin = steady_now(); });
   has_turns_ = true;
 
+  // A stop text is noticed when its tokens have been read: they are taken back, answer and all.
+  std::optional<DecoderSnapshot> before_answer;
+  if (!options_.stop_texts.empty()) before_answer = decoder_.save();
   auto generation = options_.generation;
+  std::string said;
   AnswerStream answer(&tokenizer_, ids, generation.end_tokens, options_.stop_texts,
-                      without_leading_blanks(write));
+                      [&, show = without_leading_blanks(write)](const std::string& piece) {
+                        said += piece;
+                        show(piece);
+                      });
   generation.on_tokens = [&](const torch::Tensor& new_1T) { answer.take(new_1T); };
   generation.is_over = [&] { return answer.has_ended() || (is_over && is_over()); };
   if (options_.max_tokens) {
@@ -51,6 +58,12 @@ ChatAnswer ChatSession::ask(const std::string& user,
   const auto& ends = generation.end_tokens;
   const bool is_closed = std::find(ends.begin(), ends.end(), last) != ends.end();
   pending_ = is_closed ? Ids() : Ids{static_cast<int32_t>(last)};
+  unread_.clear();
+  if (answer.is_stopped_by_text()) {
+    decoder_.restore(*before_answer);
+    pending_.clear();
+    unread_ = said;
+  }
   return {static_cast<int64_t>(ids.size()), seconds_between(begin, answer_begin), answer.count(),
           seconds_since(answer_begin), !answer.has_ended()};
 }
@@ -58,6 +71,7 @@ ChatAnswer ChatSession::ask(const std::string& user,
 void ChatSession::reset() {
   has_turns_ = false;
   pending_.clear();
+  unread_.clear();
   if (sampler_) sampler_->forget();
   if (!after_document_) return decoder_.reset();
   decoder_.restore(*after_document_);
@@ -74,7 +88,7 @@ ChatSession::Ids ChatSession::turn(const std::string& user) const {
                            : form_.first_turn(options_.system, user);
   }
   Ids ids = pending_;
-  const Ids added = form_.next_turn(user, /*is_closed=*/false);
+  const Ids added = form_.next_turn(user, /*is_closed=*/false, /*answer=*/"", unread_);
   ids.insert(ids.end(), added.begin(), added.end());
   return ids;
 }

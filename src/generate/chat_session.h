@@ -26,7 +26,7 @@ struct ChatOptions {
 
 /// One answer and what it took.
 struct ChatAnswer {
-  int64_t read = 0;  ///< new tokens before the answer: the turn, and what closes the last answer
+  int64_t read = 0;  ///< new tokens before the answer: the turn, and what the last answer lacks
   double read_seconds = 0.0;
   int64_t made = 0;  ///< tokens of the answer
   double made_seconds = 0.0;
@@ -48,7 +48,8 @@ class ChatSession {
   void read_document(const Ids& context, const Decoder::OnBlock& on_block);
 
   /// The next turn. `write` gets the answer as it is made, without blanks before it; `is_over`,
-  /// asked after each token, ends it. The conversation goes on after an answer that was cut, too.
+  /// asked after each token, ends it. The conversation goes on after an answer that was cut, too;
+  /// of one that a stop text has ended, it keeps what was shown.
   /// Throws what check_room_for() does.
   ChatAnswer ask(const std::string& user, const std::function<void(const std::string&)>& write,
                  const std::function<bool()>& is_over = {});
@@ -59,8 +60,9 @@ class ChatSession {
   /// Back to the beginning, or to the end of the document.
   void reset();
 
-  int64_t position() const { return decoder_.row(0).position; }  ///< tokens read and made so far
-  int64_t slots() const { return decoder_.row(0).size; }         ///< in use, of a layer
+  /// Tokens read and made so far. An answer with a stop text counts when the next turn is read.
+  int64_t position() const { return decoder_.row(0).position; }
+  int64_t slots() const { return decoder_.row(0).size; }  ///< in use, of a layer
 
  private:
   /// All that this turn adds to the caches before its answer.
@@ -78,7 +80,8 @@ class ChatSession {
   Ids document_;
   std::optional<DecoderSnapshot> after_document_;
   bool has_turns_ = false;
-  Ids pending_;  ///< the end of the last answer that the caches do not hold yet
+  Ids pending_;         ///< the end of the last answer that the caches do not hold yet
+  std::string unread_;  ///< the last answer, which was taken back because of its stop text
 };
 
 }  // namespace lococo

@@ -1,6 +1,8 @@
 // A conversation in the caches, against reading everything anew at each turn.
 #include "generate/chat_session.h"
 
+#include "chat/blanks.h"
+#include "generate/answer_stream.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/byte_tokenizer.h"
 #include "tests/support/catch.h"
@@ -155,22 +157,36 @@ TEST_CASE("text of an answer is that of its tokens without blanks before it", "[
   CHECK_FALSE(text.starts_with(' '));
 }
 
-TEST_CASE("a stop text ends an answer and the conversation goes on", "[generate]") {
+TEST_CASE("a stop text ends an answer, and the history has what was shown", "[generate]") {
   const CacheConfig none;
-  // Of this model's first answer, all that is shown; then its end becomes a stop text.
-  Talk endless(none);
-  const auto whole = endless.ask(kTurns[0]);
-  REQUIRE(whole.size() >= 4);
-  const auto stop = whole.substr(whole.size() / 2, 2);
-  ChatOptions options;
-  options.stop_texts = {stop};
-  Talk talk(none, options);
-  CHECK(talk.ask(kTurns[0]) == whole.substr(0, whole.find(stop)));
-  CHECK_FALSE(talk.answer().cut);
-  CHECK(talk.answer().made < 12);
-  const auto before = talk.session().position();
-  talk.ask(kTurns[1]);
-  CHECK(talk.session().position() > before);
+  for (const auto format : {ChatFormat::kChatml, ChatFormat::kNone}) {
+    INFO(name_of(format));
+    // Of this model's first answer, all that is shown; then its middle becomes a stop text.
+    const auto whole = Talk(none, {}, format).ask(kTurns[0]);
+    REQUIRE(whole.size() >= 4);
+    ChatOptions options;
+    options.stop_texts = {whole.substr(whole.size() / 2, 2)};
+    Talk talk(none, options, format);
+    const auto shown_of = [&](const Ids& history) {
+      std::string text;
+      AnswerStream answer(&tokenizer(), history, {}, options.stop_texts,
+                          [&](const std::string& piece) { text += piece; });
+      answer.take(torch::tensor(answer_to(none, history, {}), torch::kInt64).unsqueeze(0));
+      answer.finish();
+      return text;
+    };
+
+    Ids history = talk.form().first_turn("", kTurns[0]);
+    const auto first = shown_of(history);
+    CHECK(talk.ask(kTurns[0]) == strip_left(first));
+    CHECK(first.find(options.stop_texts[0]) == std::string::npos);
+    CHECK_FALSE(talk.answer().cut);
+    CHECK(talk.answer().made < 12);
+    CHECK(talk.session().position() == static_cast<int64_t>(history.size()));
+
+    append(history, talk.form().next_turn(kTurns[1], /*is_closed=*/false, "", first));
+    CHECK(talk.ask(kTurns[1]) == strip_left(shown_of(history)));
+  }
 }
 
 TEST_CASE("who asks may end an answer", "[generate]") {
