@@ -33,6 +33,7 @@ import argparse
 import functools
 import logging
 import math
+import os
 import pathlib
 import sys
 
@@ -225,13 +226,17 @@ def parse_arguments():
 
 def given_options(arguments):
     """KEY=VALUE as the tools take them, by the names that load() has for them."""
-    given = {"slots": arguments.slots}
+    given = {}
+    if arguments.slots is not None:
+        given["slots"] = arguments.slots
     for text in arguments.options:
         key, equals, value = text.partition("=")
         option = key.partition(".")[2]
         if not equals or key != full_name(option):
             raise BadExport(f"{text}: is no option; write one as cache.slots=256")
         check_name(option)
+        if option in given:
+            raise BadExport(f"{text}: {key} is given twice")
         given[option] = value
     return given
 
@@ -272,9 +277,16 @@ def main():
     logging.basicConfig(format="lococo_transformers: %(message)s")
     logging.getLogger("lococo_transformers").setLevel(logging.INFO)
     try:
-        print(run(arguments))
+        said = run(arguments)
     except BadExport as error:
         print(f"lococo_transformers: error: {error}", file=sys.stderr)
+        return 2
+    try:
+        print(said, flush=True)
+    except OSError as error:
+        print(f"lococo_transformers: error: standard output: {error.strerror}", file=sys.stderr)
+        # Python flushes once more at its end, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     return 0
 

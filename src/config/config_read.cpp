@@ -85,6 +85,7 @@ std::string ConfigOrigins::prefix(const std::string& key) const {
 }
 
 std::string unknown_key_message(const std::string& key) {
+  if (last_part(key) == "<<") return "merge keys are not read; write the keys out";
   size_t least = std::string::npos;
   std::string nearest;
   for (const std::string& name : known_names()) {
@@ -96,7 +97,7 @@ std::string unknown_key_message(const std::string& key) {
       nearest = name;
     }
   }
-  const size_t too_far = std::max<size_t>(3, key.size() / 2);
+  const size_t too_far = std::max<size_t>(1, key.size() / 3);
   if (least > too_far) return "unknown key; configs/reference.yaml lists every key";
   return "unknown key, did you mean " + nearest + "?";
 }

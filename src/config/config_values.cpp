@@ -69,7 +69,7 @@ class ValueReader : ScalarReader {
     const double value = number(node_);
     if (value < 0.0 || value > 1e6) {
       fail(node_.text +
-           " is out of range; a learning rate is not negative (0 or null: not trained)");
+           " is out of range; use a learning rate from 0 to 1e6 (0 or null: not trained)");
     }
     *field.value = value;
   }

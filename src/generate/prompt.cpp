@@ -45,8 +45,8 @@ std::string read_text_or_standard_input(const std::string& path) {
 void check_utf8(const std::string& text, const std::string& what) {
   const auto invalid = utf8::find_invalid(text.begin(), text.end());
   if (invalid == text.end()) return;
-  throw UserError(what + ": is not UTF-8 from byte " + std::to_string(invalid - text.begin() + 1) +
-                  " on; convert it, for example with iconv");
+  throw UserError(what + ": byte " + std::to_string(invalid - text.begin()) +
+                  " is not UTF-8; convert it, for example with iconv");
 }
 
 void check_single_prompt(const GenerateConfig& config) {

@@ -101,7 +101,8 @@ class Talk {
   void run() {
     if (!config_.generate.question.empty()) turn(config_.generate.question);
     while (const auto line = next_line(input_, stages_)) {
-      if (*line == "/exit") return;
+      ++lines_;
+      if (*line == "/exit") break;
       if (*line == "/reset") {
         session_.reset();
         log_info("the conversation begins anew");
@@ -109,6 +110,11 @@ class Talk {
         turn(*line);
       }
     }
+    if (refusals_.empty()) return;
+    const size_t more = refusals_.size() - 1;
+    throw UserError(
+        refusals_.front() +
+        (more > 0 ? " (and " + std::to_string(more) + " more turns had no answer)" : ""));
   }
 
  private:
@@ -117,8 +123,10 @@ class Talk {
       check_utf8(user, "a turn of the conversation");
       session_.check_room_for(user);
     } catch (const UserError& error) {
-      if (!input_.interactive) throw;
-      return log_error(error.what());
+      if (input_.interactive) return log_error(error.what());
+      const auto place = lines_ == 0 ? "generate.question" : "line " + std::to_string(lines_);
+      refusals_.push_back(place + ": " + error.what());
+      return;
     }
     answer(user);
   }
@@ -146,7 +154,9 @@ class Talk {
   const ChatInput& input_;
   const Write& write_;
   Communicator& stages_;
-  bool warned_ = false;  ///< of positions that the base does not have
+  bool warned_ = false;                ///< of positions that the base does not have
+  int64_t lines_ = 0;                  ///< of the input
+  std::vector<std::string> refusals_;  ///< of turns in a pipe, whose other turns have answers
 };
 
 }  // namespace

@@ -24,11 +24,8 @@ namespace {
 
 void take_newest_checkpoint(std::string* adapter) {
   if (is_checkpoint(*adapter) || has_adapter(*adapter) || has_conv_weights(*adapter)) return;
-  if (checkpoints_newest_first(*adapter).empty()) return;  // loading it says what is missing
   const auto newest = newest_good_checkpoint(*adapter, CheckpointUse::kWeights);
-  if (!newest) {
-    throw UserError(*adapter + ": every checkpoint of this run folder is damaged (model.adapter)");
-  }
+  if (!newest) return;  // loading it says what is missing
   log_info("model.adapter: " + *adapter + " is a run folder; its newest good checkpoint " +
            *newest + " is taken");
   *adapter = *newest;

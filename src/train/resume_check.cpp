@@ -188,12 +188,12 @@ void refuse(const std::string& dir, const std::vector<ConfigChange>& changes) {
   const std::string fixed = keys_of(changes, ChangeKind::kWeights);
   std::string line = dir + ": belongs to another run: " +
                      list_changes(changes, {ChangeKind::kMeaning, ChangeKind::kWeights}) +
-                     "; give the same";
+                     "; give the same, ";
   if (fixed.empty()) {
-    line += ", or go on all the same with train.resume_changed=accept";
+    line += "or go on all the same with train.resume_changed=accept";
   } else {
-    line += "; the checkpoint's weights fit no other " + fixed +
-            ", so start a new run with model.adapter: " + dir + " to change that";
+    line += "or begin a run of its own with another train.output: " + fixed +
+            " cannot change within one";
   }
   throw UserError(line);
 }

@@ -8,7 +8,7 @@
 #include "pass/sequence_pass.h"
 #include "setup/model_parts.h"
 #include "setup/model_positions.h"
-#include "weights/checkpoint.h"
+#include "weights/checkpoint_files.h"
 
 namespace lococo {
 
@@ -33,7 +33,7 @@ void check_teacher(const Config& config, const ModelShape& shape) {
 void check_output_is_new(const TrainConfig& train) {
   if (train.resume != Resume::kNever) return;
   const bool started = path_exists(train.output + "/metrics.jsonl") ||
-                       newest_good_checkpoint(train.output).has_value();
+                       !checkpoints_newest_first(train.output).empty();
   if (started) {
     throw UserError("train.output: " + train.output +
                     " holds a run already; choose another folder, or set train.resume=auto to go "

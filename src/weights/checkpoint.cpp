@@ -244,12 +244,16 @@ std::string save_checkpoint(const std::string& output, const CheckpointConfig& c
 }
 
 std::optional<std::string> newest_good_checkpoint(const std::string& output, CheckpointUse use) {
-  for (const auto& [step, dir] : checkpoints_newest_first(output)) {
+  const auto checkpoints = checkpoints_newest_first(output);
+  if (checkpoints.empty()) return std::nullopt;
+  for (const auto& [step, dir] : checkpoints) {
     const std::string problem = find_damage(dir, use);
     if (problem.empty()) return dir;
     log_warn(dir + ": passed over, because " + problem);
   }
-  return std::nullopt;
+  throw UserError(output + ": every checkpoint of this folder is damaged (" +
+                  std::to_string(checkpoints.size()) +
+                  "); bring one back from a copy, or choose another folder");
 }
 
 CheckpointState load_checkpoint(const std::string& dir, Llama& model,

@@ -60,12 +60,14 @@ std::string save_checkpoint(const std::string& output, const CheckpointConfig& c
                             const CheckpointState& state, Llama& model,
                             const ParameterRegistry& registry, const StateToSave& optimizer_state);
 
-/// What a checkpoint is read for. Weights alone need no optimizer state: whoever hands a tuned model
-/// on may have left it out.
+/// What a checkpoint is read for. Weights alone need no optimizer state: whoever hands a tuned
+/// model on may have left it out.
 enum class CheckpointUse { kResume, kWeights };
 
 /// The checkpoint with the most steps in OUTPUT whose files, as far as `use` needs them, have the
 /// size and checksum that state.json lists; damaged ones are passed over with a warning line each.
+/// nullopt: there is none. Throws UserError where all of them are damaged: a run that began anew
+/// beside them would end what they are of.
 std::optional<std::string> newest_good_checkpoint(const std::string& output,
                                                   CheckpointUse use = CheckpointUse::kResume);
 

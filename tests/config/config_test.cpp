@@ -91,6 +91,9 @@ TEST_CASE("an unknown key names its line and the nearest key", "[config]") {
   CHECK_CONTAINS(error_of("cache: {x-slots: 4}"), "did you mean cache.slots?");
   CHECK(error_of("", {"cache.slot=4"}) ==
         "override cache.slot=4: cache.slot: unknown key, did you mean cache.slots?");
+  CHECK(error_of("foo: 1\n") ==
+        "x.yaml:1: foo: unknown key; configs/reference.yaml lists every key");
+  CHECK_CONTAINS(error_of("x-a: &a {path: base}\nmodel: {<<: *a}"), "merge keys are not read");
   CHECK_CONTAINS(error_of("", {"cache={slot: 4}"}), "cache.slot: unknown key, did you mean");
 }
 

@@ -78,7 +78,7 @@ TEST_CASE("values out of range name the range", "[config]") {
         "model.init.vocab_size", "model.init.hidden_size", "model.init.num_hidden_layers"}) {
     CHECK_CONTAINS(error(std::string(key) + "=1000000000"), "1000000000 is out of range");
   }
-  CHECK_CONTAINS(error("tune.lora=-1e-4"), "tune.lora: -1e-4 is out of range; a learning rate");
+  CHECK_CONTAINS(error("tune.lora=-1e-4"), "tune.lora: -1e-4 is out of range; use a learning rate");
   CHECK_CONTAINS(error("eval.lengths=[1024, 0]"), "eval.lengths: 0 is out of range");
   CHECK_CONTAINS(error("data.context_length=1"), "data.context_length: 1 is out of range");
   CHECK_CONTAINS(error("checkpoint.keep_last=0"), "checkpoint.keep_last: 0 is out of range");

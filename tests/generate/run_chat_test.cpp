@@ -139,5 +139,15 @@ TEST_CASE("a person with a full cache is told and goes on", "[generate]") {
   });
   CHECK_CONTAINS(told, "there is room for");
   CHECK(text.size() > 1);
-  CHECK_CONTAINS(user_error_of([&] { printed(config, long_line); }), "there is room for");
+  // In a pipe the other lines have their answers before the refusal ends it.
+  std::string piped;
+  const auto line = user_error_of([&] {
+    std::istringstream input(long_line + "hello\n" + long_line);
+    chat(config, torch::kCPU, {input, /*interactive=*/false},
+         [&](const std::string& piece) { piped += piece; });
+  });
+  CHECK_CONTAINS(line, "line 1: the conversation has 0 tokens");
+  CHECK_CONTAINS(line, "there is room for");
+  CHECK_CONTAINS(line, "(and 1 more turns had no answer)");
+  CHECK(piped == text);
 }

@@ -211,7 +211,7 @@ TEST_CASE("A run folder means its newest good checkpoint", "[setup]") {
   CHECK(tuned.read(tuned.run).model.adapter == tuned.older);
   fs::resize_file(tuned.older + "/lococo.safetensors", 100);
   CHECK_CONTAINS(user_error_of([&] { tuned.read(tuned.run); }),
-                 tuned.run + ": every checkpoint of this run folder is damaged");
+                 tuned.run + ": every checkpoint of this folder is damaged");
 }
 
 }  // namespace lococo::testing

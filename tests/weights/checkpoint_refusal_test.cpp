@@ -76,6 +76,18 @@ TEST_CASE("A damaged checkpoint is never taken; the newest good one is", "[weigh
   CHECK(same_bits(before, other.everything()));
 }
 
+TEST_CASE("Where every checkpoint is damaged, nothing begins anew beside them", "[weights]") {
+  TemporaryFolder folder;
+  CheckpointedRun run;
+  for (int step = 0; step < 2; ++step) {
+    run.train_step();
+    fs::resize_file(run.save(folder.path()) + "/optimizer.safetensors", 100);
+  }
+  CHECK_CONTAINS(user_error_of([&] { newest_good_checkpoint(folder.path()); }),
+                 folder.path() + ": every checkpoint of this folder is damaged (2); ");
+  CHECK(newest_good_checkpoint(folder.path(), CheckpointUse::kWeights));
+}
+
 TEST_CASE("A state.json with values of a wrong type is damage, told in one line", "[weights]") {
   TemporaryFolder folder;
   CheckpointedRun run;
@@ -85,7 +97,7 @@ TEST_CASE("A state.json with values of a wrong type is damage, told in one line"
     Json changed = state;
     changed[key] = value;
     write_text_file(dir + "/state.json", changed.dump());
-    CHECK_FALSE(newest_good_checkpoint(folder.path()));
+    CHECK_CONTAINS(user_error_of([&] { newest_good_checkpoint(folder.path()); }), "is damaged");
     CHECK_CONTAINS(user_error_of([&] { load_trained(dir, run.model, kBaseFingerprint); }),
                    "is a damaged checkpoint");
     return user_error_of([&] { run.load(dir); });
