@@ -62,8 +62,9 @@ TEST_CASE("a broken file of records is refused with its line", "[records]") {
   CHECK_CONTAINS(places.error_of("[1]"), "a.json:1: a record should begin here");
   CHECK_CONTAINS(places.error_of("[]"), "a.json: holds no records");
   CHECK_CONTAINS(places.error_of(""), "a.json: holds no records");
-  CHECK_CONTAINS(places.error_of("3\n"), "a.json:1: the record is no JSON object but number");
-  CHECK_CONTAINS(places.error_of("[{\"a\": \"\xFF\"}]"), "a.json:1: the record is not UTF-8");
+  CHECK_CONTAINS(places.error_of("3\n"), "a.json:1: not a JSON object but number");
+  CHECK_CONTAINS(places.error_of("[{\"a\": \"\xFF\"}]"),
+                 "a.json:1: byte 8 of the text is not UTF-8");
 }
 
 TEST_CASE("an instruction with its input and a conversation become messages", "[records]") {
