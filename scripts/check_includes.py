@@ -43,7 +43,7 @@ ROOMS = {
     "lococo": "tensor soft",
     "model": "tensor lococo",
     "weights": "tensor lococo model",
-    "pass": "tensor lococo model",
+    "pass": "tensor soft lococo model",
     "dist": "tensor/kit",
     "pipeline": "tensor lococo model pass dist",
     "setup": "tokenizer chat data lessons records tensor soft lococo model weights pass dist pipeline",

@@ -8,6 +8,7 @@
 #include "config/config_write.h"
 #include "core/build_info.h"
 #include "core/files.h"
+#include "core/formatted.h"
 #include "report/json_number.h"
 
 namespace lococo {
@@ -17,18 +18,15 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kMostKernels = 30;
 
-template <typename... Values>
-std::string format(const char* pattern, Values... values) {
-  char buffer[256];
-  std::snprintf(buffer, sizeof(buffer), pattern, values...);
-  return buffer;
-}
-
 /// Four digits that matter, whole numbers in full.
 std::string number_text(double value) {
   const double size = std::abs(value);
-  if (size >= 1000) return format("%.0f", value);
-  return format(size >= 100 ? "%.1f" : size >= 10 ? "%.2f" : size >= 0.1 ? "%.3f" : "%.5f", value);
+  if (size >= 1000) return formatted("%.0f", value);
+  return formatted(size >= 100   ? "%.1f"
+                   : size >= 10  ? "%.2f"
+                   : size >= 0.1 ? "%.3f"
+                                 : "%.5f",
+                   value);
 }
 
 /// JSON has no infinity: what could not be measured is null.
@@ -89,13 +87,13 @@ std::string case_text(const BenchCase& measured) {
   text += "\n";
   for (const Figure& figure : measured.figures) {
     const Spread& spread = figure.spread;
-    text += format("  %-56s %10s %-10s", figure.name.c_str(), number_text(spread.median).c_str(),
-                   figure.unit.c_str());
+    text += formatted("  %-56s %10s %-10s", figure.name.c_str(), number_text(spread.median).c_str(),
+                      figure.unit.c_str());
     if (spread.samples > 1) {
-      text += format(" min %s  max %s  quartiles %s %s  (%lld)", number_text(spread.least).c_str(),
-                     number_text(spread.most).c_str(), number_text(spread.lower_quartile).c_str(),
-                     number_text(spread.upper_quartile).c_str(),
-                     static_cast<long long>(spread.samples));
+      text += formatted(
+          " min %s  max %s  quartiles %s %s  (%lld)", number_text(spread.least).c_str(),
+          number_text(spread.most).c_str(), number_text(spread.lower_quartile).c_str(),
+          number_text(spread.upper_quartile).c_str(), static_cast<long long>(spread.samples));
     }
     text.erase(text.find_last_not_of(' ') + 1);
     text += "\n";
@@ -107,17 +105,17 @@ std::string case_text(const BenchCase& measured) {
 std::string trace_text(const TraceSummary& trace) {
   constexpr size_t kLongestName = 110;
   std::string text = "trace of " + trace.what + ": " + trace.path + "\n" +
-                     format("  wall %.2f ms, %s %.2f ms (%.1f %%)\n", trace.wall_seconds * 1e3,
-                            trace.on_gpu ? "GPU busy" : "operators", trace.busy_seconds * 1e3,
-                            100 * trace.busy_seconds / trace.wall_seconds) +
+                     formatted("  wall %.2f ms, %s %.2f ms (%.1f %%)\n", trace.wall_seconds * 1e3,
+                               trace.on_gpu ? "GPU busy" : "operators", trace.busy_seconds * 1e3,
+                               100 * trace.busy_seconds / trace.wall_seconds) +
                      "    total ms      %   calls   mean us  kernel\n";
   const size_t rows = std::min(kMostKernels, trace.kernels.size());
   for (size_t i = 0; i < rows; ++i) {
     const KernelTime& kernel = trace.kernels[i];
     const auto calls = static_cast<double>(kernel.calls);
-    text += format("  %10.3f %6.2f %7lld %9.2f  ", kernel.seconds * 1e3,
-                   100 * kernel.seconds / trace.busy_seconds, static_cast<long long>(kernel.calls),
-                   kernel.seconds * 1e6 / calls) +
+    text += formatted("  %10.3f %6.2f %7lld %9.2f  ", kernel.seconds * 1e3,
+                      100 * kernel.seconds / trace.busy_seconds,
+                      static_cast<long long>(kernel.calls), kernel.seconds * 1e6 / calls) +
             kernel.name.substr(0, kLongestName) + "\n";
   }
   return text;

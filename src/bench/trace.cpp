@@ -42,7 +42,7 @@ std::vector<KernelTime> kernels_by_time(const profiler::ProfilerResult& result,
 /// for this one.
 void save_trace(profiler::ProfilerResult& result, const std::string& path) {
   namespace fs = std::filesystem;
-  const std::string temporary = path + ".tmp";
+  const std::string temporary = temporary_name(path);
   std::error_code error;
   fs::remove(temporary, error);
   result.save(temporary);

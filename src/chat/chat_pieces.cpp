@@ -3,12 +3,6 @@
 #include "chat/blanks.h"
 
 namespace lococo {
-namespace {
-
-ChatPiece special(const std::string& text) { return {text, /*special=*/true}; }
-ChatPiece ordinary(const std::string& text) { return {text, /*special=*/false}; }
-
-}  // namespace
 
 ChatPieces operator+(ChatPieces left, const ChatPieces& right) {
   left.insert(left.end(), right.begin(), right.end());
@@ -43,16 +37,17 @@ std::string blank(const ChatTemplate& chat) {
 }
 
 ChatPieces header(const ChatTemplate& chat, const std::string& role) {
-  if (chat.format == ChatFormat::kChatml) return {special("<|im_start|>"), ordinary(role + "\n")};
-  return {special("<|start_header_id|>"), ordinary(role), special("<|end_header_id|>"),
-          ordinary("\n\n")};
+  if (chat.format == ChatFormat::kChatml)
+    return {special_piece("<|im_start|>"), text_piece(role + "\n")};
+  return {special_piece("<|start_header_id|>"), text_piece(role),
+          special_piece("<|end_header_id|>"), text_piece("\n\n")};
 }
 
 ChatPieces ended_message(const ChatTemplate& chat, const std::string& role,
                          const std::string& content) {
   ChatPieces pieces =
-      header(chat, role) + ChatPieces{ordinary(content), special(closing_token(chat))};
-  if (chat.format == ChatFormat::kChatml) pieces.push_back(ordinary("\n"));
+      header(chat, role) + ChatPieces{text_piece(content), special_piece(closing_token(chat))};
+  if (chat.format == ChatFormat::kChatml) pieces.push_back(text_piece("\n"));
   return pieces;
 }
 
@@ -60,18 +55,18 @@ ChatPieces ended_message(const ChatTemplate& chat, const std::string& role,
 
 ChatPieces before_user(const ChatTemplate& chat, const std::string& system) {
   ChatPieces pieces;
-  if (!chat.bos.empty()) pieces.push_back(special(chat.bos));
+  if (!chat.bos.empty()) pieces.push_back(special_piece(chat.bos));
   if (chat.format == ChatFormat::kNone) {
-    if (!system.empty()) pieces.push_back(ordinary(system + "\n\n"));
+    if (!system.empty()) pieces.push_back(text_piece(system + "\n\n"));
     return pieces;
   }
   if (chat.format == ChatFormat::kPlain) {
-    if (!system.empty()) pieces.push_back(ordinary(system + "\n"));
+    if (!system.empty()) pieces.push_back(text_piece(system + "\n"));
     return pieces;
   }
   if (has_inst(chat)) {
-    pieces.push_back(ordinary("[INST]" + blank(chat)));
-    if (!system.empty()) pieces.push_back(ordinary("<<SYS>>\n" + system + "\n<</SYS>>\n\n"));
+    pieces.push_back(text_piece("[INST]" + blank(chat)));
+    if (!system.empty()) pieces.push_back(text_piece("<<SYS>>\n" + system + "\n<</SYS>>\n\n"));
     return pieces;
   }
   std::string own = chat.system;
@@ -82,21 +77,21 @@ ChatPieces before_user(const ChatTemplate& chat, const std::string& system) {
 }
 
 ChatPieces behind_user(const ChatTemplate& chat) {
-  if (chat.format == ChatFormat::kNone) return {ordinary("\nAnswer:")};
-  if (chat.format == ChatFormat::kPlain) return {ordinary("\n")};
-  if (has_inst(chat)) return {ordinary(blank(chat) + "[/INST]")};
-  ChatPieces pieces = {special(closing_token(chat))};
-  if (chat.format == ChatFormat::kChatml) pieces.push_back(ordinary("\n"));
+  if (chat.format == ChatFormat::kNone) return {text_piece("\nAnswer:")};
+  if (chat.format == ChatFormat::kPlain) return {text_piece("\n")};
+  if (has_inst(chat)) return {text_piece(blank(chat) + "[/INST]")};
+  ChatPieces pieces = {special_piece(closing_token(chat))};
+  if (chat.format == ChatFormat::kChatml) pieces.push_back(text_piece("\n"));
   return pieces + header(chat, "assistant");
 }
 
 ChatPieces behind_answer(const ChatTemplate& chat) {
-  if (chat.format == ChatFormat::kNone) return {ordinary(std::string("\n\n") + kChatQuestion)};
+  if (chat.format == ChatFormat::kNone) return {text_piece(std::string("\n\n") + kChatQuestion)};
   if (chat.format == ChatFormat::kPlain) return {};
   if (has_inst(chat))
-    return {special(chat.eos), special(chat.bos), ordinary("[INST]" + blank(chat))};
-  ChatPieces pieces = {special(closing_token(chat))};
-  if (chat.format == ChatFormat::kChatml) pieces.push_back(ordinary("\n"));
+    return {special_piece(chat.eos), special_piece(chat.bos), text_piece("[INST]" + blank(chat))};
+  ChatPieces pieces = {special_piece(closing_token(chat))};
+  if (chat.format == ChatFormat::kChatml) pieces.push_back(text_piece("\n"));
   return pieces + header(chat, "user");
 }
 
@@ -113,7 +108,7 @@ std::string right_stripped(const ChatTemplate& chat, const std::string& text) {
 
 ChatPiece begun_answer(const ChatTemplate& chat, const std::string& answer) {
   const bool has_blank = chat.format == ChatFormat::kNone || chat.format == ChatFormat::kLlama2;
-  return ordinary(answer.empty() || !has_blank ? answer : " " + answer);
+  return text_piece(answer.empty() || !has_blank ? answer : " " + answer);
 }
 
 }  // namespace lococo

@@ -16,6 +16,9 @@ struct ChatPiece {
 };
 using ChatPieces = std::vector<ChatPiece>;
 
+inline ChatPiece special_piece(const std::string& text) { return {text, /*special=*/true}; }
+inline ChatPiece text_piece(const std::string& text) { return {text, /*special=*/false}; }
+
 /// What a question begins with in kNone.
 inline constexpr const char* kChatQuestion = "Question: ";
 

@@ -8,8 +8,6 @@
 namespace lococo {
 namespace {
 
-ChatPiece ordinary(const std::string& text) { return {text, /*special=*/false}; }
-
 ChatPrompt::Ids operator+(ChatPrompt::Ids left, const ChatPrompt::Ids& right) {
   left.insert(left.end(), right.begin(), right.end());
   return left;
@@ -38,7 +36,7 @@ ChatPrompt::Ids ChatPrompt::first_turn(const std::string& system, const std::str
   const std::string asks = chat_.format == ChatFormat::kNone ? kChatQuestion : "";
   const std::string message = asks + right_stripped(chat_, left_stripped(chat_, user, system));
   return beginning() +
-         encode(before_user(chat_, system) + ChatPieces{ordinary(message)} + behind_user(chat_),
+         encode(before_user(chat_, system) + ChatPieces{text_piece(message)} + behind_user(chat_),
                 /*continues_text=*/false);
 }
 
@@ -48,26 +46,26 @@ ChatPrompt::Ids ChatPrompt::next_turn(const std::string& user, bool is_closed,
   if (is_closed && !pieces.empty() && pieces.front().special) pieces.erase(pieces.begin());
   const std::string message = right_stripped(chat_, left_stripped(chat_, user, ""));
   if (chat_.format == ChatFormat::kPlain) {
-    return encode({ordinary(said)}, /*continues_text=*/true) +
+    return encode({text_piece(said)}, /*continues_text=*/true) +
            (is_closed ? Ids() : Ids{tokenizer_.eos_id()}) +
-           encode(ChatPieces{ordinary(message)} + behind_user(chat_) +
+           encode(ChatPieces{text_piece(message)} + behind_user(chat_) +
                       ChatPieces{begun_answer(chat_, answer)},
                   /*continues_text=*/false);
   }
-  return encode(ChatPieces{ordinary(said)} + pieces + ChatPieces{ordinary(message)} +
+  return encode(ChatPieces{text_piece(said)} + pieces + ChatPieces{text_piece(message)} +
                     behind_user(chat_) + ChatPieces{begun_answer(chat_, answer)},
                 /*continues_text=*/true);
 }
 
 ChatPrompt::Ids ChatPrompt::context(const std::string& system, const std::string& text) const {
   return beginning() + encode(before_user(chat_, system) +
-                                  ChatPieces{ordinary(left_stripped(chat_, text, system))},
+                                  ChatPieces{text_piece(left_stripped(chat_, text, system))},
                               /*continues_text=*/false);
 }
 
 ChatPrompt::Ids ChatPrompt::question(const std::string& question, const std::string& answer) const {
   const bool is_plain = chat_.format == ChatFormat::kNone;
-  return encode(ChatPieces{ordinary(right_stripped(chat_, question))} +
+  return encode(ChatPieces{text_piece(right_stripped(chat_, question))} +
                     (is_plain ? ChatPieces() : behind_user(chat_)) +
                     ChatPieces{begun_answer(chat_, answer)},
                 /*continues_text=*/true);
@@ -76,7 +74,7 @@ ChatPrompt::Ids ChatPrompt::question(const std::string& question, const std::str
 ChatPrompt::Ids ChatPrompt::question_about_document(const std::string& asked) const {
   if (chat_.format != ChatFormat::kNone) return question("\n\n" + asked);
   return encode(
-      ChatPieces{ordinary(std::string("\n\n") + kChatQuestion + asked)} + behind_user(chat_),
+      ChatPieces{text_piece(std::string("\n\n") + kChatQuestion + asked)} + behind_user(chat_),
       /*continues_text=*/true);
 }
 

@@ -1,7 +1,6 @@
 #include "chat/model_template.h"
 
 #include <ctime>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -90,9 +89,7 @@ std::optional<ChatTemplate> known_template(const std::string& folder, const std:
 }
 
 std::string template_folder(const std::string& model_path, const std::string& tokenizer_path) {
-  if (!model_path.empty()) return model_path;
-  const std::string beside = std::filesystem::path(tokenizer_path).parent_path().string();
-  return beside.empty() ? "." : beside;
+  return model_path.empty() ? parent_folder(tokenizer_path) : model_path;
 }
 
 std::string today_text() {

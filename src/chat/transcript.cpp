@@ -11,9 +11,6 @@
 namespace lococo {
 namespace {
 
-ChatPiece special(const std::string& text) { return {text, /*special=*/true}; }
-ChatPiece ordinary(const std::string& text) { return {text, /*special=*/false}; }
-
 /// A user's message as it enters the text, and the document within it.
 struct Asked {
   std::string text;
@@ -126,7 +123,7 @@ TranscriptMaker::TranscriptMaker(ChatTemplate chat, const Tokenizer& tokenizer)
   }
   const Frame frame = frame_of(chat_, "any");
   for (const auto& piece : frame.before_first + frame.before_next + frame.before_answer +
-                               ChatPieces{special(closing_token(chat_))}) {
+                               ChatPieces{special_piece(closing_token(chat_))}) {
     if (!piece.special || tokenizer.special_id(piece.text)) continue;
     throw UserError(std::string("data.template: ") + name_of(chat_.format) + " needs " +
                     piece.text +
@@ -167,7 +164,7 @@ Transcript TranscriptMaker::make(const std::vector<ChatMessage>& messages) const
     if (is_first) {
       writer.add_first(asked);
     } else {
-      writer.add({ordinary(asked.text)});
+      writer.add({text_piece(asked.text)});
     }
     writer.add(frame.before_answer);
     is_first = false;

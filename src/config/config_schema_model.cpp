@@ -136,19 +136,7 @@ void add_attention(SchemaBuilder& add, AttentionConfig& attention) {
           "first tokens that all later ones see; null: 0 with s2, 4 with sf");
 }
 
-void add_cache(SchemaBuilder& add, CacheConfig& cache) {
-  add.section("cache");
-  add.choice(
-      "policy", &cache.policy, {"none", "streaming", "h2o", "lococo", "retention"},
-      "none: keep everything; streaming: sinks and newest tokens; h2o: heavy hitters; "
-      "lococo: heavy hitters and learned mixtures; retention: what a taught gate says is worth "
-      "keeping");
-  add.add("slots", count(&cache.slots, 1, kManyHeld),
-          "slots of a layer's cache after a compression");
-  add.add("block", count(&cache.block, 1, kManyHeld), "tokens of one block");
-  add.add("keep_fraction", fraction(&cache.keep_fraction),
-          "share of the slots that keep tokens unchanged; int(slots * (1 - keep_fraction)) slots "
-          "hold mixtures (lococo)");
+void add_mixtures(SchemaBuilder& add, CacheConfig& cache) {
   add.add("kernel_size", count(&cache.kernel_size, 1, 65536), "of the convolution, in tokens; odd");
   add.add("conv_layers", count(&cache.conv_layers, 1, 64), "convolutions in a row");
   add.add("expand", count(&cache.expand, 1, 1024),
@@ -165,10 +153,9 @@ void add_cache(SchemaBuilder& add, CacheConfig& cache) {
   add.add("mix_keys", BoolField{&cache.mix_keys},
           "mix keys as values are (official); false: a mixed slot keeps its own token's key, under "
           "which queries still find it (lococo)");
-  add.add("local", count(&cache.local, 0, kManyHeld), "newest tokens that are always kept");
-  add.add("sinks", count(&cache.sinks, 0, kManyHeld), "first tokens that are always kept");
-  add.add("buffer", count(&cache.buffer, 0, kManyHeld),
-          "compress only when the cache exceeds slots + buffer");
+}
+
+void add_scores(SchemaBuilder& add, CacheConfig& cache) {
   add.choice("scores", &cache.scores, {"last_block", "accumulated"},
              "attention that makes a heavy hitter: of the last block, or summed over all blocks");
   add.add("score_decay", fraction(&cache.score_decay),
@@ -176,6 +163,9 @@ void add_cache(SchemaBuilder& add, CacheConfig& cache) {
           "less (accumulated)");
   add.add("score_distance", count(&cache.score_distance, 0, kManyHeld),
           "attention counts for a score when the query is at least so many slots behind; 0: all");
+}
+
+void add_positions(SchemaBuilder& add, CacheConfig& cache) {
   add.choice("keys", &cache.keys, {"rotated", "unrotated"},
              "cache keys after RoPE (official), or before it: positions then never exceed slots + "
              "block");
@@ -185,6 +175,9 @@ void add_cache(SchemaBuilder& add, CacheConfig& cache) {
   add.add("position_cap", count(&cache.position_cap, 0, kManyTokens),
           "positions text: the furthest that a cached token may be from a block, in tokens; 0: "
           "what the base's positions leave");
+}
+
+void add_retention(SchemaBuilder& add, CacheConfig& cache) {
   add.add("retention_units", count(&cache.retention_units, 1, kMostWidth),
           "hidden units of a layer's gate (retention)");
   add.add("alone_fraction", fraction(&cache.alone_fraction),
@@ -194,6 +187,9 @@ void add_cache(SchemaBuilder& add, CacheConfig& cache) {
              "what becomes of a token that is dropped: nothing, or its value goes into the slots "
              "that gate "
              "and attention chose, by a convolution or by the likeness of keys (retention)");
+}
+
+void add_cache_training(SchemaBuilder& add, CacheConfig& cache) {
   add.add("boundary_targets", BoolField{&cache.boundary_targets},
           "train the target of each block's last query too");
   add.add("first_block_gradient", BoolField{&cache.first_block_gradient},
@@ -208,6 +204,31 @@ void add_cache(SchemaBuilder& add, CacheConfig& cache) {
       "distill", not_negative(&cache.distill),
       "weight of a loss against the base's own full attention on the same tokens, for tuning conv "
       "and normalizer alone; 0 (official): none");
+}
+
+// The keys stand in the order of configs/reference.yaml.
+void add_cache(SchemaBuilder& add, CacheConfig& cache) {
+  add.section("cache");
+  add.choice(
+      "policy", &cache.policy, {"none", "streaming", "h2o", "lococo", "retention"},
+      "none: keep everything; streaming: sinks and newest tokens; h2o: heavy hitters; "
+      "lococo: heavy hitters and learned mixtures; retention: what a taught gate says is worth "
+      "keeping");
+  add.add("slots", count(&cache.slots, 1, kManyHeld),
+          "slots of a layer's cache after a compression");
+  add.add("block", count(&cache.block, 1, kManyHeld), "tokens of one block");
+  add.add("keep_fraction", fraction(&cache.keep_fraction),
+          "share of the slots that keep tokens unchanged; int(slots * (1 - keep_fraction)) slots "
+          "hold mixtures (lococo)");
+  add_mixtures(add, cache);
+  add.add("local", count(&cache.local, 0, kManyHeld), "newest tokens that are always kept");
+  add.add("sinks", count(&cache.sinks, 0, kManyHeld), "first tokens that are always kept");
+  add.add("buffer", count(&cache.buffer, 0, kManyHeld),
+          "compress only when the cache exceeds slots + buffer");
+  add_scores(add, cache);
+  add_positions(add, cache);
+  add_retention(add, cache);
+  add_cache_training(add, cache);
 }
 
 void add_tune(SchemaBuilder& add, TuneConfig& tune) {

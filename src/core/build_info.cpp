@@ -4,8 +4,6 @@
 
 namespace lococo {
 
-std::string_view project_version() { return LOCOCO_BUILD_VERSION; }
-
 std::string_view git_revision() { return LOCOCO_BUILD_REVISION; }
 
 std::string build_description() {

@@ -5,9 +5,6 @@
 
 namespace lococo {
 
-/// Version of the project, for example "0.1.0".
-std::string_view project_version();
-
 /// Git revision the binary was built from: 12 hexadecimal digits, followed by "-dirty" when the
 /// sources had uncommitted changes, or "unknown" when they were not in a git checkout.
 std::string_view git_revision();

@@ -37,11 +37,6 @@ std::string remedy_for(int error) {
   }
 }
 
-std::string folder_of(const std::string& path) {
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  return folder.empty() ? "." : folder;
-}
-
 [[noreturn]] void fail_to_read(const std::string& path, int error) {
   throw UserError(path + ": cannot read the file: " + std::strerror(error));
 }
@@ -135,6 +130,11 @@ void sync_directory(const std::string& path) {
   }
 }
 
+std::string parent_folder(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
 void make_directories(const std::string& path) {
   if (path.empty()) throw UserError("cannot create a folder without a name");
   std::error_code error;
@@ -148,7 +148,9 @@ void make_directories(const std::string& path) {
   }
 }
 
-AtomicFile::AtomicFile(const std::string& path) : path_(path), temporary_(path + ".tmp") {
+std::string temporary_name(const std::string& path) { return path + ".tmp"; }
+
+AtomicFile::AtomicFile(const std::string& path) : path_(path), temporary_(temporary_name(path)) {
   // Never through a symlink, and never waiting for the reader of a pipe.
   descriptor_ = ::open(temporary_.c_str(),
                        O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
@@ -191,7 +193,7 @@ void AtomicFile::commit() {
     ::unlink(temporary_.c_str());
     fail("cannot write", error);
   }
-  sync_directory(folder_of(path_));
+  sync_directory(parent_folder(path_));
 }
 
 }  // namespace lococo

@@ -41,17 +41,23 @@ bool is_folder(const std::string& path);
 /// `most_bytes`.
 std::string read_text_file(const std::string& path, uint64_t most_bytes = uint64_t{1} << 36);
 
-/// Writes to `path`.tmp, syncs and renames, so that `path` is the old or the whole new content.
+/// Writes beside it, syncs and renames, so that `path` is the old or the whole new content.
 /// Throws UserError (full disk, no permission).
 void write_text_file(const std::string& path, const std::string& content);
 
 /// Syncs a folder's entries to disk, so that a rename inside it survives a power cut.
 void sync_directory(const std::string& path);
 
+/// The folder that `path` lies in: "." for a name alone.
+std::string parent_folder(const std::string& path);
+
 /// Creates the folder and its parents. Throws UserError when that fails.
 void make_directories(const std::string& path);
 
-/// Writes a file under the name `path`.tmp; only commit() gives it the name `path`. Without a
+/// The file beside `path` that is written first and renamed when it is whole.
+std::string temporary_name(const std::string& path);
+
+/// Writes a file under its temporary name; only commit() gives it the name `path`. Without a
 /// commit the destructor removes what was written. Every error is a UserError naming `path`.
 /// A process that writes near a file size limit must ignore SIGXFSZ to get the error instead of
 /// the signal.

@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cinttypes>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace lococo {
 
@@ -50,6 +53,14 @@ inline std::string hex_text(uint64_t hash) {
 inline uint64_t uniform_below(uint64_t hash, uint64_t n) {
   __extension__ using Wide = unsigned __int128;
   return static_cast<uint64_t>((static_cast<Wide>(hash) * n) >> 64);
+}
+
+/// Another order, each as likely: Fisher-Yates with hashes of `key` in place of a generator.
+template <typename Item>
+std::vector<Item> shuffled(std::vector<Item> items, uint64_t key) {
+  for (size_t i = items.size(); i > 1; --i)
+    std::swap(items[i - 1], items[uniform_below(hash_u64(key, i), i)]);
+  return items;
 }
 
 }  // namespace lococo

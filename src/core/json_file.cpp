@@ -20,12 +20,6 @@ constexpr size_t kDeepest = 100;
 constexpr const char* kOneLine =
     ": it does not end in its line; of JSONL each line holds one record";
 
-/// A key may be as long as its file; a message shows only so much.
-std::string quoted(const std::string& key) {
-  constexpr size_t kLongest = 120;
-  return "\"" + key.substr(0, kLongest) + (key.size() > kLongest ? "...\"" : "\"");
-}
-
 /// Builds the value from the parser's events. The library's own builder knows neither a limit of
 /// depth nor a key that comes twice, and with a callback it takes quadratic time.
 class Builder : public nlohmann::json_sax<Json> {
@@ -52,7 +46,8 @@ class Builder : public nlohmann::json_sax<Json> {
   bool key(string_t& name) override {
     auto& object = open_.back()->get_ref<Json::object_t&>();
     const auto [place, is_new] = object.emplace(std::move(name), nullptr);
-    if (!is_new) throw UserError(name_ + ": the name " + quoted(place->first) + " occurs twice");
+    if (!is_new)
+      throw UserError(name_ + ": the name " + quoted_name(place->first) + " occurs twice");
     value_ = &place->second;
     return true;
   }
@@ -110,6 +105,11 @@ class Builder : public nlohmann::json_sax<Json> {
 };
 
 }  // namespace
+
+std::string quoted_name(const std::string& name) {
+  constexpr size_t kLongest = 120;
+  return "\"" + name.substr(0, kLongest) + (name.size() > kLongest ? "...\"" : "\"");
+}
 
 Json parse_json(std::string_view text, const std::string& name) {
   refuse_lfs_pointer(text, name);

@@ -23,4 +23,7 @@ nlohmann::json read_json_file(const std::string& path);
 /// read_json_file for files whose value must be an object.
 nlohmann::json read_json_object(const std::string& path);
 
+/// A name of a file in quotes, for a message: it may be as long as its file, 120 bytes are shown.
+std::string quoted_name(const std::string& name);
+
 }  // namespace lococo

@@ -13,7 +13,6 @@ namespace {
 // Of Open MPI, MPICH's hydra and Slurm's PMI plugins.
 constexpr const char* kSizeVariables[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
 constexpr const char* kRankVariables[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-constexpr auto kUntilRank0Tells = std::chrono::seconds(20);
 
 }  // namespace
 
@@ -24,8 +23,10 @@ int launched_rank() {
   return 0;
 }
 
+void wait_for_rank_0_to_tell() { std::this_thread::sleep_for(std::chrono::seconds(20)); }
+
 void let_rank_0_tell() {
-  if (launched_rank() != 0) std::this_thread::sleep_for(kUntilRank0Tells);
+  if (launched_rank() != 0) wait_for_rank_0_to_tell();
 }
 
 bool launched_with_others() {

@@ -16,8 +16,11 @@ int64_t launched_ranks();
 /// This process' rank among them; 0 without one.
 int launched_rank();
 
-/// Before a fault is told that all processes find, each by itself: rank 0 tells it, upon which the
-/// launcher ends the others, which wait here. One that has not been ended after 20 s tells it too.
+/// For a rank that has found a fault which every rank finds by itself: rank 0 tells it, upon which
+/// the launcher ends the others. One that has not been ended after 20 s tells it too.
+void wait_for_rank_0_to_tell();
+
+/// The same before the ranks have met: returns at once in launched_rank() 0.
 void let_rank_0_tell();
 
 /// For a tool that does all its work in one process: throws UserError, which `what` begins

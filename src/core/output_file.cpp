@@ -13,7 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Where AtomicFile writes before it renames.
 /// Of the name itself, not of what a symlink points to. Throws for names that no file can have.
 fs::file_type type_of(const std::string& path, const std::string& place) {
   std::error_code error;
@@ -25,8 +24,7 @@ fs::file_type type_of(const std::string& path, const std::string& place) {
 }
 
 void check_folder(const std::string& path, const std::string& place) {
-  const std::string named = fs::path(path).parent_path().string();
-  const std::string folder = named.empty() ? "." : named;
+  const std::string folder = parent_folder(path);
   std::error_code error;
   if (!fs::is_directory(folder, error)) {
     throw UserError(place + "there is no folder " + folder + "; create it first");
@@ -48,8 +46,6 @@ void check_kind(fs::file_type type, const std::string& place) {
 }
 
 }  // namespace
-
-std::string temporary_name(const std::string& path) { return path + ".tmp"; }
 
 bool is_own_result(const std::string& path) {
   constexpr uint64_t kLargestResult = uint64_t{1} << 30;

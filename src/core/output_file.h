@@ -12,9 +12,6 @@ namespace lococo {
 /// written.
 void check_output_file(const std::string& path, const std::string& key, bool overwrite);
 
-/// The file beside `path` that is written first and renamed when it is whole.
-std::string temporary_name(const std::string& path);
-
 /// Whether the file holds JSON results of ours, or nothing at all.
 bool is_own_result(const std::string& path);
 

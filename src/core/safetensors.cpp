@@ -52,12 +52,6 @@ const DTypeEntry& entry_of(FileDType dtype) {
   throw std::logic_error("safetensors: a dtype without an entry in the table");
 }
 
-/// A header names tensors as it likes; a message shows only so much of a name.
-std::string quoted(const std::string& text) {
-  constexpr size_t kLongest = 120;
-  return "\"" + text.substr(0, kLongest) + (text.size() > kLongest ? "...\"" : "\"");
-}
-
 /// Reads the header of one file; every error names the file.
 class HeaderParser {
  public:
@@ -109,13 +103,13 @@ class HeaderParser {
   void read_metadata(const Json& value, std::map<std::string, std::string>* metadata) const {
     if (!value.is_object()) fail("__metadata__ is not an object");
     for (const auto& [key, text] : value.items()) {
-      if (!text.is_string()) fail("__metadata__ entry " + quoted(key) + " is not a string");
+      if (!text.is_string()) fail("__metadata__ entry " + quoted_name(key) + " is not a string");
       if (metadata != nullptr) (*metadata)[key] = text.get<std::string>();
     }
   }
 
   void read_tensor(const std::string& name, const Json& value) {
-    const std::string where = "tensor " + quoted(name);
+    const std::string where = "tensor " + quoted_name(name);
     if (!value.is_object() || value.size() != 3 || !value.contains("dtype") ||
         !value.contains("shape") || !value.contains("data_offsets")) {
       fail(where + " does not have exactly dtype, shape and data_offsets");
@@ -151,7 +145,7 @@ class HeaderParser {
     for (const DTypeEntry& entry : kDTypes) {
       if (name == entry.name) return entry.dtype;
     }
-    fail(where + ": dtype " + quoted(name) + " is not supported");
+    fail(where + ": dtype " + quoted_name(name) + " is not supported");
   }
 
   /// Fills the shape and returns the bytes that it needs.
@@ -177,9 +171,10 @@ class HeaderParser {
     });
     uint64_t next = 0;
     for (const Range& range : ranges_) {
-      if (range.begin < next) fail("tensor " + quoted(*range.tensor) + " overlaps another one");
+      if (range.begin < next)
+        fail("tensor " + quoted_name(*range.tensor) + " overlaps another one");
       if (range.begin > next) {
-        fail("there is a gap before the bytes of tensor " + quoted(*range.tensor));
+        fail("there is a gap before the bytes of tensor " + quoted_name(*range.tensor));
       }
       next = range.end;
     }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <deque>
 #include <mutex>
 #include <numeric>
 #include <stdexcept>
@@ -11,6 +10,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "data/mix_cycle.h"
+#include "data/recent.h"
 
 namespace lococo {
 namespace {
@@ -53,14 +53,6 @@ void copy_joined(const TokenFile& file, const Joined& joined, int64_t begin, int
   }
 }
 
-// Fisher-Yates with hashes in place of a generator.
-std::vector<int64_t> shuffled(std::vector<int64_t> documents, uint64_t key) {
-  for (size_t i = documents.size(); i > 1; --i) {
-    std::swap(documents[i - 1], documents[uniform_below(hash_u64(key, i), i)]);
-  }
-  return documents;
-}
-
 /// One source: the documents that pass, in file order, and the orders of the last few epochs.
 class Source {
  public:
@@ -80,23 +72,16 @@ class Source {
   /// cached one.
   std::shared_ptr<const Joined> epoch(uint64_t key) const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    for (const auto& [cached_key, order] : cache_) {
-      if (cached_key == key) return order;
-    }
-    auto order = std::make_shared<const Joined>(join(*file_, shuffled(joined_.documents, key)));
-    cache_.emplace_back(key, order);
-    if (cache_.size() > kCachedEpochs) cache_.pop_front();
-    return order;
+    return orders_.get(key, [&] {
+      return std::make_shared<const Joined>(join(*file_, shuffled(joined_.documents, key)));
+    });
   }
 
  private:
-  // A window may straddle two epochs; a third keeps threads that lag behind from rebuilding.
-  static constexpr size_t kCachedEpochs = 3;
-
   std::shared_ptr<const TokenFile> file_;
   Joined joined_;
   mutable std::mutex mutex_;
-  mutable std::deque<std::pair<uint64_t, std::shared_ptr<const Joined>>> cache_;
+  mutable Recent<uint64_t, std::shared_ptr<const Joined>> orders_;
 };
 
 }  // namespace

@@ -5,14 +5,12 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <new>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "core/error.h"
 #include "core/files.h"
-#include "core/json_file.h"
-#include "data/line_reader.h"
+#include "data/json_lines.h"
 
 namespace lococo {
 namespace {
@@ -82,10 +80,8 @@ void read_text_document(const DocumentFile& file, const DocumentCallback& callba
   callback(file.name, std::move(text));
 }
 
-std::string text_of_record(const std::string& line, const std::string& place,
-                           const std::string& text_field) try {
-  nlohmann::json record = parse_json_line(line, place);
-  if (!record.is_object()) throw UserError(place + ": not a JSON object but " + record.type_name());
+std::string text_of_record(nlohmann::json& record, const std::string& place,
+                           const std::string& text_field) {
   const auto it = record.find(text_field);
   if (it == record.end()) {
     throw UserError(place + ": the record has no key '" + text_field +
@@ -96,29 +92,15 @@ std::string text_of_record(const std::string& line, const std::string& place,
                     "; data.text_field names the key of the text");
   }
   return std::move(it->get_ref<std::string&>());
-} catch (const std::bad_alloc&) {
-  throw UserError(place + ": not enough memory for this record");
 }
 
 void read_jsonl_documents(const DocumentFile& file, const std::string& text_field,
                           const DocumentCallback& callback, const ReadCallback& on_read) {
-  LineReader reader(file.path);
-  std::string line;
-  bool any = false;
-  while (reader.next(&line)) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    any = true;
-    const std::string number = std::to_string(reader.line_number());
-    const std::string place = file.path + ":" + number;
-    const size_t bad = find_invalid_utf8(line);
-    if (bad != std::string::npos) {
-      throw UserError(place + ": byte " + std::to_string(reader.line_offset() + bad) +
-                      " of the text is not UTF-8; convert the file, for example with iconv");
-    }
-    callback(file.name + ":" + number, text_of_record(line, place, text_field));
-    if (on_read) on_read(reader.bytes_read());
-  }
-  if (!any) throw UserError(file.path + ": holds no records; remove it or fill it");
+  const auto hand_over = [&](nlohmann::json& record, const std::string& place) {
+    const std::string line = place.substr(file.path.size());
+    callback(file.name + line, text_of_record(record, place, text_field));
+  };
+  for_each_json_line(file.path, hand_over, on_read);
 }
 
 }  // namespace

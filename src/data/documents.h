@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "data/json_lines.h"
+
 namespace lococo {
 
 /// One file of a source: where it lies and how its documents are named.
@@ -26,9 +28,6 @@ struct DocumentFile {
 std::vector<DocumentFile> list_document_files(const std::string& path);
 
 using DocumentCallback = std::function<void(const std::string& name, std::string&& text)>;
-
-/// Told after each document how many bytes of its file, as it lies on the disk, have been read.
-using ReadCallback = std::function<void(uint64_t bytes)>;
 
 /// Calls `callback` for every document in order: a text file is one document (name: its relative
 /// name); each record of a .jsonl or .jsonl.zst file is one (name: "file.jsonl:LINE"), its text

@@ -28,15 +28,6 @@ void check_arguments(int64_t length, int64_t stride, int64_t segments_per_docume
 
 }  // namespace
 
-std::vector<Segment> make_segments(const TokenFile& file, int64_t length, int64_t stride,
-                                   int64_t segments_per_document, int64_t max_tokens) {
-  check_arguments(length, stride, segments_per_document, max_tokens);
-  std::vector<Segment> segments;
-  add_segments(file, 0, length, stride == 0 ? length : stride, segments_per_document,
-               static_cast<size_t>(max_tokens / length), &segments);
-  return segments;
-}
-
 std::vector<Segment> make_segments(const std::vector<std::shared_ptr<const TokenFile>>& files,
                                    int64_t length, int64_t stride, int64_t segments_per_document,
                                    int64_t max_tokens) {

@@ -17,13 +17,9 @@ struct Segment {
   int64_t source = 0;  ///< which of the files
 };
 
-/// For each document in order the starts s = 0, stride, 2 stride, ... while s + length + 1 <=
-/// len(document), at most `segments_per_document` of each (0: all), and of all these the first
-/// max_tokens / length. `stride` 0: the length.
-std::vector<Segment> make_segments(const TokenFile& file, int64_t length, int64_t stride,
-                                   int64_t segments_per_document, int64_t max_tokens);
-
-/// The same over several files one after another; `max_tokens` is of all together.
+/// For each document of each file in order the starts s = 0, stride, 2 stride, ... while
+/// s + length + 1 <= len(document), at most `segments_per_document` of each (0: all), and of all
+/// these the first max_tokens / length. `stride` 0: the length.
 std::vector<Segment> make_segments(const std::vector<std::shared_ptr<const TokenFile>>& files,
                                    int64_t length, int64_t stride, int64_t segments_per_document,
                                    int64_t max_tokens);

@@ -10,7 +10,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <stdexcept>
 #include <thread>
 
@@ -109,7 +108,7 @@ struct TokenFileWriter::Impl {
       : path(final_path),
         info(file_info),
         narrow(file_info.vocab_size <= token_format::kMaxVocab16),
-        file(final_path + ".tmp"),
+        file(temporary_name(final_path)),
         checksum(XXH64_createState()) {
     XXH64_reset(checksum, 0);
     buffer.reserve(kBufferBytes);
@@ -154,8 +153,7 @@ struct TokenFileWriter::Impl {
 
 TokenFileWriter::TokenFileWriter(const std::string& path, const TokenFileInfo& info) {
   if (info.vocab_size <= 0) throw std::logic_error("a token file needs a vocabulary size");
-  const auto folder = std::filesystem::path(path).parent_path();
-  if (!folder.empty()) make_directories(folder.string());
+  make_directories(parent_folder(path));
   impl_ = std::make_unique<Impl>(path, info);
 }
 
@@ -203,8 +201,7 @@ void TokenFileWriter::finish() {
   s.file.rewind();
   s.file.write(&header, sizeof(header));
   s.file.commit(s.path);
-  const auto folder = std::filesystem::path(s.path).parent_path();
-  sync_directory(folder.empty() ? "." : folder.string());
+  sync_directory(parent_folder(s.path));
 }
 
 int64_t TokenFileWriter::num_documents() const {

@@ -1,15 +1,14 @@
 #include "dist/stall.h"
 
 #include <algorithm>
-#include <cstdio>
+
+#include "core/formatted.h"
 
 namespace lococo {
 namespace {
 
 std::string seconds_text(double seconds) {
-  char text[32];
-  std::snprintf(text, sizeof text, seconds < 10 ? "%.1f s" : "%.0f s", seconds);
-  return text;
+  return formatted(seconds < 10 ? "%.1f s" : "%.0f s", seconds);
 }
 
 /// "step 7, in a barrier (checkpoint)", "at work (tokenising)".

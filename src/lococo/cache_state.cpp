@@ -3,7 +3,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "tensor/kit/kernel_launch.h"
-#include "tensor/kit/shape.h"
 
 #ifdef LOCOCO_WITH_CUDA
 #include "lococo/append_kernel.h"
@@ -89,8 +88,8 @@ void launch(const torch::Tensor& past, const torch::Tensor& fresh, const torch::
 }
 #endif
 
-torch::Tensor write_slots(const torch::Tensor& past, const torch::Tensor& fresh,
-                          const torch::Tensor& home) {
+torch::Tensor write_appended(const torch::Tensor& past, const torch::Tensor& fresh,
+                             const torch::Tensor& home) {
   torch::NoGradGuard no_grad;
   const int64_t M = past.size(2), L = fresh.size(2);
   const auto written = home.narrow(/*dim=*/2, 0, M + L);
@@ -116,7 +115,7 @@ struct AppendSlots : torch::autograd::Function<AppendSlots> {
                                const torch::Tensor& fresh, const torch::Tensor& home) {
     context->set_materialize_grads(false);
     context->saved_data["past"] = past.size(2);
-    return write_slots(past, fresh, home);
+    return write_appended(past, fresh, home);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -143,7 +142,7 @@ torch::Tensor append_slots(const torch::Tensor& past_BGMD, const torch::Tensor& 
               " slots do not fit into C=", home_BGCD.size(2));
   const bool needs_gradient = fresh_BGLD.requires_grad() || past.requires_grad();
   if (!torch::GradMode::is_enabled() || !needs_gradient)
-    return write_slots(past, fresh_BGLD, home_BGCD);
+    return write_appended(past, fresh_BGLD, home_BGCD);
   return AppendSlots::apply(past, fresh_BGLD, home_BGCD);
 }
 

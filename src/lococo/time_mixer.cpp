@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "tensor/kit/shape.h"
 #include "tensor/kit/wide.h"
 
 namespace lococo {

@@ -1,9 +1,10 @@
 #include "pass/loss.h"
 
+#include <ATen/core/Reduction.h>
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/nn/functional/loss.h>
 
 #include <algorithm>
 
@@ -117,11 +118,9 @@ torch::Tensor chunked_cross_entropy(const torch::Tensor& hidden_XE, const torch:
 
 torch::Tensor cross_entropy_reference(const torch::Tensor& hidden_XE, const torch::Tensor& head_VE,
                                       const torch::Tensor& targets_X) {
-  namespace F = torch::nn::functional;
   const auto logits_XV = torch::mm(hidden_XE, head_VE.to(hidden_XE.scalar_type()).t());
-  return F::cross_entropy(
-      logits_XV, targets_X,
-      F::CrossEntropyFuncOptions().ignore_index(kIgnoreTarget).reduction(torch::kSum));
+  return at::cross_entropy_loss(logits_XV, targets_X, /*weight=*/{}, at::Reduction::Sum,
+                                kIgnoreTarget);
 }
 
 torch::Tensor target_nll(const torch::Tensor& hidden_XE, const torch::Tensor& head_VE,

@@ -2,7 +2,6 @@
 
 #include "pass/block_runner.h"
 #include "pass/bptt_windows.h"
-#include "pass/loss.h"
 #include "pass/runners.h"
 #include "pass/teaching_pass.h"
 #include "pass/whole_runner.h"

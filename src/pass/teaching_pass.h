@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "config/config.h"
-#include "lococo/cache_policy.h"
 #include "pass/sequence_pass.h"
+#include "soft/soft_cache.h"
 
 namespace lococo {
 

@@ -1,7 +1,8 @@
 #include "pipeline/layer_split.h"
 
 #include <algorithm>
-#include <cstdio>
+
+#include "core/formatted.h"
 
 namespace lococo {
 
@@ -56,9 +57,7 @@ std::string describe_split(const std::vector<LayerRange>& parts, double head) {
     text += (part.begin == 0 ? "" : ", ") + std::to_string(part.begin);
     if (part.count() > 1) text += " to " + std::to_string(part.end - 1);
   }
-  char note[64];
-  std::snprintf(note, sizeof(note), " (the output layer counts as %.2f)", head);
-  return text + note;
+  return text + formatted(" (the output layer counts as %.2f)", head);
 }
 
 }  // namespace lococo

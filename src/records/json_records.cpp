@@ -1,13 +1,12 @@
 #include "records/json_records.h"
 
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <vector>
 
 #include "core/error.h"
 #include "core/files.h"
-#include "core/json_file.h"
-#include "data/documents.h"
+#include "data/json_lines.h"
 #include "data/line_reader.h"
 
 namespace lococo {
@@ -15,63 +14,47 @@ namespace {
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
-bool is_blank_text(const std::string& text) {
-  return text.find_first_not_of(" \t\r\n") == std::string::npos;
-}
-
-void hand_over(const std::string& text, const std::string& place,
-               const JsonRecordCallback& callback) {
-  if (find_invalid_utf8(text) != std::string::npos) {
-    throw UserError(place + ": the record is not UTF-8; convert the file, for example with iconv");
-  }
-  const nlohmann::json record = parse_json_line(text, place);
-  if (!record.is_object()) {
-    throw UserError(place + ": the record is no JSON object but " + record.type_name());
-  }
-  callback(record, place);
-}
-
 /// The characters of a file with their line numbers.
 class Characters {
  public:
-  explicit Characters(const std::string& path) : file_(path, std::ios::binary), buffer_(1 << 20) {
-    if (!file_) throw UserError(path + ": cannot be read");
-  }
+  explicit Characters(const std::string& path) : file_(path), buffer_(1 << 20) {}
 
   /// False at the end of the file.
   bool next(char* c) {
     if (at_ == filled_ && !fill()) return false;
     *c = buffer_[at_++];
     line_ += *c == '\n';
+    ++offset_;
     return true;
   }
 
-  int64_t line() const { return line_; }  ///< where the next character stands
+  int64_t line() const { return line_; }       ///< where the next character stands
+  uint64_t offset() const { return offset_; }  ///< its byte in the file
 
  private:
   bool fill() {
-    file_.read(buffer_.data(), static_cast<std::streamsize>(buffer_.size()));
-    filled_ = static_cast<size_t>(file_.gcount());
+    filled_ = file_.read(buffer_.data(), buffer_.size());
     at_ = 0;
     return filled_ > 0;
   }
 
-  std::ifstream file_;
+  InputFile file_;
   std::vector<char> buffer_;
   size_t at_ = 0, filled_ = 0;
   int64_t line_ = 1;
+  uint64_t offset_ = 0;
 };
 
 /// A list's objects: only as much of JSON is understood as tells where one ends.
 class ListReader {
  public:
-  ListReader(const std::string& path, const JsonRecordCallback& callback)
+  ListReader(const std::string& path, const JsonCallback& callback)
       : path_(path), callback_(callback), characters_(path) {}
 
   void run() {
     char c = next_visible();  // the bracket
     c = next_visible();
-    if (c == ']') throw UserError(path_ + ": holds no records");
+    if (c == ']') fail_without_records(path_);
     for (;; c = next_visible()) {
       read_object(c);
       c = next_visible();
@@ -98,6 +81,7 @@ class ListReader {
 
   void read_object(char first) {
     const int64_t line = characters_.line();
+    const uint64_t offset = characters_.offset() - 1;
     if (first != '{') fail(line, "a record should begin here: an object {...}");
     std::string text(1, first);
     int64_t depth = 1;
@@ -115,24 +99,15 @@ class ListReader {
         depth -= c == '}' || c == ']';
       }
     }
-    hand_over(text, path_ + ":" + std::to_string(line), callback_);
+    const std::string place = path_ + ":" + std::to_string(line);
+    nlohmann::json record = parse_json_object(text, place, offset);
+    callback_(record, place);
   }
 
   const std::string& path_;
-  const JsonRecordCallback& callback_;
+  const JsonCallback& callback_;
   Characters characters_;
 };
-
-void for_each_line(const std::string& path, const JsonRecordCallback& callback) {
-  LineReader reader(path);
-  bool any = false;
-  for (std::string line; reader.next(&line);) {
-    if (is_blank_text(line)) continue;
-    any = true;
-    hand_over(line, path + ":" + std::to_string(reader.line_number()), callback);
-  }
-  if (!any) throw UserError(path + ": holds no records");
-}
 
 bool is_list(const std::string& path) {
   Characters characters(path);
@@ -144,12 +119,11 @@ bool is_list(const std::string& path) {
 
 }  // namespace
 
-void for_each_json_record(const std::string& path, const JsonRecordCallback& callback) {
-  LineReader check(path);  // says what is no regular file
+void for_each_json_record(const std::string& path, const JsonCallback& callback) {
   if (!path.ends_with(".zst") && is_list(path)) {
     ListReader(path, callback).run();
   } else {
-    for_each_line(path, callback);
+    for_each_json_line(path, callback);
   }
 }
 

@@ -1,7 +1,6 @@
 #include "records/record_rows.h"
 
 #include <algorithm>
-#include <deque>
 #include <mutex>
 #include <numeric>
 #include <stdexcept>
@@ -10,6 +9,7 @@
 #include "core/hash.h"
 #include "core/target_kind.h"
 #include "data/mix_cycle.h"
+#include "data/recent.h"
 #include "data/repeats.h"
 #include "records/packing.h"
 
@@ -18,7 +18,6 @@ namespace {
 
 constexpr uint64_t kEpochDraw = 0x7265636F7264ull, kRowDraw = 0x726F7773ull;
 constexpr int64_t kPackedAtOnce = 512, kGroupsAtOnce = 64;
-constexpr size_t kMostKept = 4;  ///< orders and chunks: threads and epochs meet at a border
 
 struct Placed {
   size_t set = 0;
@@ -26,38 +25,18 @@ struct Placed {
 };
 using Row = std::vector<Placed>;
 
-std::vector<int64_t> shuffled(int64_t count, uint64_t key) {
-  std::vector<int64_t> order(static_cast<size_t>(count));
-  std::iota(order.begin(), order.end(), 0);
-  for (size_t i = order.size(); i > 1; --i)
-    std::swap(order[i - 1], order[uniform_below(hash_u64(key, i), i)]);
-  return order;
+std::vector<int64_t> shuffled_indices(int64_t count, uint64_t key) {
+  std::vector<int64_t> indices(static_cast<size_t>(count));
+  std::iota(indices.begin(), indices.end(), 0);
+  return shuffled(std::move(indices), key);
 }
-
-/// The last few values of a function that takes a while.
-template <typename Value>
-class Recent {
- public:
-  template <typename Make>
-  const Value& get(std::pair<int64_t, int64_t> key, Make make) {
-    for (const auto& [known, value] : values_) {
-      if (known == key) return value;
-    }
-    values_.emplace_back(key, make());
-    if (values_.size() > kMostKept) values_.pop_front();
-    return values_.back().second;
-  }
-
- private:
-  std::deque<std::pair<std::pair<int64_t, int64_t>, Value>> values_;
-};
 
 }  // namespace
 
 struct RecordRows::Impl {
   Impl(std::vector<RecordSet> given, const std::vector<double>& weights,
        const RecordRowOptions& given_options)
-      : sets(std::move(given)), options(given_options), mix(weights) {}
+      : sets(std::move(given)), options(given_options), mix(weights), orders(sets.size()) {}
 
   Placed turn(int64_t index);
   Row records_of(int64_t index);
@@ -77,8 +56,8 @@ struct RecordRows::Impl {
   RecordRowOptions options;
   MixCycle mix;
   std::mutex mutex;
-  Recent<std::vector<int64_t>> orders;  ///< of a set and epoch
-  Recent<std::vector<Row>> chunks;
+  std::vector<Recent<int64_t, std::vector<int64_t>>> orders;  ///< of each set: by epoch
+  Recent<int64_t, std::vector<Row>> chunks;
   std::vector<int64_t> rows_before = {0};  ///< each packed chunk
 };
 
@@ -86,9 +65,10 @@ Placed RecordRows::Impl::turn(int64_t index) {
   const MixCycle::Turn turn = mix.turn(index);
   const auto set = static_cast<size_t>(turn.source);
   const int64_t size = sets[set].size(), epoch = turn.index / size;
-  const auto& order = orders.get({turn.source, epoch}, [&] {
-    return shuffled(size, hash_u64(options.seed, kEpochDraw, static_cast<uint64_t>(turn.source),
-                                   static_cast<uint64_t>(epoch)));
+  const auto& order = orders[set].get(epoch, [&] {
+    return shuffled_indices(size,
+                            hash_u64(options.seed, kEpochDraw, static_cast<uint64_t>(turn.source),
+                                     static_cast<uint64_t>(epoch)));
   });
   return {set, static_cast<size_t>(order[static_cast<size_t>(turn.index % size)])};
 }
@@ -106,7 +86,7 @@ std::vector<Row> RecordRows::Impl::packed_chunk(int64_t chunk) {
   const auto packed = pack_rows(lengths, options.context_length + 1, options.step);
   std::vector<Row> rows;
   const uint64_t key = hash_u64(options.seed, kRowDraw, static_cast<uint64_t>(chunk));
-  for (const int64_t i : shuffled(static_cast<int64_t>(packed.size()), key)) {
+  for (const int64_t i : shuffled_indices(static_cast<int64_t>(packed.size()), key)) {
     Row row;
     for (const int64_t item : packed[static_cast<size_t>(i)])
       row.push_back(placed[static_cast<size_t>(item)]);
@@ -122,7 +102,7 @@ std::vector<Row> RecordRows::Impl::grouped_chunk(int64_t chunk) {
                    [&](const Placed& a, const Placed& b) { return length_of(a) > length_of(b); });
   std::vector<Row> rows;
   const uint64_t key = hash_u64(options.seed, kRowDraw, static_cast<uint64_t>(chunk));
-  for (const int64_t i : shuffled(kGroupsAtOnce, key)) {
+  for (const int64_t i : shuffled_indices(kGroupsAtOnce, key)) {
     for (int64_t j = 0; j < group; ++j)
       rows.push_back({placed[static_cast<size_t>(i * group + j)]});
   }
@@ -135,17 +115,17 @@ Row RecordRows::Impl::records_of(int64_t index) {
     // How many rows a chunk has is known when it is packed; a resumed run packs those before too.
     while (rows_before.back() <= index) {
       const auto chunk = static_cast<int64_t>(rows_before.size()) - 1;
-      const auto& rows = chunks.get({chunk, 0}, [&] { return packed_chunk(chunk); });
+      const auto& rows = chunks.get(chunk, [&] { return packed_chunk(chunk); });
       rows_before.push_back(rows_before.back() + static_cast<int64_t>(rows.size()));
     }
     const auto after = std::upper_bound(rows_before.begin(), rows_before.end(), index);
     const int64_t chunk = after - rows_before.begin() - 1;
-    const auto& rows = chunks.get({chunk, 0}, [&] { return packed_chunk(chunk); });
+    const auto& rows = chunks.get(chunk, [&] { return packed_chunk(chunk); });
     return rows[static_cast<size_t>(index - rows_before[static_cast<size_t>(chunk)])];
   }
   if (options.group_by_length && options.group > 1) {
     const int64_t size = options.group * kGroupsAtOnce, chunk = index / size;
-    const auto& rows = chunks.get({chunk, 0}, [&] { return grouped_chunk(chunk); });
+    const auto& rows = chunks.get(chunk, [&] { return grouped_chunk(chunk); });
     return rows[static_cast<size_t>(index % size)];
   }
   return {turn(index)};

@@ -6,27 +6,18 @@
 #include <cstdio>
 
 #include "core/elapsed.h"
+#include "core/formatted.h"
 #include "core/log.h"
 #include "core/units.h"
 #include "report/task_progress.h"
 
 namespace lococo {
-namespace {
-
-std::string format(const char* pattern, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
-
-}  // namespace
-
 std::string progress_text(const StepMetrics& metrics, int64_t steps, double eta_s) {
   std::string text = "step " + std::to_string(metrics.step) + "/" + std::to_string(steps);
-  text += "  loss " + format("%.4f", metrics.loss);
+  text += "  loss " + formatted("%.4f", metrics.loss);
   text += "  " + rate_text(metrics.tokens_per_s) + " tokens/s";
   text +=
-      "  peak " + format("%.2f", static_cast<double>(metrics.peak_memory_bytes) / kGiB) + " GiB";
+      "  peak " + formatted("%.2f", static_cast<double>(metrics.peak_memory_bytes) / kGiB) + " GiB";
   if (eta_s >= 0) text += "  ETA " + duration_text(eta_s);
   return text;
 }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/elapsed.h"
+#include "core/formatted.h"
 #include "core/log.h"
 
 namespace lococo {
@@ -16,12 +17,6 @@ namespace {
 constexpr std::chrono::milliseconds kBetweenRedraws{200};
 constexpr std::chrono::seconds kBetweenLogLines{10};
 
-std::string format(const char* pattern, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
-
 std::string count_text(int64_t count) {
   return count < 10000 ? std::to_string(count) : rate_text(static_cast<double>(count));
 }
@@ -29,18 +24,16 @@ std::string count_text(int64_t count) {
 }  // namespace
 
 std::string rate_text(double per_second) {
-  if (per_second >= 1e9) return format("%.2fG", per_second / 1e9);
-  if (per_second >= 1e6) return format("%.2fM", per_second / 1e6);
-  if (per_second >= 1e3) return format("%.2fk", per_second / 1e3);
-  return format("%.1f", per_second);
+  if (per_second >= 1e9) return formatted("%.2fG", per_second / 1e9);
+  if (per_second >= 1e6) return formatted("%.2fM", per_second / 1e6);
+  if (per_second >= 1e3) return formatted("%.2fk", per_second / 1e3);
+  return formatted("%.1f", per_second);
 }
 
 std::string duration_text(double seconds) {
   const auto total = static_cast<int64_t>(std::llround(seconds));
-  char text[64];
-  std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", static_cast<long long>(total / 3600),
-                static_cast<long long>(total / 60 % 60), static_cast<long long>(total % 60));
-  return text;
+  return formatted("%lld:%02lld:%02lld", static_cast<long long>(total / 3600),
+                   static_cast<long long>(total / 60 % 60), static_cast<long long>(total % 60));
 }
 
 std::string task_progress_text(const std::string& label, const std::string& unit, int64_t done,
@@ -49,7 +42,7 @@ std::string task_progress_text(const std::string& label, const std::string& unit
   std::string text = label;
   if (total > 0) {
     const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
-    text += "  " + format("%.0f%%", std::floor(100.0 * share));
+    text += "  " + formatted("%.0f%%", std::floor(100.0 * share));
   }
   text += "  " + count_text(done) + (total > 0 ? "/" + count_text(total) : "") + " " + unit;
   text += "  " + rate_text(rate) + " " + unit + "/s";

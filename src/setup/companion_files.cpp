@@ -65,8 +65,7 @@ class Companions {
     files_.push_back({name, std::move(content)});
     // Files beside another name may be those of a tokenizer that has the usual one.
     if (fs::path(given).filename() != name) return "";
-    const std::string beside = fs::path(given).parent_path().string();
-    return beside.empty() ? "." : beside;
+    return parent_folder(given);
   }
 
   std::vector<CompanionFile> take() { return std::move(files_); }

@@ -136,11 +136,10 @@ MemoryEstimate estimate_memory(const TrainingLoad& load) {
 
 int64_t longest_context(const TrainingLoad& load, int64_t bytes) {
   constexpr int64_t kStep = 256;
-  Config shorter = load.config;
-  const TrainingLoad tried = load.with(shorter);
   const auto fits = [&](int64_t steps) {
+    Config shorter = load.config;
     shorter.data.context_length = steps * kStep;
-    return estimate_memory(tried).total() <= bytes;
+    return estimate_memory(load.with(shorter)).total() <= bytes;
   };
   // Memory grows with the length, or (blockwise) does not depend on it beyond the first blocks.
   int64_t low = 0, high = (load.config.data.context_length + kStep - 1) / kStep;

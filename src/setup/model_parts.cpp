@@ -7,7 +7,6 @@
 
 #include "core/error.h"
 #include "pipeline/layer_split.h"
-#include "setup/model_positions.h"
 #include "weights/lora_adapter_config.h"
 
 namespace lococo {

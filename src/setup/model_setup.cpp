@@ -64,10 +64,7 @@ void place_parameters(Llama& model, const Config& config, torch::Device device) 
     if (parameter.tensor.is_meta()) continue;  // quantised
     const auto options =
         torch::dtype(keeps_float32(parameter) ? torch::kFloat32 : frozen).device(device);
-    const bool initialised = parameter.group == ParameterGroup::kConv ||
-                             parameter.group == ParameterGroup::kNormalizer ||
-                             parameter.group == ParameterGroup::kRetention ||
-                             parameter.group == ParameterGroup::kLora;
+    const bool initialised = !is_of_base(kind_of_parameter(parameter.name));
     parameter.tensor.set_data(initialised ? parameter.tensor.data().to(options)
                                           : torch::empty(parameter.tensor.sizes(), options));
   }

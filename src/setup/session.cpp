@@ -1,8 +1,5 @@
 #include "setup/session.h"
 
-#include <chrono>
-#include <thread>
-
 #include "config/config_effect.h"
 #include "config/config_write.h"
 #include "core/error.h"
@@ -21,11 +18,6 @@
 #include "tensor/attention/attention.h"
 
 namespace lococo {
-namespace {
-
-constexpr auto kUntilRank0Tells = std::chrono::seconds(20);
-
-}  // namespace
 
 Session start_session(const Config& config) {
   const auto ranks = join_ranks(config.distributed);
@@ -91,7 +83,7 @@ void run_alike(const Communicator& world, const std::function<void()>& body) {
     body();
   } catch (const UserError&) {
     // Until rank 0 has told and ends all; but what this rank alone has found must be told too.
-    if (!world.is_main()) std::this_thread::sleep_for(kUntilRank0Tells);
+    if (!world.is_main()) wait_for_rank_0_to_tell();
     throw;
   }
 }

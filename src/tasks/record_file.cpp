@@ -4,19 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "core/json_file.h"
-#include "data/documents.h"
-#include "data/line_reader.h"
+#include "data/json_lines.h"
 
 namespace lococo {
-namespace {
-
-bool is_blank_text(const std::string& text) {
-  return text.find_first_not_of(" \t\r\n") == std::string::npos;
-}
-
-}  // namespace
-
 void Record::fail(const std::string& what) const { throw UserError(place_ + ": " + what); }
 
 const nlohmann::json& Record::at(const char* key) const {
@@ -81,22 +71,9 @@ int64_t Record::index(const char* key, const std::vector<std::string>& options) 
 void for_each_record(const std::string& path, const std::string& key,
                      const std::function<void(const Record&)>& callback) {
   if (path.empty()) throw UserError(key + " is missing: name the JSONL file of the questions");
-  LineReader reader(path);
-  bool any = false;
-  for (std::string line; reader.next(&line);) {
-    if (is_blank_text(line)) continue;
-    any = true;
-    const std::string place = path + ":" + std::to_string(reader.line_number());
-    if (find_invalid_utf8(line) != std::string::npos) {
-      throw UserError(place + ": the line is not UTF-8; convert the file, for example with iconv");
-    }
-    const nlohmann::json record = parse_json_line(line, place);
-    if (!record.is_object()) {
-      throw UserError(place + ": not a JSON object but " + record.type_name());
-    }
+  for_each_json_line(path, [&](const nlohmann::json& record, const std::string& place) {
     callback(Record(record, place));
-  }
-  if (!any) throw UserError(path + ": holds no records");
+  });
 }
 
 }  // namespace lococo

@@ -29,8 +29,8 @@ class Record {
   std::string place_;
 };
 
-/// Calls `callback` for each record in order; blank lines are passed over. Throws UserError for a
-/// line that is no JSON object in UTF-8 and for a file without records. `key` is the option that
+/// Calls `callback` for each record in order; blank lines are passed over. Throws UserError as
+/// for_each_json_line (data/json_lines.h) does. `key` is the option that
 /// names the file: an empty `path` is refused with it.
 void for_each_record(const std::string& path, const std::string& key,
                      const std::function<void(const Record&)>& callback);

@@ -4,7 +4,6 @@
 #include <set>
 #include <vector>
 
-#include "core/files.h"
 #include "setup/model_parts.h"
 #include "tensor/kit/torch.h"
 #include "weights/lora_adapter.h"

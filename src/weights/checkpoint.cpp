@@ -76,9 +76,7 @@ int64_t bytes_of_checkpoint(const Contents& contents, Llama& model,
   const std::set<std::string> whole(contents.saved_whole.begin(), contents.saved_whole.end());
   int64_t bytes = kSmallFiles;
   for (const RegisteredParameter& parameter : registry.all()) {
-    const bool is_base = parameter.group != ParameterGroup::kLora &&
-                         parameter.group != ParameterGroup::kConv &&
-                         parameter.group != ParameterGroup::kNormalizer;
+    const bool is_base = is_of_base(kind_of_parameter(parameter.name));
     if (is_base && !contents.whole_base && whole.count(parameter.name) == 0) continue;
     const int64_t copies = model->shape().tie_word_embeddings && is_base ? 2 : 1;
     bytes += copies * static_cast<int64_t>(parameter.tensor.nbytes());

@@ -18,6 +18,13 @@ Starts starts_of(const std::vector<Segment>& segments) {
   return starts;
 }
 
+std::shared_ptr<const TokenFile> open(const std::string& path,
+                                      const std::vector<int64_t>& lengths) {
+  constexpr int64_t kVocabulary = 3000;
+  return std::make_shared<const TokenFile>(
+      write_tokens(path, counted_documents(lengths), kVocabulary));
+}
+
 /// A few letters: n new, e near, f far.
 std::string kinds_of(const std::vector<int64_t>& tokens, int64_t far) {
   std::string letters;
@@ -33,37 +40,33 @@ std::string kinds_of(const std::vector<int64_t>& tokens, int64_t far) {
 TEST_CASE("Segments start at multiples of the stride where n + 1 tokens are left", "[data]") {
   const TemporaryFolder folder;
   // With n = 4: a document of 5 tokens is one segment, one of 9 two.
-  const TokenFile file(
-      write_tokens(folder / "a.tokens", counted_documents({5, 6, 9, 10, 0, 14}), 1000));
-  CHECK(starts_of(make_segments(file, 4, 0, 0, 1000)) ==
+  const auto file = open(folder / "a.tokens", {5, 6, 9, 10, 0, 14});
+  CHECK(starts_of(make_segments({file}, 4, 0, 0, 1000)) ==
         Starts{{0, 0}, {1, 0}, {2, 0}, {2, 4}, {3, 0}, {3, 4}, {5, 0}, {5, 4}, {5, 8}});
-  CHECK(starts_of(make_segments(file, 4, 4, 0, 1000)) ==
-        starts_of(make_segments(file, 4, 0, 0, 1000)));
-  CHECK(starts_of(make_segments(file, 4, 3, 0, 1000)) ==
+  CHECK(starts_of(make_segments({file}, 4, 4, 0, 1000)) ==
+        starts_of(make_segments({file}, 4, 0, 0, 1000)));
+  CHECK(starts_of(make_segments({file}, 4, 3, 0, 1000)) ==
         Starts{{0, 0}, {1, 0}, {2, 0}, {2, 3}, {3, 0}, {3, 3}, {5, 0}, {5, 3}, {5, 6}, {5, 9}});
-  CHECK(starts_of(make_segments(file, 4, 3, 2, 1000)) ==
+  CHECK(starts_of(make_segments({file}, 4, 3, 2, 1000)) ==
         Starts{{0, 0}, {1, 0}, {2, 0}, {2, 3}, {3, 0}, {3, 3}, {5, 0}, {5, 3}});
-  CHECK(starts_of(make_segments(file, 4, 0, 1, 15)) == Starts{{0, 0}, {1, 0}, {2, 0}});
-  CHECK(make_segments(file, 4, 0, 0, 3).empty());
-  CHECK(make_segments(file, 100, 0, 0, 1000).empty());
+  CHECK(starts_of(make_segments({file}, 4, 0, 1, 15)) == Starts{{0, 0}, {1, 0}, {2, 0}});
+  CHECK(make_segments({file}, 4, 0, 0, 3).empty());
+  CHECK(make_segments({file}, 100, 0, 0, 1000).empty());
 }
 
 TEST_CASE("A segment's tokens are its inputs and the last target", "[data]") {
   const TemporaryFolder folder;
-  const TokenFile file(write_tokens(folder / "a.tokens", counted_documents({3, 14}), 1000));
-  const auto segments = make_segments(file, 4, 0, 0, 1000);
+  const auto file = open(folder / "a.tokens", {3, 14});
+  const auto segments = make_segments({file}, 4, 0, 0, 1000);
   REQUIRE(segments.size() == 3);
-  CHECK(segment_tokens(file, segments[2]) == std::vector<int64_t>{11, 12, 13, 14, 15});
-  CHECK_THROWS_AS(segment_tokens(file, {0, 0, 4, 0}), std::out_of_range);
+  CHECK(segment_tokens(*file, segments[2]) == std::vector<int64_t>{11, 12, 13, 14, 15});
+  CHECK_THROWS_AS(segment_tokens(*file, {0, 0, 4, 0}), std::out_of_range);
 }
 
 TEST_CASE("Segments of several files count against one limit and name their file", "[data]") {
   const TemporaryFolder folder;
-  const auto open = [&](const std::string& name) {
-    return std::make_shared<const TokenFile>(
-        write_tokens(folder / name, counted_documents({10, 10}), 1000));
-  };
-  const auto segments = make_segments({open("a"), open("b")}, 4, 0, 0, 6 * 4);
+  const auto segments =
+      make_segments({open(folder / "a", {10, 10}), open(folder / "b", {10, 10})}, 4, 0, 0, 6 * 4);
   CHECK(starts_of(segments) == Starts{{0, 0}, {0, 4}, {1, 0}, {1, 4}, {0, 0}, {0, 4}});
   CHECK((segments[3].source == 0 && segments[4].source == 1));
 }
@@ -108,9 +111,7 @@ TEST_CASE("LongLoRA's windows begin every 256 tokens, and the last one is left o
   const TemporaryFolder folder;
   const auto windows = [&](int64_t tokens, int64_t window, int64_t max_tokens) {
     const std::string path = folder / (std::to_string(tokens) + ".tokens");
-    const auto file =
-        std::make_shared<const TokenFile>(write_tokens(path, counted_documents({tokens}), 3000));
-    return make_longlora_segments({file}, window, max_tokens);
+    return make_longlora_segments({open(path, {tokens})}, window, max_tokens);
   };
   CHECK(starts_of(windows(1000, 256, 100000)) == Starts{{0, 0}, {0, 256}});
   CHECK(starts_of(windows(2048, 512, 100000)) ==

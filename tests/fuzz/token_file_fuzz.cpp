@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "core/error.h"
@@ -16,7 +17,8 @@ using lococo::token_format::Header;
 
 void read_through(const std::byte* bytes, size_t size) {
   try {
-    const TokenFile file(bytes, size, "fuzz");
+    const auto opened = std::make_shared<const TokenFile>(bytes, size, "fuzz");
+    const TokenFile& file = *opened;
     int64_t covered = 0;
     for (int64_t i = 0; i < file.num_documents(); ++i) {
       if (file.document_begin(i) != covered || file.document_length(i) < 0) std::abort();
@@ -27,7 +29,7 @@ void read_through(const std::byte* bytes, size_t size) {
       }
     }
     if (covered != file.num_tokens()) std::abort();
-    lococo::make_segments(file, 4, 3, 0, 1 << 20);
+    lococo::make_segments({opened}, 4, 3, 0, 1 << 20);
     std::vector<int64_t> ids(static_cast<size_t>(file.num_tokens()));
     file.copy(0, file.num_tokens(), ids.data());
     for (const int64_t id : ids) {

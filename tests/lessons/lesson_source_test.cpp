@@ -1,12 +1,8 @@
 #include "lessons/lesson_source.h"
 
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <future>
 #include <set>
 
-#include "chat/model_template.h"
 #include "core/files.h"
 #include "core/target_kind.h"
 #include "lessons/lesson_plan.h"
@@ -186,30 +182,4 @@ TEST_CASE("What is too short for a lesson is refused in one line", "[lessons]") 
                    LessonSource(options, Hay::of_texts({made_novel(3000)}), byte_tokenizer());
                  }),
                  "data.context_length");
-}
-
-/// LOCOCO_LESSONS names a model's folder and a folder of texts: "models/m novels".
-TEST_CASE("The time that a lesson takes, for the log", "[lessons]") {
-  auto options = options_of(ChatFormat::kChatml);
-  options.context_length = 4096;
-  auto tokenizer = byte_tokenizer();
-  std::string texts;
-  if (const char* given = std::getenv("LOCOCO_LESSONS")) {
-    const std::string both = given;
-    const std::string model = both.substr(0, both.find(' '));
-    texts = both.substr(both.find(' ') + 1);
-    tokenizer = load_tokenizer(model + "/tokenizer.json");
-    options.chat = model_template(model, {}, "26 Jul 2024");
-  }
-  auto hay = texts.empty() ? Hay::of_texts({made_novel(3000)}) : Hay::of_documents({texts}, "text");
-  const LessonSource source(options, std::move(hay), tokenizer);
-  constexpr int64_t kLessons = 50;
-  for (const char* words : {"unknown", "known"}) {
-    const auto started = std::chrono::steady_clock::now();
-    for (int64_t i = 0; i < kLessons; ++i) source.lesson(1, i);
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    std::printf("a lesson of 4,096 tokens, words %s: %.1f ms\n", words,
-                1e3 * seconds / static_cast<double>(kLessons));
-  }
 }

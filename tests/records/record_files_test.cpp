@@ -47,6 +47,20 @@ TEST_CASE("records are read from a list and from lines", "[records]") {
   CHECK(places.of("{\"a\": 1}\n{\"b\": 2}\n", "a.json") == "1a 2b ");
 }
 
+TEST_CASE("a list of records may be longer than what is read at once", "[records]") {
+  Places places;
+  std::string list = "[", expected;
+  for (int line = 1; line <= 3000; ++line) {
+    list += (line > 1 ? ",\n" : "") + ("{\"a\": \"" + std::string(1000, 'x') + "\"}");
+    expected += std::to_string(line) + "a ";
+  }
+  REQUIRE(list.size() > size_t{2} << 20);
+  CHECK(places.of(list + "]") == expected);
+  CHECK_CONTAINS(
+      places.error_of(list + ",\n{\"a\": \"\xFF\"}]"),
+      "a.json:3001: byte " + std::to_string(list.size() + 9) + " of the text is not UTF-8");
+}
+
 TEST_CASE("a broken file of records is refused with its line", "[records]") {
   Places places;
   CHECK(places.error_of("[{\"a\": 1},\n {\"b\": }]") == "a.json:2: is not JSON (at byte 7)");
@@ -62,8 +76,13 @@ TEST_CASE("a broken file of records is refused with its line", "[records]") {
   CHECK_CONTAINS(places.error_of("[1]"), "a.json:1: a record should begin here");
   CHECK_CONTAINS(places.error_of("[]"), "a.json: holds no records");
   CHECK_CONTAINS(places.error_of(""), "a.json: holds no records");
-  CHECK_CONTAINS(places.error_of("3\n"), "a.json:1: the record is no JSON object but number");
-  CHECK_CONTAINS(places.error_of("[{\"a\": \"\xFF\"}]"), "a.json:1: the record is not UTF-8");
+  CHECK_CONTAINS(places.error_of("{}\n{\"a\": \"\xFF\"}\n", "a.jsonl"),
+                 "a.jsonl:2: byte 10 of the text is not UTF-8");
+  CHECK_CONTAINS(user_error_of([&] { for_each_json_record(places.folder.path(), {}); }),
+                 "is not a regular file but a folder");
+  CHECK_CONTAINS(places.error_of("3\n"), "a.json:1: not a JSON object but number");
+  CHECK_CONTAINS(places.error_of("[{\"a\": \"\xFF\"}]"),
+                 "a.json:1: byte 8 of the text is not UTF-8");
 }
 
 TEST_CASE("an instruction with its input and a conversation become messages", "[records]") {

@@ -143,6 +143,30 @@ TEST_CASE("files are drawn from by their weights", "[records]") {
   CHECK(rows.fingerprints()[0] != rows.fingerprints()[1]);
 }
 
+TEST_CASE("rows of many files do not depend on what was drawn before", "[records]") {
+  constexpr int64_t kFiles = 9, kRecords = 5, kRows = 4 * kFiles * kRecords;
+  const auto open = [] {
+    std::vector<RecordSet> sets;
+    for (int64_t f = 0; f < kFiles; ++f)
+      sets.push_back(numbered_records(kRecords, 4, std::to_string(f) + ".jsonl"));
+    return RecordRows(std::move(sets), std::vector<double>(kFiles, 1.0), {});
+  };
+  const RecordRows forwards = open(), jumping = open();
+  std::map<std::string, int64_t> seen;
+  std::vector<std::string> places;
+  for (int64_t i = 0; i < kRows; ++i) {
+    places.push_back(forwards.place(i));
+    ++seen[places.back()];
+  }
+  CHECK(seen.size() == kFiles * kRecords);
+  for (const auto& [place, count] : seen) CHECK(count == 4);
+  // 7 and the number of rows have no divisor in common: every row once, epochs mingled.
+  for (int64_t i = 0; i < kRows; ++i) {
+    const int64_t at = 7 * i % kRows;
+    CHECK(jumping.place(at) == places[static_cast<size_t>(at)]);
+  }
+}
+
 TEST_CASE("packed rows hold every record once, apart from each other", "[records]") {
   for (const int64_t step : {1, 8}) {
     INFO(step);

@@ -169,16 +169,4 @@ torch::Tensor time_conv_weight_gradient(const torch::Tensor& x_XSC, const torch:
   return library_weight_gradient(x_XSC, dy_XSO, K);
 }
 
-torch::Tensor time_conv_input_gradient(const torch::Tensor& dy_XSO,
-                                       const torch::Tensor& weight_OCK) {
-  torch::NoGradGuard no_grad;
-  const int64_t O = dy_XSO.size(2), K = weight_OCK.size(2);
-  CHECK_SHAPE(weight_OCK, O, -1, K);
-  TORCH_CHECK(K % 2 == 1, "K=", K, " must be odd");
-  const auto dx_XCS =
-      at::conv_transpose1d(dy_XSO.transpose(1, 2), weight_OCK.to(dy_XSO.scalar_type()),
-                           /*bias=*/{}, /*stride=*/1, /*padding=*/(K - 1) / 2);
-  return dx_XCS.transpose(1, 2).contiguous();
-}
-
 }  // namespace lococo

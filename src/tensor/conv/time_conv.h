@@ -41,9 +41,4 @@ torch::Tensor time_conv_forward(const torch::Tensor& x_XSC, const torch::Tensor&
 torch::Tensor time_conv_weight_gradient(const torch::Tensor& x_XSC, const torch::Tensor& dy_XSO,
                                         int64_t K);
 
-/// The gradient of x, [X, S, C] in dy's dtype, to which the weight is rounded. dy_XSO as above.
-/// Through the library on every device.
-torch::Tensor time_conv_input_gradient(const torch::Tensor& dy_XSO,
-                                       const torch::Tensor& weight_OCK);
-
 }  // namespace lococo
