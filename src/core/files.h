@@ -51,6 +51,10 @@ void sync_directory(const std::string& path);
 /// Creates the folder and its parents. Throws UserError when that fails.
 void make_directories(const std::string& path);
 
+/// Throws UserError as make_directories() would, and for a folder that is there and not writable;
+/// makes nothing.
+void check_can_make_directories(const std::string& path);
+
 /// Writes a file under the name `path`.tmp; only commit() gives it the name `path`. Without a
 /// commit the destructor removes what was written. Every error is a UserError naming `path`.
 /// A process that writes near a file size limit must ignore SIGXFSZ to get the error instead of

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <new>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <system_error>
 
 #include "core/error.h"
@@ -22,6 +23,8 @@ namespace fs = std::filesystem;
 constexpr const char* kKnownEndings = ".txt, .md, .jsonl or .jsonl.zst";
 // Deeper folders are a link to a folder above.
 constexpr int kMaxFolderDepth = 32;
+constexpr uint64_t kLookedAt = uint64_t{1} << 16;  // bytes of a text, by look_at_document()
+constexpr size_t kLongestCharacter = 4;            // bytes of UTF-8
 
 bool is_text_file(const std::string& name) {
   return name.ends_with(".txt") || name.ends_with(".md");
@@ -71,14 +74,18 @@ void list_folder(const fs::path& folder, const std::string& prefix, int depth,
   if (error) throw UserError(folder.string() + ": cannot read: " + error.message());
 }
 
+/// Of the whole text or its beginning, which may end within a character.
+void check_text(const std::string& path, const std::string& text, bool is_whole) {
+  if (text.empty()) throw UserError(path + ": the file is empty; remove it or fill it");
+  const size_t bad = find_invalid_utf8(text);
+  if (bad == std::string::npos || (!is_whole && text.size() - bad < kLongestCharacter)) return;
+  throw UserError(path + ": byte " + std::to_string(bad) +
+                  " is not UTF-8; convert the file, for example with iconv");
+}
+
 void read_text_document(const DocumentFile& file, const DocumentCallback& callback) {
   std::string text = read_text_file(file.path);
-  if (text.empty()) throw UserError(file.path + ": the file is empty; remove it or fill it");
-  const size_t bad = find_invalid_utf8(text);
-  if (bad != std::string::npos) {
-    throw UserError(file.path + ": byte " + std::to_string(bad) +
-                    " is not UTF-8; convert the file, for example with iconv");
-  }
+  check_text(file.path, text, /*is_whole=*/true);
   callback(file.name, std::move(text));
 }
 
@@ -100,25 +107,38 @@ std::string text_of_record(const std::string& line, const std::string& place,
   throw UserError(place + ": not enough memory for this record");
 }
 
+/// The text of the next record, blank lines passed over; nullopt at the end of the file.
+std::optional<std::string> next_text(const DocumentFile& file, const std::string& text_field,
+                                     LineReader* reader) {
+  std::string line;
+  while (reader->next(&line)) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const std::string place = file.path + ":" + std::to_string(reader->line_number());
+    const size_t bad = find_invalid_utf8(line);
+    if (bad != std::string::npos) {
+      throw UserError(place + ": byte " + std::to_string(reader->line_offset() + bad) +
+                      " of the text is not UTF-8; convert the file, for example with iconv");
+    }
+    return text_of_record(line, place, text_field);
+  }
+  return std::nullopt;
+}
+
+std::string first_text(const DocumentFile& file, const std::string& text_field,
+                       LineReader* reader) {
+  auto text = next_text(file, text_field, reader);
+  if (!text) throw UserError(file.path + ": holds no records; remove it or fill it");
+  return std::move(*text);
+}
+
 void read_jsonl_documents(const DocumentFile& file, const std::string& text_field,
                           const DocumentCallback& callback, const ReadCallback& on_read) {
   LineReader reader(file.path);
-  std::string line;
-  bool any = false;
-  while (reader.next(&line)) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    any = true;
-    const std::string number = std::to_string(reader.line_number());
-    const std::string place = file.path + ":" + number;
-    const size_t bad = find_invalid_utf8(line);
-    if (bad != std::string::npos) {
-      throw UserError(place + ": byte " + std::to_string(reader.line_offset() + bad) +
-                      " of the text is not UTF-8; convert the file, for example with iconv");
-    }
-    callback(file.name + ":" + number, text_of_record(line, place, text_field));
+  std::optional<std::string> text = first_text(file, text_field, &reader);
+  for (; text; text = next_text(file, text_field, &reader)) {
+    callback(file.name + ":" + std::to_string(reader.line_number()), std::move(*text));
     if (on_read) on_read(reader.bytes_read());
   }
-  if (!any) throw UserError(file.path + ": holds no records; remove it or fill it");
 }
 
 }  // namespace
@@ -160,6 +180,22 @@ void for_each_document(const std::string& path, const std::string& text_field,
   for (const DocumentFile& file : list_document_files(path)) {
     for_each_document(file, text_field, callback);
   }
+}
+
+void look_at_document(const DocumentFile& file, const std::string& text_field) {
+  if (is_jsonl_file(file.path)) {
+    LineReader reader(file.path);
+    first_text(file, text_field, &reader);
+    return;
+  }
+  InputFile input(file.path);
+  std::string beginning(std::min(input.size(), kLookedAt), '\0');
+  beginning.resize(input.read(beginning.data(), beginning.size()));
+  check_text(file.path, beginning, /*is_whole=*/beginning.size() == input.size());
+}
+
+void look_at_documents(const std::string& path, const std::string& text_field) {
+  for (const DocumentFile& file : list_document_files(path)) look_at_document(file, text_field);
 }
 
 size_t find_invalid_utf8(const std::string& text) {
