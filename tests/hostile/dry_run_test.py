@@ -80,6 +80,29 @@ class DryRun(HostileTest):
                              self.tiny.train("data.train=" + path, *more, *self.texts(), "--dry-run"),
                              mentions=(os.path.basename(path),))])
 
+    def twice(self, name, tool, arguments, *parts):
+        """The run and the dry run refuse alike."""
+        self.check([Case(" ".join([f"lococo-{tool}", *more, name]), tool, [*arguments, *more], mentions=parts)
+                    for more in ([], ["--dry-run"])])
+
+    def test_what_evaluation_would_refuse_is_refused(self):
+        for name, override, part in (("no texts", "data.validation=[]", "data.validation"),
+                                     ("no such text", "data.validation=" + self.path("gone.bin"), "gone.bin"),
+                                     ("too long a length", "eval.lengths=[48,4000]", "eval.lengths")):
+            self.twice(name, "eval", self.tiny.eval(override, "eval.max_tokens=4000"), part)
+        # A training that evaluates on its way would end there.
+        lengths = ["data.validation=" + self.tiny.tokens, "eval.every=1", "eval.lengths=4000", "eval.max_tokens=4000"]
+        self.twice("too long a length", "train", self.tiny.train(*lengths), "eval.lengths")
+
+    def test_texts_whose_beginning_training_would_refuse_are_refused(self):
+        if not self.tokenizer:
+            self.skipTest("spm_train is missing")
+        for name, text, part in (("empty.txt", b"", "is empty"), ("latin.txt", b"fa\xe7ade", "UTF-8"),
+                                 ("story.jsonl", b'{"story": "x"}\n', "data.text_field")):
+            path = tiny.write_bytes(self.path(name), text)
+            self.twice(name, "train", self.tiny.train("data.train=" + path, *self.texts()), part)
+            self.twice(name, "prepare", ["data.train=" + path, *self.texts()], part)
+
     def test_what_training_asks_for_is_asked_for(self):
         for name, part, *given in (("no output", "train.output", "train.output="),
                                    ("nothing to train on", "data.train", "data.train=[]"),
