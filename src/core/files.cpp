@@ -37,11 +37,6 @@ std::string remedy_for(int error) {
   }
 }
 
-std::string folder_of(const std::string& path) {
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  return folder.empty() ? "." : folder;
-}
-
 [[noreturn]] void fail_to_read(const std::string& path, int error) {
   throw UserError(path + ": cannot read the file: " + std::strerror(error));
 }
@@ -110,6 +105,11 @@ bool is_folder(const std::string& path) {
   return look_up(path, &status) && S_ISDIR(status.st_mode);
 }
 
+std::string parent_folder(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
 std::string read_text_file(const std::string& path, uint64_t most_bytes) {
   InputFile file(path);
   if (file.size() > most_bytes) {
@@ -156,7 +156,7 @@ void check_can_make_directories(const std::string& path) {
   struct stat status {};
   while (::stat(there.c_str(), &status) != 0) {
     if (errno != ENOENT && errno != ENOTDIR) fail_to_create_folder(path, errno);
-    there = folder_of(there);
+    there = parent_folder(there);
   }
   if (!S_ISDIR(status.st_mode)) fail_to_create_folder(path, ENOTDIR);
   if (::faccessat(AT_FDCWD, there.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
@@ -206,7 +206,7 @@ void AtomicFile::commit() {
     ::unlink(temporary_.c_str());
     fail("cannot write", error);
   }
-  sync_directory(folder_of(path_));
+  sync_directory(parent_folder(path_));
 }
 
 }  // namespace lococo

@@ -37,6 +37,9 @@ bool path_exists(const std::string& path);
 /// Whether it is a folder; throws as path_exists does.
 bool is_folder(const std::string& path);
 
+/// The folder that holds what has this name; "." for a name alone.
+std::string parent_folder(const std::string& path);
+
 /// The whole file. Throws UserError naming the file, as InputFile does, and for one above
 /// `most_bytes`.
 std::string read_text_file(const std::string& path, uint64_t most_bytes = uint64_t{1} << 36);

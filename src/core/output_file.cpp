@@ -25,8 +25,7 @@ fs::file_type type_of(const std::string& path, const std::string& place) {
 }
 
 void check_folder(const std::string& path, const std::string& place) {
-  const std::string named = fs::path(path).parent_path().string();
-  const std::string folder = named.empty() ? "." : named;
+  const std::string folder = parent_folder(path);
   std::error_code error;
   if (!fs::is_directory(folder, error)) {
     throw UserError(place + "there is no folder " + folder + "; create it first");

@@ -15,13 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string parent_of(const std::string& path) {
-  const std::string parent = fs::path(path).parent_path().string();
-  return parent.empty() ? "." : parent;
-}
-
 std::string hidden_sibling(const std::string& path, const std::string& prefix) {
-  return (fs::path(parent_of(path)) / (prefix + fs::path(path).filename().string())).string();
+  return (fs::path(parent_folder(path)) / (prefix + fs::path(path).filename().string())).string();
 }
 
 void remove_folder(const std::string& path) {
@@ -41,7 +36,7 @@ void remove_abandoned(const std::string& final_path) {
   const std::string start = fs::path(hidden_sibling(final_path, ".tmp-")).filename().string();
   std::error_code error;
   std::vector<std::string> found;
-  for (const auto& entry : fs::directory_iterator(parent_of(final_path), error)) {
+  for (const auto& entry : fs::directory_iterator(parent_folder(final_path), error)) {
     const std::string name = entry.path().filename().string();
     if (name == start || name.starts_with(start + ".")) found.push_back(entry.path().string());
   }
@@ -61,7 +56,7 @@ std::string folder_name(std::string path) {
 
 AtomicFolder::AtomicFolder(const std::string& final_path, ExistingFolder existing)
     : final_(folder_name(final_path)), existing_(existing) {
-  make_directories(parent_of(final_));
+  make_directories(parent_folder(final_));
   remove_abandoned(final_);
   make_temporary();
 }
@@ -104,7 +99,7 @@ void AtomicFolder::commit() {
   }
   rename_folder(temporary_, final_);
   committed_ = true;
-  sync_directory(parent_of(final_));
+  sync_directory(parent_folder(final_));
   if (exists) remove_folder(replaced);
 }
 
