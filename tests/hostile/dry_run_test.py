@@ -4,7 +4,7 @@ import os
 
 from counted import main
 import tiny_files as tiny
-from harness import Case, HostileTest
+from harness import Case, HostileTest, run
 
 
 class DryRun(HostileTest):
@@ -103,6 +103,44 @@ class DryRun(HostileTest):
             self.twice(name, "train", self.tiny.train("data.train=" + path, *self.texts()), part)
             self.twice(name, "prepare", ["data.train=" + path, *self.texts()], part)
 
+    def test_an_output_that_training_cannot_write_is_refused(self):
+        file = tiny.write_text(self.path("a file"), "")
+        for output in (file, file + "/run", "/dev/full", "/dev/full/run"):
+            self.twice(f"train.output={output}", "train", self.tiny.train("train.output=" + output),
+                       output + ": cannot create the folder")
+
+    def test_a_checkpoint_that_training_would_not_go_on_from_is_refused(self):
+        run_folder = self.path("begun")
+        seen = run("train", *self.tiny.train("train.output=" + run_folder))
+        self.assertEqual(seen.code, 0, seen.err)
+        self.check([Case("lococo-train --dry-run of a run to go on with", "train",
+                         self.tiny.train("train.output=" + run_folder, "--dry-run"), answer="works")])
+        self.twice("another seed", "train", self.tiny.train("train.output=" + run_folder, "train.seed=9"),
+                   "belongs to another run: train.seed")
+        self.twice("a run to leave alone", "train",
+                   self.tiny.train("train.output=" + run_folder, "train.resume=never"), "holds a run already")
+        self.twice("no such checkpoint", "train", self.tiny.train("train.resume=" + self.path("nowhere")), "nowhere")
+        self.twice("another seed, by its path", "train",
+                   self.tiny.train("train.resume=" + os.path.join(run_folder, "step-00000002"), "train.seed=9"),
+                   "belongs to another run: train.seed")
+
+    def test_what_cannot_be_exported_is_refused(self):
+        conv = "model.adapter=" + tiny.make_conv(self.tiny.fresh("conv-"))
+        lora = "model.adapter=" + tiny.make_adapter(self.tiny.fresh("adapter-"))
+        file = tiny.write_text(self.path("in the way"), "")
+        for name, part, *overrides in (
+                ("no adapter", "set model.adapter", "export.kind=adapter"),
+                ("convolutions alone as an adapter", "no LoRA", "export.kind=adapter", conv),
+                ("random convolutions", "set model.adapter", "export.kind=conv"),
+                ("random convolutions beside LoRA", "none but LoRA", "export.kind=conv", lora),
+                ("options that the official code lacks", "the official code only", "export.kind=official_conv", conv),
+                ("an output under a file", "cannot create the folder", "export.output=" + file + "/out")):
+            self.twice(name, "export", self.tiny.export(*overrides), part)
+
+    def test_benchmarks_look_at_the_model(self):
+        for key in ("model.path", "model.adapter"):
+            self.twice(f"no such {key}", "bench", self.tiny.bench("prefill", f"{key}=" + self.path("nowhere")), "nowhere")
+
     def test_what_training_asks_for_is_asked_for(self):
         for name, part, *given in (("no output", "train.output", "train.output="),
                                    ("nothing to train on", "data.train", "data.train=[]"),
@@ -114,6 +152,7 @@ class DryRun(HostileTest):
     def test_prompts_that_generation_would_refuse_are_refused(self):
         for name, override, part in (("two prompts", "generate.prompt_ids=1 2", "is given too"),
                                      ("a prompt beside a conversation", "generate.chat=true", "is given too"),
+                                     ("a stop text without letters", 'generate.stop=[""]', "generate.stop"),
                                      ("a stop text for ids", "generate.stop=[a]", "generate.stop")):
             ids = ["generate.output=ids", "generate.prompt=", "generate.prompt_ids=1"] if "ids" in name else []
             for more in ([], ["--dry-run"]):
