@@ -152,12 +152,17 @@ class DryRun(HostileTest):
     def test_prompts_that_generation_would_refuse_are_refused(self):
         for name, override, part in (("two prompts", "generate.prompt_ids=1 2", "is given too"),
                                      ("a prompt beside a conversation", "generate.chat=true", "is given too"),
-                                     ("a stop text without letters", 'generate.stop=[""]', "generate.stop"),
                                      ("a stop text for ids", "generate.stop=[a]", "generate.stop")):
             ids = ["generate.output=ids", "generate.prompt=", "generate.prompt_ids=1"] if "ids" in name else []
             for more in ([], ["--dry-run"]):
                 self.check([Case(" ".join(["lococo-generate", *more, name]), "generate",
                                  self.tiny.generate(override, *ids, *more, *self.texts()), mentions=(part,))])
+
+    def test_an_empty_stop_text_is_refused(self):
+        if not self.tokenizer:
+            self.skipTest("spm_train is missing")
+        self.twice("an empty stop text", "generate", self.tiny.generate('generate.stop=["a", ""]', *self.texts()),
+                   "generate.stop")
 
     def texts(self):
         return ["data.tokenizer=" + self.tokenizer] if self.tokenizer else []
