@@ -20,6 +20,7 @@ lococo::Tool tool_of(const std::string& benchmark) {
     if (!lococo::runs_on_ranks(benchmark))
       lococo::check_whole_model(config.distributed, "lococo-bench " + benchmark + " runs");
     if (!line.dry_run) return lococo::run_benchmark(benchmark, config);
+    lococo::check_benchmark(benchmark, config);
     std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
     return 0;
   };

@@ -3,7 +3,6 @@
 
 #include "config/config_write.h"
 #include "eval/run_evaluation.h"
-#include "setup/check_inputs.h"
 #include "setup/complete_config.h"
 #include "tools/cli.h"
 
@@ -11,8 +10,7 @@ namespace {
 
 int run(const lococo::CommandLine& line, const lococo::Config& config) {
   if (!line.dry_run) return lococo::run_evaluation(config);
-  lococo::check_evaluation_outputs(config.eval);
-  lococo::check_inputs(config);
+  lococo::check_evaluation(config);
   std::fputs(lococo::config_to_yaml(config).c_str(), stdout);
   return 0;
 }

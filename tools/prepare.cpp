@@ -59,7 +59,7 @@ int run(const CommandLine& line, const Config& config) {
   if (line.dry_run) {
     std::fputs(config_to_yaml(config).c_str(), stdout);
     for (const DataSource& source : sources) {
-      const SourcePlan plan = plan_source(source, config.data, tokenizer.get());
+      const SourcePlan plan = look_at_source(source, config.data, tokenizer.get());
       std::printf("%s\n", describe(source, plan).c_str());
     }
     return 0;

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "config/config_write.h"
+#include "eval/run_evaluation.h"
 #include "setup/check_inputs.h"
 #include "setup/complete_config.h"
 #include "setup/describe_run.h"
@@ -21,6 +22,8 @@ int run(const lococo::CommandLine& line, const lococo::Config& config) {
   lococo::warn_about_untrained_answers(config);
   lococo::check_inputs(config);
   lococo::check_training_sources(config);
+  if (config.eval.every > 0 && !config.data.validation.empty())
+    lococo::check_evaluated_lengths(config);
   return 0;
 }
 

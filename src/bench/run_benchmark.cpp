@@ -18,6 +18,7 @@
 #include "core/error.h"
 #include "core/output_file.h"
 #include "dist/communicator.h"
+#include "setup/check_inputs.h"
 #include "setup/session.h"
 
 namespace lococo {
@@ -26,25 +27,40 @@ namespace {
 struct Benchmark {
   const char* name;
   const char* doc;
+  bool loads_model;
   void (*run)(const Config&, torch::Device, Report&);
   /// Of those that several ranks run together, in place of the other.
   void (*run_on_ranks)(const Config&, Session&, Report*) = nullptr;
 };
 
 constexpr Benchmark kBenchmarks[] = {
-    {"train-step", "forward, backward and optimizer step, beside the hardware limit",
+    {"train-step", "forward, backward and optimizer step, beside the hardware limit", true,
      bench_train_step},
-    {"patterns", "the same step with every attention pattern, beside full attention",
+    {"patterns", "the same step with every attention pattern, beside full attention", true,
      bench_patterns},
-    {"scaling", "the same step divided over GPUs, in each of bench.layouts (under mpirun)", nullptr,
-     bench_scaling},
-    {"prefill", "a prompt in blocks", bench_prefill},
-    {"decode", "token after token, beside what memory allows", bench_decode},
-    {"attention", "every backend, forward and backward; column mass", bench_attention},
-    {"conv", "the convolution over time: the library's and the project's", bench_conv},
-    {"data", "loader and tokenizer", bench_data},
-    {"memory", "peak memory of training against context length", bench_memory},
+    {"scaling", "the same step divided over GPUs, in each of bench.layouts (under mpirun)", true,
+     nullptr, bench_scaling},
+    {"prefill", "a prompt in blocks", true, bench_prefill},
+    {"decode", "token after token, beside what memory allows", true, bench_decode},
+    {"attention", "every backend, forward and backward; column mass", false, bench_attention},
+    {"conv", "the convolution over time: the library's and the project's", false, bench_conv},
+    {"data", "loader and tokenizer", false, bench_data},
+    {"memory", "peak memory of training against context length", true, bench_memory},
 };
+
+const Benchmark& benchmark_named(const std::string& name) {
+  std::string names;
+  for (const Benchmark& benchmark : kBenchmarks) {
+    if (name == benchmark.name) return benchmark;
+    names += (names.empty() ? "" : ", ") + std::string(benchmark.name);
+  }
+  throw UserError("\"" + name + "\" is not a benchmark; use one of " + names);
+}
+
+void check_outputs(const BenchConfig& bench) {
+  check_output_file(bench.output, "bench.output", bench.overwrite);
+  check_output_file(bench.trace, "bench.trace", bench.overwrite);
+}
 
 void run_alone(const Benchmark& benchmark, const Config& config) {
   const auto device = pick_device(config.distributed, /*local_rank=*/0);
@@ -91,18 +107,19 @@ bool runs_on_ranks(const std::string& name) {
   });
 }
 
+void check_benchmark(const std::string& name, const Config& config) {
+  const Benchmark& benchmark = benchmark_named(name);
+  check_outputs(config.bench);
+  const bool has_files = !config.model.path.empty() || !config.model.adapter.empty();
+  if (benchmark.loads_model && has_files) check_inputs(config);
+}
+
 int run_benchmark(const std::string& name, const Config& config) {
-  for (const Benchmark& benchmark : kBenchmarks) {
-    if (name != benchmark.name) continue;
-    check_output_file(config.bench.output, "bench.output", config.bench.overwrite);
-    check_output_file(config.bench.trace, "bench.trace", config.bench.overwrite);
-    if (benchmark.run_on_ranks != nullptr) return run_on_ranks(benchmark, config);
-    run_alone(benchmark, config);
-    return 0;
-  }
-  std::string names;
-  for (const std::string& known : benchmark_names()) names += (names.empty() ? "" : ", ") + known;
-  throw UserError("\"" + name + "\" is not a benchmark; use one of " + names);
+  const Benchmark& benchmark = benchmark_named(name);
+  check_outputs(config.bench);
+  if (benchmark.run_on_ranks != nullptr) return run_on_ranks(benchmark, config);
+  run_alone(benchmark, config);
+  return 0;
 }
 
 }  // namespace lococo

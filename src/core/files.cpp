@@ -41,6 +41,11 @@ std::string remedy_for(int error) {
   throw UserError(path + ": cannot read the file: " + std::strerror(error));
 }
 
+[[noreturn]] void fail_to_create_folder(const std::string& path, int error) {
+  throw UserError(path + ": cannot create the folder: " + std::generic_category().message(error) +
+                  remedy_for(error));
+}
+
 void require_regular(const std::string& path, const struct stat& status) {
   if (S_ISREG(status.st_mode)) return;
   const char* kind = S_ISDIR(status.st_mode)    ? "folder"
@@ -100,6 +105,11 @@ bool is_folder(const std::string& path) {
   return look_up(path, &status) && S_ISDIR(status.st_mode);
 }
 
+std::string parent_folder(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
 std::string read_text_file(const std::string& path, uint64_t most_bytes) {
   InputFile file(path);
   if (file.size() > most_bytes) {
@@ -130,11 +140,6 @@ void sync_directory(const std::string& path) {
   }
 }
 
-std::string parent_folder(const std::string& path) {
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  return folder.empty() ? "." : folder;
-}
-
 void make_directories(const std::string& path) {
   if (path.empty()) throw UserError("cannot create a folder without a name");
   std::error_code error;
@@ -142,10 +147,20 @@ void make_directories(const std::string& path) {
   if (!error && !std::filesystem::is_directory(path, error) && !error) {
     error = std::make_error_code(std::errc::not_a_directory);
   }
-  if (error) {
-    throw UserError(path + ": cannot create the folder: " + error.message() +
-                    remedy_for(error.value()));
+  if (error) fail_to_create_folder(path, error.value());
+}
+
+void check_can_make_directories(const std::string& path) {
+  if (path.empty()) throw UserError("cannot create a folder without a name");
+  std::string there = path;  // in the end the nearest that is there
+  struct stat status {};
+  while (::stat(there.c_str(), &status) != 0) {
+    if (errno != ENOENT && errno != ENOTDIR) fail_to_create_folder(path, errno);
+    there = parent_folder(there);
   }
+  if (!S_ISDIR(status.st_mode)) fail_to_create_folder(path, ENOTDIR);
+  if (::faccessat(AT_FDCWD, there.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
+    fail_to_create_folder(path, errno);
 }
 
 std::string temporary_name(const std::string& path) { return path + ".tmp"; }

@@ -37,6 +37,9 @@ bool path_exists(const std::string& path);
 /// Whether it is a folder; throws as path_exists does.
 bool is_folder(const std::string& path);
 
+/// The folder that holds what has this name; "." for a name alone.
+std::string parent_folder(const std::string& path);
+
 /// The whole file. Throws UserError naming the file, as InputFile does, and for one above
 /// `most_bytes`.
 std::string read_text_file(const std::string& path, uint64_t most_bytes = uint64_t{1} << 36);
@@ -48,11 +51,12 @@ void write_text_file(const std::string& path, const std::string& content);
 /// Syncs a folder's entries to disk, so that a rename inside it survives a power cut.
 void sync_directory(const std::string& path);
 
-/// The folder that `path` lies in: "." for a name alone.
-std::string parent_folder(const std::string& path);
-
 /// Creates the folder and its parents. Throws UserError when that fails.
 void make_directories(const std::string& path);
+
+/// Throws UserError as make_directories() would, and for a folder that is there and not writable;
+/// makes nothing.
+void check_can_make_directories(const std::string& path);
 
 /// The file beside `path` that is written first and renamed when it is whole.
 std::string temporary_name(const std::string& path);

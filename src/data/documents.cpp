@@ -20,6 +20,8 @@ namespace fs = std::filesystem;
 constexpr const char* kKnownEndings = ".txt, .md, .jsonl or .jsonl.zst";
 // Deeper folders are a link to a folder above.
 constexpr int kMaxFolderDepth = 32;
+constexpr uint64_t kLookedAt = uint64_t{1} << 16;  // bytes of a text, by look_at_document()
+constexpr size_t kLongestCharacter = 4;            // bytes of UTF-8
 
 bool is_text_file(const std::string& name) {
   return name.ends_with(".txt") || name.ends_with(".md");
@@ -69,14 +71,18 @@ void list_folder(const fs::path& folder, const std::string& prefix, int depth,
   if (error) throw UserError(folder.string() + ": cannot read: " + error.message());
 }
 
+/// Of the whole text or its beginning, which may end within a character.
+void check_text(const std::string& path, const std::string& text, bool is_whole) {
+  if (text.empty()) throw UserError(path + ": the file is empty; remove it or fill it");
+  const size_t bad = find_invalid_utf8(text);
+  if (bad == std::string::npos || (!is_whole && text.size() - bad < kLongestCharacter)) return;
+  throw UserError(path + ": byte " + std::to_string(bad) +
+                  " is not UTF-8; convert the file, for example with iconv");
+}
+
 void read_text_document(const DocumentFile& file, const DocumentCallback& callback) {
   std::string text = read_text_file(file.path);
-  if (text.empty()) throw UserError(file.path + ": the file is empty; remove it or fill it");
-  const size_t bad = find_invalid_utf8(text);
-  if (bad != std::string::npos) {
-    throw UserError(file.path + ": byte " + std::to_string(bad) +
-                    " is not UTF-8; convert the file, for example with iconv");
-  }
+  check_text(file.path, text, /*is_whole=*/true);
   callback(file.name, std::move(text));
 }
 
@@ -142,6 +148,23 @@ void for_each_document(const std::string& path, const std::string& text_field,
   for (const DocumentFile& file : list_document_files(path)) {
     for_each_document(file, text_field, callback);
   }
+}
+
+void look_at_document(const DocumentFile& file, const std::string& text_field) {
+  if (is_jsonl_file(file.path)) {
+    with_first_json_line(file.path, [&](nlohmann::json& record, const std::string& place) {
+      text_of_record(record, place, text_field);
+    });
+    return;
+  }
+  InputFile input(file.path);
+  std::string beginning(std::min(input.size(), kLookedAt), '\0');
+  beginning.resize(input.read(beginning.data(), beginning.size()));
+  check_text(file.path, beginning, /*is_whole=*/beginning.size() == input.size());
+}
+
+void look_at_documents(const std::string& path, const std::string& text_field) {
+  for (const DocumentFile& file : list_document_files(path)) look_at_document(file, text_field);
 }
 
 size_t find_invalid_utf8(const std::string& text) {

@@ -41,6 +41,13 @@ void for_each_document(const std::string& path, const std::string& text_field,
 void for_each_document(const DocumentFile& file, const std::string& text_field,
                        const DocumentCallback& callback, const ReadCallback& on_read = {});
 
+/// What a dry run reads of a file: throws as for_each_document() would, as far as the first record
+/// or the first 64 KiB of a text tell.
+void look_at_document(const DocumentFile& file, const std::string& text_field);
+
+/// The same for every file of list_document_files(path).
+void look_at_documents(const std::string& path, const std::string& text_field);
+
 /// Byte offset of the first byte that does not continue valid UTF-8 (no overlong forms, no
 /// surrogates); std::string::npos when all is valid.
 size_t find_invalid_utf8(const std::string& text);

@@ -10,19 +10,36 @@
 
 namespace lococo {
 
+namespace {
+
+/// Hands the next object of the file over; false at its end.
+bool hand_next_over(const std::string& path, const JsonCallback& callback, LineReader* reader) {
+  for (std::string line; reader->next(&line);) {
+    if (is_blank_text(line)) continue;
+    const std::string place = path + ":" + std::to_string(reader->line_number());
+    nlohmann::json object = parse_json_object(line, place, reader->line_offset());
+    callback(object, place);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 void for_each_json_line(const std::string& path, const JsonCallback& callback,
                         const ReadCallback& on_read) {
   LineReader reader(path);
   bool any = false;
-  for (std::string line; reader.next(&line);) {
-    if (is_blank_text(line)) continue;
+  while (hand_next_over(path, callback, &reader)) {
     any = true;
-    const std::string place = path + ":" + std::to_string(reader.line_number());
-    nlohmann::json object = parse_json_object(line, place, reader.line_offset());
-    callback(object, place);
     if (on_read) on_read(reader.bytes_read());
   }
   if (!any) fail_without_records(path);
+}
+
+void with_first_json_line(const std::string& path, const JsonCallback& callback) {
+  LineReader reader(path);
+  if (!hand_next_over(path, callback, &reader)) fail_without_records(path);
 }
 
 nlohmann::json parse_json_object(const std::string& text, const std::string& place,

@@ -20,6 +20,9 @@ using ReadCallback = std::function<void(uint64_t bytes)>;
 void for_each_json_line(const std::string& path, const JsonCallback& callback,
                         const ReadCallback& on_read = {});
 
+/// The same for the first line that is not blank alone.
+void with_first_json_line(const std::string& path, const JsonCallback& callback);
+
 /// The object of a line, or of a few, that begins at byte `offset` of the file's text. Throws
 /// UserError, with `place`, for what is not UTF-8, not JSON or not an object, and for one that does
 /// not fit into memory.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -90,10 +91,19 @@ void check_tokenizer(const TokenFile& file, const Tokenizer* tokenizer) {
                   hex_text(tokenizer->fingerprint()) + "); prepare it again from its text");
 }
 
-/// Token files go beside their source unless the user names another place.
+void check_cache_dir(const std::string& folder) {
+  try {
+    check_can_make_directories(folder);
+  } catch (const UserError& error) {
+    throw UserError("data.cache_dir: " + std::string(error.what()));
+  }
+}
+
+/// Token files go beside their source unless the user names another place, which is made where it
+/// is missing.
 void require_writable(const SourcePlan& plan, const DataSource& source, const DataConfig& config) {
   const std::string folder = fs::path(plan.token_file).parent_path().string();
-  if (!config.cache_dir.empty()) return;
+  if (!config.cache_dir.empty()) return check_cache_dir(config.cache_dir);
   if (::faccessat(AT_FDCWD, folder.c_str(), W_OK, AT_EACCESS) == 0) return;
   throw UserError(source.path + ": its token file would lie beside it, but " + folder +
                   " is not writable (" + std::strerror(errno) +
@@ -185,6 +195,21 @@ SourcePlan plan_source(const DataSource& source, const DataConfig& config,
   plan.ready = up_to_date(plan.token_file, plan.fingerprint);
   if (!plan.ready) require_writable(plan, source, config);
   return plan;
+}
+
+SourcePlan look_at_source(const DataSource& source, const DataConfig& config,
+                          const Tokenizer* tokenizer) {
+  SourcePlan plan = plan_source(source, config, tokenizer);
+  if (plan.ready) return plan;
+  for (const DocumentFile& file : plan.files) look_at_document(file, config.text_field);
+  return plan;
+}
+
+bool are_prepared(const std::vector<DataSource>& sources, const DataConfig& config,
+                  const Tokenizer* tokenizer) {
+  return std::all_of(sources.begin(), sources.end(), [&](const DataSource& source) {
+    return plan_source(source, config, tokenizer).ready;
+  });
 }
 
 std::string prepare_source(const DataSource& source, const DataConfig& config,

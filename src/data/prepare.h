@@ -31,6 +31,15 @@ struct SourcePlan {
 SourcePlan plan_source(const DataSource& source, const DataConfig& config,
                        const Tokenizer* tokenizer);
 
+/// plan_source(), and of texts that have yet to be tokenised a look at each (look_at_document):
+/// what a dry run does.
+SourcePlan look_at_source(const DataSource& source, const DataConfig& config,
+                          const Tokenizer* tokenizer);
+
+/// Whether open_sources() would find every source tokenised. Throws as plan_source() does.
+bool are_prepared(const std::vector<DataSource>& sources, const DataConfig& config,
+                  const Tokenizer* tokenizer);
+
 /// Told while a source is tokenised how many of its bytes on the disk have been read, and of how
 /// many.
 using PrepareProgress = std::function<void(uint64_t done, uint64_t total)>;

@@ -91,8 +91,26 @@ std::vector<PositionBucket> make_position_buckets(int64_t length, int64_t count)
   return buckets;
 }
 
+std::vector<Segment> evaluated_segments(const EvalConfig& eval,
+                                        const std::vector<std::shared_ptr<const TokenFile>>& files,
+                                        int64_t length) {
+  auto segments =
+      eval.windows == EvalWindows::kLongLora
+          ? make_longlora_segments(files, length, eval.max_tokens)
+          : make_segments(files, length, eval.stride, eval.segments_per_document, eval.max_tokens);
+  if (segments.empty()) {
+    throw UserError("eval.lengths: no document of data.validation is longer than " +
+                    std::to_string(length) + " tokens within eval.max_tokens=" +
+                    std::to_string(eval.max_tokens) + "; use a shorter length");
+  }
+  return segments;
+}
+
 Evaluator::Evaluator(const Config& config, std::vector<std::shared_ptr<const TokenFile>> files)
-    : config_(config), files_(std::move(files)) {}
+    : config_(config), files_(std::move(files)) {
+  for (const int64_t length : config_.eval.lengths)
+    evaluated_segments(config_.eval, files_, length);
+}
 
 std::vector<LengthResult> Evaluator::evaluate(Llama& model, torch::Device device,
                                               Communicator& communicator,
@@ -105,27 +123,13 @@ std::vector<LengthResult> Evaluator::evaluate(Llama& model, torch::Device device
   return results;
 }
 
-std::vector<Segment> Evaluator::segments_of(int64_t length) const {
-  const EvalConfig& eval = config_.eval;
-  auto segments =
-      eval.windows == EvalWindows::kLongLora
-          ? make_longlora_segments(files_, length, eval.max_tokens)
-          : make_segments(files_, length, eval.stride, eval.segments_per_document, eval.max_tokens);
-  if (segments.empty()) {
-    throw UserError("eval.lengths: no document of data.validation is longer than " +
-                    std::to_string(length) + " tokens within eval.max_tokens=" +
-                    std::to_string(eval.max_tokens) + "; use a shorter length");
-  }
-  return segments;
-}
-
 LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch::Device device,
                                         Communicator& communicator, const WorkShare& share,
                                         int64_t length) const {
   torch::NoGradGuard no_grad;
   LengthResult result;
   result.length = length;
-  const auto segments = segments_of(length);
+  const auto segments = evaluated_segments(config_.eval, files_, length);
   result.inputs = segments.front().length;
   result.by_position = make_position_buckets(result.inputs, config_.eval.position_buckets);
   for (const auto& segment : segments) {

@@ -54,13 +54,19 @@ struct LengthResult {
   int64_t peak_memory_bytes = 0;
 };
 
+/// The segments of one of eval.lengths. Throws UserError where no document is long enough for one.
+std::vector<Segment> evaluated_segments(const EvalConfig& eval,
+                                        const std::vector<std::shared_ptr<const TokenFile>>& files,
+                                        int64_t length);
+
 /// Scores the validation files with the config's pass and cache policy at every length of
 /// config.eval.lengths. Segments are dealt out over the ranks; every rank returns the whole result.
 /// One pass serves all lengths of an evaluation, so that what it records of a block is recorded
 /// once; its buffers are given back at the end, because a training between two evaluations may need
-/// the memory. Throws UserError when a length has no segment.
+/// the memory.
 class Evaluator {
  public:
+  /// Throws UserError when a length has no segment: nobody should wait for that.
   Evaluator(const Config& config, std::vector<std::shared_ptr<const TokenFile>> files);
   /// `pipeline`: of which `model` is a stage; null: it is whole.
   std::vector<LengthResult> evaluate(Llama& model, torch::Device device, Communicator& communicator,
@@ -70,7 +76,6 @@ class Evaluator {
   LengthResult evaluate_length(SequencePass& pass, Llama& model, torch::Device device,
                                Communicator& communicator, const WorkShare& share,
                                int64_t length) const;
-  std::vector<Segment> segments_of(int64_t length) const;
   void score_own_segments(SequencePass& pass, Llama& model, torch::Device device,
                           bool shows_progress, const WorkShare& share, LengthResult& result) const;
 

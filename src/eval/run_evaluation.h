@@ -9,7 +9,13 @@ namespace lococo {
 /// process's exit code.
 int run_evaluation(const Config& config);
 
-/// Throws UserError for a file of results that cannot or must not be written; before any work.
-void check_evaluation_outputs(const EvalConfig& eval);
+/// Throws UserError where no document of data.validation is long enough for one of eval.lengths, as
+/// far as all of it is tokenised already.
+void check_evaluated_lengths(const Config& config);
+
+/// Throws UserError for what run_evaluation() would refuse, without loading or tokenising anything:
+/// results that cannot or must not be written, files of model and adapter (setup/check_inputs.h),
+/// what is evaluated on (setup/training_sources.h), questions of a task. What --dry-run does.
+void check_evaluation(const Config& config);
 
 }  // namespace lococo

@@ -144,22 +144,38 @@ TaskResults ask_all(const Config& config, const Session& session, const TaskProm
   return results;
 }
 
+std::unique_ptr<Tokenizer> tokenizer_of(const Config& config) {
+  auto tokenizer = open_tokenizer(config, effective_shape(config).vocab_size);
+  if (!tokenizer)
+    throw UserError(std::string("data.tokenizer: a task needs one; ") + kWithoutTokenizer);
+  return tokenizer;
+}
+
+/// What asks: made, and looked at, before the model is loaded.
+struct Questions {
+  explicit Questions(const Config& config)
+      : tokenizer(tokenizer_of(config)), prompts(config, *tokenizer) {
+    prompts.check();
+  }
+
+  std::unique_ptr<Tokenizer> tokenizer;
+  TaskPrompts prompts;
+};
+
 }  // namespace
+
+void check_tasks(const Config& config) { const Questions questions(config); }
 
 int run_tasks(const Config& config, const Session& session) {
   Communicator& stages = *session.communicator;
-  std::unique_ptr<Tokenizer> tokenizer;
-  std::optional<TaskPrompts> prompts;
+  std::optional<Questions> questions;
   run_alike(stages, [&] {
     check_undivided(session, "eval.task: questions are asked");
-    tokenizer = open_tokenizer(config, effective_shape(config).vocab_size);
-    if (!tokenizer)
-      throw UserError(std::string("data.tokenizer: a task needs one; ") + kWithoutTokenizer);
-    prompts.emplace(config, *tokenizer);
-    prompts->make_source();  // whatever is wrong with the questions, before the model is loaded
+    questions.emplace(config);
   });
-  const auto answer_all = make_answerer(config, session, *tokenizer, *prompts);
-  const auto results = ask_all(config, session, *prompts, answer_all);
+  const TaskPrompts& prompts = questions->prompts;
+  const auto answer_all = make_answerer(config, session, *questions->tokenizer, prompts);
+  const auto results = ask_all(config, session, prompts, answer_all);
   if (!stages.is_main()) return 0;
   std::fputs(task_table(results).c_str(), stdout);
   if (!config.eval.output.empty()) {

@@ -10,4 +10,8 @@ namespace lococo {
 /// given. One process. Returns the process's exit code; throws UserError.
 int run_tasks(const Config& config, const Session& session);
 
+/// Throws UserError for a tokenizer, texts and questions that run_tasks() would refuse before it
+/// loads the model.
+void check_tasks(const Config& config);
+
 }  // namespace lococo

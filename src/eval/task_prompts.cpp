@@ -34,6 +34,11 @@ std::unique_ptr<TaskSource> TaskPrompts::make_source() const {
                           *form_);
 }
 
+void TaskPrompts::check() const {
+  const auto source = make_source();
+  for (const int64_t index : source->telling_samples()) source->sample(index);
+}
+
 std::vector<int32_t> TaskPrompts::end_tokens() const {
   return chat_ ? chat_->end_tokens() : std::vector<int32_t>();
 }

@@ -31,6 +31,10 @@ class TaskPrompts {
   /// Another source of the same samples; this must outlive it.
   std::unique_ptr<TaskSource> make_source() const;
 
+  /// Throws UserError for whatever is wrong with the questions, as far as a few of them tell
+  /// (TaskSource::telling_samples).
+  void check() const;
+
   /// Tokens and texts of the template that end an answer; may be none.
   std::vector<int32_t> end_tokens() const;
   std::vector<std::string> stop_texts() const;

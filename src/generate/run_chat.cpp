@@ -15,6 +15,7 @@
 #include "generate/generation_setup.h"
 #include "generate/interrupt.h"
 #include "generate/prompt.h"
+#include "generate/stop_texts.h"
 #include "report/task_progress.h"
 #include "setup/model_positions.h"
 #include "setup/model_setup.h"
@@ -28,6 +29,7 @@ using Write = std::function<void(const std::string&)>;
 
 void check_form(const Config& config, const Tokenizer* tokenizer) {
   check_single_prompt(config.generate);
+  check_stop_texts(config.generate.stop);
   if (config.generate.output == GenerateOutput::kIds)
     throw UserError("generate.output: ids are no conversation; remove it, or generate.chat");
   if (config.generate.document == "-") {

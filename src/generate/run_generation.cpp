@@ -18,6 +18,7 @@
 #include "generate/generation_setup.h"
 #include "generate/prompt.h"
 #include "generate/run_chat.h"
+#include "generate/stop_texts.h"
 #include "report/task_progress.h"
 #include "setup/model_positions.h"
 #include "setup/model_setup.h"
@@ -68,6 +69,7 @@ Task make_task(const Config& config, const Tokenizer* tokenizer, const ModelShap
 
 void check_output(const Config& config, bool has_tokenizer) {
   const bool prints_text = config.generate.output == GenerateOutput::kText;
+  check_stop_texts(config.generate.stop);
   if (!prints_text && !config.generate.stop.empty())
     throw UserError("generate.stop: is looked for in text, and generate.output=ids prints none");
   if (prints_text && !has_tokenizer) {

@@ -8,10 +8,14 @@
 
 namespace lococo {
 
-StopTexts::StopTexts(std::vector<std::string> texts) : texts_(std::move(texts)) {
+void check_stop_texts(const std::vector<std::string>& texts) {
   const auto is_empty = [](const std::string& text) { return text.empty(); };
-  if (std::any_of(texts_.begin(), texts_.end(), is_empty))
+  if (std::any_of(texts.begin(), texts.end(), is_empty))
     throw UserError("generate.stop: holds an empty text, which would end every answer; remove it");
+}
+
+StopTexts::StopTexts(std::vector<std::string> texts) : texts_(std::move(texts)) {
+  check_stop_texts(texts_);
 }
 
 std::string StopTexts::add(const std::string& piece) {

@@ -88,6 +88,16 @@ int64_t longest_question(const Form& form, const std::vector<AskedFact>& asked) 
 
 }  // namespace
 
+int64_t lesson_sentences(int64_t context_length, const Tokenizer& tokenizer) {
+  const auto sentence = static_cast<int64_t>(tokenizer.encode_ordinary(kLongSentence).size());
+  const int64_t sentences = context_length / 2 / sentence;
+  if (sentences >= kFewestSentences) return sentences;
+  throw UserError("data.lesson_share: lessons need at least " +
+                  std::to_string(2 * sentence * kFewestSentences) +
+                  " tokens with this tokenizer; raise data.lesson_length or "
+                  "data.context_length, whichever makes them shorter");
+}
+
 struct LessonSource::Impl {
   /// Tables that grow with use: one set for each thread at a time.
   struct Fitters {
@@ -101,14 +111,7 @@ struct LessonSource::Impl {
         tokenizer(std::move(given_tokenizer)),
         chat(options.chat, *tokenizer),
         plain(plain_texts(options.chat), *tokenizer) {
-    const auto sentence = static_cast<int64_t>(tokenizer->encode_ordinary(kLongSentence).size());
-    sentences = options.context_length / 2 / sentence;
-    if (sentences < kFewestSentences) {
-      throw UserError("data.lesson_share: lessons need at least " +
-                      std::to_string(2 * sentence * kFewestSentences) +
-                      " tokens with this tokenizer; raise data.lesson_length or "
-                      "data.context_length, whichever makes them shorter");
-    }
+    sentences = lesson_sentences(options.context_length, *tokenizer);
     if (hay.num_words() < options.context_length) {
       throw UserError("data.lesson_texts: the texts have " + std::to_string(hay.num_words()) +
                       " words, lessons need as many as their " +

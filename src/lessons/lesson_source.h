@@ -24,6 +24,10 @@ struct LessonOptions {
   ChatTemplate chat;
 };
 
+/// How many sentences the questions of a lesson of `context_length` tokens may be, all together.
+/// Throws UserError for a context that is too short for lessons.
+int64_t lesson_sentences(int64_t context_length, const Tokenizer& tokenizer);
+
 /// A lesson is a stretch of the texts with sentences put into it at places drawn uniformly, and
 /// behind it one question after another, each with its answer: turns of a conversation, or in plain
 /// text one sentence after another. lesson_plan.h says what is drawn.

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "config/config.h"
 #include "lessons/lesson_source.h"
@@ -15,7 +17,11 @@ namespace lococo {
 std::unique_ptr<LessonSource> open_lessons(const Config& config,
                                            std::shared_ptr<const Tokenizer> tokenizer);
 
-/// Throws what open_lessons() throws before it opens a text.
+/// Throws what open_lessons() throws before it opens a text: for a missing tokenizer, no texts,
+/// tokens in their place, a template that cannot be read or used, too short a context.
 void check_lessons(const Config& config, const Tokenizer* tokenizer);
+
+/// Where the lessons' texts are: data.lesson_texts, without them those of data.train.
+std::vector<std::string> lesson_paths(const DataConfig& data);
 
 }  // namespace lococo

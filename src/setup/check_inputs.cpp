@@ -9,6 +9,12 @@
 
 namespace lococo {
 
+std::string known_base_fingerprint(const Config& config) {
+  const ModelConfig& model = config.model;
+  if (!model.path.empty()) return "";
+  return fingerprint_of_random_base(base_shape(config), config.train.seed, model.init_std);
+}
+
 void check_inputs(const Config& given) {
   Config config = given;
   config.tune = TuneConfig();  // fresh LoRA comes after the adapter, which need not have it
@@ -21,11 +27,7 @@ void check_inputs(const Config& given) {
   const ModelConfig& model = config.model;
   if (!model.path.empty()) check_hf_weights(base, model.path);
   if (model.adapter.empty()) return;
-  const std::string fingerprint =
-      model.path.empty()
-          ? fingerprint_of_random_base(base_shape(config), config.train.seed, model.init_std)
-          : "";
-  check_trained(model.adapter, parameters, config.cache, fingerprint);
+  check_trained(model.adapter, parameters, config.cache, known_base_fingerprint(config));
 }
 
 }  // namespace lococo

@@ -123,8 +123,7 @@ void prepare_on_each_host(const std::vector<DataSource>& sources, const Config& 
 std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config& config,
                                                                    const Session& session,
                                                                    int64_t vocab_size) {
-  if (config.data.validation.empty())
-    throw UserError("data.validation: give the text or token files to evaluate on");
+  check_validation_given(config.data);
   const auto tokenizer = open_tokenizer(config, vocab_size);
   prepare_on_each_host(config.data.validation, config, tokenizer.get(), session);
   return open_sources(config.data.validation, config.data, tokenizer.get(), vocab_size);

@@ -1,5 +1,6 @@
 #include "setup/training_sources.h"
 
+#include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -10,7 +11,6 @@
 #include "core/log.h"
 #include "data/documents.h"
 #include "data/prepare.h"
-#include "data/token_file.h"
 #include "lessons/open_lessons.h"
 #include "records/json_records.h"
 #include "records/open_records.h"
@@ -24,11 +24,16 @@ namespace {
 /// What is wrong with several files, each of which stands for itself.
 class Faults {
  public:
-  void look(const std::function<void()>& open) {
+  /// False where something is wrong.
+  bool look(const std::function<void()>& open) {
     try {
       open();
+      return true;
     } catch (const UserError& error) {
-      lines_.emplace_back(error.what());
+      // Texts of the lessons may be those of the training.
+      if (std::ranges::find(lines_, error.what()) == lines_.end())
+        lines_.emplace_back(error.what());
+      return false;
     }
   }
 
@@ -40,21 +45,16 @@ class Faults {
                              : std::to_string(lines_.size()) + " sources cannot be used: " + text;
   }
 
+  void throw_if_any() const {
+    if (const std::string line = text(); !line.empty()) throw UserError(line);
+  }
+
  private:
   std::vector<std::string> lines_;
 };
 
-void open_documents(const std::vector<DocumentFile>& files) {
-  for (const DocumentFile& file : files) InputFile(file.path);
-}
-
-/// As open_sources() does, but for what has yet to be tokenised.
-void look_at_source(const DataSource& source, const DataConfig& data, const Tokenizer* tokenizer,
-                    int64_t vocab_size) {
-  const SourcePlan plan = plan_source(source, data, tokenizer);
-  open_documents(plan.files);
-  if (plan.ready) TokenFile(plan.token_file, data.raw_dtype).check_token_range(vocab_size);
-}
+/// What is done with a source's tokens, where they are there already.
+using Open = std::function<void(const std::vector<DataSource>&)>;
 
 struct Reader {
   const DataConfig& data;
@@ -62,13 +62,37 @@ struct Reader {
   int64_t vocab_size;
 
   void look_at_texts(const std::vector<DataSource>& sources, Faults* faults) const {
-    for (const DataSource& source : sources)
-      faults->look([&] { look_at_source(source, data, tokenizer, vocab_size); });
+    look_at(sources, faults,
+            [this](const auto& one) { open_sources(one, data, tokenizer, vocab_size); });
+  }
+
+  /// Whether there are enough of them, too.
+  void look_at_trained(const std::vector<DataSource>& sources, Faults* faults) const {
+    look_at(sources, faults,
+            [this](const auto& one) { open_dataset(one, data, tokenizer, vocab_size); });
+  }
+
+  void look_at_lessons(const Config& config, Faults* faults) const {
+    if (!faults->look([&] { check_lessons(config, tokenizer); })) return;
+    for (const std::string& path : lesson_paths(data))
+      faults->look([&] { look_at_documents(path, data.text_field); });
+  }
+
+ private:
+  void look_at(const std::vector<DataSource>& sources, Faults* faults, const Open& open) const {
+    for (const DataSource& source : sources) {
+      faults->look([&] {
+        if (look_at_source(source, data, tokenizer).ready) open({source});
+      });
+    }
   }
 };
 
-void look_at_records(const std::string& key, const std::vector<DataSource>& sources,
+/// With the template in which they are asked.
+void look_at_records(const Config& config, const std::string& key,
+                     const std::vector<DataSource>& sources, const Tokenizer* tokenizer,
                      Faults* faults) {
+  faults->look([&] { open_record_sets(config, key, {}, tokenizer); });
   for (const DataSource& source : sources) {
     const auto read = [&] { for_each_json_record(source.path, record_messages); };
     faults->look([&] { naming_key(key, read); });
@@ -90,6 +114,11 @@ void check_validation_paths(const Config& config) {
   }
 }
 
+void check_validation_given(const DataConfig& data) {
+  if (data.validation.empty())
+    throw UserError("data.validation: give the text or token files to evaluate on");
+}
+
 void check_training_sources(const Config& config) {
   const DataConfig& data = config.data;
   const int64_t vocab_size = effective_shape(config).vocab_size;
@@ -97,27 +126,39 @@ void check_training_sources(const Config& config) {
   const Reader reader = {data, tokenizer.get(), vocab_size};
   Faults faults;
   if (!data.records.empty()) {
-    faults.look(
-        [&] { open_record_sets(config, "data.records", {}, tokenizer.get()); });  // the template
-    look_at_records("data.records", data.records, &faults);
+    look_at_records(config, "data.records", data.records, tokenizer.get(), &faults);
   } else {
-    reader.look_at_texts(data.train, &faults);
-  }
-  if (data.records.empty() && data.lesson_share > 0.0) {
-    faults.look([&] { check_lessons(config, tokenizer.get()); });
-    for (const std::string& path : data.lesson_texts)
-      faults.look([&] { open_documents(list_document_files(path)); });
+    if (data.lesson_share > 0.0) reader.look_at_lessons(config, &faults);
+    reader.look_at_trained(data.train, &faults);
   }
   if (config.eval.every > 0) reader.look_at_texts(data.validation, &faults);
   if (config.eval.every == 0) faults.look([&] { check_validation_paths(config); });
-  if (evaluates_records(config))
-    look_at_records("data.validation_records", data.validation_records, &faults);
-  if (const std::string text = faults.text(); !text.empty()) throw UserError(text);
+  if (evaluates_records(config)) {
+    look_at_records(config, "data.validation_records", data.validation_records, tokenizer.get(),
+                    &faults);
+  }
+  faults.throw_if_any();
   if (config.eval.every > 0 || !config.eval.after_training) return;
   Faults after;  // which the run only warns of
   reader.look_at_texts(data.validation, &after);
   if (const std::string text = after.text(); !text.empty())
     log_warn("there will be no evaluation after training: " + text);
+}
+
+void check_evaluation_sources(const Config& config) {
+  const DataConfig& data = config.data;
+  const int64_t vocab_size = effective_shape(config).vocab_size;
+  const auto tokenizer = open_tokenizer(config, vocab_size);
+  Faults faults;
+  if (!data.validation_records.empty()) {
+    look_at_records(config, "data.validation_records", data.validation_records, tokenizer.get(),
+                    &faults);
+  } else {
+    check_validation_given(data);
+    const Reader reader = {data, tokenizer.get(), vocab_size};
+    reader.look_at_texts(data.validation, &faults);
+  }
+  faults.throw_if_any();
 }
 
 void warn_about_untrained_answers(const Config& config) {

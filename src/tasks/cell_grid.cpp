@@ -56,4 +56,20 @@ TaskSample CellGrid::sample(int64_t index) const {
   return sample;
 }
 
+std::vector<int64_t> CellGrid::telling_samples() const {
+  std::vector<int64_t> indices;
+  const auto add = [&](size_t kind, size_t length, size_t depth) {
+    const size_t cell = (kind * lengths_.size() + length) * depths_.size() + depth;
+    indices.push_back(static_cast<int64_t>(cell) * trials_);
+  };
+  const auto begin = lengths_.begin();
+  const auto shortest = static_cast<size_t>(std::min_element(begin, lengths_.end()) - begin);
+  const auto longest = static_cast<size_t>(std::max_element(begin, lengths_.end()) - begin);
+  for (size_t kind = 0; kind < kinds_.size(); ++kind) {
+    for (size_t depth = 0; depth < depths_.size(); ++depth) add(kind, shortest, depth);
+    if (longest != shortest) add(kind, longest, 0);
+  }
+  return indices;
+}
+
 }  // namespace lococo

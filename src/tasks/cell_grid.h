@@ -23,6 +23,8 @@ class CellGrid {
   /// kind, length, depth and trial of a sample; trials are next to each other, then depths,
   /// lengths, kinds.
   TaskSample sample(int64_t index) const;
+  /// TaskSource::telling_samples().
+  std::vector<int64_t> telling_samples() const;
 
  private:
   std::vector<std::string> kinds_;

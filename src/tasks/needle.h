@@ -19,6 +19,7 @@ class NeedleSource final : public TaskSource {
                const PromptForm& form);
   int64_t size() const override { return grid_.size(); }
   TaskSample sample(int64_t index) override;
+  std::vector<int64_t> telling_samples() const override { return grid_.telling_samples(); }
 
  private:
   TaskSample made(TaskSample sample);

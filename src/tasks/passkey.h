@@ -25,6 +25,7 @@ class PasskeySource final : public TaskSource {
                 const PromptForm& form);
   int64_t size() const override { return grid_.size(); }
   TaskSample sample(int64_t index) override;
+  std::vector<int64_t> telling_samples() const override { return grid_.telling_samples(); }
 
  private:
   TaskSample made(TaskSample sample);

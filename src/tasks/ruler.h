@@ -30,6 +30,7 @@ class RulerSource final : public TaskSource {
               const PromptForm& form);
   int64_t size() const override { return grid_.size(); }
   TaskSample sample(int64_t index) override;
+  std::vector<int64_t> telling_samples() const override { return grid_.telling_samples(); }
 
   /// Whether one of the kinds asked for takes the user's texts.
   static bool needs_texts(const EvalTaskConfig& task);

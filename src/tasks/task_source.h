@@ -22,6 +22,10 @@ class TaskSource {
   virtual int64_t size() const = 0;
   /// `index` in [0, size()).
   virtual TaskSample sample(int64_t index) = 0;
+  /// Some samples that show whether all can be made, to be made before a model is loaded: of each
+  /// kind one at every depth of the least length, which has the least room, and one of the greatest
+  /// length, for which the texts may be too short. None for questions that are as long as they are.
+  virtual std::vector<int64_t> telling_samples() const { return {}; }
 };
 
 /// Whether prompts are made of texts that the user gives (data.validation).

@@ -31,12 +31,15 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, Session& session) {
   check_teacher(config, shape);
   warn_about_memory(config, session.device);
   auto data = open_training_data(config, session, shape.vocab_size);
+  std::unique_ptr<Evaluator> evaluator;
+  if (!data.validation.empty()) {
+    run_alike(*session.communicator,
+              [&] { evaluator = std::make_unique<Evaluator>(config, data.validation); });
+  }
   auto prepared = load_model(config, session);
   log_info("parameters\n" + summarise(describe_parameters(config, shape, all_layers(shape))));
   if (resolved_pass(config) == PassKind::kFullSequence)
     log_info(describe_pattern(config.attention, config.data.context_length, shape.num_heads));
-  std::unique_ptr<Evaluator> evaluator;
-  if (!data.validation.empty()) evaluator = std::make_unique<Evaluator>(config, data.validation);
   std::unique_ptr<RecordEvaluator> record_evaluator;
   if (!data.validation_records.empty()) {
     record_evaluator =

@@ -65,13 +65,9 @@ Trainer::Trainer(const Config& config, PreparedModel prepared, TrainingSequences
 }
 
 void Trainer::resume() {
-  const TrainConfig& train = config_.train;
   std::string folder;
-  if (communicator_.is_main()) {  // one rank looks, so that all take the same folder
-    if (train.resume == Resume::kAuto) folder = newest_good_checkpoint(train.output).value_or("");
-    if (train.resume == Resume::kPath) folder = train.resume_path;
-    check_output_is_new(train);
-  }
+  // One rank looks, so that all take the same folder.
+  if (communicator_.is_main()) folder = checkpoint_to_resume(config_.train);
   folder = communicator_.broadcast_text(folder, /*root=*/0);
   if (folder.empty()) return;
 

@@ -6,8 +6,10 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "pass/sequence_pass.h"
+#include "setup/check_inputs.h"
 #include "setup/model_parts.h"
 #include "setup/model_positions.h"
+#include "train/resume_check.h"
 #include "weights/checkpoint_files.h"
 
 namespace lococo {
@@ -30,21 +32,35 @@ void check_teacher(const Config& config, const ModelShape& shape) {
   }
 }
 
-void check_output_is_new(const TrainConfig& train) {
-  if (train.resume != Resume::kNever) return;
-  const bool started = path_exists(train.output + "/metrics.jsonl") ||
-                       !checkpoints_newest_first(train.output).empty();
-  if (started) {
+std::string checkpoint_to_resume(const TrainConfig& train, DamageCheck check) {
+  if (train.resume == Resume::kPath) return train.resume_path;
+  if (train.resume == Resume::kAuto)
+    return newest_good_checkpoint(train.output, CheckpointUse::kResume, check).value_or("");
+  if (path_exists(train.output + "/metrics.jsonl") ||
+      !checkpoints_newest_first(train.output).empty()) {
     throw UserError("train.output: " + train.output +
                     " holds a run already; choose another folder, or set train.resume=auto to go "
                     "on");
   }
+  return "";
 }
 
 void refuse_to_train_nothing() {
   throw UserError(
       "tune: nothing is trained; give at least one group a learning rate, e.g. tune.conv=0.05");
 }
+
+namespace {
+
+void check_resumable(const Config& config) {
+  const std::string folder = checkpoint_to_resume(config.train, DamageCheck::kSizes);
+  if (folder.empty()) return;
+  const CheckpointState there = read_resumable(folder, DamageCheck::kSizes).state;
+  const std::string base = known_base_fingerprint(config);
+  check_resume(folder, there, {config, base, there.data_fingerprints});
+}
+
+}  // namespace
 
 void check_training(const Config& config) {
   check_given(config);
@@ -53,7 +69,8 @@ void check_training(const Config& config) {
   const auto parameters = describe_parameters(config, shape, all_layers(shape));
   const bool trains = std::ranges::any_of(parameters, &RegisteredParameter::trainable);
   if (!trains) refuse_to_train_nothing();
-  check_output_is_new(config.train);
+  check_can_make_directories(config.train.output);
+  check_resumable(config);
 }
 
 }  // namespace lococo

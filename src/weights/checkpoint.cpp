@@ -241,11 +241,12 @@ std::string save_checkpoint(const std::string& output, const CheckpointConfig& c
   return dir;
 }
 
-std::optional<std::string> newest_good_checkpoint(const std::string& output, CheckpointUse use) {
+std::optional<std::string> newest_good_checkpoint(const std::string& output, CheckpointUse use,
+                                                  DamageCheck check) {
   const auto checkpoints = checkpoints_newest_first(output);
   if (checkpoints.empty()) return std::nullopt;
   for (const auto& [step, dir] : checkpoints) {
-    const std::string problem = find_damage(dir, use);
+    const std::string problem = find_damage(dir, use, check);
     if (problem.empty()) return dir;
     log_warn(dir + ": passed over, because " + problem);
   }
@@ -259,12 +260,7 @@ CheckpointState load_checkpoint(const std::string& dir, Llama& model,
                                 const std::string& base_fingerprint,
                                 const std::function<void(const TensorMap&)>& load_state,
                                 const std::function<void(const CheckpointState&)>& check) {
-  const std::string problem = find_damage(dir, CheckpointUse::kResume);
-  if (!problem.empty()) {
-    throw UserError(dir + ": cannot resume from this folder, because " + problem +
-                    "; choose another checkpoint (train.resume)");
-  }
-  StoredState stored = read_state(dir);
+  StoredState stored = read_resumable(dir);
   const LayerRange& part = model->range();
   std::erase_if(stored.trainable, [&](const std::string& name) { return part.is_elsewhere(name); });
   if (check) check(stored.state);
@@ -287,7 +283,8 @@ void load_trained(const std::string& dir, Llama& model, const std::string& base_
 
 void check_trained(const std::string& dir, const TensorMap& parameters, const CacheConfig& cache,
                    const std::string& base_fingerprint) {
-  const Parts parts = find_parts(dir, base_fingerprint, DamageCheck::kSizes);
+  const auto check = holds_whole_base(dir) ? DamageCheck::kSizes : DamageCheck::kEveryByte;
+  const Parts parts = find_parts(dir, base_fingerprint, check);
   TensorMap base, conv;
   for (const auto& [name, parameter] : parameters) {
     const ParameterKind kind = kind_of_parameter(name);

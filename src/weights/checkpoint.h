@@ -64,12 +64,16 @@ std::string save_checkpoint(const std::string& output, const CheckpointConfig& c
 /// model on may have left it out.
 enum class CheckpointUse { kResume, kWeights };
 
+/// How closely a checkpoint's files are looked at: their bytes cost a reading of all of it.
+enum class DamageCheck { kSizes, kEveryByte };
+
 /// The checkpoint with the most steps in OUTPUT whose files, as far as `use` needs them, have the
-/// size and checksum that state.json lists; damaged ones are passed over with a warning line each.
-/// nullopt: there is none. Throws UserError where all of them are damaged: a run that began anew
-/// beside them would end what they are of.
+/// size and (kEveryByte) checksum that state.json lists; damaged ones are passed over with a
+/// warning line each. nullopt: there is none. Throws UserError where all of them are damaged: a run
+/// that began anew beside them would end what they are of.
 std::optional<std::string> newest_good_checkpoint(const std::string& output,
-                                                  CheckpointUse use = CheckpointUse::kResume);
+                                                  CheckpointUse use = CheckpointUse::kResume,
+                                                  DamageCheck check = DamageCheck::kEveryByte);
 
 /// Restores the trained parameters of a checkpoint folder of ours and gives the optimizer's state
 /// to `load_state`: tensors on the file's own bytes, which are there during the call only. Throws
@@ -89,8 +93,9 @@ CheckpointState load_checkpoint(const std::string& dir, Llama& model,
 void load_trained(const std::string& dir, Llama& model, const std::string& base_fingerprint);
 
 /// Throws as load_trained() does for a model with these parameters (on any device, with the LoRA of
-/// `dir`) and cache options, as far as names, shapes and sizes tell: reads no weights.
-/// `base_fingerprint` may be empty: not known.
+/// `dir`) and cache options, as far as names, shapes, sizes and a checkpoint's checksums tell; of a
+/// checkpoint with the whole base, which is large, no checksums. `base_fingerprint` may be empty:
+/// not known.
 void check_trained(const std::string& dir, const TensorMap& parameters, const CacheConfig& cache,
                    const std::string& base_fingerprint);
 

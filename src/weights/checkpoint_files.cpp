@@ -196,6 +196,13 @@ std::string find_damage(const std::string& dir, CheckpointUse use, DamageCheck c
   return "";
 }
 
+StoredState read_resumable(const std::string& dir, DamageCheck check) {
+  const std::string problem = find_damage(dir, CheckpointUse::kResume, check);
+  if (problem.empty()) return read_state(dir);
+  throw UserError(dir + ": cannot resume from this folder, because " + problem +
+                  "; choose another checkpoint (train.resume)");
+}
+
 std::vector<std::pair<int64_t, std::string>> checkpoints_newest_first(const std::string& output) {
   std::vector<std::pair<int64_t, std::string>> found;
   if (!is_folder(output)) return found;

@@ -39,13 +39,13 @@ bool is_checkpoint(const std::string& dir);
 /// Whether DIR is a checkpoint that holds every weight of the base (tune.all).
 bool holds_whole_base(const std::string& dir);
 
-/// How closely find_damage() looks at files: their bytes cost a reading of the whole checkpoint.
-enum class DamageCheck { kSizes, kEveryByte };
-
 /// Why a checkpoint must not be used ("optimizer.safetensors is 12 bytes long instead of 960");
 /// empty when every file that it is read for is there and unharmed.
 std::string find_damage(const std::string& dir, CheckpointUse use,
                         DamageCheck check = DamageCheck::kEveryByte);
+
+/// read_state() of a checkpoint to go on from. Throws UserError for a damaged one.
+StoredState read_resumable(const std::string& dir, DamageCheck check = DamageCheck::kEveryByte);
 
 /// (step, folder) of OUTPUT's folders that are named step-N and hold a state.json, newest first;
 /// empty when there is no such folder as OUTPUT.

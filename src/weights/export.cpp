@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "tensor/kit/torch.h"
 #include "weights/atomic_folder.h"
+#include "weights/cache_options.h"
 #include "weights/checkpoint_files.h"
 #include "weights/conv_weights.h"
 #include "weights/hf_config_merge.h"
@@ -63,20 +64,7 @@ int64_t bytes_of_merged(Llama& model, DType dtype, const ExportSource& source) {
 }
 
 void export_adapter(const ExportSource& source, const std::string& dir, Llama& model) {
-  std::vector<std::string> saved_whole;
-  if (!source.adapter.empty() && has_adapter(source.adapter)) {
-    saved_whole = whole_tensors_of_adapter(source.adapter);
-  }
-  if (!source.adapter.empty() && holds_whole_base(source.adapter)) {
-    throw UserError(source.adapter +
-                    ": every weight was tuned, an adapter cannot hold that; use "
-                    "export.kind: merged");
-  }
-  if (!has_lora(model) && saved_whole.empty()) {
-    throw UserError(
-        "there is no LoRA and no tuned embedding or norm to export; set model.adapter, or "
-        "use export.kind: conv");
-  }
+  const auto saved_whole = whole_tensors_of_adapter(source.adapter);
   if (!has_lora(model)) {
     log_warn(dir +
              ": the adapter has tuned embedding or norms but no LoRA, which PEFT does not load; "
@@ -88,6 +76,45 @@ void export_adapter(const ExportSource& source, const std::string& dir, Llama& m
   write_companions(source, dir);
 }
 
+/// What has LoRA, or tuned embedding or norms.
+void check_has_adapter(const std::string& adapter) {
+  if (!adapter.empty() && !path_exists(adapter)) return;  // told by what loads it
+  if (!adapter.empty() && holds_whole_base(adapter)) {
+    throw UserError(adapter +
+                    ": every weight was tuned, an adapter cannot hold that; use "
+                    "export.kind: merged");
+  }
+  const bool has_any =
+      !adapter.empty() && has_adapter(adapter) &&
+      (!read_adapter_config(adapter).targets.empty() || !whole_tensors_of_adapter(adapter).empty());
+  if (has_any) return;
+  throw UserError(
+      "there is no LoRA and no tuned embedding or norm to export; set model.adapter, or "
+      "use export.kind: conv");
+}
+
+/// What has the gates or convolutions that the cache learns: others would be drawn at random.
+void check_has_learned_parts(ExportKind kind, const CacheConfig& cache,
+                             const std::string& adapter) {
+  const std::string line =
+      "export.kind: " + std::string(kind == ExportKind::kConv ? "conv" : "official_conv") +
+      " writes the convolutions or gates of a cache, and ";
+  if (adapter.empty()) throw UserError(line + "there are none; set model.adapter");
+  if (!path_exists(adapter)) return;  // told by what loads it
+  if (has_conv_weights(adapter)) {
+    if (cache.learns()) return;
+    throw UserError(line + "the cache.policy that is given leaves out the " +
+                    learned_parts_in(adapter) + " of " + adapter + "; remove cache.policy");
+  }
+  if (holds_whole_base(adapter))
+    throw UserError(line + adapter + " has none but every weight tuned; use export.kind=merged");
+  if (!has_adapter(adapter)) throw UserError(line + adapter + " has none; give another");
+  const bool has_lora = !read_adapter_config(adapter).targets.empty();
+  throw UserError(line + adapter + " has none but " +
+                  (has_lora ? "LoRA; use export.kind=adapter or export.kind=merged"
+                            : "tuned embedding or norms; use export.kind=merged"));
+}
+
 }  // namespace
 
 void check_export_output(const ExportConfig& config) {
@@ -96,29 +123,15 @@ void check_export_output(const ExportConfig& config) {
   if (path_exists(output)) {
     throw UserError(output + ": exists already; choose a new folder for export.output");
   }
+  check_can_make_directories(parent_folder(output));
 }
 
 void check_export_kind(const ExportConfig& config, const CacheConfig& cache,
                        const std::string& adapter) {
-  const bool wants_parts =
-      config.kind == ExportKind::kConv || config.kind == ExportKind::kOfficialConv;
-  if (!wants_parts || cache.learns()) return;
-  const std::string line =
-      "export.kind: " + std::string(config.kind == ExportKind::kConv ? "conv" : "official_conv") +
-      " writes the convolutions or gates of a cache, and ";
-  if (adapter.empty()) throw UserError(line + "there are none; set model.adapter");
-  if (!path_exists(adapter)) return;  // told by what loads it
-  if (has_conv_weights(adapter)) {
-    throw UserError(line + "the cache.policy that is given leaves out the " +
-                    learned_parts_in(adapter) + " of " + adapter + "; remove cache.policy");
-  }
-  if (holds_whole_base(adapter))
-    throw UserError(line + adapter + " has none but every weight tuned; use export.kind=merged");
-  if (!has_adapter(adapter)) throw UserError(line + adapter + " has none; set cache.policy");
-  const bool has_lora = !read_adapter_config(adapter).targets.empty();
-  throw UserError(line + adapter + " has none but " +
-                  (has_lora ? "LoRA; use export.kind=adapter or export.kind=merged"
-                            : "tuned embedding or norms; use export.kind=merged"));
+  if (config.kind == ExportKind::kMerged) return;
+  if (config.kind == ExportKind::kAdapter) return check_has_adapter(adapter);
+  check_has_learned_parts(config.kind, cache, adapter);
+  if (config.kind == ExportKind::kOfficialConv) official_arguments_json(cache);  // or no such
 }
 
 void export_model(const ExportConfig& config, const ExportSource& source, Llama& model) {

@@ -18,12 +18,13 @@ struct ExportSource {
   std::vector<CompanionFile> companions = {};  ///< setup/companion_files.h
 };
 
-/// Throws UserError unless `config.output` is the name of a folder to be made: to be told before a
-/// large model is loaded.
+/// Throws UserError unless `config.output` is the name of a folder that can be made: to be told
+/// before a large model is loaded.
 void check_export_output(const ExportConfig& config);
 
-/// Throws UserError where there is nothing of the kind to export, with the kind that there is; as
-/// far as the cache options and the files of `adapter` tell.
+/// Throws UserError where there is nothing of the kind to export, with the kind that there is, and
+/// for cache options that the official code lacks (official_conv); as far as the options and the
+/// files of `adapter` tell.
 void check_export_kind(const ExportConfig& config, const CacheConfig& cache,
                        const std::string& adapter);
 

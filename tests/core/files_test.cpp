@@ -187,3 +187,20 @@ TEST_CASE("folders are made with their parents, but not over a file", "[core][fi
   }
   CHECK_CONTAINS(user_error_of([&] { lococo::sync_directory(folder / "none"); }), "No such file");
 }
+
+TEST_CASE("Whether a folder can be made is told without making it", "[core]") {
+  const TemporaryFolder folder;
+  const auto refusal = [](const std::string& path) {
+    return user_error_of([&] { lococo::check_can_make_directories(path); });
+  };
+  lococo::check_can_make_directories(folder.path());
+  lococo::check_can_make_directories(folder / "a/b/c/");
+  CHECK_FALSE(lococo::path_exists(folder / "a"));
+  lococo::write_text_file(folder / "file", "x");
+  for (const std::string& path :
+       {folder / "file", folder / "file/a/b", std::string("/dev/full/x")}) {
+    CHECK_CONTAINS(refusal(path), path + ": cannot create the folder: Not a directory");
+    CHECK(user_error_of([&] { lococo::make_directories(path); }) == refusal(path));
+  }
+  CHECK_CONTAINS(refusal(""), "without a name");
+}

@@ -121,6 +121,26 @@ TEST_CASE("Errors of documents name the file and the place", "[data]") {
   CHECK_CONTAINS(error_of(folder.make("hollow")), "the folder holds no documents");
 }
 
+TEST_CASE("A look at a file refuses what its beginning tells, and reads no further", "[data]") {
+  TemporaryFolder folder;
+  const auto look = [&](const std::string& name, const std::string& text) {
+    write_text_file(folder / name, text);
+    return user_error_of([&] { look_at_documents(folder / name, "text"); });
+  };
+  CHECK_CONTAINS(look("a.txt", ""), "a.txt: the file is empty");
+  CHECK_CONTAINS(look("a.txt", "\xE4"), "a.txt: byte 0 is not UTF-8");
+  CHECK_CONTAINS(look("a.jsonl", "\n\n"), "a.jsonl: holds no records");
+  CHECK_CONTAINS(look("a.jsonl", "\n{\"story\": \"x\"}\n"),
+                 "a.jsonl:2: the record has no key 'text'");
+  write_text_file(folder / "b.jsonl", "{\"text\": \"x\"}\nno record\n");
+  look_at_documents(folder / "b.jsonl", "text");
+  // The 65,536 bytes that are read end within a character.
+  const std::string long_text = std::string(65535, 'a') + "\xC3\xA4";
+  write_text_file(folder / "b.txt", long_text + "\xE4");
+  look_at_documents(folder / "b.txt", "text");
+  CHECK_CONTAINS(error_of(folder / "b.txt"), "b.txt: byte 65537 is not UTF-8");
+}
+
 TEST_CASE("Sources that are no regular files are refused at once", "[data]") {
   const TemporaryFolder folder;
   for (const std::string name : {"a.txt", "b.jsonl", "c.jsonl.zst"}) {

@@ -4,7 +4,7 @@ import os
 
 from counted import main
 import tiny_files as tiny
-from harness import Case, HostileTest
+from harness import Case, HostileTest, run
 
 
 class DryRun(HostileTest):
@@ -80,6 +80,67 @@ class DryRun(HostileTest):
                              self.tiny.train("data.train=" + path, *more, *self.texts(), "--dry-run"),
                              mentions=(os.path.basename(path),))])
 
+    def twice(self, name, tool, arguments, *parts):
+        """The run and the dry run refuse alike."""
+        self.check([Case(" ".join([f"lococo-{tool}", *more, name]), tool, [*arguments, *more], mentions=parts)
+                    for more in ([], ["--dry-run"])])
+
+    def test_what_evaluation_would_refuse_is_refused(self):
+        for name, override, part in (("no texts", "data.validation=[]", "data.validation"),
+                                     ("no such text", "data.validation=" + self.path("gone.bin"), "gone.bin"),
+                                     ("too long a length", "eval.lengths=[48,4000]", "eval.lengths")):
+            self.twice(name, "eval", self.tiny.eval(override, "eval.max_tokens=4000"), part)
+        # A training that evaluates on its way would end there.
+        lengths = ["data.validation=" + self.tiny.tokens, "eval.every=1", "eval.lengths=4000", "eval.max_tokens=4000"]
+        self.twice("too long a length", "train", self.tiny.train(*lengths), "eval.lengths")
+
+    def test_texts_whose_beginning_training_would_refuse_are_refused(self):
+        if not self.tokenizer:
+            self.skipTest("spm_train is missing")
+        for name, text, part in (("empty.txt", b"", "is empty"), ("latin.txt", b"fa\xe7ade", "UTF-8"),
+                                 ("story.jsonl", b'{"story": "x"}\n', "data.text_field")):
+            path = tiny.write_bytes(self.path(name), text)
+            self.twice(name, "train", self.tiny.train("data.train=" + path, *self.texts()), part)
+            self.twice(name, "prepare", ["data.train=" + path, *self.texts()], part)
+
+    def test_an_output_that_training_cannot_write_is_refused(self):
+        file = tiny.write_text(self.path("a file"), "")
+        for output in (file, file + "/run", "/dev/full", "/dev/full/run"):
+            self.twice(f"train.output={output}", "train", self.tiny.train("train.output=" + output),
+                       output + ": cannot create the folder")
+
+    def test_a_checkpoint_that_training_would_not_go_on_from_is_refused(self):
+        run_folder = self.path("begun")
+        seen = run("train", *self.tiny.train("train.output=" + run_folder))
+        self.assertEqual(seen.code, 0, seen.err)
+        self.check([Case("lococo-train --dry-run of a run to go on with", "train",
+                         self.tiny.train("train.output=" + run_folder, "--dry-run"), answer="works")])
+        self.twice("another seed", "train", self.tiny.train("train.output=" + run_folder, "train.seed=9"),
+                   "belongs to another run: train.seed")
+        self.twice("a run to leave alone", "train",
+                   self.tiny.train("train.output=" + run_folder, "train.resume=never"), "holds a run already")
+        self.twice("no such checkpoint", "train", self.tiny.train("train.resume=" + self.path("nowhere")), "nowhere")
+        self.twice("another seed, by its path", "train",
+                   self.tiny.train("train.resume=" + os.path.join(run_folder, "step-00000002"), "train.seed=9"),
+                   "belongs to another run: train.seed")
+
+    def test_what_cannot_be_exported_is_refused(self):
+        conv = "model.adapter=" + tiny.make_conv(self.tiny.fresh("conv-"))
+        lora = "model.adapter=" + tiny.make_adapter(self.tiny.fresh("adapter-"))
+        file = tiny.write_text(self.path("in the way"), "")
+        for name, part, *overrides in (
+                ("no adapter", "set model.adapter", "export.kind=adapter"),
+                ("convolutions alone as an adapter", "no LoRA", "export.kind=adapter", conv),
+                ("random convolutions", "set model.adapter", "export.kind=conv"),
+                ("random convolutions beside LoRA", "none but LoRA", "export.kind=conv", lora),
+                ("options that the official code lacks", "the official code only", "export.kind=official_conv", conv),
+                ("an output under a file", "cannot create the folder", "export.output=" + file + "/out")):
+            self.twice(name, "export", self.tiny.export(*overrides), part)
+
+    def test_benchmarks_look_at_the_model(self):
+        for key in ("model.path", "model.adapter"):
+            self.twice(f"no such {key}", "bench", self.tiny.bench("prefill", f"{key}=" + self.path("nowhere")), "nowhere")
+
     def test_what_training_asks_for_is_asked_for(self):
         for name, part, *given in (("no output", "train.output", "train.output="),
                                    ("nothing to train on", "data.train", "data.train=[]"),
@@ -96,6 +157,12 @@ class DryRun(HostileTest):
             for more in ([], ["--dry-run"]):
                 self.check([Case(" ".join(["lococo-generate", *more, name]), "generate",
                                  self.tiny.generate(override, *ids, *more, *self.texts()), mentions=(part,))])
+
+    def test_an_empty_stop_text_is_refused(self):
+        if not self.tokenizer:
+            self.skipTest("spm_train is missing")
+        self.twice("an empty stop text", "generate", self.tiny.generate('generate.stop=["a", ""]', *self.texts()),
+                   "generate.stop")
 
     def texts(self):
         return ["data.tokenizer=" + self.tokenizer] if self.tokenizer else []

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "core/files.h"
 #include "setup/model_setup.h"
 #include "tensor/kit/safetensors_tensor.h"
 #include "tensor/kit/torch.h"
@@ -79,6 +80,13 @@ TEST_CASE("What loading refuses, the check of inputs refuses in the same words",
   SECTION("a checkpoint with a file cut off") {
     fs::resize_file(adapter + "/adapter_model.safetensors", 100);
     CHECK_CONTAINS(inputs.refusal(), "adapter_model.safetensors is 100 bytes long");
+  }
+  SECTION("a checkpoint of which one byte has changed") {
+    const std::string file = adapter + "/adapter_model.safetensors";
+    std::string content = read_text_file(file);
+    content.back() = static_cast<char>(content.back() ^ 1);
+    write_text_file(file, content);
+    CHECK_CONTAINS(inputs.refusal(), "adapter_model.safetensors has changed (checksum)");
   }
   SECTION("an adapter of another model") {
     ModelShape shape = tiny_shape();

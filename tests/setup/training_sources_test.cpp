@@ -33,6 +33,11 @@ struct Place {
     config.model.init.vocab_size = kByteVocabulary;
   }
 
+  void teach_lessons() {
+    config.data.lesson_share = 0.5;
+    config.data.lesson_length = 4096;
+  }
+
   std::string file(const std::string& name, const std::string& text) const {
     write_text_file(folder / name, text);
     return folder / name;
@@ -68,7 +73,7 @@ TEST_CASE("sources that a run can read pass, and none at all too", "[setup]") {
   check_training_sources(place.config);
   place.read_texts();
   place.config.data.train = {{place.file("a.txt", "A text."), 1.0}};
-  place.config.data.lesson_share = 0.5;
+  place.teach_lessons();
   place.config.data.lesson_texts = {place.file("b.jsonl", "{\"text\": \"Another.\"}\n")};
   check_training_sources(place.config);
 }
@@ -85,9 +90,76 @@ TEST_CASE("a source that the run refuses is refused in the same words", "[setup]
   place.config.data.train = {{place.file("a.pdf", "%PDF"), 1.0}};
   CHECK_CONTAINS(place.refusal_of_run(), "a.pdf: ");
   place.config.data.train = {{place.file("a.txt", "A text."), 1.0}};
-  place.config.data.lesson_share = 0.5;
+  place.teach_lessons();
   place.config.data.lesson_texts = {place.folder / "gone"};
   CHECK_CONTAINS(place.refusal_of_run(), place.folder / "gone");
+}
+
+TEST_CASE("what the beginning of a text tells is refused in the run's words", "[setup]") {
+  Place place;
+  place.read_texts();
+  place.config.data.train = {{place.file("a.txt", ""), 1.0}};
+  CHECK_CONTAINS(place.refusal_of_run(), "a.txt: the file is empty");
+  place.config.data.train = {{place.file("a.txt",
+                                         "fa\xE7"
+                                         "ade"),
+                              1.0}};
+  CHECK_CONTAINS(place.refusal_of_run(), "a.txt: byte 2 is not UTF-8");
+  place.config.data.train = {{place.file("a.jsonl", "\n{\"story\": \"Once.\"}\n"), 1.0}};
+  CHECK_CONTAINS(place.refusal_of_run(), "a.jsonl:2: the record has no key 'text'");
+}
+
+TEST_CASE("token files that hold too little are refused before a run", "[setup]") {
+  Place place;
+  place.config.data.context_length = 100;
+  CHECK_CONTAINS(place.refusal_of_run(), "train.bin: 100 tokens, but a sequence");
+  place.config.data.context_length = 99;
+  check_training_sources(place.config);
+}
+
+TEST_CASE("a folder for token files that cannot be made is refused", "[setup]") {
+  Place place;
+  place.read_texts();
+  place.config.data.train = {{place.file("a.txt", "A text."), 1.0}};
+  place.config.data.cache_dir = place.file("taken", "no folder");
+  CHECK_CONTAINS(place.refusal_of_run(), "data.cache_dir: " + place.config.data.cache_dir);
+  place.config.data.cache_dir = place.folder / "cache/of/tokens";
+  check_training_sources(place.config);
+  CHECK_FALSE(path_exists(place.folder / "cache"));
+}
+
+TEST_CASE("lessons for which a sequence is too short are refused", "[setup]") {
+  Place place;
+  place.read_texts();
+  place.config.data.train = {{place.file("a.txt", "A text."), 1.0}};
+  place.config.data.lesson_share = 0.5;
+  CHECK_CONTAINS(place.refusal_of_run(), "data.lesson_share: lessons need at least");
+  place.teach_lessons();
+  check_training_sources(place.config);
+}
+
+TEST_CASE("texts of lessons and of the training are told once", "[setup]") {
+  Place place;
+  place.read_texts();
+  place.teach_lessons();
+  place.config.data.train = {{place.file("a.txt", ""), 1.0}};
+  CHECK_CONTAINS(place.refusal_of_run(), "a.txt: the file is empty");
+}
+
+TEST_CASE("sources of an evaluation are looked at as those of a training", "[setup]") {
+  Place place;
+  const auto refusal = [&] {
+    return user_error_of([&] { check_evaluation_sources(place.config); });
+  };
+  CHECK_CONTAINS(refusal(), "data.validation: give the text or token files to evaluate on");
+  place.config.data.validation = {{place.folder / "gone.txt", 1.0}};
+  CHECK_CONTAINS(refusal(), "gone.txt: no such file or folder");
+  place.config.data.validation = place.config.data.train;
+  check_evaluation_sources(place.config);
+  place.config.data.validation_records = {{place.file("a.jsonl", ""), 1.0}};
+  CHECK_CONTAINS(refusal(), "data.validation_records: records need a tokenizer");
+  place.read_texts();
+  CHECK_CONTAINS(refusal(), "a.jsonl: holds no records");
 }
 
 TEST_CASE("tokens where lessons want texts, or of a larger vocabulary, are refused", "[setup]") {

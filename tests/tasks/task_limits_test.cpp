@@ -68,6 +68,24 @@ TEST_CASE("A depth is percent of the text beside a distance too, or refused", "[
   }
 }
 
+TEST_CASE("A few samples tell of every kind and depth whether prompts have room", "[tasks]") {
+  EvalTaskConfig config = config_of(EvalTask::kNeedle);
+  config.kinds = {"multikey", "words"};
+  config.depths = {0, 100};
+  config.trials = 2;
+  const auto source = make_task_source(config, {1200, 1000, 1400}, &novel(), form());
+  std::vector<std::string> told;
+  for (const int64_t index : source->telling_samples()) {
+    const TaskSample sample = source->sample(index);
+    CHECK(sample.trial == 0);
+    told.push_back(sample.kind + " " + std::to_string(sample.length) + " " +
+                   std::to_string(static_cast<int64_t>(sample.depth)));
+  }
+  CHECK(told == std::vector<std::string>{"multikey 1000 0", "multikey 1000 100", "multikey 1400 0",
+                                         "words 1000 0", "words 1000 100", "words 1400 0"});
+  CHECK(source_of(config)->telling_samples().size() == 4);  // the least length is the greatest
+}
+
 TEST_CASE("Too short a length names the task and the least one that works", "[tasks]") {
   for (const EvalTaskConfig& task : drawn_tasks()) {
     const auto cells = source_of(task)->size() / task.trials;

@@ -47,10 +47,12 @@ class EvalTasks(unittest.TestCase):
         return json.loads(output.read_text(encoding="utf-8"))
 
     def assert_refused(self, part, *overrides):
-        done = self.run_tool(*overrides)
-        self.assertEqual(done.returncode, 2, done.stderr)
-        self.assertEqual(len([line for line in done.stderr.splitlines() if "error" in line]), 1)
-        self.assertIn(part, done.stderr)
+        """Before a model is loaded, so that a dry run says the same."""
+        for more in ([], ["--dry-run"]):
+            done = self.run_tool(*overrides, *more)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertEqual(len([line for line in done.stderr.splitlines() if "error" in line]), 1)
+            self.assertIn(part, done.stderr)
 
     def questions(self, name, records):
         path = self.folder / name
@@ -133,6 +135,12 @@ class EvalTasks(unittest.TestCase):
         bad.write_text(good + "\n" + '{"context": "x"}\n', encoding="utf-8")
         self.assert_refused("bad.jsonl:2", "eval.task=qa", f"eval.questions={bad}")
         self.assert_refused("length", "eval.task=needle", "eval.lengths=40")
+        self.assert_refused("have no room", "eval.task=needle", "eval.lengths=[1500,150]", "eval.distance=140")
+        self.assert_refused("too short", "eval.task=needle", "eval.lengths=1000000", "eval.max_tokens=1000000")
+        empty = self.folder / "empty.jsonl"
+        empty.write_text("", encoding="utf-8")
+        self.assert_refused("empty.jsonl", "eval.task=qa", f"eval.questions={empty}")
+        self.assert_refused("data.tokenizer", "eval.task=passkey", "data.tokenizer=")
         mine = self.folder / "mine.txt"
         mine.write_text("years of work", encoding="utf-8")
         self.assert_refused("eval.samples", "eval.task=passkey", f"eval.samples={mine}")

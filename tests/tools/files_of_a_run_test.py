@@ -122,7 +122,8 @@ class FilesOfARun(unittest.TestCase):
         arguments = [self.config, f"model.path={base}", "--dry-run"]
         output = f"export.output={self.folder / 'merged'}"
         ids = ["--prompt-ids", "1 2", "--ids"]
-        for tool, more in (("lococo-eval", []), ("lococo-generate", ids), ("lococo-export", [output])):
+        texts = [f"data.validation={self.folder / 'text.bin'}"]
+        for tool, more in (("lococo-eval", texts), ("lococo-generate", ids), ("lococo-export", [output])):
             self.assertEqual(run(tool, *arguments, *more).returncode, 0)
             self.refused(run(tool, *arguments, *more, f"model.adapter={self.folder / 'none'}"), "no such folder")
         self.refused(run("lococo-export", *arguments, f"export.output={base}"), "exists already")
@@ -132,7 +133,7 @@ class FilesOfARun(unittest.TestCase):
         self.refused(run("lococo-export", *arguments, output, "export.kind=conv", "cache.policy=none",
                          "tune.conv=null"), "export.kind: conv writes")
         (base / "model.safetensors").write_bytes(b"short")
-        for tool, more in (("lococo-eval", []), ("lococo-generate", ids), ("lococo-export", [output])):
+        for tool, more in (("lococo-eval", texts), ("lococo-generate", ids), ("lococo-export", [output])):
             self.refused(run(tool, *arguments, *more), "model.safetensors: ")
 
     def test_an_export_keeps_the_bases_special_tokens(self):

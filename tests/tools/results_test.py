@@ -114,8 +114,8 @@ class Results(unittest.TestCase):
         self.assertIn("no evaluation after training", done.stderr)
 
     def test_output_that_is_lost_is_an_error(self):
-        config = self.folder / "x.yaml"
-        for command in (["lococo-train", "--reference"], ["lococo-eval", config, "--dry-run"], ["lococo-export", "--help"]):
+        dry = [self.folder / "x.yaml", f"data.validation={self.folder / 't.bin'}", "--dry-run"]
+        for command in (["lococo-train", "--reference"], ["lococo-eval", *dry], ["lococo-export", "--help"]):
             with open("/dev/full", "w", encoding="ascii") as full:
                 done = subprocess.run([BIN / command[0], *command[1:]], stdout=full, stderr=subprocess.PIPE, text=True,
                                       check=False)

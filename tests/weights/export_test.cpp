@@ -171,6 +171,23 @@ TEST_CASE("What cannot be exported is refused and leaves nothing behind", "[weig
         "leaves out the convolutions of " + with_convs.checkpoint + "; remove cache.policy");
     CHECK_NOTHROW(check_export_kind({ExportKind::kConv, "out"}, CacheConfig{}, "nowhere"));
   }
+  SECTION("nothing that was tuned, or another part of it") {
+    const auto refusal = [](ExportKind kind, const std::string& adapter) {
+      return user_error_of([&] { check_export_kind({kind, "out"}, tiny_cache(), adapter); });
+    };
+    CHECK_CONTAINS(refusal(ExportKind::kConv, ""), "set model.adapter");
+    CHECK_CONTAINS(refusal(ExportKind::kOfficialConv, ""), "set model.adapter");
+    CHECK_CONTAINS(refusal(ExportKind::kAdapter, ""), "set model.adapter");
+    CHECK_CONTAINS(refusal(ExportKind::kConv, Tuned(true, CacheConfig{}).checkpoint), "but LoRA");
+    CHECK_CONTAINS(refusal(ExportKind::kOfficialConv, Tuned().checkpoint), "cache.");
+    CHECK_NOTHROW(check_export_kind({ExportKind::kMerged, "out"}, tiny_cache(), ""));
+  }
+  SECTION("a folder that cannot be made") {
+    const Tuned tuned;
+    ExportConfig config;
+    config.output = tuned.base + "/config.json/out";
+    CHECK_CONTAINS(user_error_of([&] { check_export_output(config); }), "cannot create the folder");
+  }
   SECTION("official arguments of options that the official code lacks") {
     CHECK_CONTAINS(Tuned(true, tiny_cache()).error_of(ExportKind::kOfficialConv), "cache.");
   }
