@@ -68,6 +68,10 @@ struct CacheConfig {
   /// Whether slots are chosen by scores, and not by their place alone.
   bool ranks_slots() const { return compresses() && policy != CachePolicyKind::kStreaming; }
 
+  /// Whether keys are cached as they stood in the text. What keeps everything never moves a key, so
+  /// that turning them anew for each block would change nothing.
+  bool caches_rotated() const { return keys == KeyKind::kRotated || !compresses(); }
+
   /// Whether keys are turned by the place in the text that is kept beside them.
   bool turns_by_place() const { return compresses() && positions == PositionKind::kText; }
 

@@ -16,7 +16,7 @@ DecodeCursor::DecodeCursor(const ModelShape& shape, const CacheConfig& config, i
       moved_(static_cast<size_t>(B), true) {
   torch::NoGradGuard no_grad;
   const auto floats = torch::dtype(torch::kFloat32).device(device);
-  position_.rotate_cache = config.keys == KeyKind::kUnrotated;
+  position_.rotate_cache = !config.caches_rotated();
   // Slots have angles of their own, which never change; without compressions so have positions.
   const int64_t tables = position_.rotate_cache || keeps_all_ ? 1 : B;
   position_.cursor_B2 = torch::zeros({B, 2}, floats.dtype(torch::kInt32));

@@ -77,6 +77,7 @@ RankWatch::~RankWatch() {
 void RankWatch::run() {
   leave_signals_to_others();
   auto last = steady_now();
+  tick(0);  // a rank that hangs within the first interval has been heard, too
   while (!over_) {
     const double passed = seconds_since(last);
     if (passed < interval_s_) {

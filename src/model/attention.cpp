@@ -96,7 +96,7 @@ void SelfAttentionImpl::remember(const torch::Tensor& hidden_BLE, const CacheSta
 
 torch::Tensor SelfAttentionImpl::rotated_keys(const torch::Tensor& k_BGSD, const CacheState& state,
                                               const AttentionInput& input) const {
-  if (cache_.keys == KeyKind::kRotated) return k_BGSD;
+  if (cache_.caches_rotated()) return k_BGSD;
   if (input.frame_2.defined()) return apply_rope_at(k_BGSD, state.place_BGS, input.keys);
   return apply_rope(k_BGSD, input.keys);
 }
@@ -107,7 +107,7 @@ torch::Tensor SelfAttentionImpl::attend_block(const torch::Tensor& hidden_BLE,
                                               const torch::Tensor& v_BGLD,
                                               const AttentionInput& input, CacheState* state) {
   const BlockStep& step = input.step;
-  const bool rotated = cache_.keys == KeyKind::kRotated;
+  const bool rotated = cache_.caches_rotated();
   TORCH_CHECK(state->size() == step.cached, "the plan expects ", step.cached,
               " cached slots, the layer holds ", state->size());
 

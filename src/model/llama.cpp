@@ -226,7 +226,7 @@ AttentionInput LlamaImpl::block_input(const BlockStep& step, torch::Device devic
   AttentionInput input;
   input.step = step;
   const int64_t begin = step.place(), end = begin + step.length();
-  if (cache_.keys == KeyKind::kRotated) {
+  if (cache_.caches_rotated()) {
     input.queries = rope_.table(begin, end, device);
     input.keys = input.queries;
   } else if (cache_.turns_by_place()) {

@@ -7,7 +7,7 @@ namespace lococo {
 BlockKinds::Kind& BlockKinds::kind_of(Llama& model, const BlockStep& step, torch::Device device) {
   // Keys that turn by slot number have tables that never change.
   const CacheConfig& cache = model->cache_config();
-  const bool moves = cache.keys == KeyKind::kRotated || cache.positions == PositionKind::kText;
+  const bool moves = cache.caches_rotated() || cache.turns_by_place();
   std::optional<AttentionInput> fresh;
   if (moves) fresh = model->block_input(step, device);
   const int64_t places = fresh && fresh->frame_2.defined() ? fresh->keys.cos_LD.size(0) : 0;

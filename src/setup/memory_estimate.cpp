@@ -80,7 +80,7 @@ void add_caches(const PassShape& run, int64_t layers, MemoryEstimate& estimate) 
     estimate.activations_bytes +=
         run.B * config.data.context_length * run.shape.hidden_size * run.element;
   estimate.activations_bytes += layers * mixture_bytes(run);
-  if (config.cache.keys == KeyKind::kUnrotated)  // turned for each block
+  if (!config.cache.caches_rotated())  // turned for each block
     estimate.activations_bytes += run.B * layers * run.S * run.k_width * run.element;
 }
 

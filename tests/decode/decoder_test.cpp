@@ -99,6 +99,18 @@ TEST_CASE("decoding with a cache that never overflows is one long forward", "[de
   CHECK(decoder.row(0).position == 40);
 }
 
+TEST_CASE("without a policy keys are cached as they stand in the text", "[decode]") {
+  const auto keys_of = [](KeyKind keys) {
+    CacheConfig cache;
+    cache.keys = keys;
+    auto model = tiny_llama(3, cache);
+    Decoder decoder(model, decoder_options(1, 0, /*max_tokens=*/30));
+    decode(decoder, random_tokens(1, 12, 1), /*prompt=*/9);
+    return decoder.save().caches[0].k_BGSD;
+  };
+  CHECK(torch::equal(keys_of(KeyKind::kUnrotated), keys_of(KeyKind::kRotated)));
+}
+
 TEST_CASE("without a policy decoding is one long forward up to max_tokens", "[decode]") {
   // Where a cache would place its tokens means nothing when every token stays.
   CacheConfig cache;

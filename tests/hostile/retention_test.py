@@ -76,6 +76,9 @@ class Retention(HostileTest):
 
     def test_memory_that_is_not_there_is_told_with_what_fits(self):
         model = tiny.make_model(self.path("long_model"), max_position_embeddings=1 << 30)
+        tokens = self.path("many_tokens.bin")
+        with open(tokens, "wb") as file:
+            file.truncate(2 * 10000100)
 
         def told(seen):
             complete = "fits; " in seen.out and "whole sequences" in seen.out
@@ -83,7 +86,8 @@ class Retention(HostileTest):
 
         self.check([Case("ten million tokens at once", "train",
                          self.tiny.train("model.path=" + model, "data.context_length=10000000",
-                                         "--dry-run"), answer="works", after=told)])
+                                         "data.train=" + tokens, "--dry-run"),
+                         answer="works", after=told)])
 
     def test_gates_of_another_model(self):
         other = tiny.make_model(self.path("other_heads"), num_key_value_heads=4,
