@@ -80,51 +80,32 @@ __device__ void attend(State<D, R>& state, const DecodeAttentionTensors& t,
       unpack4(high[u], y);
       if (kRotate && works && key < split.end) {
         const int row = places == nullptr ? key : __ldcg(places + key);
-        const int64_t angle = static_cast<int64_t>(row) * D + 4 * part;
-        turn(x, y, t.cos + angle, t.sin + angle);
+        Angles4::load(t, static_cast<int64_t>(row) * D + 4 * part).turn(x, y);
       }
       state.score(x, y, scores[u]);
-      if (t.scores != nullptr && part == 0 && key < split.end) {
+    }
+    state.sum_lanes(scores);
+    if (t.scores != nullptr && part == 0) {
+#pragma unroll
+      for (int u = 0; u < S::kUnroll; ++u) {
+        const int key = tile + u * S::kKeys + group;
 #pragma unroll
         for (int r = 0; r < R; ++r) {
           const int head = split.first_head + r;
-          if (head < shape.group) {
+          if (key < split.end && head < shape.group) {
             t.scores[(static_cast<int64_t>(split.pair) * shape.group + head) * shape.capacity +
                      key] = scores[u][r];
           }
         }
       }
     }
-    float weights[S::kUnroll][R];
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-      float new_most = state.most[r];
-#pragma unroll
-      for (int u = 0; u < S::kUnroll; ++u) {
-        if (tile + u * S::kKeys + group < split.end) new_most = fmaxf(new_most, scores[u][r]);
-      }
-      state.rescale(r, new_most);
-#pragma unroll
-      for (int u = 0; u < S::kUnroll; ++u) {
-        const bool valid = tile + u * S::kKeys + group < split.end;
-        weights[u][r] = valid ? exp2f(scores[u][r] - new_most) : 0.0f;
-        state.sum[r] += weights[u][r];
-      }
-    }
 #pragma unroll
     for (int u = 0; u < S::kUnroll; ++u) {
-      const unsigned pairs[4] = {values[u].x, values[u].y, values[u].z, values[u].w};
+      if (tile + u * S::kKeys + group < split.end) continue;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        float low, high;
-        unpack2(pairs[i], low, high);
-#pragma unroll
-        for (int r = 0; r < R; ++r) {
-          state.out[r][2 * i] += weights[u][r] * low;
-          state.out[r][2 * i + 1] += weights[u][r] * high;
-        }
-      }
+      for (int r = 0; r < R; ++r) scores[u][r] = kLowest;
     }
+    state.add(scores, values);
   }
 }
 
@@ -148,7 +129,8 @@ __global__ void __launch_bounds__(kThreads)
   if (split.begin < split.end) {
     if (split.end == split.slot + 1) append<D>(t, shape, split);
     State<D, R> state;
-    state.load_queries(t, shape, split, static_cast<int>(threadIdx.x) % 32 % State<D, R>::kLanes);
+    using S = State<D, R>;
+    state.begin(S::load_queries(t, shape, split, static_cast<int>(threadIdx.x) % S::kLanes));
     attend<D, R, kRotate>(state, t, shape, split);
     write_partial(state, t, shape, split);
   }

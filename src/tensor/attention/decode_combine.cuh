@@ -42,7 +42,7 @@ __device__ void write_partial(State<D, R>& state, const DecodeAttentionTensors& 
     float total = 0.0f, value = 0.0f;
 #pragma unroll
     for (int w = 0; w < kWarps; ++w) {
-      const float factor = exp2f(most[w][r] - new_most);
+      const float factor = power_of_2(most[w][r] - new_most);
       total += factor * sum[w][r];
       if (d < D) value += factor * out[w][r][d];
     }
@@ -84,7 +84,7 @@ __device__ void combine(const DecodeAttentionTensors& t, const DecodeAttentionSh
     float sum = 0.0f;
     for (int s = 0; s < splits; ++s) {
       const float* part = t.statistics + 2 * (base + s * shape.group + thread);
-      sum += __ldcg(part + 1) * exp2f(__ldcg(part) - most);
+      sum += __ldcg(part + 1) * power_of_2(__ldcg(part) - most);
     }
     lse[thread] = most + log2f(sum);
   }
@@ -97,7 +97,8 @@ __device__ void combine(const DecodeAttentionTensors& t, const DecodeAttentionSh
 #pragma unroll 4
     for (int s = 0; s < splits; ++s) {
       const int64_t at = base + s * shape.group + head;
-      value += __ldcg(t.partial + at * D + d) * exp2f(__ldcg(t.statistics + 2 * at) - lse[head]);
+      value +=
+          __ldcg(t.partial + at * D + d) * power_of_2(__ldcg(t.statistics + 2 * at) - lse[head]);
     }
     out[i] = __float2bfloat16_rn(value);
   }
@@ -107,7 +108,8 @@ __device__ void combine(const DecodeAttentionTensors& t, const DecodeAttentionSh
   for (int key = thread; key < keys; key += kThreads) {
     float received = 0.0f;
     for (int r = 0; r < shape.group; ++r)
-      received += exp2f(__ldcg(scores + static_cast<int64_t>(r) * shape.capacity + key) - lse[r]);
+      received +=
+          power_of_2(__ldcg(scores + static_cast<int64_t>(r) * shape.capacity + key) - lse[r]);
     if (key + shape.distance > split.slot) received = 0.0f;
     mass[key] = key == split.slot ? received : mass[key] + received;
   }
