@@ -1,4 +1,6 @@
-// Attention of one token: the kernel against tensor operations.
+// Attention of one token: both kernels against tensor operations.
+#include <ATen/cuda/CUDAContext.h>
+
 #include "tensor/attention/decode_attention.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
@@ -9,6 +11,8 @@ using namespace lococo;
 using namespace lococo::testing;
 
 namespace {
+
+bool has_clusters() { return at::cuda::getDeviceProperties(kGpu.index())->major >= 9; }
 
 struct AttentionShape {
   int64_t B, H, G, C, D;
@@ -22,9 +26,9 @@ std::string text(const AttentionShape& s) {
 
 const std::vector<AttentionShape>& attention_shapes() {
   static const std::vector<AttentionShape> list = {
-      {1, 32, 32, 577, 128}, {2, 4, 2, 70, 64},     {3, 6, 2, 33, 96},
-      {1, 8, 1, 1000, 128},  {1, 5, 1, 41, 64},     {1, 16, 1, 129, 96},
-      {2, 9, 1, 65, 128},    {70, 32, 8, 300, 128}, {1, 2, 2, 1, 64}};
+      {1, 32, 32, 577, 128}, {2, 4, 2, 70, 64},    {3, 6, 2, 33, 96},  {1, 8, 1, 1000, 128},
+      {1, 5, 1, 41, 64},     {1, 16, 1, 129, 96},  {2, 9, 1, 65, 128}, {70, 32, 8, 300, 128},
+      {1, 2, 2, 1, 64},      {3, 2, 1, 2001, 128}, {2, 3, 3, 5, 96},   {40, 12, 4, 90, 64}};
   return list;
 }
 
@@ -59,13 +63,14 @@ double largest_relative(const torch::Tensor& got, const torch::Tensor& want) {
   return ((got - want).abs() / (want.abs() + 1e-6)).max().item<double>();
 }
 
-void compare_attention(const AttentionShape& s, int64_t slot, bool rotate_cache, bool mass,
-                       int64_t distance) {
+void compare_kernel(const AttentionShape& s, int64_t slot, bool rotate_cache, bool mass,
+                    int64_t distance, bool clusters) {
   INFO(text(s) << " slot=" << slot << " rotate_cache=" << rotate_cache << " mass=" << mass
-               << " distance=" << distance);
+               << " distance=" << distance << " clusters=" << clusters);
   AttentionCase x(s, slot, rotate_cache, mass);
-  DecodeAttention attention(s.B, s.H, s.G, s.C, s.D, x.q_BHD, distance);
+  DecodeAttention attention(s.B, s.H, s.G, s.C, s.D, x.q_BHD, distance, clusters);
   REQUIRE(attention.has_kernel());
+  REQUIRE(attention.uses_clusters() == (clusters && has_clusters()));
   DecodeCache wide = {x.cache.k_BGCD.to(torch::kFloat32), x.cache.v_BGCD.to(torch::kFloat32),
                       mass ? x.cache.mass_BGC.clone() : torch::Tensor()};
   const auto want =
@@ -80,9 +85,15 @@ void compare_attention(const AttentionShape& s, int64_t slot, bool rotate_cache,
   if (mass) CHECK(largest_relative(x.cache.mass_BGC, wide.mass_BGC) < 0.03);
 }
 
+void compare_attention(const AttentionShape& s, int64_t slot, bool rotate_cache, bool mass,
+                       int64_t distance) {
+  for (const bool clusters : {true, false})
+    compare_kernel(s, slot, rotate_cache, mass, distance, clusters);
+}
+
 }  // namespace
 
-TEST_CASE("the decode attention kernel agrees with tensor operations", "[gpu]") {
+TEST_CASE("the decode attention kernels agree with tensor operations", "[gpu]") {
   require_cuda();
   for (const auto& s : attention_shapes()) {
     for (const int64_t slot : {int64_t{0}, s.C / 3, s.C / 2, s.C - 1}) {
@@ -98,6 +109,41 @@ TEST_CASE("the decode attention kernel agrees with tensor operations", "[gpu]") 
   const int64_t slot = 200;
   for (const int64_t distance : {slot, slot + 1, edges.C + 3})
     compare_attention(edges, slot, true, true, distance);
+}
+
+TEST_CASE("keys at places of the text are turned by their places in both kernels", "[gpu]") {
+  require_cuda();
+  for (const AttentionShape& s : {AttentionShape{2, 4, 2, 70, 64}, {1, 4, 1, 577, 128}}) {
+    const int64_t slot = s.C - 3;
+    for (const bool clusters : {true, false}) {
+      INFO(text(s) << " clusters=" << clusters);
+      AttentionCase x(s, slot, /*rotate_cache=*/true, /*mass=*/true);
+      // Some order of places: a row of the table for each slot, another in each head.
+      const int64_t home = x.cache.mass_BGC.stride(1), rows = s.C + 3;
+      const auto numbers = torch::arange(s.B * s.G * home, torch::kInt32).view({s.B, s.G, home});
+      x.cache.place_BGC =
+          numbers.mul(5).remainder(rows).to(torch::kInt32).to(kGpu).narrow(2, 0, s.C);
+      x.position.cursor_B2.select(1, 1).fill_(slot + 2);
+      DecodeCache wide = {x.cache.k_BGCD.to(torch::kFloat32), x.cache.v_BGCD.to(torch::kFloat32),
+                          x.cache.mass_BGC.clone(), x.cache.place_BGC.clone()};
+      const auto want =
+          decode_attention_reference(x.q_BHD.to(torch::kFloat32), x.k_BGD.to(torch::kFloat32),
+                                     x.v_BGD.to(torch::kFloat32), wide, x.position);
+      DecodeAttention attention(s.B, s.H, s.G, s.C, s.D, x.q_BHD, /*distance=*/0, clusters);
+      CHECK_CLOSE(attention.forward(x.q_BHD, x.k_BGD, x.v_BGD, x.cache, x.position), want);
+      CHECK_SAME(x.cache.place_BGC, wide.place_BGC);
+      CHECK(largest_relative(x.cache.mass_BGC, wide.mass_BGC) < 0.03);
+    }
+  }
+}
+
+TEST_CASE("a cache too large for the shared memory of a cluster takes the other kernel", "[gpu]") {
+  require_cuda();
+  const AttentionShape s = {1, 2, 2, 6000, 128};
+  AttentionCase x(s, s.C - 1, /*rotate_cache=*/true, /*mass=*/true);
+  DecodeAttention attention(s.B, s.H, s.G, s.C, s.D, x.q_BHD);
+  CHECK(attention.has_kernel());
+  CHECK_FALSE(attention.uses_clusters());
 }
 
 TEST_CASE("decode attention gives the same bits every time", "[gpu]") {

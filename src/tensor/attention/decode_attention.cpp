@@ -11,6 +11,7 @@
 
 #ifdef LOCOCO_WITH_CUDA
 #include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDAGuard.h>
 #endif
 
 namespace lococo {
@@ -101,13 +102,16 @@ torch::Tensor decode_attention_reference(const torch::Tensor& q_BHD, const torch
 }
 
 DecodeAttention::DecodeAttention(int64_t B, int64_t H, int64_t G, int64_t C, int64_t D,
-                                 const torch::Tensor& like, int64_t distance)
+                                 const torch::Tensor& like, int64_t distance, bool clusters)
     : B_(B), H_(H), G_(G), C_(C), D_(D), distance_(distance) {
   TORCH_CHECK(H % G == 0, "query heads H=", H, " must be a multiple of key-value heads G=", G);
 #ifdef LOCOCO_WITH_CUDA
   has_kernel_ = like.is_cuda() && like.scalar_type() == torch::kBFloat16 &&
                 decode_attention_supports(H / G, D);
   if (!has_kernel_) return;
+  const c10::cuda::CUDAGuard guard(like.device());
+  if (clusters) clusters_ = plan_decode_clusters(kernel_shape());
+  if (uses_clusters()) return;
   keys_per_split_ = choose_keys_per_split(like.device(), B * G, C);
   const int64_t splits = (C + keys_per_split_ - 1) / keys_per_split_;
   const auto floats = like.options().dtype(torch::kFloat32);
@@ -117,7 +121,21 @@ DecodeAttention::DecodeAttention(int64_t B, int64_t H, int64_t G, int64_t C, int
   arrivals_ = torch::zeros({B * G}, like.options().dtype(torch::kInt32));
 #else
   (void)like;
+  (void)clusters;
 #endif
+}
+
+/// Without what goes by the tensors of a call.
+DecodeAttentionShape DecodeAttention::kernel_shape() const {
+  DecodeAttentionShape shape = {};
+  shape.batch = static_cast<int>(B_);
+  shape.kv_heads = static_cast<int>(G_);
+  shape.group = static_cast<int>(H_ / G_);
+  shape.capacity = static_cast<int>(C_);
+  shape.head_dim = static_cast<int>(D_);
+  shape.keys_per_split = static_cast<int>(keys_per_split_);
+  shape.distance = static_cast<int>(std::min(distance_, C_));
+  return shape;
 }
 
 torch::Tensor DecodeAttention::forward(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
@@ -172,7 +190,7 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
     CHECK_SHAPE(cache.mass_BGC, B_, G_, C_);
     TORCH_CHECK(home_slots_of(cache.mass_BGC, 1) == home_slots, "want a mass strided like keys");
     tensors.mass = cache.mass_BGC.data_ptr<float>();
-    tensors.scores = scores_BHC_.data_ptr<float>();
+    if (!uses_clusters()) tensors.scores = scores_BHC_.data_ptr<float>();
   }
   if (cache.place_BGC.defined()) {
     CHECK_SHAPE(cache.place_BGC, B_, G_, C_);
@@ -180,27 +198,28 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
                 "want keys before RoPE and places strided like keys");
     tensors.places = cache.place_BGC.data_ptr<int>();
   }
-  tensors.partial = partial_.data_ptr<float>();
-  tensors.statistics = statistics_.data_ptr<float>();
-  tensors.arrivals = reinterpret_cast<unsigned*>(arrivals_.data_ptr<int>());
+  if (!uses_clusters()) {
+    tensors.partial = partial_.data_ptr<float>();
+    tensors.statistics = statistics_.data_ptr<float>();
+    tensors.arrivals = reinterpret_cast<unsigned*>(arrivals_.data_ptr<int>());
+  }
   tensors.out = out_BHD.data_ptr();
 
-  DecodeAttentionShape shape;
-  shape.batch = static_cast<int>(B_);
-  shape.kv_heads = static_cast<int>(G_);
-  shape.group = static_cast<int>(H_ / G_);
-  shape.capacity = static_cast<int>(C_);
+  DecodeAttentionShape shape = kernel_shape();
   shape.home_slots = static_cast<int>(home_slots);
   shape.q_stride = static_cast<int>(q_BHD.stride(0));
   shape.kv_stride = static_cast<int>(k_BGD.stride(0));
-  shape.head_dim = static_cast<int>(D_);
-  shape.keys_per_split = static_cast<int>(keys_per_split_);
   shape.overlap = at::cuda::getDeviceProperties(q_BHD.get_device())->major >= 9;
   shape.rotate_cache = position.rotate_cache;
   const bool own_tables = position.cos_RXD.size(0) > 1;
   shape.table_stride = own_tables ? static_cast<int>(position.cos_RXD.stride(0)) : 0;
-  shape.distance = static_cast<int>(std::min(distance_, C_));
-  launch_on(q_BHD, [&](CUstream_st* stream) { launch_decode_attention(tensors, shape, stream); });
+  launch_on(q_BHD, [&](CUstream_st* stream) {
+    if (uses_clusters()) {
+      launch_decode_clusters(tensors, shape, clusters_, stream);
+    } else {
+      launch_decode_attention(tensors, shape, stream);
+    }
+  });
   return out_BHD;
 #else
   (void)position;

@@ -5,6 +5,8 @@
 
 #include <torch/types.h>
 
+#include "tensor/attention/decode_cluster_kernel.h"
+
 namespace lococo {
 
 /// One layer's cache of capacity C. Slots behind those in use hold finite numbers of no meaning.
@@ -30,36 +32,42 @@ struct DecodePosition {
   bool rotate_cache = false;
 };
 
-/// The project's own kernel for bfloat16 on a GPU with D 64, 96 or 128; tensor operations
-/// elsewhere. Made once for a shape; holds the kernel's workspace.
+/// The project's own kernels for bfloat16 on a GPU with D 64, 96 or 128; tensor operations
+/// elsewhere. Made once for a shape; holds the workspace of a kernel that needs one.
 class DecodeAttention {
  public:
   /// `like`: a tensor of the dtype and device of the cache. `distance`: the mass takes only
-  /// attention to slots at least so far before the new one; 0: all.
+  /// attention to slots at least so far before the new one; 0: all. `clusters`: where there is a
+  /// choice of kernels, the one for thread block clusters.
   DecodeAttention(int64_t B, int64_t H, int64_t G, int64_t C, int64_t D, const torch::Tensor& like,
-                  int64_t distance = 0);
+                  int64_t distance = 0, bool clusters = true);
 
   /// q_BHD, k_BGD and v_BGD of the new token, before RoPE; the heads of a sequence lie side by
   /// side, so that all three may be parts of one product. Writes the token's key and value to its
   /// sequence's slot, lets the query see slots 0 .. slot (scale 1 / sqrt(D)), and adds what each
   /// slot received from all query heads of its group to the mass; the new slot's mass begins with
-  /// this. Returns out_BHD in the dtype of q. No gradient, no wait for the device.
+  /// this. Returns out_BHD in the dtype of q. No gradient, no wait for the device. What the cache
+  /// holds of slots before the new one, and the cursor, may be read while kernels that were
+  /// launched through launch_dependent() still run: they must come from work before those.
   torch::Tensor forward(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
                         const torch::Tensor& v_BGD, DecodeCache& cache,
                         const DecodePosition& position);
 
-  /// Whether forward() runs the kernel.
+  /// Whether forward() runs a kernel, and whether that is the one for clusters.
   bool has_kernel() const { return has_kernel_; }
+  bool uses_clusters() const { return clusters_.cluster > 0; }
 
  private:
+  DecodeAttentionShape kernel_shape() const;
   torch::Tensor forward_kernel(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
                                const torch::Tensor& v_BGD, DecodeCache& cache,
                                const DecodePosition& position);
 
   int64_t B_, H_, G_, C_, D_, distance_;
   bool has_kernel_ = false;
+  DecodeClusterPlan clusters_;
   int64_t keys_per_split_ = 0;
-  torch::Tensor scores_BHC_, partial_, statistics_, arrivals_;  // of the kernel
+  torch::Tensor scores_BHC_, partial_, statistics_, arrivals_;  // of the kernel without clusters
 };
 
 /// The slow, obviously right form behind DecodeAttention::forward(): softmax in float32 (float64

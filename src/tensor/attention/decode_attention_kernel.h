@@ -40,9 +40,10 @@ struct DecodeAttentionTensors {
   int* places = nullptr;  ///< int32 [B, G, home_slots]: rows of the keys' angles; nullptr: slots
   float* mass = nullptr;
   float* scores = nullptr;
-  float* partial;
-  float* statistics;
-  unsigned* arrivals;  ///< [B * G], zero before the first launch; every launch leaves zeros
+  float* partial = nullptr;
+  float* statistics = nullptr;
+  unsigned* arrivals =
+      nullptr;  ///< [B * G], zero before the first launch; every launch leaves zeros
   void* out;
 };
 
