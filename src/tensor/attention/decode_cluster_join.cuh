@@ -14,10 +14,18 @@ struct Place {
   int rank, round;
 };
 
+/// Eight warps with ten keys of 128 channels each take a part at once where a cluster of eight
+/// blocks has 512 slots and 64 recent tokens.
+template <int D, int R>
+using PartState = State<D, R,
+                        (R == 1 && D > 64) ? 5
+                        : R <= 2           ? 4
+                                           : 2>;
+
 /// What each warp has summed up, for send().
 template <int D, int R>
-__device__ void keep(State<D, R>& state, const Room& room) {
-  using S = State<D, R>;
+__device__ void keep(PartState<D, R>& state, const Room& room) {
+  using S = PartState<D, R>;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   state.merge_lanes();
 #pragma unroll

@@ -23,19 +23,19 @@ using namespace decode_cluster;
 constexpr int kBlocksPerProcessor = 2;
 
 template <int D, int R>
-__device__ typename State<D, R>::Queries load_queries(const DecodeAttentionTensors& t,
-                                                      const DecodeAttentionShape& shape,
-                                                      const Split& split) {
-  using S = State<D, R>;
+__device__ typename PartState<D, R>::Queries load_queries(const DecodeAttentionTensors& t,
+                                                          const DecodeAttentionShape& shape,
+                                                          const Split& split) {
+  using S = PartState<D, R>;
   return S::load_queries(t, shape, split, static_cast<int>(threadIdx.x) % S::kLanes);
 }
 
 /// Runs over the part's keys once they are there.
 template <int D, int R, bool kRotate>
-__device__ void attend(State<D, R>& state, const DecodeAttentionTensors& t,
+__device__ void attend(PartState<D, R>& state, const DecodeAttentionTensors& t,
                        const DecodeAttentionShape& shape, const DecodeClusterPlan& plan,
                        const Room& room, const Split& split, int round) {
-  using S = State<D, R>;
+  using S = PartState<D, R>;
   constexpr int kTile = S::kKeys * S::kUnroll;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   // Lanes without a part of their own take the last one; their queries are zeros.
@@ -86,13 +86,13 @@ __device__ void attend(State<D, R>& state, const DecodeAttentionTensors& t,
 template <int D, int R, bool kRotate>
 __device__ void attend_heads(const DecodeAttentionTensors& t, const DecodeAttentionShape& shape,
                              const DecodeClusterPlan& plan, const Room& room, Split split,
-                             const Place& place, typename State<D, R>::Queries queries) {
+                             const Place& place, typename PartState<D, R>::Queries queries) {
   for (;;) {
-    State<D, R> state;
+    PartState<D, R> state;
     state.begin(queries);
     attend<D, R, kRotate>(state, t, shape, plan, room, split, place.round);
     if (split.first_head > 0) __syncthreads();  // the heads before have been sent
-    keep(state, room);
+    keep<D, R>(state, room);
     __syncthreads();
     send<D, R>(room, shape, plan, split, place);
     split.first_head += R;

@@ -53,11 +53,11 @@ struct Split {
 /// Softmax state of R heads over some keys: largest score, sum of exponentials, sum of values. A
 /// key is read by kLanes neighbouring lanes, of which D / 8 work: lane i has values 8i .. 8i + 7,
 /// and of keys and queries 4i .. 4i + 3 of either half, so that a pair that RoPE turns is its own.
-template <int D, int R>
+template <int D, int R, int kAtATime = R <= 2 ? 4 : 2>
 struct State {
   static constexpr int kLanes = D == 64 ? 8 : 16;
   static constexpr int kKeys = 32 / kLanes;  // that a warp reads at a time
-  static constexpr int kUnroll = R <= 2 ? 4 : 2;
+  static constexpr int kUnroll = kAtATime;   // keys of a lane in flight
 
   float q[R][8];
   float most[R], sum[R], out[R][8];
