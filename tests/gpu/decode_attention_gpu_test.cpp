@@ -64,13 +64,14 @@ double largest_relative(const torch::Tensor& got, const torch::Tensor& want) {
 }
 
 void compare_kernel(const AttentionShape& s, int64_t slot, bool rotate_cache, bool mass,
-                    int64_t distance, bool clusters) {
+                    int64_t distance, DecodeKernel kernel) {
+  const bool clusters = kernel == DecodeKernel::Clusters;
   INFO(text(s) << " slot=" << slot << " rotate_cache=" << rotate_cache << " mass=" << mass
                << " distance=" << distance << " clusters=" << clusters);
   AttentionCase x(s, slot, rotate_cache, mass);
-  DecodeAttention attention(s.B, s.H, s.G, s.C, s.D, x.q_BHD, distance, clusters);
+  DecodeAttention attention(s.B, s.H, s.G, s.C, s.D, x.q_BHD, distance, kernel);
   REQUIRE(attention.has_kernel());
-  REQUIRE(attention.uses_clusters() == (clusters && has_clusters()));
+  REQUIRE(attention.uses_clusters(rotate_cache) == (clusters && has_clusters()));
   DecodeCache wide = {x.cache.k_BGCD.to(torch::kFloat32), x.cache.v_BGCD.to(torch::kFloat32),
                       mass ? x.cache.mass_BGC.clone() : torch::Tensor()};
   const auto want =
@@ -87,8 +88,8 @@ void compare_kernel(const AttentionShape& s, int64_t slot, bool rotate_cache, bo
 
 void compare_attention(const AttentionShape& s, int64_t slot, bool rotate_cache, bool mass,
                        int64_t distance) {
-  for (const bool clusters : {true, false})
-    compare_kernel(s, slot, rotate_cache, mass, distance, clusters);
+  for (const auto kernel : {DecodeKernel::Clusters, DecodeKernel::Parts})
+    compare_kernel(s, slot, rotate_cache, mass, distance, kernel);
 }
 
 }  // namespace
@@ -115,8 +116,8 @@ TEST_CASE("keys at places of the text are turned by their places in both kernels
   require_cuda();
   for (const AttentionShape& s : {AttentionShape{2, 4, 2, 70, 64}, {1, 4, 1, 577, 128}}) {
     const int64_t slot = s.C - 3;
-    for (const bool clusters : {true, false}) {
-      INFO(text(s) << " clusters=" << clusters);
+    for (const auto kernel : {DecodeKernel::Clusters, DecodeKernel::Parts}) {
+      INFO(text(s) << " clusters=" << (kernel == DecodeKernel::Clusters));
       AttentionCase x(s, slot, /*rotate_cache=*/true, /*mass=*/true);
       // Some order of places: a row of the table for each slot, another in each head.
       const int64_t home = x.cache.mass_BGC.stride(1), rows = s.C + 3;
@@ -129,7 +130,7 @@ TEST_CASE("keys at places of the text are turned by their places in both kernels
       const auto want =
           decode_attention_reference(x.q_BHD.to(torch::kFloat32), x.k_BGD.to(torch::kFloat32),
                                      x.v_BGD.to(torch::kFloat32), wide, x.position);
-      DecodeAttention attention(s.B, s.H, s.G, s.C, s.D, x.q_BHD, /*distance=*/0, clusters);
+      DecodeAttention attention(s.B, s.H, s.G, s.C, s.D, x.q_BHD, /*distance=*/0, kernel);
       CHECK_CLOSE(attention.forward(x.q_BHD, x.k_BGD, x.v_BGD, x.cache, x.position), want);
       CHECK_SAME(x.cache.place_BGC, wide.place_BGC);
       CHECK(largest_relative(x.cache.mass_BGC, wide.mass_BGC) < 0.03);
@@ -143,7 +144,8 @@ TEST_CASE("a cache too large for the shared memory of a cluster takes the other 
   AttentionCase x(s, s.C - 1, /*rotate_cache=*/true, /*mass=*/true);
   DecodeAttention attention(s.B, s.H, s.G, s.C, s.D, x.q_BHD);
   CHECK(attention.has_kernel());
-  CHECK_FALSE(attention.uses_clusters());
+  CHECK_FALSE(attention.uses_clusters(/*rotate_cache=*/true));
+  CHECK_FALSE(attention.uses_clusters(/*rotate_cache=*/false));
 }
 
 TEST_CASE("decode attention gives the same bits every time", "[gpu]") {

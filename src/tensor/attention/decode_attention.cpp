@@ -102,16 +102,17 @@ torch::Tensor decode_attention_reference(const torch::Tensor& q_BHD, const torch
 }
 
 DecodeAttention::DecodeAttention(int64_t B, int64_t H, int64_t G, int64_t C, int64_t D,
-                                 const torch::Tensor& like, int64_t distance, bool clusters)
-    : B_(B), H_(H), G_(G), C_(C), D_(D), distance_(distance) {
+                                 const torch::Tensor& like, int64_t distance, DecodeKernel kernel)
+    : B_(B), H_(H), G_(G), C_(C), D_(D), distance_(distance), kernel_(kernel) {
   TORCH_CHECK(H % G == 0, "query heads H=", H, " must be a multiple of key-value heads G=", G);
 #ifdef LOCOCO_WITH_CUDA
   has_kernel_ = like.is_cuda() && like.scalar_type() == torch::kBFloat16 &&
                 decode_attention_supports(H / G, D);
   if (!has_kernel_) return;
   const c10::cuda::CUDAGuard guard(like.device());
-  if (clusters) clusters_ = plan_decode_clusters(kernel_shape());
-  if (uses_clusters()) return;
+  if (kernel != DecodeKernel::Parts)
+    clusters_ = plan_decode_clusters(kernel_shape(/*rotate_cache=*/true));
+  if (uses_clusters(/*rotate_cache=*/true) && uses_clusters(/*rotate_cache=*/false)) return;
   keys_per_split_ = choose_keys_per_split(like.device(), B * G, C);
   const int64_t splits = (C + keys_per_split_ - 1) / keys_per_split_;
   const auto floats = like.options().dtype(torch::kFloat32);
@@ -121,12 +122,21 @@ DecodeAttention::DecodeAttention(int64_t B, int64_t H, int64_t G, int64_t C, int
   arrivals_ = torch::zeros({B * G}, like.options().dtype(torch::kInt32));
 #else
   (void)like;
-  (void)clusters;
+#endif
+}
+
+bool DecodeAttention::uses_clusters(bool rotate_cache) const {
+#ifdef LOCOCO_WITH_CUDA
+  if (kernel_ == DecodeKernel::Clusters) return clusters_.cluster > 0;
+  return is_faster_in_clusters(kernel_shape(rotate_cache), clusters_);
+#else
+  (void)rotate_cache;
+  return false;
 #endif
 }
 
 /// Without what goes by the tensors of a call.
-DecodeAttentionShape DecodeAttention::kernel_shape() const {
+DecodeAttentionShape DecodeAttention::kernel_shape(bool rotate_cache) const {
   DecodeAttentionShape shape = {};
   shape.batch = static_cast<int>(B_);
   shape.kv_heads = static_cast<int>(G_);
@@ -135,6 +145,7 @@ DecodeAttentionShape DecodeAttention::kernel_shape() const {
   shape.head_dim = static_cast<int>(D_);
   shape.keys_per_split = static_cast<int>(keys_per_split_);
   shape.distance = static_cast<int>(std::min(distance_, C_));
+  shape.rotate_cache = rotate_cache;
   return shape;
 }
 
@@ -175,6 +186,7 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
                   position.cursor_B2.is_contiguous() &&
                   position.cursor_B2.scalar_type() == torch::kInt32,
               "want contiguous tables and an int32 cursor");
+  const bool clusters = uses_clusters(position.rotate_cache);
   auto out_BHD = torch::empty(q_BHD.sizes(), q_BHD.options());
   DecodeAttentionTensors tensors;
   tensors.q = q_BHD.const_data_ptr();
@@ -190,7 +202,7 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
     CHECK_SHAPE(cache.mass_BGC, B_, G_, C_);
     TORCH_CHECK(home_slots_of(cache.mass_BGC, 1) == home_slots, "want a mass strided like keys");
     tensors.mass = cache.mass_BGC.data_ptr<float>();
-    if (!uses_clusters()) tensors.scores = scores_BHC_.data_ptr<float>();
+    if (!clusters) tensors.scores = scores_BHC_.data_ptr<float>();
   }
   if (cache.place_BGC.defined()) {
     CHECK_SHAPE(cache.place_BGC, B_, G_, C_);
@@ -198,23 +210,22 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
                 "want keys before RoPE and places strided like keys");
     tensors.places = cache.place_BGC.data_ptr<int>();
   }
-  if (!uses_clusters()) {
+  if (!clusters) {
     tensors.partial = partial_.data_ptr<float>();
     tensors.statistics = statistics_.data_ptr<float>();
     tensors.arrivals = reinterpret_cast<unsigned*>(arrivals_.data_ptr<int>());
   }
   tensors.out = out_BHD.data_ptr();
 
-  DecodeAttentionShape shape = kernel_shape();
+  DecodeAttentionShape shape = kernel_shape(position.rotate_cache);
   shape.home_slots = static_cast<int>(home_slots);
   shape.q_stride = static_cast<int>(q_BHD.stride(0));
   shape.kv_stride = static_cast<int>(k_BGD.stride(0));
   shape.overlap = at::cuda::getDeviceProperties(q_BHD.get_device())->major >= 9;
-  shape.rotate_cache = position.rotate_cache;
   const bool own_tables = position.cos_RXD.size(0) > 1;
   shape.table_stride = own_tables ? static_cast<int>(position.cos_RXD.stride(0)) : 0;
   launch_on(q_BHD, [&](CUstream_st* stream) {
-    if (uses_clusters()) {
+    if (clusters) {
       launch_decode_clusters(tensors, shape, clusters_, stream);
     } else {
       launch_decode_attention(tensors, shape, stream);

@@ -32,15 +32,19 @@ struct DecodePosition {
   bool rotate_cache = false;
 };
 
+/// The kernels that DecodeAttention has: for parts of a cache through global memory, and for thread
+/// block clusters, where the GPU has them and a cluster's shared memory holds a head's cache.
+enum class DecodeKernel { Fastest, Parts, Clusters };
+
 /// The project's own kernels for bfloat16 on a GPU with D 64, 96 or 128; tensor operations
 /// elsewhere. Made once for a shape; holds the workspace of a kernel that needs one.
 class DecodeAttention {
  public:
   /// `like`: a tensor of the dtype and device of the cache. `distance`: the mass takes only
-  /// attention to slots at least so far before the new one; 0: all. `clusters`: where there is a
-  /// choice of kernels, the one for thread block clusters.
+  /// attention to slots at least so far before the new one; 0: all. `kernel`: which is taken where
+  /// there is a choice.
   DecodeAttention(int64_t B, int64_t H, int64_t G, int64_t C, int64_t D, const torch::Tensor& like,
-                  int64_t distance = 0, bool clusters = true);
+                  int64_t distance = 0, DecodeKernel kernel = DecodeKernel::Fastest);
 
   /// q_BHD, k_BGD and v_BGD of the new token, before RoPE; the heads of a sequence lie side by
   /// side, so that all three may be parts of one product. Writes the token's key and value to its
@@ -53,21 +57,23 @@ class DecodeAttention {
                         const torch::Tensor& v_BGD, DecodeCache& cache,
                         const DecodePosition& position);
 
-  /// Whether forward() runs a kernel, and whether that is the one for clusters.
+  /// Whether forward() runs a kernel, and whether that is the one for clusters for a cache whose
+  /// keys it turns, or does not (DecodePosition).
   bool has_kernel() const { return has_kernel_; }
-  bool uses_clusters() const { return clusters_.cluster > 0; }
+  bool uses_clusters(bool rotate_cache) const;
 
  private:
-  DecodeAttentionShape kernel_shape() const;
+  DecodeAttentionShape kernel_shape(bool rotate_cache) const;
   torch::Tensor forward_kernel(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
                                const torch::Tensor& v_BGD, DecodeCache& cache,
                                const DecodePosition& position);
 
   int64_t B_, H_, G_, C_, D_, distance_;
+  DecodeKernel kernel_;
   bool has_kernel_ = false;
   DecodeClusterPlan clusters_;
   int64_t keys_per_split_ = 0;
-  torch::Tensor scores_BHC_, partial_, statistics_, arrivals_;  // of the kernel without clusters
+  torch::Tensor scores_BHC_, partial_, statistics_, arrivals_;  // of DecodeKernel::Parts
 };
 
 /// The slow, obviously right form behind DecodeAttention::forward(): softmax in float32 (float64

@@ -1,7 +1,7 @@
 // A cluster of thread blocks takes a (sequence, key-value head) pair: each block copies its part of
 // the keys and values into shared memory, all at once and before the kernels before have ended, and
 // the blocks join their parts there too (flash decoding without a way through global memory). The
-// next pair is on its way meanwhile.
+// next pair's are on their way while the blocks join.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -40,9 +40,9 @@ __device__ void attend(PartState<D, R>& state, const DecodeAttentionTensors& t,
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   // Lanes without a part of their own take the last one; their queries are zeros.
   const int part = min(lane % S::kLanes, D / 8 - 1), group = lane / S::kLanes;
-  const int count = split.end - split.begin, stage = stage_number(plan, round);
-  const __nv_bfloat16* keys = stage_of(room, plan, D, stage, 0) + 4 * part;
-  const __nv_bfloat16* values = stage_of(room, plan, D, stage, 1) + 8 * part;
+  const int count = split.end - split.begin;
+  const __nv_bfloat16* keys = keys_of(room) + 4 * part;
+  const __nv_bfloat16* values = values_of(room, plan, D) + 8 * part;
 
   for (int tile = warp * kTile; tile < count; tile += kWarps * kTile) {
     int index[S::kUnroll];  // those beyond the end are the last key again
@@ -55,8 +55,7 @@ __device__ void attend(PartState<D, R>& state, const DecodeAttentionTensors& t,
         angles[u] = Angles4::load(t, row * D + 4 * part);
       }
     }
-    hopper::barrier_wait(room.loaded + 8 * static_cast<uint32_t>(stage),
-                         static_cast<uint32_t>(round >> (plan.stages - 1)) & 1);
+    hopper::barrier_wait(room.loaded, static_cast<uint32_t>(round) & 1);
     float scores[S::kUnroll][R];
     uint4 packed[S::kUnroll];
 #pragma unroll
@@ -118,10 +117,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerProcessor)
     return split_of<D>(t, shape, plan, place.rank, first + round);
   };
   if (loads) {
-    init_barriers(room, plan);
-#pragma unroll 1
-    for (int s = 0; s < min(plan.stages, rounds); ++s)
-      load_stage<D>(t, shape, plan, room, split_in(s), s);
+    init_barriers(room);
+    load_part<D>(t, shape, plan, room, split_in(0));
   }
   hopper::cluster_arrive();
   Split split = split_in(0);
@@ -131,15 +128,13 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerProcessor)
   auto queries = load_queries<D, R>(t, shape, split);
   for (;;) {
     if (loads) expect_parts(room, shape, plan, D, place);
-    append<D>(t, shape, plan, room, split, stage_number(plan, place.round));
+    append<D>(t, shape, plan, room, split);
     if (t.places != nullptr) note_rows(t, shape, room, split, held.row);
     __syncthreads();
     attend_heads<D, R, kRotate>(t, shape, plan, room, split, place, queries);
-    if (loads && place.round + plan.stages < rounds)
-      load_stage<D>(t, shape, plan, room, split_in(place.round + plan.stages),
-                    stage_number(plan, place.round));
     const bool last = place.round + 1 == rounds;
     const Split next = split_in(last ? place.round : place.round + 1);
+    if (loads && !last) load_part<D>(t, shape, plan, room, next);
     const Held next_held = last ? Held() : hold(t, shape, next);
     queries = load_queries<D, R>(t, shape, next);
     wait_for_parts(room, place);
@@ -204,8 +199,8 @@ Device current_device() {
 
 int parts(int whole, int part) { return (whole + part - 1) / part; }
 
-/// Blocks of a cluster: enough that two blocks of every processor have work, and that a block's
-/// part is small enough for two parts in each of them.
+/// Blocks of a cluster: enough that two blocks of every processor have work, and that their parts
+/// leave room for other kernels' blocks beside them.
 int choose_cluster(const DecodeAttentionShape& shape, int processors) {
   constexpr int kMostBytes = 48 << 10, kFewestKeys = 8;
   const int pairs = shape.batch * shape.kv_heads;
@@ -219,35 +214,31 @@ int choose_cluster(const DecodeAttentionShape& shape, int processors) {
   return cluster;
 }
 
-/// Rounds in which clusters of plan.cluster blocks take all pairs with so many stages, as many at a
-/// time as fit on the device; 0: none fits.
-int count_rounds(const DecodeAttentionShape& shape, const Device& device, DecodeClusterPlan plan,
-                 int stages) {
-  plan.stages = stages;
-  plan.clusters = 1;
-  const unsigned bytes = layout_of(shape, plan).bytes;
-  if (bytes > static_cast<unsigned>(device.shared_bytes)) return 0;
-  const int fitting =
-      launch_of(shape, plan, bytes, nullptr).fitting(kernel_of(shape, /*rotate=*/true));
-  return fitting == 0 ? 0 : parts(shape.batch * shape.kv_heads, fitting);
-}
-
+/// Clusters of so many blocks, as many at a time as fit on the device; {} where none fits.
 DecodeClusterPlan plan_with(const DecodeAttentionShape& shape, const Device& device, int cluster) {
   DecodeClusterPlan plan;
   plan.cluster = cluster;
   plan.keys = parts(shape.capacity, cluster);
-  const int with_one = count_rounds(shape, device, plan, /*stages=*/1);
-  if (with_one == 0) return {};
-  // Where it costs no second block on a processor, a second stage hides loads behind arithmetic.
-  const int with_two = with_one == 1 ? 0 : count_rounds(shape, device, plan, /*stages=*/2);
-  const bool two = with_two > 0 && with_two <= with_one + with_one / 4;
-  plan.stages = two ? 2 : 1;
-  plan.rounds = two ? with_two : with_one;
+  plan.clusters = 1;
+  const unsigned bytes = layout_of(shape, plan).bytes;
+  if (bytes > static_cast<unsigned>(device.shared_bytes)) return {};
+  const int fitting =
+      launch_of(shape, plan, bytes, nullptr).fitting(kernel_of(shape, /*rotate=*/true));
+  if (fitting == 0) return {};
+  plan.rounds = parts(shape.batch * shape.kv_heads, fitting);
   plan.clusters = parts(shape.batch * shape.kv_heads, plan.rounds);
   return plan;
 }
 
 }  // namespace
+
+bool is_faster_in_clusters(const DecodeAttentionShape& shape, const DecodeClusterPlan& plan) {
+  // Measured on an H200: what the other kernel waits for is hidden where each processor has many
+  // pairs to take, and then it is faster, unless it would turn every key for a single query head.
+  constexpr int kManyRounds = 10;
+  const bool turns_for_one = shape.rotate_cache && shape.group == 1;
+  return plan.cluster > 0 && (plan.rounds < kManyRounds || turns_for_one);
+}
 
 DecodeClusterPlan plan_decode_clusters(const DecodeAttentionShape& shape) {
   const Device device = current_device();

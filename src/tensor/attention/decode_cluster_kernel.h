@@ -12,13 +12,16 @@ namespace lococo {
 struct DecodeClusterPlan {
   int cluster = 0;   ///< blocks of a cluster: 1, 2, 4 or 8; 0: the kernel does not fit
   int keys = 0;      ///< that a block has room for; ceil(C / cluster)
-  int stages = 0;    ///< pairs whose keys and values a block has room for: 1 or 2
   int clusters = 0;  ///< of the grid
   int rounds = 0;    ///< pairs that a cluster takes
 };
 
 /// For the current device. Of `shape` it reads batch, kv_heads, group, capacity and head_dim.
 DecodeClusterPlan plan_decode_clusters(const DecodeAttentionShape& shape);
+
+/// Whether the plan runs faster than launch_decode_attention(). Of `shape` it reads group and
+/// rotate_cache.
+bool is_faster_in_clusters(const DecodeAttentionShape& shape, const DecodeClusterPlan& plan);
 
 /// What launch_decode_attention() does, the same tensors without `scores`, `partial`, `statistics`
 /// and `arrivals`. Results repeat bit for bit. If shape.overlap, the cursor, and what the cache

@@ -27,29 +27,25 @@ __device__ Split split_of(const DecodeAttentionTensors& t, const DecodeAttention
   return split;
 }
 
-__device__ inline void init_barriers(const Room& room, const DecodeClusterPlan& plan) {
-#pragma unroll 1
-  for (int s = 0; s < plan.stages; ++s)
-    hopper::barrier_init(room.loaded + 8 * static_cast<uint32_t>(s), 1);
+__device__ inline void init_barriers(const Room& room) {
+  hopper::barrier_init(room.loaded, 1);
   for (uint32_t i = 0; i < 2; ++i) hopper::barrier_init(room.joined + 8 * i, 1);
   hopper::barrier_init_fence();
 }
 
 /// Asks for the part's keys and values but for the new token's. By one thread.
 template <int D>
-__device__ void load_stage(const DecodeAttentionTensors& t, const DecodeAttentionShape& shape,
-                           const DecodeClusterPlan& plan, const Room& room, const Split& split,
-                           int stage) {
+__device__ void load_part(const DecodeAttentionTensors& t, const DecodeAttentionShape& shape,
+                          const DecodeClusterPlan& plan, const Room& room, const Split& split) {
   const int keys = max(min(split.end, split.slot) - split.begin, 0);
   const uint32_t bytes = static_cast<uint32_t>(keys * D) * 2;
-  const uint32_t barrier = room.loaded + 8 * static_cast<uint32_t>(stage);
-  hopper::barrier_expect(barrier, 2 * bytes);
+  hopper::barrier_expect(room.loaded, 2 * bytes);
   if (keys == 0) return;
   const int64_t at = (static_cast<int64_t>(split.pair) * shape.home_slots + split.begin) * D;
-  hopper::load_bytes(stage_of(room, plan, D, stage, 0),
-                     static_cast<const __nv_bfloat16*>(t.k_cache) + at, bytes, barrier);
-  hopper::load_bytes(stage_of(room, plan, D, stage, 1),
-                     static_cast<const __nv_bfloat16*>(t.v_cache) + at, bytes, barrier);
+  hopper::load_bytes(keys_of(room), static_cast<const __nv_bfloat16*>(t.k_cache) + at, bytes,
+                     room.loaded);
+  hopper::load_bytes(values_of(room, plan, D), static_cast<const __nv_bfloat16*>(t.v_cache) + at,
+                     bytes, room.loaded);
 }
 
 /// What a thread reads of the key of its number in the part, a round ahead.
@@ -69,11 +65,10 @@ __device__ inline Held hold(const DecodeAttentionTensors& t, const DecodeAttenti
   return held;
 }
 
-/// Key and value of the new token, to the cache and to the stage of its part.
+/// Key and value of the new token, to the cache and to its part.
 template <int D>
 __device__ void append(const DecodeAttentionTensors& t, const DecodeAttentionShape& shape,
-                       const DecodeClusterPlan& plan, const Room& room, const Split& split,
-                       int stage) {
+                       const DecodeClusterPlan& plan, const Room& room, const Split& split) {
   const int d = static_cast<int>(threadIdx.x);
   if (split.slot < split.begin || split.slot >= split.end || d >= D) return;
   const int64_t from = static_cast<int64_t>(split.sequence) * shape.kv_stride + split.kv_head * D;
@@ -88,8 +83,8 @@ __device__ void append(const DecodeAttentionTensors& t, const DecodeAttentionSha
     key = __float2bfloat16_rn(__bfloat162float(key) * t.cos[angle] + other * t.sin[angle]);
   }
   const int row = (split.slot - split.begin) * D;
-  stage_of(room, plan, D, stage, 0)[row + d] = key;
-  stage_of(room, plan, D, stage, 1)[row + d] = value;
+  keys_of(room)[row + d] = key;
+  values_of(room, plan, D)[row + d] = value;
   hopper::before_copies();
   static_cast<__nv_bfloat16*>(t.k_cache)[slot * D + d] = key;
   static_cast<__nv_bfloat16*>(t.v_cache)[slot * D + d] = value;

@@ -15,13 +15,13 @@ constexpr int kMostBlocks = 8;  // of a cluster
 /// Offsets in bytes, the same in every block of a cluster. D: channels of a head, R: query heads
 /// that a warp takes at a time. Made on the host: the kernel has them as constants.
 struct Layout {
-  unsigned stages, loaded, joined, warp_outs, warp_statistics, outs, statistics, scores, lse, rows;
+  unsigned part, loaded, joined, warp_outs, warp_statistics, outs, statistics, scores, lse, rows;
   unsigned bytes = 0;
 
   Layout(int D, int R, const DecodeAttentionShape& shape, const DecodeClusterPlan& plan) {
     constexpr size_t kHalf = sizeof(__nv_bfloat16), kFloat = sizeof(float);
-    stages = take(kHalf * plan.stages * 2 * plan.keys * D);
-    loaded = take(sizeof(uint64_t) * plan.stages);
+    part = take(kHalf * 2 * plan.keys * D);
+    loaded = take(sizeof(uint64_t));
     joined = take(sizeof(uint64_t) * 2);
     warp_outs = take(kFloat * kWarps * R * D);
     warp_statistics = take(kFloat * kWarps * R * 2);
@@ -42,9 +42,9 @@ struct Layout {
 
 /// The same as pointers.
 struct Room {
-  __nv_bfloat16* stages;   ///< [stages, 2, keys, D]: keys and values as they lie in the cache
-  uint32_t loaded;         ///< [stages] barriers, of 8 bytes: a stage's keys are there
-  uint32_t joined;         ///< [2]: the parts of an even, of an odd round are there
+  __nv_bfloat16* part;     ///< [2, keys, D]: keys and values as they lie in the cache
+  uint32_t loaded;         ///< a barrier: a round's keys and values are there
+  uint32_t joined;         ///< [2] of 8 bytes: the parts of an even, of an odd round are there
   float* warp_outs;        ///< [kWarps, R, D]: what each warp has summed up
   float* warp_statistics;  ///< [kWarps, R, 2]: its largest score and sum of exponentials
   float* outs;        ///< [2, cluster, group, D / cluster]: what the cluster's blocks have, of the
@@ -55,7 +55,7 @@ struct Room {
   int* rows;          ///< [keys]: of the angles; only where the cache has places
 
   __device__ Room(unsigned char* memory, const Layout& at)
-      : stages(reinterpret_cast<__nv_bfloat16*>(memory + at.stages)),
+      : part(reinterpret_cast<__nv_bfloat16*>(memory + at.part)),
         loaded(shared_address(memory + at.loaded)),
         joined(shared_address(memory + at.joined)),
         warp_outs(reinterpret_cast<float*>(memory + at.warp_outs)),
@@ -67,17 +67,13 @@ struct Room {
         rows(reinterpret_cast<int*>(memory + at.rows)) {}
 };
 
-/// Numbers of blocks and of stages are powers of two: a division would cost the kernel's time.
+/// A cluster's number of blocks is a power of two: a division would cost the kernel's time.
 __device__ inline int log2_of(int power) { return 31 - __clz(power); }
 
-__device__ inline int stage_number(const DecodeClusterPlan& plan, int round) {
-  return round & (plan.stages - 1);
-}
+__device__ inline __nv_bfloat16* keys_of(const Room& room) { return room.part; }
 
-/// Keys (which = 0) or values (1) of a stage.
-__device__ inline __nv_bfloat16* stage_of(const Room& room, const DecodeClusterPlan& plan, int D,
-                                          int stage, int which) {
-  return room.stages + static_cast<int64_t>(2 * stage + which) * plan.keys * D;
+__device__ inline __nv_bfloat16* values_of(const Room& room, const DecodeClusterPlan& plan, int D) {
+  return room.part + plan.keys * D;
 }
 
 }  // namespace lococo::decode_cluster
