@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The same work in transformers + PEFT, to compare lococo-bench train-step with.
 
-A LLaMA of random bfloat16 weights (default: the shape of 7B; --nf4: in 4 bits) with LoRA on q, k, v
-and o and a trainable embedding and norms; full attention through SDPA, gradient checkpointing, AdamW
-with its state allocated. Forward and backward of --batch sequences of --context tokens, the loss as
+A LLaMA of random bfloat16 weights (default: the shape of 7B; --nf4: in 4 bits, --fp8: products of 8-bit
+numbers) with LoRA on q, k, v and o and a trainable embedding and norms; full attention through SDPA,
+gradient checkpointing, AdamW with its state allocated. Forward and backward of --batch sequences of --context tokens, the loss as
 transformers computes it (all logits at once). Prints a table, and JSON with --output.
 
     bench_peer.py --context 32768 --batch 1 2 4 --output peer.json
@@ -38,6 +38,11 @@ def parse_arguments():
     parser.add_argument("--nf4", action="store_true",
                         help="the layers' frozen matrices in bitsandbytes' NF4 with double "
                              "quantisation (QLoRA)")
+    parser.add_argument("--fp8", choices=["tensorwise", "rowwise"],
+                        help="the layers' frozen products in torchao's 8-bit training, layers "
+                             "compiled (PyPI torchao; the first steps take minutes)")
+    parser.add_argument("--no-checkpointing", action="store_true",
+                        help="keep all activations: faster where they fit")
     parser.add_argument("--context", type=int, default=32768, help="tokens of a sequence")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--warmup", type=int, default=1)
@@ -65,6 +70,12 @@ def quantise(base, device):
     base.is_loaded_in_4bit = True  # PEFT asks for it
 
 
+def multiply_in_fp8(base, recipe):
+    from torchao.float8 import Float8LinearConfig, convert_to_float8_training
+    convert_to_float8_training(base.model.layers,
+                               config=Float8LinearConfig.from_recipe_name(recipe))
+
+
 def make_model(arguments):
     """The PEFT model, drawn on the device, so that 7B takes seconds."""
     if arguments.liger:
@@ -81,7 +92,10 @@ def make_model(arguments):
             config, attn_implementation="sdpa", dtype=torch.bfloat16)
     if arguments.nf4:
         quantise(base, arguments.device)
-    base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if arguments.fp8:
+        multiply_in_fp8(base, arguments.fp8)
+    if not arguments.no_checkpointing:
+        base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     lora = peft.LoraConfig(r=arguments.rank, lora_alpha=2 * arguments.rank, lora_dropout=0.0,
                            target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
                            task_type="CAUSAL_LM")
@@ -90,6 +104,9 @@ def make_model(arguments):
     for name, parameter in model.named_parameters():
         if "embed_tokens" in name or "norm" in name:
             parameter.requires_grad_(True)
+    if arguments.fp8:  # without a compiler the casts to 8 bits are kernels of their own
+        for layer in base.model.layers:
+            layer.compile()
     return model.train().to(arguments.device)
 
 
@@ -185,7 +202,7 @@ def print_result(result):
 def main():
     arguments = parse_arguments()
     bench = Bench(arguments)
-    base = "NF4 base, " if arguments.nf4 else ""
+    base = "NF4 base, " if arguments.nf4 else f"fp8 {arguments.fp8}, " if arguments.fp8 else ""
     report = {"benchmark": f"transformers + PEFT, {base}full attention, LoRA + embedding + norms",
               "device": torch.cuda.get_device_name() if bench.on_gpu else arguments.device,
               "torch": torch.__version__, "transformers": transformers.__version__,
