@@ -52,6 +52,57 @@ int64_t home_slots_of(const torch::Tensor& x, int64_t width) {
   TORCH_CHECK(fits, "want the first slots of contiguous memory, got strides ", x.strides());
   return head / width;
 }
+
+/// Refuses what a kernel cannot read; returns the slots between two heads of the cache and of what
+/// lies beside it.
+int64_t check_layout(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
+                     const torch::Tensor& v_BGD, const DecodeCache& cache,
+                     const DecodePosition& position) {
+  for (const auto& tensor : {q_BHD, k_BGD, v_BGD, cache.k_BGCD, cache.v_BGCD})
+    TORCH_CHECK(tensor.is_cuda() && tensor.scalar_type() == torch::kBFloat16,
+                "want bfloat16 tensors on a GPU");
+  const int64_t B = q_BHD.size(0), G = cache.k_BGCD.size(1), C = cache.k_BGCD.size(2);
+  TORCH_CHECK(is_new_token(q_BHD) && is_new_token(k_BGD) && is_new_token(v_BGD) &&
+                  (B == 1 || k_BGD.stride(0) == v_BGD.stride(0)),
+              "want aligned sequences of heads side by side, and values strided like keys");
+  const int64_t home_slots = home_slots_of(cache.k_BGCD, cache.k_BGCD.size(3));
+  const auto lies_alike = [&](const torch::Tensor& x, int64_t width) {
+    return home_slots_of(x, width) == home_slots;
+  };
+  TORCH_CHECK(lies_alike(cache.v_BGCD, cache.v_BGCD.size(3)), "want values strided like keys");
+  TORCH_CHECK(position.cos_RXD.is_contiguous() && position.sin_RXD.is_contiguous() &&
+                  position.cursor_B2.is_contiguous() &&
+                  position.cursor_B2.scalar_type() == torch::kInt32,
+              "want contiguous tables and an int32 cursor");
+  if (cache.mass_BGC.defined()) {
+    CHECK_SHAPE(cache.mass_BGC, B, G, C);
+    TORCH_CHECK(lies_alike(cache.mass_BGC, 1), "want a mass strided like keys");
+  }
+  if (cache.place_BGC.defined()) {
+    CHECK_SHAPE(cache.place_BGC, B, G, C);
+    TORCH_CHECK(position.rotate_cache && lies_alike(cache.place_BGC, 1),
+                "want keys before RoPE and places strided like keys");
+  }
+  return home_slots;
+}
+
+/// What both kernels read and write, but for the result.
+DecodeAttentionTensors pointers_of(const torch::Tensor& q_BHD, const torch::Tensor& k_BGD,
+                                   const torch::Tensor& v_BGD, DecodeCache& cache,
+                                   const DecodePosition& position) {
+  DecodeAttentionTensors tensors = {};
+  tensors.q = q_BHD.const_data_ptr();
+  tensors.k = k_BGD.const_data_ptr();
+  tensors.v = v_BGD.const_data_ptr();
+  tensors.k_cache = cache.k_BGCD.data_ptr();
+  tensors.v_cache = cache.v_BGCD.data_ptr();
+  tensors.cos = position.cos_RXD.const_data_ptr<float>();
+  tensors.sin = position.sin_RXD.const_data_ptr<float>();
+  tensors.cursor = position.cursor_B2.const_data_ptr<int>();
+  if (cache.mass_BGC.defined()) tensors.mass = cache.mass_BGC.data_ptr<float>();
+  if (cache.place_BGC.defined()) tensors.places = cache.place_BGC.data_ptr<int>();
+  return tensors;
+}
 #endif
 
 }  // namespace
@@ -174,49 +225,17 @@ torch::Tensor DecodeAttention::forward_kernel(const torch::Tensor& q_BHD,
                                               const torch::Tensor& v_BGD, DecodeCache& cache,
                                               const DecodePosition& position) {
 #ifdef LOCOCO_WITH_CUDA
-  for (const auto& tensor : {q_BHD, k_BGD, v_BGD, cache.k_BGCD, cache.v_BGCD})
-    TORCH_CHECK(tensor.is_cuda() && tensor.scalar_type() == torch::kBFloat16,
-                "want bfloat16 tensors on a GPU");
-  TORCH_CHECK(is_new_token(q_BHD) && is_new_token(k_BGD) && is_new_token(v_BGD) &&
-                  (B_ == 1 || k_BGD.stride(0) == v_BGD.stride(0)),
-              "want aligned sequences of heads side by side, and values strided like keys");
-  const int64_t home_slots = home_slots_of(cache.k_BGCD, D_);
-  TORCH_CHECK(home_slots_of(cache.v_BGCD, D_) == home_slots, "want values strided like keys");
-  TORCH_CHECK(position.cos_RXD.is_contiguous() && position.sin_RXD.is_contiguous() &&
-                  position.cursor_B2.is_contiguous() &&
-                  position.cursor_B2.scalar_type() == torch::kInt32,
-              "want contiguous tables and an int32 cursor");
+  const int64_t home_slots = check_layout(q_BHD, k_BGD, v_BGD, cache, position);
   const bool clusters = uses_clusters(position.rotate_cache);
   auto out_BHD = torch::empty(q_BHD.sizes(), q_BHD.options());
-  DecodeAttentionTensors tensors;
-  tensors.q = q_BHD.const_data_ptr();
-  tensors.k = k_BGD.const_data_ptr();
-  tensors.v = v_BGD.const_data_ptr();
-  tensors.k_cache = cache.k_BGCD.data_ptr();
-  tensors.v_cache = cache.v_BGCD.data_ptr();
-  tensors.cos = position.cos_RXD.const_data_ptr<float>();
-  tensors.sin = position.sin_RXD.const_data_ptr<float>();
-  tensors.cursor = position.cursor_B2.const_data_ptr<int>();
-  const bool wants_mass = cache.mass_BGC.defined();
-  if (wants_mass) {
-    CHECK_SHAPE(cache.mass_BGC, B_, G_, C_);
-    TORCH_CHECK(home_slots_of(cache.mass_BGC, 1) == home_slots, "want a mass strided like keys");
-    tensors.mass = cache.mass_BGC.data_ptr<float>();
-    if (!clusters) tensors.scores = scores_BHC_.data_ptr<float>();
-  }
-  if (cache.place_BGC.defined()) {
-    CHECK_SHAPE(cache.place_BGC, B_, G_, C_);
-    TORCH_CHECK(position.rotate_cache && home_slots_of(cache.place_BGC, 1) == home_slots,
-                "want keys before RoPE and places strided like keys");
-    tensors.places = cache.place_BGC.data_ptr<int>();
-  }
+  auto tensors = pointers_of(q_BHD, k_BGD, v_BGD, cache, position);
+  tensors.out = out_BHD.data_ptr();
   if (!clusters) {
+    if (tensors.mass != nullptr) tensors.scores = scores_BHC_.data_ptr<float>();
     tensors.partial = partial_.data_ptr<float>();
     tensors.statistics = statistics_.data_ptr<float>();
     tensors.arrivals = reinterpret_cast<unsigned*>(arrivals_.data_ptr<int>());
   }
-  tensors.out = out_BHD.data_ptr();
-
   DecodeAttentionShape shape = kernel_shape(position.rotate_cache);
   shape.home_slots = static_cast<int>(home_slots);
   shape.q_stride = static_cast<int>(q_BHD.stride(0));
