@@ -148,6 +148,22 @@ TEST_CASE("a cache too large for the shared memory of a cluster takes the other 
   CHECK_FALSE(attention.uses_clusters(/*rotate_cache=*/false));
 }
 
+TEST_CASE("where clusters would take many rounds, they do so for keys turned for one head",
+          "[gpu]") {
+  require_cuda();
+  if (!has_clusters()) SKIP("wants a GPU with thread block clusters");
+  const auto like = torch::empty({0}, torch::dtype(torch::kBFloat16).device(kGpu));
+  const auto uses = [&](int64_t B, int64_t G, bool rotate_cache) {
+    return DecodeAttention(B, /*H=*/32, G, /*C=*/577, /*D=*/128, like).uses_clusters(rotate_cache);
+  };
+  CHECK(uses(/*B=*/1, /*G=*/32, true));
+  CHECK(uses(1, 32, false));
+  CHECK(uses(1, 8, false));
+  CHECK(uses(64, 32, true));
+  CHECK_FALSE(uses(64, 32, false));
+  CHECK_FALSE(uses(64, 8, true));
+}
+
 TEST_CASE("decode attention gives the same bits every time", "[gpu]") {
   require_cuda();
   for (const auto& s : attention_shapes()) {
