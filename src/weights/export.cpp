@@ -156,11 +156,11 @@ void export_model(const ExportConfig& config, const ExportSource& source, Llama&
   AtomicFolder folder(config.output, ExistingFolder::kRefuse);
   switch (config.kind) {
     case ExportKind::kConv:
-      warn_about_lora(model, config.output);
-      save_conv_weights(model, folder.path(), source.base_fingerprint, ConvConfigNames::kOurs);
-      break;
     case ExportKind::kOfficialConv:
-      save_conv_weights(model, folder.path(), source.base_fingerprint, ConvConfigNames::kOfficial);
+      warn_about_lora(model, config.output);
+      save_conv_weights(
+          model, folder.path(), source.base_fingerprint,
+          config.kind == ExportKind::kConv ? ConvConfigNames::kOurs : ConvConfigNames::kOfficial);
       break;
     case ExportKind::kAdapter:
       export_adapter(source, folder.path(), model);

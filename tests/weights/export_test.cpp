@@ -206,6 +206,15 @@ TEST_CASE("What cannot be exported is refused and leaves nothing behind", "[weig
   }
 }
 
+TEST_CASE("What an export of convolutions leaves out is told, under either naming", "[weights]") {
+  const auto kind = GENERATE(ExportKind::kConv, ExportKind::kOfficialConv);
+  const std::string told = "the LoRA that was tuned with it is not in it";
+  Tuned with_lora, without(/*with_lora=*/false);
+  const std::string log = stderr_of([&] { with_lora.run(kind); });
+  CHECK_CONTAINS(log, told);
+  CHECK(stderr_of([&] { without.run(kind); }).find(told) == std::string::npos);
+}
+
 TEST_CASE("An existing folder is not overwritten", "[weights]") {
   Tuned tuned;
   tuned.run(ExportKind::kMerged);
