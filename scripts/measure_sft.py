@@ -23,7 +23,8 @@ is not made again, and --minutes starts nothing that would end later. The estima
 import argparse
 import os
 
-from measure_sft_plan import SCALE, Plan
+from measure_sft_plan import Plan
+from measure_sft_sizes import SCALE
 from measure_sft_table import table
 from tool_runs import (Fault, Queue, add_options_of_runs, check_inputs, run_as_script, show_table,
                        what_is_to_do)

@@ -4,7 +4,7 @@ import json
 import statistics
 
 from intervals import wilson
-from measure_sft_plan import HAYS, KINDS, PATTERNS
+from measure_sft_sizes import HAYS, KINDS, PATTERNS
 
 LABELS = {"base": "not tuned, positions interpolated", "full": "full attention",
           "s2": "LongLoRA (S2-Attn)", "sf": "SinkLoRA, a quarter of the heads",

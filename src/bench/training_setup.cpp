@@ -14,10 +14,9 @@ namespace lococo {
 TrainingSetup::TrainingSetup(const Config& config, torch::Device device)
     : device_(device),
       prepared_(prepare_model(config, device)),
-      optimizer_(prepared_.registry->trainable(), config.train) {
+      optimizer_(prepared_.registry->trainable(), config.train, *alone_, /*shard=*/false) {
   if (optimizer_.parameters().empty())
     throw UserError("tune: nothing is trained; give at least one group a learning rate");
-  optimizer_.allocate_gradients();
 }
 
 bool TrainingSetup::trains(ParameterGroup group) const {
@@ -40,9 +39,9 @@ void TrainingSetup::reset_peak() const {
 void TrainingSetup::add_peak(BenchCase* measured) const {
   wait_for(device_);
   const auto peak = static_cast<double>(peak_memory_bytes(device_));
-  double state = 0;
-  for (const auto& [name, tensor] : optimizer_.state())
-    state += static_cast<double>(tensor.nbytes());
+  double state = 0;  // two moments a weight
+  for (const RegisteredParameter& parameter : optimizer_.parameters())
+    state += 2 * static_cast<double>(parameter.tensor.nbytes());
   measured->add("peak memory", "GiB", peak / kGiB);
   measured->add("peak memory without optimizer state", "GiB", (peak - state) / kGiB);
 }

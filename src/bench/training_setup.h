@@ -1,15 +1,15 @@
-// A model and an optimizer for benchmarks of training: a trainer's steps, on gradients that lie one
-// by one instead of one behind another.
+// A model and an optimizer for benchmarks of training: what a trainer on one rank has.
 #pragma once
 
 #include <torch/types.h>
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "bench/report.h"
 #include "setup/model_setup.h"
-#include "train/optimizer.h"
+#include "train/data_parallel_optimizer.h"
 
 namespace lococo {
 
@@ -20,7 +20,7 @@ class TrainingSetup {
   TrainingSetup(const Config& config, torch::Device device);
 
   Llama& model() { return prepared_.model; }
-  AdamW& optimizer() { return optimizer_; }
+  DataParallelOptimizer& optimizer() { return optimizer_; }
   bool trains(ParameterGroup group) const;
 
   torch::Tensor random_tokens(int64_t B, int64_t T) const;  ///< int64 [B, T + 1]
@@ -37,7 +37,8 @@ class TrainingSetup {
  private:
   torch::Device device_;
   PreparedModel prepared_;
-  AdamW optimizer_;
+  std::unique_ptr<Communicator> alone_ = make_single_communicator();
+  DataParallelOptimizer optimizer_;
 };
 
 }  // namespace lococo

@@ -107,7 +107,7 @@ class Communicator {
   /// Messages to another rank need one.
   virtual std::unique_ptr<Channel> open_channel(const std::string& called) = 0;
 
-  /// Ends every rank at once with exit code `code` (not 0). Runs no destructor.
+  /// Ends every rank at once with exit code `code`, the launcher's too. Runs no destructor.
   [[noreturn]] virtual void abort(int code) = 0;
 };
 

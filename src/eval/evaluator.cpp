@@ -77,20 +77,7 @@ void gather_nll(Communicator& communicator, torch::Device device, LengthResult& 
   for (size_t i = 0; i < rows.size(); ++i) rows[i].copy_(sum_ST[static_cast<int64_t>(i)]);
 }
 
-}  // namespace
-
-std::vector<PositionBucket> make_position_buckets(int64_t length, int64_t count) {
-  std::vector<PositionBucket> buckets;
-  // Not length * (i + 1) / count, which can overflow: the rest of the division is dealt out.
-  const int64_t size = count > 0 ? length / count : 0, rest = count > 0 ? length % count : 0;
-  for (int64_t i = 0, begin = 0; i < count; ++i) {
-    const int64_t end = begin + size + (i < rest ? 1 : 0);
-    buckets.push_back({begin, end});
-    begin = end;
-  }
-  return buckets;
-}
-
+/// Of one of eval.lengths. Throws UserError where no document is long enough for one.
 std::vector<Segment> evaluated_segments(const EvalConfig& eval,
                                         const std::vector<std::shared_ptr<const TokenFile>>& files,
                                         int64_t length) {
@@ -106,10 +93,24 @@ std::vector<Segment> evaluated_segments(const EvalConfig& eval,
   return segments;
 }
 
+}  // namespace
+
+std::vector<PositionBucket> make_position_buckets(int64_t length, int64_t count) {
+  std::vector<PositionBucket> buckets;
+  // Not length * (i + 1) / count, which can overflow: the rest of the division is dealt out.
+  const int64_t size = count > 0 ? length / count : 0, rest = count > 0 ? length % count : 0;
+  for (int64_t i = 0, begin = 0; i < count; ++i) {
+    const int64_t end = begin + size + (i < rest ? 1 : 0);
+    buckets.push_back({begin, end});
+    begin = end;
+  }
+  return buckets;
+}
+
 Evaluator::Evaluator(const Config& config, std::vector<std::shared_ptr<const TokenFile>> files)
     : config_(config), files_(std::move(files)) {
   for (const int64_t length : config_.eval.lengths)
-    evaluated_segments(config_.eval, files_, length);
+    segments_.push_back(evaluated_segments(config_.eval, files_, length));
 }
 
 std::vector<LengthResult> Evaluator::evaluate(Llama& model, torch::Device device,
@@ -118,18 +119,18 @@ std::vector<LengthResult> Evaluator::evaluate(Llama& model, torch::Device device
   const auto pass = make_pass(config_, pipeline);
   const WorkShare share = share_of(communicator, pipeline);
   std::vector<LengthResult> results;
-  for (const int64_t length : config_.eval.lengths)
-    results.push_back(evaluate_length(*pass, model, device, communicator, share, length));
+  for (size_t i = 0; i < segments_.size(); ++i)
+    results.push_back(evaluate_length(*pass, model, device, communicator, share, i));
   return results;
 }
 
 LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch::Device device,
                                         Communicator& communicator, const WorkShare& share,
-                                        int64_t length) const {
+                                        size_t which) const {
   torch::NoGradGuard no_grad;
+  const auto& segments = segments_[which];
   LengthResult result;
-  result.length = length;
-  const auto segments = evaluated_segments(config_.eval, files_, length);
+  result.length = config_.eval.lengths[which];
   result.inputs = segments.front().length;
   result.by_position = make_position_buckets(result.inputs, config_.eval.position_buckets);
   for (const auto& segment : segments) {
@@ -147,7 +148,7 @@ LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch:
   }
   const auto started = steady_now();
   reset_peak(device);
-  score_own_segments(pass, model, device, communicator.is_main(), share, result);
+  score_own_segments(pass, model, device, communicator.is_main(), share, segments, result);
   if (communicator.size() > 1) {
     sum_over_ranks(communicator, result);
     gather_nll(communicator, device, result);
@@ -159,10 +160,11 @@ LengthResult Evaluator::evaluate_length(SequencePass& pass, Llama& model, torch:
 
 void Evaluator::score_own_segments(SequencePass& pass, Llama& model, torch::Device device,
                                    bool shows_progress, const WorkShare& share,
+                                   const std::vector<Segment>& segments,
                                    LengthResult& result) const {
   std::vector<size_t> mine;
   const auto ranks = static_cast<size_t>(share.step);
-  for (auto i = static_cast<size_t>(share.first); i < result.segments.size(); i += ranks)
+  for (auto i = static_cast<size_t>(share.first); i < segments.size(); i += ranks)
     mine.push_back(i);
   const int64_t length = result.inputs;
   const auto batch = static_cast<size_t>(config_.eval.batch);
@@ -171,9 +173,8 @@ void Evaluator::score_own_segments(SequencePass& pass, Llama& model, torch::Devi
   for (size_t first = 0; first < mine.size(); first += batch) {
     std::vector<std::vector<int64_t>> rows;
     for (size_t i = first; i < std::min(first + batch, mine.size()); ++i) {
-      const SegmentScore& score = result.segments[mine[i]];
-      rows.push_back(segment_tokens(*files_[static_cast<size_t>(score.source)],
-                                    {score.document, score.begin, length, score.source}));
+      const Segment& segment = segments[mine[i]];
+      rows.push_back(segment_tokens(*files_[static_cast<size_t>(segment.source)], segment));
     }
     auto nll_BT = pass.evaluate(model, stacked(rows).to(device));
     if (share.reports) nll_BT = nll_BT.cpu().contiguous();

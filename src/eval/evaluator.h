@@ -54,11 +54,6 @@ struct LengthResult {
   int64_t peak_memory_bytes = 0;
 };
 
-/// The segments of one of eval.lengths. Throws UserError where no document is long enough for one.
-std::vector<Segment> evaluated_segments(const EvalConfig& eval,
-                                        const std::vector<std::shared_ptr<const TokenFile>>& files,
-                                        int64_t length);
-
 /// Scores the validation files with the config's pass and cache policy at every length of
 /// config.eval.lengths. Segments are dealt out over the ranks; every rank returns the whole result.
 /// One pass serves all lengths of an evaluation, so that what it records of a block is recorded
@@ -75,12 +70,14 @@ class Evaluator {
  private:
   LengthResult evaluate_length(SequencePass& pass, Llama& model, torch::Device device,
                                Communicator& communicator, const WorkShare& share,
-                               int64_t length) const;
+                               size_t which) const;
   void score_own_segments(SequencePass& pass, Llama& model, torch::Device device,
-                          bool shows_progress, const WorkShare& share, LengthResult& result) const;
+                          bool shows_progress, const WorkShare& share,
+                          const std::vector<Segment>& segments, LengthResult& result) const;
 
   Config config_;
   std::vector<std::shared_ptr<const TokenFile>> files_;
+  std::vector<std::vector<Segment>> segments_;  ///< of each of eval.lengths
 };
 
 /// One line about the first segment whose NLL is not finite, where no figure means anything; empty

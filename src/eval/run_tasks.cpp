@@ -115,11 +115,11 @@ void check_same_questions(const std::vector<TaskSample>& samples, Communicator& 
 }
 
 TaskResults ask_all(const Config& config, const Session& session, const TaskPrompts& prompts,
-                    const AnswerAll& answer_all) {
+                    MadeSamples made, const AnswerAll& answer_all) {
   constexpr int64_t kBatchesOfWindow = 4;
   const auto started = steady_now();
   SampleStream stream([&] { return prompts.make_source(); }, session.threads,
-                      kBatchesOfWindow * config.eval.batch);
+                      kBatchesOfWindow * config.eval.batch, std::move(made));
   Communicator& stages = *session.communicator;
   TaskProgress progress("asking", "questions", stream.size(), stages.is_main());
   SampleFile file(stages.is_main() ? config.eval.task.samples : "");
@@ -154,12 +154,13 @@ std::unique_ptr<Tokenizer> tokenizer_of(const Config& config) {
 /// What asks: made, and looked at, before the model is loaded.
 struct Questions {
   explicit Questions(const Config& config)
-      : tokenizer(tokenizer_of(config)), prompts(config, *tokenizer) {
-    prompts.check();
-  }
+      : tokenizer(tokenizer_of(config)),
+        prompts(config, *tokenizer),
+        made(prompts.checked_samples()) {}
 
   std::unique_ptr<Tokenizer> tokenizer;
   TaskPrompts prompts;
+  MadeSamples made;  ///< not to be made again
 };
 
 }  // namespace
@@ -175,7 +176,7 @@ int run_tasks(const Config& config, const Session& session) {
   });
   const TaskPrompts& prompts = questions->prompts;
   const auto answer_all = make_answerer(config, session, *questions->tokenizer, prompts);
-  const auto results = ask_all(config, session, prompts, answer_all);
+  const auto results = ask_all(config, session, prompts, std::move(questions->made), answer_all);
   if (!stages.is_main()) return 0;
   std::fputs(task_table(results).c_str(), stdout);
   if (!config.eval.output.empty()) {

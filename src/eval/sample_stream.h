@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <future>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -12,12 +13,15 @@
 
 namespace lococo {
 
+/// Samples by their number.
+using MadeSamples = std::map<int64_t, TaskSample>;
+
 class SampleStream {
  public:
   /// `make_source` gives each thread a source of its own, all of the same samples; `window` of
-  /// these are made at a time.
+  /// these are made at a time. `made` are taken as they are.
   SampleStream(const std::function<std::unique_ptr<TaskSource>()>& make_source, int64_t threads,
-               int64_t window);
+               int64_t window, MadeSamples made = {});
   /// Waits for what is being made.
   ~SampleStream();
 
@@ -28,9 +32,11 @@ class SampleStream {
 
  private:
   void start();
+  TaskSample take(TaskSource& source, int64_t index);
 
   std::vector<std::unique_ptr<TaskSource>> sources_;
   int64_t window_;
+  MadeSamples made_;
   int64_t begin_ = 0;  ///< of what is being made
   std::vector<TaskSample> making_;
   std::vector<std::future<void>> threads_;

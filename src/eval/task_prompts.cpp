@@ -34,9 +34,11 @@ std::unique_ptr<TaskSource> TaskPrompts::make_source() const {
                           *form_);
 }
 
-void TaskPrompts::check() const {
+MadeSamples TaskPrompts::checked_samples() const {
   const auto source = make_source();
-  for (const int64_t index : source->telling_samples()) source->sample(index);
+  MadeSamples made;
+  for (const int64_t index : source->telling_samples()) made.emplace(index, source->sample(index));
+  return made;
 }
 
 std::vector<int32_t> TaskPrompts::end_tokens() const {

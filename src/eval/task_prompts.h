@@ -8,6 +8,7 @@
 
 #include "chat/chat_prompt.h"
 #include "config/config.h"
+#include "eval/sample_stream.h"
 #include "questions/hay.h"
 #include "questions/prompt_form.h"
 #include "tasks/chat_form.h"
@@ -32,8 +33,8 @@ class TaskPrompts {
   std::unique_ptr<TaskSource> make_source() const;
 
   /// Throws UserError for whatever is wrong with the questions, as far as a few of them tell
-  /// (TaskSource::telling_samples).
-  void check() const;
+  /// (TaskSource::telling_samples); returns those.
+  MadeSamples checked_samples() const;
 
   /// Tokens and texts of the template that end an answer; may be none.
   std::vector<int32_t> end_tokens() const;

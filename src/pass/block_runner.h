@@ -9,7 +9,9 @@
 #include "config/cache_config.h"
 #include "lococo/step_plan.h"
 #include "model/llama.h"
+#include "pass/block_head.h"
 #include "pass/block_kinds.h"
+#include "pass/recorded_model.h"
 
 namespace lococo {
 
@@ -25,7 +27,9 @@ struct BlockRunnerOptions {
 /// parameter or gradient has moved.
 class BlockRunner {
  public:
-  explicit BlockRunner(BlockRunnerOptions options) : options_(std::move(options)) {}
+  explicit BlockRunner(BlockRunnerOptions options)
+      : options_(std::move(options)),
+        head_({options_.cache.boundary_targets, options_.loss_chunk, options_.train}) {}
 
   /// Empties the caches for a new sequence batch of `B` rows and prepares them for the weights as
   /// they are now, which must not change before its last block; `plan` tells how large they get.
@@ -40,28 +44,23 @@ class BlockRunner {
   void run(Llama& model, const BlockStep& step, const torch::Tensor& tokens_BT,
            const torch::Tensor& targets_BT, const torch::Tensor& teacher_BTE = {});
 
-  /// Training: sum of the targets' losses of all blocks since begin() (without the distance from a
-  /// teacher), float32 0-dim; a copy.
-  torch::Tensor loss_sum() const { return loss_sum_.clone(); }
-  /// Scoring: the last block's NLL of each target, float32 [B, L]; a copy.
-  torch::Tensor last_nll(int64_t length) const { return nll_BL_.narrow(1, 0, length).clone(); }
-
-  /// Targets of a block, for each row, that count unless they are ignored.
-  int64_t scored(const BlockStep& step) const;
+  /// As BlockHead's; without the distance from a teacher.
+  torch::Tensor loss_sum() const { return head_.loss_sum(); }
+  torch::Tensor last_nll(int64_t length) const { return head_.last_nll(length); }
+  int64_t scored(const BlockStep& step) const { return head_.scored(step); }
 
  private:
   void allocate(Llama& model, int64_t B, const PlanExtent& extent, torch::Device device);
   void work(Llama& model, const AttentionInput& input);
-  bool may_capture(Llama& model) const;
   bool distills() const { return options_.train && options_.cache.distill > 0; }
 
   BlockRunnerOptions options_;
-  torch::Tensor tokens_BL_, targets_BL_;  ///< int64: a block's inputs and targets
-  torch::Tensor teacher_BLE_;             ///< undefined without distillation
-  torch::Tensor loss_sum_, nll_BL_;
+  BlockHead head_;
+  torch::Tensor tokens_BL_;    ///< int64: a block's inputs
+  torch::Tensor teacher_BLE_;  ///< undefined without distillation
   std::vector<CacheState> caches_;
   BlockKinds kinds_;
-  std::vector<const void*> addresses_;  ///< of parameters and gradients that graphs hold
+  RecordedModel recorded_;
   bool capture_allowed_ = false;
 };
 

@@ -1,7 +1,13 @@
 #include "pass/recorded_model.h"
 
-namespace lococo {
+#include <utility>
 
+#include "tensor/kit/cuda_graph.h"
+
+namespace lococo {
+namespace {
+
+/// Of parameters and gradients.
 std::vector<const void*> addresses_of(Llama& model) {
   std::vector<const void*> addresses;
   for (const auto& parameter : model->parameters()) {
@@ -22,6 +28,19 @@ bool gradients_exist(Llama& model) {
     if (parameter.requires_grad() && !parameter.grad().defined()) return false;
   }
   return true;
+}
+
+}  // namespace
+
+bool RecordedModel::has_moved(Llama& model) {
+  auto addresses = addresses_of(model);
+  if (addresses == addresses_) return false;
+  addresses_ = std::move(addresses);
+  return true;
+}
+
+bool may_record(Llama& model, torch::Device device, bool train) {
+  return CapturedGraph::available(device) && (!train || gradients_exist(model));
 }
 
 }  // namespace lococo

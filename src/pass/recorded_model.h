@@ -1,17 +1,26 @@
 // What recordings of a model's work hold of it, and need of it.
 #pragma once
 
+#include <torch/types.h>
+
 #include <vector>
 
 #include "model/llama.h"
 
 namespace lococo {
 
-/// The memory of parameters and gradients: where it has moved, recordings are of no use.
-std::vector<const void*> addresses_of(Llama& model);
+class RecordedModel {
+ public:
+  /// Whether parameters or gradients lie elsewhere than at the last call: then recordings are of no
+  /// use.
+  bool has_moved(Llama& model);
 
-/// Whether every trained parameter has a gradient: one that a recording would have to allocate
-/// would be lost.
-bool gradients_exist(Llama& model);
+ private:
+  std::vector<const void*> addresses_;
+};
+
+/// Whether work on the model can be recorded on `device`. With `train` only where every trained
+/// parameter has a gradient: one that a recording would have to allocate would be lost.
+bool may_record(Llama& model, torch::Device device, bool train);
 
 }  // namespace lococo

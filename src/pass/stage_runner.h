@@ -9,7 +9,9 @@
 #include "config/cache_config.h"
 #include "lococo/step_plan.h"
 #include "model/llama.h"
+#include "pass/block_head.h"
 #include "pass/block_kinds.h"
+#include "pass/recorded_model.h"
 
 namespace lococo {
 
@@ -33,7 +35,9 @@ struct StageOptions {
 /// (block_kinds.h) in each slot.
 class StageRunner {
  public:
-  explicit StageRunner(StageOptions options) : options_(std::move(options)) {}
+  explicit StageRunner(StageOptions options)
+      : options_(std::move(options)),
+        head_({options_.cache.boundary_targets, options_.loss_chunk, options_.train}) {}
 
   /// As BlockRunner::begin(). All blocks of an earlier plan must be done.
   void begin(Llama& model, int64_t B, const std::vector<BlockStep>& plan, torch::Device device);
@@ -52,9 +56,9 @@ class StageRunner {
   /// In the same order. Adds to the trainable parameters' `.grad`.
   void backward(Llama& model, const BlockStep& step, int64_t number);
 
-  /// As BlockRunner's; of a part that ends the model.
-  torch::Tensor loss_sum() const { return loss_sum_.clone(); }
-  torch::Tensor last_nll(int64_t length) const { return nll_BL_.narrow(1, 0, length).clone(); }
+  /// As BlockHead's; of a part that ends the model.
+  torch::Tensor loss_sum() const { return head_.loss_sum(); }
+  torch::Tensor last_nll(int64_t length) const { return head_.last_nll(length); }
 
  private:
   struct Slot {
@@ -73,16 +77,14 @@ class StageRunner {
   Slot& slot_of(int64_t number);
   torch::Tensor view(const torch::Tensor& flat, const BlockStep& step) const;
   void forward_work(Llama& model, const AttentionInput& input, Slot& slot, const Slot& before);
-  torch::Tensor score(Llama& model, const BlockStep& step, const torch::Tensor& hidden_BLE);
   void backward_work(const Llama& model, const BlockStep& step, Slot& slot);
   CapturedGraph::Pool pool_of(int64_t number) const;
-  int64_t scored(const BlockStep& step) const;
 
   StageOptions options_;
+  BlockHead head_;
   int64_t width_ = 0;  ///< E
-  torch::Tensor targets_BL_, loss_sum_, nll_BL_;
   std::vector<Slot> slots_;
-  std::vector<const void*> addresses_;  ///< of parameters and gradients that graphs hold
+  RecordedModel recorded_;
   bool capture_allowed_ = false;
 };
 

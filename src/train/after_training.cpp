@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <exception>
+#include <memory>
 
+#include "core/error.h"
 #include "core/log.h"
 #include "data/prepare.h"
 #include "eval/evaluation_report.h"
+#include "train/closing_evaluation.h"
 
 namespace lococo {
 namespace {
@@ -27,21 +29,19 @@ int64_t longest_segment(const Files& files) {
   return longest;
 }
 
-Files open_files(const Config& config, Llama& model) {
-  const int64_t vocab_size = model->shape().vocab_size;
+/// Throws UserError where there is nothing to evaluate on.
+std::unique_ptr<Evaluator> open_evaluator(const Config& config, int64_t vocab_size,
+                                          int64_t trained) {
   const auto tokenizer = open_tokenizer(config, vocab_size);
-  return open_sources(config.data.validation, config.data, tokenizer.get(), vocab_size);
+  const auto files = open_sources(config.data.validation, config.data, tokenizer.get(), vocab_size);
+  const int64_t longest = longest_segment(files);
+  if (longest < kParts) throw UserError("data.validation: its documents are too short");
+  return std::make_unique<Evaluator>(after_training_config(config, longest, trained), files);
 }
 
 /// `ranks`: that evaluate together.
-void evaluate(const Config& config, const Files& files, const Session& session, Llama& model,
-              int64_t trained, Communicator& ranks) {
-  const int64_t longest = longest_segment(files);
-  if (longest < kParts) {
-    log_info("no evaluation after training: the documents of data.validation are too short");
-    return;
-  }
-  const Evaluator evaluator(after_training_config(config, longest, trained), files);
+void evaluate(const Evaluator& evaluator, const Session& session, Llama& model,
+              Communicator& ranks) {
   const auto results = evaluator.evaluate(model, session.device, ranks, session.pipeline.get());
   log_info("evaluation after training\n" + results_table(results));
   for (const std::string& warning :
@@ -84,29 +84,23 @@ std::string rise_warning(const std::vector<PositionBucket>& by_position) {
 }
 
 void evaluate_after_training(const Config& config, const Session& session, Llama& model,
-                             int64_t trained) {
+                             int64_t trained, const std::string& checkpoint) {
   Communicator& world = *session.communicator;
   const bool takes_part = session.pipeline || world.is_main();
   if (!config.eval.after_training || config.data.validation.empty() || trained == 0 || !takes_part)
     return;
-  Files files;
-  bool found = true;
-  try {
-    files = open_files(config, model);
-    if (!session.pipeline) {
-      const auto alone = make_single_communicator();
-      evaluate(config, files, session, model, trained / world.size(), *alone);
-    }
-  } catch (const std::exception& error) {
-    found = false;
-    const std::string what = error.what();
-    log_warn("no evaluation after training: " + what.substr(0, what.find('\n')));
-  }
-  if (!session.pipeline) return;
+  const auto alone = make_single_communicator();
+  std::unique_ptr<Evaluator> evaluator;
+  run_closing_evaluation(*alone, checkpoint, [&] {
+    evaluator = open_evaluator(config, model->shape().vocab_size,
+                               session.pipeline ? trained : trained / world.size());
+  });
   // Hosts may have disks of their own: a rank that finds no files must not leave the others
   // waiting.
-  if (world.all_reduce_max_int(found ? 0 : 1) == 0) {
-    evaluate(config, files, session, model, trained, world);
+  const bool found = evaluator != nullptr;
+  Communicator& ranks = session.pipeline ? world : *alone;
+  if (ranks.all_reduce_max_int(found ? 0 : 1) == 0) {
+    run_closing_evaluation(ranks, checkpoint, [&] { evaluate(*evaluator, session, model, ranks); });
   } else if (found) {
     log_warn("no evaluation after training: another rank could not open data.validation");
   }

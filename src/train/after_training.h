@@ -9,7 +9,6 @@
 #include "config/config.h"
 #include "eval/evaluator.h"
 #include "setup/session.h"
-#include "train/trainer.h"
 
 namespace lococo {
 
@@ -25,11 +24,10 @@ Config after_training_config(const Config& config, int64_t longest, int64_t trai
 std::string rise_warning(const std::vector<PositionBucket>& by_position);
 
 /// Evaluates on data.validation as above, on rank 0 alone while the others go on (the stages of a
-/// pipeline together), and logs what it found. `trained`: tokens of this process's steps, over all
-/// ranks. Nothing where eval.after_training or the data say so. Never throws (but on stages, which
-/// wait for each other): a run that is done has not failed because its evaluation has; the log says
-/// why there is none.
+/// pipeline together), and logs what it found, or why there is none (closing_evaluation.h).
+/// `trained`: tokens of this process's steps, over all ranks. `checkpoint`: the folder that they
+/// are saved in. Nothing where eval.after_training or the data say so.
 void evaluate_after_training(const Config& config, const Session& session, Llama& model,
-                             int64_t trained);
+                             int64_t trained, const std::string& checkpoint);
 
 }  // namespace lococo

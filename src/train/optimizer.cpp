@@ -12,15 +12,6 @@
 namespace lococo {
 namespace {
 
-std::vector<torch::Tensor> gradients_of(const std::vector<RegisteredParameter>& parameters) {
-  std::vector<torch::Tensor> gradients;
-  for (const RegisteredParameter& parameter : parameters) {
-    const torch::Tensor& gradient = parameter.tensor.grad();
-    if (gradient.defined()) gradients.push_back(gradient);
-  }
-  return gradients;
-}
-
 std::string shape_text(torch::IntArrayRef sizes, torch::ScalarType type) {
   std::ostringstream text;
   text << sizes << " " << type;
@@ -107,21 +98,6 @@ void AdamW::step_reference(const Group& group, double lr_factor) {
     const torch::Tensor update = (m / correction1) / ((v / correction2).sqrt() + epsilon_);
     weight.mul_(1 - lr * group.weight_decay);
     weight.sub_(lr * update);
-  }
-}
-
-void AdamW::zero_grad() {
-  torch::NoGradGuard no_grad;
-  const std::vector<torch::Tensor> gradients = gradients_of(parameters_);
-  if (!gradients.empty()) at::_foreach_zero_(gradients);
-}
-
-void AdamW::allocate_gradients() {
-  torch::NoGradGuard no_grad;
-  for (RegisteredParameter& parameter : parameters_) {
-    if (!parameter.tensor.grad().defined()) {
-      parameter.tensor.mutable_grad() = torch::zeros_like(parameter.tensor.detach());
-    }
   }
 }
 

@@ -33,13 +33,6 @@ class AdamW {
   /// One update from the gradients in `.grad`. `lr_factor`: lr_schedule.h, in [0, 1].
   void step(double lr_factor);
 
-  /// Zeroes gradients in place: their memory stays where it is (a CUDA graph holds its address). A
-  /// parameter that never had a gradient still has none.
-  void zero_grad();
-
-  /// Gives every parameter without a gradient one of zeros.
-  void allocate_gradients();
-
   const std::vector<RegisteredParameter>& parameters() const { return parameters_; }
 
   /// "NAME.m" and "NAME.v" in the parameter's shape, "NAME.step" 0-dim, float32, for every

@@ -104,7 +104,7 @@ int run_training(const Config& config) {
     restore_signal_handlers();
     const Doing doing("evaluation after training");
     evaluate_after_training(config, session, trainer->model(),
-                            trainer->tokens_seen() - first_tokens);
+                            trainer->tokens_seen() - first_tokens, trainer->checkpoint());
     session.communicator->barrier();  // the others must not leave while rank 0 evaluates
     return 0;
   };

@@ -16,6 +16,7 @@
 #include "setup/same_run.h"
 #include "setup/session.h"
 #include "tensor/kit/memory_stats.h"
+#include "train/closing_evaluation.h"
 #include "train/evaluation_values.h"
 #include "train/lr_schedule.h"
 #include "train/normalizer_range.h"
@@ -234,7 +235,8 @@ void Trainer::evaluate() {
 /// Texts are evaluated by evaluate_after_training().
 void Trainer::evaluate_at_end() {
   const bool wanted = config_.eval.after_training && config_.eval.every == 0;
-  if (record_evaluator_ && wanted && step_ > first_step_) evaluate();
+  if (record_evaluator_ && wanted && step_ > first_step_)
+    run_closing_evaluation(communicator_, checkpoint(), [&] { evaluate(); });
 }
 
 void Trainer::save() {
@@ -257,6 +259,10 @@ void Trainer::save() {
   }
   saved_step_ = step_;
   communicator_.barrier();
+}
+
+std::string Trainer::checkpoint() const {
+  return config_.train.output + "/" + checkpoint_name(saved_step_);
 }
 
 CheckpointState Trainer::checkpoint_state() const {

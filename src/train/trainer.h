@@ -44,6 +44,8 @@ class Trainer {
   int64_t step() const { return step_; }                ///< optimizer steps done
   int64_t tokens_seen() const { return tokens_seen_; }  ///< trained on, over all ranks
   Llama& model() { return prepared_.model; }
+  /// The folder of the last checkpoint that train() has made sure of.
+  std::string checkpoint() const;
   int stop_signal() const { return stop_signal_; }  ///< that ended train(); 0: none
 
  private:

@@ -7,14 +7,13 @@
 #include "core/json_file.h"
 #include "core/log.h"
 #include "model/parameter_kind.h"
+#include "tensor/kit/torch.h"
 #include "weights/cache_options.h"
 #include "weights/fingerprint.h"
 #include "weights/tensor_check.h"
 
 namespace lococo {
 namespace {
-
-constexpr const char* kConvolutions = "convolutions";
 
 std::string conv_path(const std::string& dir) { return dir + "/lococo.safetensors"; }
 std::string options_path(const std::string& dir) { return dir + "/lococo_config.json"; }
@@ -23,7 +22,7 @@ std::string official_path(const std::string& dir) { return dir + "/lococo_args.j
 bool is_conv(const std::string& name) { return is_of_policy(kind_of_parameter(name)); }
 
 std::string parts_text(bool gates, bool convs) {
-  if (!gates) return convs ? kConvolutions : "";
+  if (!gates) return convs ? "convolutions" : "";
   return convs ? "gates and convolutions" : "gates";
 }
 
@@ -105,11 +104,7 @@ struct ConvFile {
 /// DIR/lococo.safetensors, which fits the parameters and the options.
 ConvFile open_matching(const TensorMap& parameters, const CacheConfig& cache,
                        const LayerRange& part, const std::string& dir) {
-  if (parameters.empty()) {
-    const std::string parts = learned_parts_in(dir);
-    throw UserError(dir + ": holds " + parts + ", but the model has none; set cache.policy: " +
-                    (parts == kConvolutions ? "lococo" : "retention"));
-  }
+  TORCH_CHECK(!parameters.empty(), dir, ": gates or convolutions, and the cache learns neither");
   const bool ours = check_options(dir, cache);
   ConvFile opened{expected_in(dir, cache, parameters), SafetensorsFile(conv_path(dir)), {}};
   opened.views = views_of(opened.file, /*allow_others=*/!ours);
@@ -151,10 +146,7 @@ TensorMap conv_parameters(Llama& model) {
 void save_conv_weights(Llama& model, const std::string& dir, const std::string& base_fingerprint,
                        ConvConfigNames names) {
   const TensorMap parameters = conv_parameters(model);
-  if (parameters.empty()) {
-    throw UserError(
-        "the model has no convolutions or gates to write; set cache.policy: lococo or retention");
-  }
+  TORCH_CHECK(!parameters.empty(), "the cache has neither gates nor convolutions to write");
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
   if (!base_fingerprint.empty()) metadata[kBaseFingerprintKey] = base_fingerprint;
   const bool ours = names == ConvConfigNames::kOurs;
@@ -177,7 +169,12 @@ std::string learned_parts_in(const std::string& dir) {
     const bool is_gate = kind_of_parameter(plain) == ParameterKind::kRetention;
     (is_gate ? gates : convs) = true;
   }
-  return gates || convs ? parts_text(gates, convs) : "tensors of no kind that is known";
+  if (!gates && !convs) {
+    throw UserError(file.path() +
+                    ": holds neither gates nor convolutions of a cache; copy it again from where "
+                    "it was made, or take it out of the folder");
+  }
+  return parts_text(gates, convs);
 }
 
 bool has_conv_weights(const std::string& dir) { return path_exists(conv_path(dir)); }

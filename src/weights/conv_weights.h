@@ -21,9 +21,9 @@ enum class ConvConfigNames {
   kOfficial,  ///< lococo_args.json: arguments of the official training script
 };
 
-/// Writes the policies' parameters and the options they were trained with. DIR must exist. Throws
-/// UserError when the model has none, when DIR cannot be written, and for kOfficial when an option
-/// is set that the official code does not know.
+/// Writes the policies' parameters, of which the model has some, and the options they were trained
+/// with. DIR must exist. Throws UserError when DIR cannot be written, and for kOfficial when an
+/// option is set that the official code does not know.
 void save_conv_weights(Llama& model, const std::string& dir, const std::string& base_fingerprint,
                        ConvConfigNames names = ConvConfigNames::kOurs);
 
@@ -38,7 +38,7 @@ struct StoredCacheOptions {
 std::optional<StoredCacheOptions> read_cache_options(const std::string& dir);
 
 /// "convolutions", "gates" or "gates and convolutions", as messages call them: what a cache learns,
-/// and what DIR/lococo.safetensors holds.
+/// and what DIR/lococo.safetensors holds. The latter throws UserError for a file without any.
 std::string learned_parts(const CacheConfig& cache);
 std::string learned_parts_in(const std::string& dir);
 
@@ -48,12 +48,12 @@ bool has_conv_weights(const std::string& dir);
 /// Whether DIR holds gates alone, and `cache` mixes by convolutions, which then begin anew.
 bool begins_mixing_from(const std::string& dir, const CacheConfig& cache);
 
-/// Loads DIR/lococo.safetensors into the model's policies. Names may carry the prefixes `module.`
-/// and `base_model.model.` and, in a folder without a lococo_config.json, may stand among tensors
-/// of the base, which are left out with one log line. Throws one UserError that names the option
-/// that differs from the model's `cache:` options, or the tensors that are missing, unknown or
-/// misshapen, or hold values that are not finite. A different block or buffer is only warned about.
-/// A part of a model reads its own tensors alone.
+/// Loads DIR/lococo.safetensors into the model's policies, which learn something. Names may carry
+/// the prefixes `module.` and `base_model.model.` and, in a folder without a lococo_config.json,
+/// may stand among tensors of the base, which are left out with one log line. Throws one UserError
+/// that names the option that differs from the model's `cache:` options, or the tensors that are
+/// missing, unknown or misshapen, or hold values that are not finite. A different block or buffer
+/// is only warned about. A part of a model reads its own tensors alone.
 void load_conv_weights(Llama& model, const std::string& dir);
 
 /// Throws as load_conv_weights() does for a model with these parameters (conv_parameters(), on any

@@ -1,5 +1,7 @@
 #include "weights/export.h"
 
+#include <stdexcept>
+
 #include "core/error.h"
 #include "core/files.h"
 #include "core/hf_config_write.h"
@@ -32,8 +34,8 @@ void write_companions(const ExportSource& source, const std::string& dir) {
 void warn_about_lora(Llama& model, const std::string& output) {
   if (!has_lora(model)) return;
   log_warn(output +
-           ": the LoRA that was tuned with it is not in it; export.kind=adapter writes that, and a "
-           "checkpoint folder holds both");
+           ": the LoRA that was tuned with it is not in it; export.kind: adapter writes that, "
+           "and a checkpoint folder holds both");
 }
 
 /// Says what a model of plain full attention loses.
@@ -41,7 +43,7 @@ void warn_about_losses(const CacheConfig& cache, const std::string& output) {
   if (!cache.compresses()) return;
   if (cache.learns()) {
     log_warn(output + ": its " + learned_parts(cache) +
-             " are not in it, no other program knows them; " + "export.kind=conv writes them");
+             " are not in it, no other program knows them; export.kind: conv writes them");
   }
   if (cache.keys == KeyKind::kUnrotated && cache.positions == PositionKind::kSlot) {
     log_warn(output +
@@ -76,43 +78,50 @@ void export_adapter(const ExportSource& source, const std::string& dir, Llama& m
   write_companions(source, dir);
 }
 
-/// What has LoRA, or tuned embedding or norms.
-void check_has_adapter(const std::string& adapter) {
-  if (!adapter.empty() && !path_exists(adapter)) return;  // told by what loads it
-  if (!adapter.empty() && holds_whole_base(adapter)) {
-    throw UserError(adapter +
-                    ": every weight was tuned, an adapter cannot hold that; use "
-                    "export.kind: merged");
+std::string writes(ExportKind kind) {
+  switch (kind) {
+    case ExportKind::kConv:
+      return "export.kind: conv writes the convolutions or gates of a cache";
+    case ExportKind::kOfficialConv:
+      return "export.kind: official_conv writes the convolutions of a cache";
+    case ExportKind::kAdapter:
+      return "export.kind: adapter writes LoRA, or tuned embedding or norms";
+    case ExportKind::kMerged:
+      break;
   }
-  const bool has_any =
-      !adapter.empty() && has_adapter(adapter) &&
-      (!read_adapter_config(adapter).targets.empty() || !whole_tensors_of_adapter(adapter).empty());
-  if (has_any) return;
-  throw UserError(
-      "there is no LoRA and no tuned embedding or norm to export; set model.adapter, or "
-      "use export.kind: conv");
+  throw std::logic_error("a merged model can be written of anything");
 }
 
-/// What has the gates or convolutions that the cache learns: others would be drawn at random.
-void check_has_learned_parts(ExportKind kind, const CacheConfig& cache,
-                             const std::string& adapter) {
-  const std::string line =
-      "export.kind: " + std::string(kind == ExportKind::kConv ? "conv" : "official_conv") +
-      " writes the convolutions or gates of a cache, and ";
-  if (adapter.empty()) throw UserError(line + "there are none; set model.adapter");
-  if (!path_exists(adapter)) return;  // told by what loads it
-  if (has_conv_weights(adapter)) {
-    if (cache.learns()) return;
-    throw UserError(line + "the cache.policy that is given leaves out the " +
-                    learned_parts_in(adapter) + " of " + adapter + "; remove cache.policy");
-  }
+bool has_lora_in(const std::string& adapter) {
+  return has_adapter(adapter) && !read_adapter_config(adapter).targets.empty();
+}
+
+bool has_whole_tensors_in(const std::string& adapter) {
+  return has_adapter(adapter) && !whole_tensors_of_adapter(adapter).empty();
+}
+
+/// What `adapter` has in place of what the kind writes, and what to do.
+[[noreturn]] void refuse_kind(ExportKind kind, const std::string& adapter) {
+  const std::string line = writes(kind) + ", and ";
+  const std::string set_adapter =
+      "; set model.adapter to the folder of a run, a checkpoint or an export that has some";
+  if (adapter.empty()) throw UserError(line + "there are none" + set_adapter);
+  const std::string none_but = line + adapter + " has none but ";
   if (holds_whole_base(adapter))
-    throw UserError(line + adapter + " has none but every weight tuned; use export.kind=merged");
-  if (!has_adapter(adapter)) throw UserError(line + adapter + " has none; give another");
-  const bool has_lora = !read_adapter_config(adapter).targets.empty();
-  throw UserError(line + adapter + " has none but " +
-                  (has_lora ? "LoRA; use export.kind=adapter or export.kind=merged"
-                            : "tuned embedding or norms; use export.kind=merged"));
+    throw UserError(none_but + "every weight tuned; use export.kind: merged");
+  if (has_conv_weights(adapter))
+    throw UserError(none_but + learned_parts_in(adapter) + "; use export.kind: conv");
+  if (has_lora_in(adapter))
+    throw UserError(none_but + "LoRA; use export.kind: adapter or export.kind: merged");
+  if (has_whole_tensors_in(adapter))
+    throw UserError(none_but + "tuned embedding or norms; use export.kind: merged");
+  throw UserError(line + adapter + " has none" + set_adapter);
+}
+
+bool has_any(ExportKind kind, const std::string& adapter) {
+  if (kind == ExportKind::kAdapter)
+    return !holds_whole_base(adapter) && (has_lora_in(adapter) || has_whole_tensors_in(adapter));
+  return has_conv_weights(adapter);
 }
 
 }  // namespace
@@ -129,8 +138,15 @@ void check_export_output(const ExportConfig& config) {
 void check_export_kind(const ExportConfig& config, const CacheConfig& cache,
                        const std::string& adapter) {
   if (config.kind == ExportKind::kMerged) return;
-  if (config.kind == ExportKind::kAdapter) return check_has_adapter(adapter);
-  check_has_learned_parts(config.kind, cache, adapter);
+  const bool is_told_by_loading = !adapter.empty() && !path_exists(adapter);
+  if (!is_told_by_loading) {
+    // Gates or convolutions that no folder has would be drawn at random.
+    if (adapter.empty() || !has_any(config.kind, adapter)) refuse_kind(config.kind, adapter);
+    if (config.kind != ExportKind::kAdapter && !cache.learns()) {
+      throw UserError(writes(config.kind) + ", and the cache.policy that is given leaves out the " +
+                      learned_parts_in(adapter) + " of " + adapter + "; remove cache.policy");
+    }
+  }
   if (config.kind == ExportKind::kOfficialConv) official_arguments_json(cache);  // or no such
 }
 
@@ -140,11 +156,11 @@ void export_model(const ExportConfig& config, const ExportSource& source, Llama&
   AtomicFolder folder(config.output, ExistingFolder::kRefuse);
   switch (config.kind) {
     case ExportKind::kConv:
-      warn_about_lora(model, config.output);
-      save_conv_weights(model, folder.path(), source.base_fingerprint, ConvConfigNames::kOurs);
-      break;
     case ExportKind::kOfficialConv:
-      save_conv_weights(model, folder.path(), source.base_fingerprint, ConvConfigNames::kOfficial);
+      warn_about_lora(model, config.output);
+      save_conv_weights(
+          model, folder.path(), source.base_fingerprint,
+          config.kind == ExportKind::kConv ? ConvConfigNames::kOurs : ConvConfigNames::kOfficial);
       break;
     case ExportKind::kAdapter:
       export_adapter(source, folder.path(), model);

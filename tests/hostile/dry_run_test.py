@@ -130,7 +130,7 @@ class DryRun(HostileTest):
         file = tiny.write_text(self.path("in the way"), "")
         for name, part, *overrides in (
                 ("no adapter", "set model.adapter", "export.kind=adapter"),
-                ("convolutions alone as an adapter", "no LoRA", "export.kind=adapter", conv),
+                ("convolutions alone as an adapter", "none but convolutions", "export.kind=adapter", conv),
                 ("random convolutions", "set model.adapter", "export.kind=conv"),
                 ("random convolutions beside LoRA", "none but LoRA", "export.kind=conv", lora),
                 ("options that the official code lacks", "the official code only", "export.kind=official_conv", conv),

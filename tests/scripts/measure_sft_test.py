@@ -19,7 +19,8 @@ import measure_sft  # noqa: E402
 import measure_sft_table  # noqa: E402
 import tiny_files  # noqa: E402
 from counted import main  # noqa: E402
-from measure_sft_plan import PATTERNS, SCALE, Plan, Records, Scale  # noqa: E402
+from measure_sft_plan import Plan  # noqa: E402
+from measure_sft_sizes import PATTERNS, SCALE, Records, Scale  # noqa: E402
 from tool_runs import Fault  # noqa: E402
 
 # Tokens are bytes, of which a few facts have several hundreds.

@@ -36,7 +36,7 @@ CheckpointedRun::CheckpointedRun(const TuneConfig& tune, const CacheConfig& cach
 
 void CheckpointedRun::train_step() {
   const auto tokens = random_tokens(1, 32, 100 + static_cast<uint64_t>(step));
-  optimizer->zero_grad();
+  model->zero_grad(/*set_to_none=*/false);
   std::vector<CacheState> caches = model->empty_caches();
   for (const BlockStep& block : make_step_plan(model->cache_config(), tokens.size(1))) {
     const auto hidden =

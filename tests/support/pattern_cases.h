@@ -49,7 +49,7 @@ inline PatternQkv random_qkv(const PatternCase& c, torch::ScalarType dtype,
 
 /// Even and odd groups, lengths that they divide and not, one group, groups of one token, no shift,
 /// every head shifted, odd H, grouped heads that the border cuts, sinks beyond the first segment,
-/// documents and padding on both sides.
+/// documents (in one segment and in several) and padding on both sides.
 inline std::vector<PatternCase> pattern_cases(int64_t D = 8) {
   return {
       {1, 2, 2, 16, D, {4, 1, 0}, {}},
@@ -66,6 +66,7 @@ inline std::vector<PatternCase> pattern_cases(int64_t D = 8) {
       {1, 4, 2, 1, D, {4, 2, 1}, {}},
       {2, 4, 2, 23, D, {4, 2, 2}, {{{{2, 9}, {9, 10}, {10, 21}}, {{0, 23}}}}},
       {2, 9, 3, 20, D, {5, 5, 0}, {{{{0, 11}}, {{3, 20}}}}},
+      {2, 9, 3, 30, D, {24, 5, 2}, {{{{0, 11}, {11, 23}}, {{1, 7}, {7, 30}}}}},
       {1, 2, 1, 2500, D, {600, 1, 4}, {}},
   };
 }

@@ -65,13 +65,15 @@ TEST_CASE("an evaluation after training that cannot be made is told and nothing 
   const auto said = [&](int64_t trained) {
     return stderr_of([&] {
       configure_log(LogLevel::kInfo, /*is_main_rank=*/true);
-      evaluate_after_training(config, session, model, trained);
+      evaluate_after_training(config, session, model, trained, "runs/x/step-00000040");
     });
   };
   CHECK_CONTAINS(said(1000), "NLL by position");
   CHECK(said(0).empty());
   config.data.validation.front().path = folder / "missing";
-  CHECK_CONTAINS(said(1000), "no evaluation after training: ");
+  const std::string line = said(1000);
+  CHECK_CONTAINS(line, "no evaluation after training: ");
+  CHECK_CONTAINS(line, "its checkpoint runs/x/step-00000040 is good");
   config.eval.after_training = false;
   CHECK(said(1000).empty());
   CHECK(same_bits(snapshot(model), before));

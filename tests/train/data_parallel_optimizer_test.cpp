@@ -3,6 +3,8 @@
 #include <torch/nn/utils/clip_grad.h>
 
 #include <cmath>
+#include <memory>
+#include <utility>
 
 #ifdef LOCOCO_WITH_CUDA
 #include <c10/cuda/CUDAFunctions.h>
@@ -10,6 +12,7 @@
 
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
+#include "tests/support/lonely_rank.h"
 #include "tests/train/made_parameter.h"
 
 // One rank; tests/dist/sharding.cpp compares several.
@@ -36,6 +39,19 @@ void set_replica_gradients(const std::vector<RegisteredParameter>& parameters, i
     tensor.mutable_grad().copy_(gradient);
   }
 }
+
+/// A stage, of which it is given what the others bring to a sum.
+class LonelyStage : public testing::LonelyRank {
+ public:
+  using LonelyRank::LonelyRank;
+
+  void all_reduce_sum(std::vector<torch::Tensor>& tensors) override {
+    brought = tensors.at(0).clone();
+    if (of_others.defined()) tensors[0] += of_others;
+  }
+
+  torch::Tensor brought, of_others;
+};
 
 }  // namespace
 
@@ -89,6 +105,43 @@ TEST_CASE("The norm of a model's only stage is that of the model, bit for bit",
     set_replica_gradients(whole.parameters(), step);
     set_replica_gradients(stage.parameters(), step);
     CHECK(torch::equal(stage.scale_and_clip(1.0, 0.0), whole.scale_and_clip(1.0, 0.0)));
+  }
+}
+
+TEST_CASE("Stages scale their gradients by the norm of all of them", "[train][optimizer]") {
+  constexpr int kStages = 3;
+  const std::vector<std::pair<size_t, size_t>> parts = {{0, 1}, {1, 3}, {3, 4}};
+  const auto communicator = make_single_communicator();
+  DataParallelOptimizer whole(replica_parameters(), TrainConfig(), *communicator, false);
+  set_replica_gradients(whole.parameters(), 0);
+  std::vector<std::unique_ptr<LonelyStage>> ranks;
+  std::vector<std::unique_ptr<DataParallelOptimizer>> stages;
+  torch::Tensor sum;
+  for (int stage = 0; stage < kStages; ++stage) {
+    const auto all = replica_parameters();
+    const auto [begin, end] = parts[static_cast<size_t>(stage)];
+    ranks.push_back(std::make_unique<LonelyStage>(stage, kStages));
+    stages.push_back(std::make_unique<DataParallelOptimizer>(
+        std::vector<RegisteredParameter>(all.begin() + static_cast<std::ptrdiff_t>(begin),
+                                         all.begin() + static_cast<std::ptrdiff_t>(end)),
+        TrainConfig(), *communicator, false, ranks.back().get()));
+    for (size_t i = begin; i < end; ++i) {
+      torch::Tensor gradient = stages.back()->parameters()[i - begin].tensor.grad();
+      gradient.copy_(whole.parameters()[i].tensor.grad());
+    }
+    stages.back()->scale_and_clip(1.0, 0.0);  // only measures: what does it bring?
+    sum = sum.defined() ? sum + ranks.back()->brought : ranks.back()->brought.clone();
+  }
+  const double norm = whole.scale_and_clip(2.0, 0.5).item<double>();
+  REQUIRE(std::isfinite(norm));
+  for (int stage = 0; stage < kStages; ++stage) {
+    const auto at = static_cast<size_t>(stage);
+    ranks[at]->of_others = (sum - ranks[at]->brought) / 2;  // the divisor's
+    CHECK(stages[at]->scale_and_clip(2.0, 0.5).item<double>() == Approx(norm).epsilon(1e-6));
+    for (size_t i = parts[at].first; i < parts[at].second; ++i) {
+      CHECK(torch::allclose(stages[at]->parameters()[i - parts[at].first].tensor.grad(),
+                            whole.parameters()[i].tensor.grad(), 1e-5, 0.0));
+    }
   }
 }
 

@@ -229,21 +229,6 @@ TEST_CASE("AdamW reads a gradient whose memory is not in the parameter's order",
   CHECK(same_bits(plain.parameters(), strided.parameters()));
 }
 
-TEST_CASE("AdamW zeroes gradients where they are and allocates the missing ones",
-          "[train][optimizer]") {
-  AdamW optimizer(parameters_of_test(), config_of_test());
-  optimizer.zero_grad();
-  CHECK_FALSE(optimizer.parameters()[0].tensor.grad().defined());
-  optimizer.parameters()[0].tensor.sum().backward();
-  const void* address = optimizer.parameters()[0].tensor.grad().data_ptr();
-  optimizer.allocate_gradients();
-  CHECK(optimizer.parameters()[0].tensor.grad().min().item<float>() == 1.0f);
-  CHECK(optimizer.parameters()[1].tensor.grad().abs().max().item<float>() == 0.0f);
-  optimizer.zero_grad();
-  CHECK(optimizer.parameters()[0].tensor.grad().data_ptr() == address);
-  CHECK(optimizer.parameters()[0].tensor.grad().abs().max().item<float>() == 0.0f);
-}
-
 #ifdef LOCOCO_WITH_CUDA
 TEST_CASE("On a GPU the optimizer does what it does on a CPU, without waiting for the GPU",
           "[train][optimizer][gpu]") {
@@ -265,7 +250,6 @@ TEST_CASE("On a GPU the optimizer does what it does on a CPU, without waiting fo
     on_cpu.step(factor_of(step));
     c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_ERROR);
     on_gpu.step(factor_of(step));
-    on_gpu.zero_grad();
     c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_DISABLED);
   }
   for (size_t i = 0; i < moved.size(); ++i) {

@@ -9,11 +9,13 @@
 #include "records/open_records.h"
 #include "tensor/kit/torch.h"
 #include "tests/support/catch.h"
+#include "tests/support/stderr_of.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tensors.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/tiny_run.h"
 #include "tests/support/tiny_tokenizer.h"
+#include "tests/support/user_error.h"
 
 using namespace lococo;
 using namespace lococo::testing;
@@ -43,13 +45,14 @@ struct RecordPlace {
     tokenizer = load_tokenizer(config.data.tokenizer);
   }
 
-  std::unique_ptr<Trainer> trainer(const std::string& name) {
+  std::unique_ptr<Trainer> trainer(const std::string& name,
+                                   std::unique_ptr<RecordEvaluator> evaluator = nullptr) {
     config.train.output = folder / name;
     auto prepared = prepare_model(config, torch::kCPU);
     return std::make_unique<Trainer>(config, std::move(prepared),
                                      TrainingSequences(open_records(config, tokenizer.get())),
                                      /*evaluator=*/nullptr, torch::kCPU, *communicator,
-                                     /*threads=*/1);
+                                     /*threads=*/1, std::move(evaluator));
   }
 
   /// The line of metrics.jsonl of a run's only step.
@@ -122,6 +125,22 @@ TEST_CASE("a memory is taught on records too", "[train]") {
   auto trainer = place.trainer("taught");
   CHECK((trainer->train() == TrainOutcome::kFinished));
   CHECK(std::isfinite(number_of(place.metrics("taught"), "loss")));
+}
+
+TEST_CASE("a training is done though the records cannot be scored at its end", "[train]") {
+  RecordPlace place;
+  place.config.train.steps = 1;
+  place.config.eval.every = 0;
+  auto sets = open_record_sets(place.config, "data.records", place.config.data.records,
+                               place.tokenizer.get());
+  sets.front().records.front().ids.front() = kByteVocabulary + 9;
+  auto trainer =
+      place.trainer("odd", std::make_unique<RecordEvaluator>(place.config, std::move(sets)));
+  configure_log(LogLevel::kInfo, /*is_main_rank=*/true);
+  const std::string log = stderr_of([&] { CHECK((trainer->train() == TrainOutcome::kFinished)); });
+  CHECK_CONTAINS(log, "no evaluation after training: ");
+  CHECK_CONTAINS(log, trainer->checkpoint() + " is good");
+  CHECK(path_exists(trainer->checkpoint() + "/state.json"));
 }
 
 TEST_CASE("the NLL of answers is that of their targets in the whole record", "[train]") {

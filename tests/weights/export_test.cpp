@@ -147,18 +147,21 @@ TEST_CASE("Exported conv weights give the same evaluation again, under either na
 
 TEST_CASE("What cannot be exported is refused and leaves nothing behind", "[weights]") {
   SECTION("an adapter of a run that tuned convs only") {
-    CHECK_CONTAINS(Tuned(/*with_lora=*/false).error_of(ExportKind::kAdapter), "no LoRA");
+    Tuned tuned(/*with_lora=*/false);
+    CHECK_CONTAINS(tuned.error_of(ExportKind::kAdapter),
+                   tuned.checkpoint + " has none but convolutions; use export.kind: conv");
   }
   SECTION("an adapter of a run that tuned everything") {
     Tuned tuned(/*with_lora=*/false, exported_cache(), /*whole=*/true);
-    CHECK_CONTAINS(tuned.error_of(ExportKind::kAdapter), "export.kind: merged");
+    CHECK_CONTAINS(tuned.error_of(ExportKind::kAdapter),
+                   tuned.checkpoint + " has none but every weight tuned; use export.kind: merged");
   }
   SECTION("convs of a model without them") {
     Tuned tuned(true, CacheConfig{});
     CHECK_CONTAINS(tuned.error_of(ExportKind::kConv),
-                   tuned.checkpoint + " has none but LoRA; use export.kind=adapter");
+                   tuned.checkpoint + " has none but LoRA; use export.kind: adapter");
     CHECK_CONTAINS(Tuned(false, CacheConfig{}, true).error_of(ExportKind::kOfficialConv),
-                   "every weight tuned; use export.kind=merged");
+                   "every weight tuned; use export.kind: merged");
     CHECK_CONTAINS(user_error_of([&] {
                      check_export_kind({ExportKind::kConv, "out"}, CacheConfig{}, "");
                    }),
@@ -179,6 +182,9 @@ TEST_CASE("What cannot be exported is refused and leaves nothing behind", "[weig
     CHECK_CONTAINS(refusal(ExportKind::kOfficialConv, ""), "set model.adapter");
     CHECK_CONTAINS(refusal(ExportKind::kAdapter, ""), "set model.adapter");
     CHECK_CONTAINS(refusal(ExportKind::kConv, Tuned(true, CacheConfig{}).checkpoint), "but LoRA");
+    const TemporaryFolder empty;
+    for (const ExportKind kind : {ExportKind::kConv, ExportKind::kAdapter})
+      CHECK_CONTAINS(refusal(kind, empty.path()), empty.path() + " has none; set model.adapter");
     CHECK_CONTAINS(refusal(ExportKind::kOfficialConv, Tuned().checkpoint), "cache.");
     CHECK_NOTHROW(check_export_kind({ExportKind::kMerged, "out"}, tiny_cache(), ""));
   }
@@ -198,6 +204,15 @@ TEST_CASE("What cannot be exported is refused and leaves nothing behind", "[weig
                    }),
                    "export.output");
   }
+}
+
+TEST_CASE("What an export of convolutions leaves out is told, under either naming", "[weights]") {
+  const auto kind = GENERATE(ExportKind::kConv, ExportKind::kOfficialConv);
+  const std::string told = "the LoRA that was tuned with it is not in it";
+  Tuned with_lora, without(/*with_lora=*/false);
+  const std::string log = stderr_of([&] { with_lora.run(kind); });
+  CHECK_CONTAINS(log, told);
+  CHECK(stderr_of([&] { without.run(kind); }).find(told) == std::string::npos);
 }
 
 TEST_CASE("An existing folder is not overwritten", "[weights]") {

@@ -1,6 +1,7 @@
 #include "tensor/pattern/segment_calls.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace lococo {
 namespace {
@@ -46,20 +47,36 @@ void add_calls(const SegmentForm& form, const TokenRange& document, bool shifted
     add_sink_calls(place, begin, document.end, form.sinks, document.begin, calls);
 }
 
+/// Whether all heads have the document in one segment, shifted or not.
+bool is_one_segment(const SegmentForm& form, const TokenRange& document) {
+  return document.length() <= (form.shifted_heads > 0 ? form.group / 2 : form.group);
+}
+
 }  // namespace
 
 std::vector<SegmentCall> segment_calls(const SegmentForm& form, const Documents& documents,
                                        int64_t B, int64_t H, int64_t G, int64_t L) {
   std::vector<SegmentCall> calls;
+  std::vector<std::pair<Place, TokenRange>> divided;  // into segments; all heads of each
+  const auto place = [&](const TokenRange& document, int64_t row, int64_t rows) {
+    const Place all = {row, rows, {0, H, 0, G}};
+    if (is_one_segment(form, document)) {
+      calls.push_back({row, rows, all.heads, {document.begin, 1, document.length()}});
+    } else {
+      divided.emplace_back(all, document);
+    }
+  };
+  if (documents.empty()) place({0, L}, 0, B);
+  for (size_t row = 0; row < documents.rows.size(); ++row) {
+    for (const TokenRange& document : documents.rows[row])
+      place(document, static_cast<int64_t>(row), 1);
+  }
   const int64_t straight = H - form.shifted_heads;
   for (const bool shifted : {false, true}) {
     const auto heads = shifted ? head_runs(straight, H, H / G) : head_runs(0, straight, H / G);
     for (const HeadRun& run : heads) {
-      if (documents.empty()) add_calls(form, {0, L}, shifted, {0, B, run}, &calls);
-      for (size_t row = 0; row < documents.rows.size(); ++row) {
-        for (const TokenRange& document : documents.rows[row])
-          add_calls(form, document, shifted, {static_cast<int64_t>(row), 1, run}, &calls);
-      }
+      for (const auto& [all, document] : divided)
+        add_calls(form, document, shifted, {all.row, all.rows, run}, &calls);
     }
   }
   return calls;

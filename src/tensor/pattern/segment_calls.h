@@ -23,7 +23,8 @@ struct SegmentCall {
 };
 
 /// Every (query, key) that the form lets see is in one call. The causal calls of a query come
-/// before that over sinks. H query heads, G key-value heads.
+/// before that over sinks. A document that all heads have in one segment is one call. H query
+/// heads, G key-value heads.
 std::vector<SegmentCall> segment_calls(const SegmentForm& form, const Documents& documents,
                                        int64_t B, int64_t H, int64_t G, int64_t L);
 
