@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "generate/prompt.h"
 #include "setup/taught_template.h"
+#include "tokenizer/utf8_text.h"
 
 namespace lococo {
 namespace {

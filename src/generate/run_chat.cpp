@@ -21,6 +21,7 @@
 #include "setup/model_setup.h"
 #include "setup/same_run.h"
 #include "setup/session.h"
+#include "tokenizer/utf8_text.h"
 
 namespace lococo {
 namespace {
