@@ -10,8 +10,6 @@
 namespace lococo {
 namespace {
 
-/// For templates that name the day: records must be the same on every one.
-constexpr const char* kDay = "26 Jul 2024";
 constexpr const char* kAdvice = "set data.template to plain, llama-2, llama-3, chatml or longlora";
 
 std::optional<ChatFormat> format_of(RecordTemplate form) {
@@ -49,7 +47,7 @@ ChatTemplate template_of_records(const Config& config, const std::string& today)
 }
 
 TranscriptMaker make_transcripts(const Config& config, const Tokenizer& tokenizer) {
-  const auto chat = template_of_records(config, kDay);
+  const auto chat = template_of_records(config, kFixedDay);
   const bool has_none =
       config.data.record_template == RecordTemplate::kAuto && chat.format == ChatFormat::kPlain;
   if (has_none) log_info("data.template: the model has no chat template; records are plain text");
