@@ -38,6 +38,7 @@ ChatTemplate conversation_template(const Config& config) {
   const bool must_be_tuned = config.generate.chat && config.generate.document.empty();
   auto chat = model_template(folder, {given, must_be_tuned}, today_text());
   chat.begins_with_bos = chat.begins_with_bos && config.data.add_bos;
+  log_info(std::string("chat template ") + name_of(chat.format));
   return chat;
 }
 
