@@ -1,5 +1,7 @@
 #include "setup/taught_template.h"
 
+#include <filesystem>
+
 #include "chat/model_template.h"
 #include "chat/template_text.h"
 #include "core/files.h"
@@ -66,6 +68,26 @@ TEST_CASE("Records in the model's own form have that of the base, or plain lines
   tuned.train();
   CHECK(tuned.taught() == "plain");
   tuned.put_template(ChatFormat::kChatml);
+  CHECK(tuned.taught() == "chatml");
+}
+
+TEST_CASE("A tokenizer that is gone with the template beside it is missed by its path", "[setup]") {
+  Tuned tuned(RecordTemplate::kAuto);
+  const std::string place = tuned.folder.make("tokenizer");
+  write_json(place + "/tokenizer.json", tiny_bpe());
+  write_text_file(place + "/" + kJinja, template_text(ChatFormat::kChatml));
+  tuned.run.model.path.clear();  // random weights
+  tuned.run.model.init = tiny_shape();
+  tuned.run.data.tokenizer = place + "/tokenizer.json";
+  tuned.use.model.path.clear();
+  tuned.train();
+  CHECK(tuned.taught() == "chatml");
+  const std::string moved = tuned.folder / "moved";
+  std::filesystem::rename(place, moved);
+  const std::string line = user_error_of([&] { tuned.taught(); });
+  CHECK_CONTAINS(line, place + "/tokenizer.json, and no such file is here; give data.tokenizer");
+  CHECK(user_error_of([&] { tuned.exported(ExportKind::kAdapter); }) == line);
+  tuned.use.data.tokenizer = moved + "/tokenizer.json";
   CHECK(tuned.taught() == "chatml");
 }
 
