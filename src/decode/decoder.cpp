@@ -210,14 +210,14 @@ void Decoder::run_step() {
   cursor_.advance();
 }
 
-DecoderSnapshot Decoder::save() const {
+DecoderSnapshot Decoder::save() {
   torch::NoGradGuard no_grad;
-  return {rows_.save(), rows_.states(), logits_BV_.clone()};
+  return {rows_.save(), logits_BV_.clone()};
 }
 
 void Decoder::restore(const DecoderSnapshot& snapshot) {
   torch::NoGradGuard no_grad;
-  rows_.restore(snapshot.caches, snapshot.rows);
+  rows_.restore(snapshot.rows);
   logits_BV_.copy_(snapshot.logits_BV);
   cursor_.all_moved();
 }

@@ -26,10 +26,9 @@ struct DecoderOptions {
   bool cuda_graphs = true;     ///< replay work as CUDA graphs where the device can
 };
 
-/// Caches of a decoder at one moment (Decoder::save).
+/// A decoder at one moment (Decoder::save).
 struct DecoderSnapshot {
-  std::vector<CacheState> caches;  ///< copies of the slots in use
-  std::vector<RowState> rows;
+  RowsSnapshot rows;
   torch::Tensor logits_BV;
 };
 
@@ -90,14 +89,18 @@ class Decoder {
   /// one shape and dtype everywhere.
   torch::Tensor shared(torch::Tensor own) const { return ends_.shared(std::move(own)); }
 
-  /// A copy of everything that the next tokens depend on, and back to it, as often as wanted.
-  DecoderSnapshot save() const;
+  /// What the next tokens depend on, and back to it, as often as wanted. Without a cache policy the
+  /// caches are not copied, and only reset() and a return to an earlier moment end that
+  /// (DecodeRows::save).
+  DecoderSnapshot save();
   void restore(const DecoderSnapshot& snapshot);
 
   int64_t batch() const { return options_.batch; }
   /// Slots in use of every layer, and tokens seen.
   const RowState& row(int64_t row) const { return rows_.states().at(static_cast<size_t>(row)); }
-  int64_t capacity() const { return capacity_; }         ///< C
+  int64_t capacity() const { return capacity_; }  ///< C
+  /// The C slots of a layer, those in use first.
+  const DecodeCache& cache(int64_t layer) const { return caches_.at(static_cast<size_t>(layer)); }
   int64_t cache_bytes() const { return rows_.bytes(); }  ///< of all layers, rows and their slots
   torch::Device device() const { return device_; }
 
