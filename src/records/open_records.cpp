@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "chat/model_template.h"
 #include "core/error.h"
 #include "core/log.h"
 
@@ -37,10 +36,13 @@ int64_t step_of_rows(const Config& config) {
 
 }  // namespace
 
+TemplateChoice template_choice(const DataConfig& data) {
+  return {format_of(data.record_template), /*required=*/false, kAdvice};
+}
+
 ChatTemplate template_of_records(const Config& config, const std::string& today) {
-  const auto wanted = format_of(config.data.record_template);
   const std::string folder = template_folder(config.model.path, config.data.tokenizer);
-  auto chat = model_template(folder, {wanted, /*required=*/false, kAdvice}, today);
+  auto chat = model_template(folder, template_choice(config.data), today);
   if (chat.format == ChatFormat::kNone) chat.format = ChatFormat::kPlain;
   chat.begins_with_bos = config.data.add_bos;
   return chat;
@@ -64,12 +66,14 @@ void naming_key(const std::string& key, const std::function<void()>& body) {
 
 std::vector<RecordSet> open_record_sets(const Config& config, const std::string& key,
                                         const std::vector<DataSource>& sources,
-                                        const Tokenizer* tokenizer) {
+                                        const Tokenizer* tokenizer,
+                                        const std::optional<ChatTemplate>& chat) {
   if (tokenizer == nullptr) {
     throw UserError(key +
                     ": records need a tokenizer, and the model has none; give data.tokenizer");
   }
-  const auto maker = make_transcripts(config, *tokenizer);
+  const auto maker =
+      chat ? TranscriptMaker(*chat, *tokenizer) : make_transcripts(config, *tokenizer);
   std::vector<RecordSet> sets;
   naming_key(key, [&] {
     for (const DataSource& source : sources) {
