@@ -16,6 +16,11 @@ DecodeRows::DecodeRows(Llama model, int64_t B, int64_t home_slots, int64_t decod
       caches_(model_->static_caches(B, home_slots, model_->device())),
       rows_(static_cast<size_t>(B)) {}
 
+void DecodeRows::grow(int64_t home_slots) {
+  works_.clear();
+  for (CacheState& state : caches_) state.grow_home(home_slots);
+}
+
 void DecodeRows::reset() {
   std::fill(rows_.begin(), rows_.end(), RowState());
   marks_.clear();

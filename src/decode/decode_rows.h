@@ -42,6 +42,10 @@ class DecodeRows {
   /// recorded as CUDA graphs.
   DecodeRows(Llama model, int64_t B, int64_t home_slots, int64_t decode_buffer, bool record);
 
+  /// Moves the caches, layer by layer, to memory of so many slots: recordings of old ones and
+  /// first_slots() are worth nothing then.
+  void grow(int64_t home_slots);
+
   /// Every row empty, at the beginning of its text.
   void reset();
 
