@@ -14,7 +14,8 @@ REQUIRED = {"policy": "retention", "scores": "accumulated", "keys": "unrotated",
 LATER = {"positions": "slot", "mixing": "none", "score_decay": 1.0, "score_distance": 0,
          "position_cap": 0, "alone_fraction": 0.5}
 HINTS = {"policy": "; lococo-generate runs the others",
-         "mixing": "; mixing=none reads its gates without the mixtures"}
+         "mixing": "; cache.mixing=none, mixing=\"none\" of load(), reads its gates without the "
+                   "mixtures, and lococo-generate with them"}
 MANY_HELD = 1 << 24
 # Least and most of each number, as in the tools; a float: any number between.
 RANGES = {"slots": (1, MANY_HELD), "block": (1, MANY_HELD), "buffer": (0, MANY_HELD),

@@ -38,4 +38,7 @@ std::string template_folder(const std::string& model_path, const std::string& to
 /// The day as templates write it, "26 Jul 2024", local time.
 std::string today_text();
 
+/// The day that training and evaluation name: what they read must be the same on every one.
+inline constexpr const char* kFixedDay = "26 Jul 2024";
+
 }  // namespace lococo

@@ -1,7 +1,5 @@
 #include "data/documents.h"
 
-#include <utf8.h>
-
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -11,6 +9,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "data/json_lines.h"
+#include "tokenizer/utf8_text.h"
 
 namespace lococo {
 namespace {
@@ -76,8 +75,7 @@ void check_text(const std::string& path, const std::string& text, bool is_whole)
   if (text.empty()) throw UserError(path + ": the file is empty; remove it or fill it");
   const size_t bad = find_invalid_utf8(text);
   if (bad == std::string::npos || (!is_whole && text.size() - bad < kLongestCharacter)) return;
-  throw UserError(path + ": byte " + std::to_string(bad) +
-                  " is not UTF-8; convert the file, for example with iconv");
+  fail_invalid_utf8(path, bad);
 }
 
 void read_text_document(const DocumentFile& file, const DocumentCallback& callback) {
@@ -165,11 +163,6 @@ void look_at_document(const DocumentFile& file, const std::string& text_field) {
 
 void look_at_documents(const std::string& path, const std::string& text_field) {
   for (const DocumentFile& file : list_document_files(path)) look_at_document(file, text_field);
-}
-
-size_t find_invalid_utf8(const std::string& text) {
-  const auto bad = utf8::find_invalid(text.begin(), text.end());
-  return bad == text.end() ? std::string::npos : static_cast<size_t>(bad - text.begin());
 }
 
 }  // namespace lococo

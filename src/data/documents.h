@@ -2,7 +2,6 @@
 // stays bounded.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -47,9 +46,5 @@ void look_at_document(const DocumentFile& file, const std::string& text_field);
 
 /// The same for every file of list_document_files(path).
 void look_at_documents(const std::string& path, const std::string& text_field);
-
-/// Byte offset of the first byte that does not continue valid UTF-8 (no overlong forms, no
-/// surrogates); std::string::npos when all is valid.
-size_t find_invalid_utf8(const std::string& text);
 
 }  // namespace lococo

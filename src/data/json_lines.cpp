@@ -5,8 +5,8 @@
 
 #include "core/error.h"
 #include "core/json_file.h"
-#include "data/documents.h"
 #include "data/line_reader.h"
+#include "tokenizer/utf8_text.h"
 
 namespace lococo {
 
@@ -45,10 +45,7 @@ void with_first_json_line(const std::string& path, const JsonCallback& callback)
 nlohmann::json parse_json_object(const std::string& text, const std::string& place,
                                  uint64_t offset) try {
   const size_t bad = find_invalid_utf8(text);
-  if (bad != std::string::npos) {
-    throw UserError(place + ": byte " + std::to_string(offset + bad) +
-                    " of the text is not UTF-8; convert the file, for example with iconv");
-  }
+  if (bad != std::string::npos) fail_invalid_utf8(place, offset + bad);
   nlohmann::json object = parse_json_line(text, place);
   if (!object.is_object()) throw UserError(place + ": not a JSON object but " + object.type_name());
   return object;

@@ -16,8 +16,14 @@ DecodeRows::DecodeRows(Llama model, int64_t B, int64_t home_slots, int64_t decod
       caches_(model_->static_caches(B, home_slots, model_->device())),
       rows_(static_cast<size_t>(B)) {}
 
+void DecodeRows::grow(int64_t home_slots) {
+  works_.clear();
+  for (CacheState& state : caches_) state.grow_home(home_slots);
+}
+
 void DecodeRows::reset() {
   std::fill(rows_.begin(), rows_.end(), RowState());
+  marks_.clear();
   model_->prepare_caches(caches_);
 }
 
@@ -94,19 +100,31 @@ void DecodeRows::compress_layer(CacheState& state, size_t n, int64_t size,
   state.put_into_home(result);
 }
 
-std::vector<CacheState> DecodeRows::save() const {
+RowsSnapshot DecodeRows::save() {
+  RowsSnapshot saved;
+  saved.rows = rows_;
+  if (!config_.compresses()) {
+    saved.mark = ++last_mark_;
+    marks_.push_back(saved.mark);
+    return saved;
+  }
   int64_t slots = 0;
   for (const RowState& row : rows_) slots = std::max(slots, row.size);
-  std::vector<CacheState> copies;
-  for (const auto& state : caches_) copies.push_back(state.copy_of_home(slots));
-  return copies;
+  for (const auto& state : caches_) saved.caches.push_back(state.copy_of_home(slots));
+  return saved;
 }
 
-void DecodeRows::restore(const std::vector<CacheState>& caches, const std::vector<RowState>& rows) {
-  TORCH_CHECK(rows.size() == rows_.size() && caches.size() == caches_.size(),
+void DecodeRows::restore(const RowsSnapshot& snapshot) {
+  const size_t copies = config_.compresses() ? caches_.size() : 0;
+  TORCH_CHECK(snapshot.rows.size() == rows_.size() && snapshot.caches.size() == copies,
               "the snapshot is of another decoder");
-  for (size_t n = 0; n < caches_.size(); ++n) caches_[n].put_into_home(caches[n]);
-  rows_ = rows;
+  for (size_t n = 0; n < copies; ++n) caches_[n].put_into_home(snapshot.caches[n]);
+  if (!config_.compresses()) {
+    const auto mark = std::find(marks_.begin(), marks_.end(), snapshot.mark);
+    TORCH_CHECK(mark != marks_.end(), "slots of the snapshot have been written over");
+    marks_.erase(mark + 1, marks_.end());
+  }
+  rows_ = snapshot.rows;
 }
 
 }  // namespace lococo

@@ -18,6 +18,13 @@
 
 namespace lococo {
 
+/// Rows and their caches at one moment (DecodeRows::save).
+struct RowsSnapshot {
+  std::vector<RowState> rows;
+  std::vector<CacheState> caches;  ///< copies of the slots in use; empty where those never change
+  int64_t mark = 0;                ///< which snapshot it is, where nothing is copied
+};
+
 /// Static caches of all layers: what recorded work reads and writes stays where it is. Neighbouring
 /// rows that have worked as one have a view of them together.
 class DecodeRows {
@@ -35,6 +42,10 @@ class DecodeRows {
   /// recorded as CUDA graphs.
   DecodeRows(Llama model, int64_t B, int64_t home_slots, int64_t decode_buffer, bool record);
 
+  /// Moves the caches, layer by layer, to memory of so many slots: recordings of old ones and
+  /// first_slots() are worth nothing then.
+  void grow(int64_t home_slots);
+
   /// Every row empty, at the beginning of its text.
   void reset();
 
@@ -51,9 +62,12 @@ class DecodeRows {
   /// cursor that it has moved. With policy none nothing happens.
   void compress_above(int64_t slots, DecodeCursor& cursor);
 
-  /// Copies of the slots in use, and back to them and the rows as they stood then.
-  std::vector<CacheState> save() const;
-  void restore(const std::vector<CacheState>& caches, const std::vector<RowState>& rows);
+  /// The rows as they stand, and back to that. Caches that a policy compresses are copied. Where
+  /// every token stays, slots in use never change and going back leaves out those that came later:
+  /// that costs the same for any length, and a snapshot is good until reset() or a return to an
+  /// earlier one, which gives its slots to others (checked).
+  RowsSnapshot save();
+  void restore(const RowsSnapshot& snapshot);
 
  private:
   void compress_run(const RowRun& run, DecodeCursor& cursor);
@@ -66,6 +80,8 @@ class DecodeRows {
   std::vector<CacheState> caches_;  ///< whose homes hold the caches
   std::vector<RowState> rows_;
   std::map<RowRun, RunWork> works_;
+  std::vector<int64_t> marks_;  ///< of the good snapshots that copied nothing, oldest first
+  int64_t last_mark_ = 0;
 };
 
 }  // namespace lococo

@@ -11,21 +11,31 @@ std::shared_ptr<CachePolicy> scoring_policy(const SelfAttentionImpl& attention) 
   return policy && policy->needs().score ? policy : nullptr;
 }
 
+DecodeAttention attention_for(LlamaImpl& model, int64_t batch, int64_t capacity) {
+  const auto& shape = model.shape();
+  return {batch,
+          shape.num_heads,
+          shape.num_kv_heads,
+          capacity,
+          shape.head_dim,
+          torch::empty({0}, torch::dtype(model.compute_dtype()).device(model.device())),
+          model.cache_config().score_distance};
+}
+
 }  // namespace
 
 DecodeStack::DecodeStack(Llama model, int64_t batch, int64_t capacity)
-    : model_(std::move(model)),
-      B_(batch),
-      attention_(batch, model_->shape().num_heads, model_->shape().num_kv_heads, capacity,
-                 model_->shape().head_dim,
-                 torch::empty({0}, torch::dtype(model_->compute_dtype()).device(model_->device())),
-                 model_->cache_config().score_distance) {
+    : model_(std::move(model)), B_(batch), attention_(attention_for(*model_, batch, capacity)) {
   torch::NoGradGuard no_grad;
   const auto dtype = model_->compute_dtype();
   for (auto& layer : model_->model->layers) layers_.push_back(make_layer(*layer));
   if (!model_->range().ends_model()) return;
   norm_E_ = model_->model->norm->weight.detach().to(dtype);
   head_VE_ = model_->head_weight().detach().to(dtype);
+}
+
+void DecodeStack::set_capacity(int64_t capacity) {
+  attention_ = attention_for(*model_, B_, capacity);
 }
 
 DecodeStack::Layer DecodeStack::make_layer(DecoderLayerImpl& from) const {

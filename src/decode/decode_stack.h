@@ -23,6 +23,9 @@ class DecodeStack {
   /// For `batch` sequences and caches of `capacity` slots.
   DecodeStack(Llama model, int64_t batch, int64_t capacity);
 
+  /// From now on for caches of `capacity` slots.
+  void set_capacity(int64_t capacity);
+
   /// The next token of each sequence, int64 [B], through all layers: caches (one of each layer)
   /// take it in. Returns logits_BV in float32 (float64 for a model of float64). A part that does
   /// not begin the model takes hidden states [B, E] in place of tokens, and one that does not end

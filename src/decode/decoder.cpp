@@ -16,7 +16,8 @@ int64_t capacity_of(const CacheConfig& cache, const DecoderOptions& options) {
               " decode_buffer=", options.decode_buffer);
   if (cache.compresses()) return cache.slots + options.decode_buffer + 1;
   TORCH_CHECK(options.max_tokens > 0, "without a cache policy max_tokens must be given");
-  return options.max_tokens;
+  const int64_t first = options.first_tokens;
+  return first > 0 ? std::min(first, options.max_tokens) : options.max_tokens;
 }
 
 /// Slots that blocks of a prompt or decoding need, whichever is more.
@@ -72,16 +73,33 @@ torch::Tensor Decoder::prefill(const torch::Tensor& tokens_BT, const OnBlock& on
   return extend(tokens_BT.unbind(/*dim=*/0), on_block);
 }
 
-void Decoder::check_room(const std::vector<torch::Tensor>& tokens_T) const {
+int64_t Decoder::checked_length(const std::vector<torch::Tensor>& tokens_T) const {
+  int64_t longest = 0;
   TORCH_CHECK(static_cast<int64_t>(tokens_T.size()) == options_.batch,
               "want tokens of B=", options_.batch, " rows, got ", tokens_T.size());
   for (size_t row = 0; row < tokens_T.size(); ++row) {
     CHECK_SHAPE(tokens_T[row], -1);
     const int64_t length = rows_.states()[row].position + tokens_T[row].size(0);
     TORCH_CHECK(length > 0, "row ", row, " has no token yet and gets none");
-    TORCH_CHECK(config_.compresses() || length <= capacity_, length,
-                " tokens do not fit into max_tokens=", capacity_);
+    TORCH_CHECK(config_.compresses() || length <= options_.max_tokens, length,
+                " tokens do not fit into max_tokens=", options_.max_tokens);
+    longest = std::max(longest, length);
   }
+  return longest;
+}
+
+/// Where every token stays: memory for so many of a row, and for half as many again as there were,
+/// so that it seldom grows. Everything recorded refers to memory that goes.
+void Decoder::make_room(int64_t tokens) {
+  if (config_.compresses() || tokens <= capacity_) return;
+  if (device_.is_cuda()) torch::cuda::synchronize(device_.index());
+  step_ = RepeatedWork();
+  capacity_ = std::min(options_.max_tokens, std::max(tokens, capacity_ + capacity_ / 2));
+  caches_.clear();
+  rows_.grow(capacity_);
+  caches_ = rows_.first_slots(capacity_);
+  stack_.set_capacity(capacity_);
+  cursor_ = DecodeCursor(model_->shape(), config_, options_.batch, capacity_, device_);
 }
 
 torch::Tensor Decoder::extend(const std::vector<torch::Tensor>& tokens_T, const OnBlock& on_block) {
@@ -95,7 +113,7 @@ torch::Tensor Decoder::append(const std::vector<torch::Tensor>& tokens_T) {
 torch::Tensor Decoder::read(const std::vector<torch::Tensor>& tokens_T, bool may_compress,
                             const OnBlock& on_block) {
   torch::NoGradGuard no_grad;
-  check_room(tokens_T);
+  make_room(checked_length(tokens_T));
   const int64_t B = options_.batch;
   std::vector<int64_t> length(tokens_T.size()), done(tokens_T.size(), 0);
   for (size_t row = 0; row < tokens_T.size(); ++row) length[row] = tokens_T[row].size(0);
@@ -182,10 +200,14 @@ torch::Tensor Decoder::step(const torch::Tensor& tokens_B) {
   torch::NoGradGuard no_grad;
   CHECK_SHAPE(tokens_B, options_.batch);
   rows_.compress_above(config_.slots + options_.decode_buffer, cursor_);
+  int64_t largest = 0;
   for (const RowState& row : rows_.states()) {
     TORCH_CHECK(row.position > 0, "prefill() comes first");
-    TORCH_CHECK(row.size < capacity_, "max_tokens=", capacity_, " are used up");
+    TORCH_CHECK(row.size < (config_.compresses() ? capacity_ : options_.max_tokens),
+                "max_tokens=", options_.max_tokens, " are used up");
+    largest = std::max(largest, row.size);
   }
+  make_room(largest + 1);
   cursor_.set(rows_.states());
   tokens_B_.copy_(tokens_B);
   ends_.receive(/*first=*/0, options_.batch, /*L=*/1);
@@ -210,14 +232,14 @@ void Decoder::run_step() {
   cursor_.advance();
 }
 
-DecoderSnapshot Decoder::save() const {
+DecoderSnapshot Decoder::save() {
   torch::NoGradGuard no_grad;
-  return {rows_.save(), rows_.states(), logits_BV_.clone()};
+  return {rows_.save(), logits_BV_.clone()};
 }
 
 void Decoder::restore(const DecoderSnapshot& snapshot) {
   torch::NoGradGuard no_grad;
-  rows_.restore(snapshot.caches, snapshot.rows);
+  rows_.restore(snapshot.rows);
   logits_BV_.copy_(snapshot.logits_BV);
   cursor_.all_moved();
 }

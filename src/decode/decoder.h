@@ -23,13 +23,15 @@ struct DecoderOptions {
   int64_t batch = 1;           ///< B, sequences that are decoded together
   int64_t decode_buffer = 64;  ///< a cache is compressed when it exceeds slots + decode_buffer
   int64_t max_tokens = 0;      ///< policy none alone: tokens that a row may have in all
-  bool cuda_graphs = true;     ///< replay work as CUDA graphs where the device can
+  /// Policy none alone: tokens of a row that there is memory for from the beginning; it grows with
+  /// them, up to max_tokens. 0: max_tokens.
+  int64_t first_tokens = 0;
+  bool cuda_graphs = true;  ///< replay work as CUDA graphs where the device can
 };
 
-/// Caches of a decoder at one moment (Decoder::save).
+/// A decoder at one moment (Decoder::save).
 struct DecoderSnapshot {
-  std::vector<CacheState> caches;  ///< copies of the slots in use
-  std::vector<RowState> rows;
+  RowsSnapshot rows;
   torch::Tensor logits_BV;
 };
 
@@ -54,7 +56,8 @@ class Decoder {
   using OnBlock = std::function<void(int64_t)>;
 
   /// Allocates every cache, for the largest block of a prompt too: memory does not grow with the
-  /// tokens. The model must not change while the decoder lives. `line`: to the other stages.
+  /// tokens (but as first_tokens says). The model must not change while the decoder lives. `line`:
+  /// to the other stages.
   Decoder(Llama model, const DecoderOptions& options, std::shared_ptr<StageLine> line = nullptr);
 
   /// Starts new sequences: the next extend() reads their first tokens.
@@ -90,21 +93,27 @@ class Decoder {
   /// one shape and dtype everywhere.
   torch::Tensor shared(torch::Tensor own) const { return ends_.shared(std::move(own)); }
 
-  /// A copy of everything that the next tokens depend on, and back to it, as often as wanted.
-  DecoderSnapshot save() const;
+  /// What the next tokens depend on, and back to it, as often as wanted. Without a cache policy the
+  /// caches are not copied, and only reset() and a return to an earlier moment end that
+  /// (DecodeRows::save).
+  DecoderSnapshot save();
   void restore(const DecoderSnapshot& snapshot);
 
   int64_t batch() const { return options_.batch; }
   /// Slots in use of every layer, and tokens seen.
   const RowState& row(int64_t row) const { return rows_.states().at(static_cast<size_t>(row)); }
-  int64_t capacity() const { return capacity_; }         ///< C
+  int64_t capacity() const { return capacity_; }  ///< C; grows where first_tokens is given
+  /// The C slots of a layer, those in use first.
+  const DecodeCache& cache(int64_t layer) const { return caches_.at(static_cast<size_t>(layer)); }
   int64_t cache_bytes() const { return rows_.bytes(); }  ///< of all layers, rows and their slots
   torch::Device device() const { return device_; }
 
  private:
   bool may_record() const;
   bool begins_model() const { return model_->range().begins_model(); }
-  void check_room(const std::vector<torch::Tensor>& tokens_T) const;
+  /// Of the longest row with its tokens, for which there may be room.
+  int64_t checked_length(const std::vector<torch::Tensor>& tokens_T) const;
+  void make_room(int64_t tokens);
   torch::Tensor read(const std::vector<torch::Tensor>& tokens_T, bool may_compress,
                      const OnBlock& on_block);
   void run_block(const RowRun& run, const torch::Tensor& tokens_BL, bool may_compress);

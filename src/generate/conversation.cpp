@@ -7,36 +7,20 @@
 #include "core/log.h"
 #include "generate/prompt.h"
 #include "setup/taught_template.h"
+#include "tokenizer/utf8_text.h"
 
 namespace lococo {
 namespace {
 
-/// What model.adapter was tuned with; nothing where that cannot be told, which matters to nobody
-/// who names a template.
-std::optional<ChatTemplate> taught_if_readable(const Config& config) {
-  try {
-    return taught_template(config, today_text());
-  } catch (const UserError&) {
-    return std::nullopt;
-  }
-}
-
 ChatTemplate conversation_template(const Config& config) {
-  const auto given = format_named(config.generate.chat_template);  // nullopt: auto
-  const auto taught = given ? taught_if_readable(config) : taught_template(config, today_text());
-  if (taught && !given) {
-    log_info(std::string("chat template ") + name_of(taught->format) + ", which " +
-             config.model.adapter + " was tuned with");
-    return *taught;
-  }
-  if (taught && taught->format != *given) {
-    log_warn("generate.chat_template: " + config.generate.chat_template + " is given, but " +
-             config.model.adapter + " was tuned with " + name_of(taught->format));
-  }
-  const std::string folder = template_folder(config.model.path, config.data.tokenizer);
   const bool must_be_tuned = config.generate.chat && config.generate.document.empty();
-  auto chat = model_template(folder, {given, must_be_tuned}, today_text());
+  const TemplateChoice choice = {format_named(config.generate.chat_template), must_be_tuned};
+  const auto taught = taught_unless_given(config, "generate.chat_template", choice, today_text());
+  if (taught) return *taught;
+  const std::string folder = template_folder(config.model.path, config.data.tokenizer);
+  auto chat = model_template(folder, choice, today_text());
   chat.begins_with_bos = chat.begins_with_bos && config.data.add_bos;
+  log_info(std::string("chat template ") + name_of(chat.format));
   return chat;
 }
 

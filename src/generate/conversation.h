@@ -17,7 +17,7 @@ bool asks_question(const GenerateConfig& config);
 /// The form of conversations: generate.chat_template (with a warning where model.adapter was tuned
 /// with another), or what the adapter was tuned with, or the base's own. Questions (and a
 /// document) have a plain form where the model has no template; a conversation without a document
-/// needs one. The tokenizer must outlive it. Throws UserError.
+/// needs one. A line in the log says which it is. The tokenizer must outlive it. Throws UserError.
 ChatPrompt conversation_form(const Config& config, const Tokenizer& tokenizer);
 
 /// The text of generate.document, a file or "-". Throws UserError for one that cannot be read, is

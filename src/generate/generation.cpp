@@ -1,5 +1,7 @@
 #include "generate/generation.h"
 
+#include <algorithm>
+
 namespace lococo {
 namespace {
 
@@ -14,6 +16,16 @@ torch::Tensor is_any_of(const torch::Tensor& tokens_B, const std::vector<int64_t
   return is_one_B;
 }
 
+/// Room for a column more, of `most` in all: an answer that may be long is mostly short.
+void make_room_for_one(int64_t used, int64_t most, torch::Tensor* result_BT) {
+  constexpr int64_t kFirst = 1024;
+  const auto& old_BT = *result_BT;
+  if (used < old_BT.size(1)) return;
+  const auto more =
+      old_BT.new_empty({old_BT.size(0), std::min(std::max(used, kFirst), most - used)});
+  *result_BT = torch::cat({old_BT, more}, /*dim=*/1);
+}
+
 }  // namespace
 
 torch::Tensor decode(Decoder& decoder, torch::Tensor logits_BV, Sampler& sampler,
@@ -22,9 +34,8 @@ torch::Tensor decode(Decoder& decoder, torch::Tensor logits_BV, Sampler& sampler
   const int64_t B = decoder.batch(), most = options.max_new_tokens;
   TORCH_CHECK(most > 0 && options.check_every > 0, "max_new_tokens=", most,
               " check_every=", options.check_every);
-  sampler.prepare(most);
   const auto on_device = torch::dtype(torch::kInt64).device(decoder.device());
-  auto result_BT = torch::empty({B, most}, on_device);
+  auto result_BT = torch::empty({B, 0}, on_device);
   auto active_B = torch::ones({B}, on_device.dtype(torch::kBool));
   int64_t told = 0;
   const auto tell = [&](int64_t made) {
@@ -40,6 +51,7 @@ torch::Tensor decode(Decoder& decoder, torch::Tensor logits_BV, Sampler& sampler
       next_B = next_B.masked_fill(active_B.logical_not(), options.end_tokens.front());
       active_B = active_B.logical_and(is_any_of(next_B, options.end_tokens).logical_not());
     }
+    make_room_for_one(t, most, &result_BT);
     result_BT.select(/*dim=*/1, t).copy_(next_B);
     const int64_t made = t + 1;
     const bool looks = made % options.check_every == 0;

@@ -22,10 +22,12 @@ std::string describe_generation(const Config& config, const CacheConfig& cache) 
          std::to_string(config.generate.decode_buffer) + " more while decoding";
 }
 
-DecoderOptions decoder_options(const Config& config, int64_t max_tokens) {
+DecoderOptions decoder_options(const Config& config, int64_t max_tokens, int64_t prompt) {
+  constexpr int64_t kOfAnswer = 4096;
   DecoderOptions options;
   options.decode_buffer = config.generate.decode_buffer;
   options.max_tokens = max_tokens;
+  options.first_tokens = prompt + kOfAnswer;
   options.cuda_graphs = config.train.cuda_graphs;
   return options;
 }

@@ -17,8 +17,9 @@ namespace lococo {
 /// "model X, adapter Y, cache policy lococo: 512 slots a layer, and 64 more while decoding"
 std::string describe_generation(const Config& config, const CacheConfig& cache);
 
-/// `max_tokens`: of prompts and answers together, for cache.policy none.
-DecoderOptions decoder_options(const Config& config, int64_t max_tokens);
+/// `max_tokens`: of prompts and answers together, for cache.policy none, which then takes memory
+/// for `prompt` tokens and some of an answer, and more as they come.
+DecoderOptions decoder_options(const Config& config, int64_t max_tokens, int64_t prompt);
 
 /// Tokens that end an answer: `own` (of a chat template; may be empty), the tokenizer's (null:
 /// none) and the model's; none where generate.stop_at_eos is off.

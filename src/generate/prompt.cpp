@@ -1,7 +1,6 @@
 #include "generate/prompt.h"
 
 #include <unistd.h>
-#include <utf8.h>
 
 #include <algorithm>
 #include <charconv>
@@ -13,6 +12,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "dist/activity.h"
+#include "tokenizer/utf8_text.h"
 
 namespace lococo {
 namespace {
@@ -40,13 +40,6 @@ bool is_list_of_ids(const std::string& text) {
 
 std::string read_text_or_standard_input(const std::string& path) {
   return path == "-" ? read_standard_input() : read_text_file(path);
-}
-
-void check_utf8(const std::string& text, const std::string& what) {
-  const auto invalid = utf8::find_invalid(text.begin(), text.end());
-  if (invalid == text.end()) return;
-  throw UserError(what + ": byte " + std::to_string(invalid - text.begin()) +
-                  " is not UTF-8; convert it, for example with iconv");
 }
 
 void check_single_prompt(const GenerateConfig& config) {

@@ -15,9 +15,6 @@ namespace lococo {
 /// The whole file, or of "-" standard input. Throws UserError.
 std::string read_text_or_standard_input(const std::string& path);
 
-/// Throws UserError, with the byte, for text that is not UTF-8; `what` begins the line.
-void check_utf8(const std::string& text, const std::string& what);
-
 /// Throws UserError for two prompts, or one beside a question or a conversation.
 void check_single_prompt(const GenerateConfig& config);
 

@@ -21,6 +21,7 @@
 #include "setup/model_setup.h"
 #include "setup/same_run.h"
 #include "setup/session.h"
+#include "tokenizer/utf8_text.h"
 
 namespace lococo {
 namespace {
@@ -201,8 +202,8 @@ void chat(const Config& given, torch::Device device, const ChatInput& input, con
   auto prepared = load_model(config, stages, device, part_of(pipeline));
   check_same_files(prepared.base_fingerprint, "model.path", {}, stages);
   log_info(describe_generation(config, prepared.model->cache_config()));
-  log_info(std::string("chat template ") + name_of(form->chat().format));
-  Decoder decoder(prepared.model, decoder_options(config, options.max_tokens.value_or(0)),
+  Decoder decoder(prepared.model,
+                  decoder_options(config, options.max_tokens.value_or(0), document_size),
                   make_stage_line(pipeline));
   ChatSession session(decoder, *form, *tokenizer, std::move(options));
   if (!document.empty()) {

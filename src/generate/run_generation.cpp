@@ -108,7 +108,8 @@ std::string generate_text(const Config& given, torch::Device device,
   log_info(describe_generation(config, prepared.model->cache_config()));
   warn_beyond_positions(config, prepared.model->shape(), all_tokens, "prompt and answer");
 
-  Decoder decoder(prepared.model, decoder_options(config, all_tokens), make_stage_line(pipeline));
+  Decoder decoder(prepared.model, decoder_options(config, all_tokens, prompt_size),
+                  make_stage_line(pipeline));
   auto options = generation_options(config, task.end_tokens,
                                     prints_text ? tokenizer->vocab_size() : 0, device);
   options.on_tokens = [&](const torch::Tensor& new_1T) { answer.take(new_1T); };

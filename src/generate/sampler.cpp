@@ -42,13 +42,6 @@ Sampler::Sampler(const SamplingOptions& options, int64_t batch, int64_t vocab_si
     seen_BV_ = torch::zeros({batch, vocab_size}, torch::dtype(torch::kBool).device(device));
 }
 
-void Sampler::prepare(int64_t draws) {
-  if (options_.temperature == 0) return;
-  uniform_TB_ = torch::empty({draws, B_}, torch::kFloat32).uniform_(0.0, 1.0, generator_);
-  uniform_TB_ = uniform_TB_.to(device_);
-  drawn_ = 0;
-}
-
 void Sampler::see(int64_t row, const torch::Tensor& tokens_T) {
   if (penalises()) seen_BV_[row].index_fill_(/*dim=*/0, tokens_T, true);
 }
@@ -70,14 +63,23 @@ torch::Tensor Sampler::sample(const torch::Tensor& logits_BV) {
 
 torch::Tensor Sampler::draw(const torch::Tensor& logits_BV) {
   if (options_.temperature == 0) return logits_BV.argmax(/*dim=*/-1);
-  TORCH_CHECK(drawn_ < (uniform_TB_.defined() ? uniform_TB_.size(0) : 0), "prepare() comes first");
   const auto choices = token_choices(logits_BV, options_);
   const auto upto_BK = choices.probability_BK.cumsum(/*dim=*/-1);
-  const auto target_B1 = uniform_TB_.select(/*dim=*/0, drawn_++).unsqueeze(-1);
+  const auto target_B1 = next_uniform_B().unsqueeze(-1);
   // The first token whose sum exceeds the target; rounding may leave none, then the last kept one.
   const auto passed_B1 = (upto_BK <= target_B1).sum(/*dim=*/-1, /*keepdim=*/true);
   const auto last_B1 = (choices.probability_BK > 0).sum(/*dim=*/-1, /*keepdim=*/true) - 1;
   return choices.token_BK.gather(/*dim=*/-1, torch::minimum(passed_B1, last_B1)).squeeze(-1);
+}
+
+torch::Tensor Sampler::next_uniform_B() {
+  constexpr int64_t kAtOnce = 1024;
+  if (!uniform_TB_.defined() || drawn_ == kAtOnce) {
+    uniform_TB_ = torch::empty({kAtOnce, B_}, torch::kFloat32).uniform_(0.0, 1.0, generator_);
+    uniform_TB_ = uniform_TB_.to(device_);
+    drawn_ = 0;
+  }
+  return uniform_TB_.select(/*dim=*/0, drawn_++);
 }
 
 }  // namespace lococo

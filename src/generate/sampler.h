@@ -34,15 +34,13 @@ struct TokenChoices {
 TokenChoices token_choices(const torch::Tensor& logits_BV, const SamplingOptions& options);
 
 /// Draws tokens from logits with tensor operations only, and no wait for the device. Random numbers
-/// come from the CPU many at once, so a seed means one text on every device (up to the rounding of
-/// logits), and drawing needs no state of a generator on the device.
+/// come from the CPU, for many tokens at once and whenever they are used up, so a seed means one
+/// text on every device (up to the rounding of logits), and drawing needs no state of a generator
+/// on the device.
 class Sampler {
  public:
   /// For `batch` rows of a model whose logits have `vocab_size` columns.
   Sampler(const SamplingOptions& options, int64_t batch, int64_t vocab_size, torch::Device device);
-
-  /// Makes the random numbers of the next `draws` calls of sample(), at most.
-  void prepare(int64_t draws);
 
   /// Tokens of a row's prompt, int64 [T] on the device: repetition_penalty counts them as seen.
   void see(int64_t row, const torch::Tensor& tokens_T);
@@ -56,6 +54,7 @@ class Sampler {
  private:
   bool penalises() const { return options_.repetition_penalty != 1.0; }
   torch::Tensor draw(const torch::Tensor& logits_BV);
+  torch::Tensor next_uniform_B();
 
   SamplingOptions options_;
   int64_t B_;

@@ -7,9 +7,6 @@
 namespace lococo {
 namespace {
 
-/// For templates that name the day: lessons must be the same on every one.
-constexpr const char* kDay = "26 Jul 2024";
-
 constexpr const char* kNeeds = "data.lesson_share needs texts; name some in data.lesson_texts";
 
 struct KeyOfTexts {
@@ -37,7 +34,7 @@ LessonOptions checked_options(const Config& config, const Tokenizer* tokenizer) 
   options.context_length = data.lesson_length > 0 ? data.lesson_length : data.context_length;
   options.far = data.far;
   options.chat = model_template(template_folder(config.model.path, data.tokenizer),
-                                {/*format=*/std::nullopt, /*required=*/false}, kDay);
+                                {/*format=*/std::nullopt, /*required=*/false}, kFixedDay);
   options.chat.begins_with_bos = data.add_bos;
   const ChatPrompt has_every_token(options.chat, *tokenizer);
   lesson_sentences(options.context_length, *tokenizer);

@@ -55,6 +55,18 @@ int64_t CacheState::home_bytes() const {
   return bytes;
 }
 
+void CacheState::grow_home(int64_t slots) {
+  for (const auto& field : fields()) {
+    auto& home = this->*field.home;
+    if (!home.defined()) continue;
+    auto sizes = home.sizes().vec();
+    sizes[2] = slots;
+    const auto grown = torch::zeros(sizes, home.options());
+    grown.narrow(/*dim=*/2, 0, home.size(2)).copy_(home);
+    home = grown;
+  }
+}
+
 CacheState CacheState::rows(int64_t first, int64_t count) const {
   CacheState rows;
   for (const auto& field : fields()) {

@@ -59,6 +59,9 @@ struct CacheState {
   /// of it is undefined, and this cache's own slots, stay as they are.
   void put_into_home(const CacheState& from);
   int64_t home_bytes() const;
+  /// Moves the home to memory of `slots` slots, at least as many as it has; those behind hold
+  /// zeros. Views of the old one stay what they are.
+  void grow_home(int64_t slots);
 };
 
 /// past_BGMD (may be undefined: no slots yet) and then fresh_BGLD along time. Without `home` it is

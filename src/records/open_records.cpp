@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <optional>
 
-#include "chat/model_template.h"
 #include "core/error.h"
 #include "core/log.h"
 
 namespace lococo {
 namespace {
 
-/// For templates that name the day: records must be the same on every one.
-constexpr const char* kDay = "26 Jul 2024";
 constexpr const char* kAdvice = "set data.template to plain, llama-2, llama-3, chatml or longlora";
 
 std::optional<ChatFormat> format_of(RecordTemplate form) {
@@ -39,17 +36,20 @@ int64_t step_of_rows(const Config& config) {
 
 }  // namespace
 
+TemplateChoice template_choice(const DataConfig& data) {
+  return {format_of(data.record_template), /*required=*/false, kAdvice};
+}
+
 ChatTemplate template_of_records(const Config& config, const std::string& today) {
-  const auto wanted = format_of(config.data.record_template);
   const std::string folder = template_folder(config.model.path, config.data.tokenizer);
-  auto chat = model_template(folder, {wanted, /*required=*/false, kAdvice}, today);
+  auto chat = model_template(folder, template_choice(config.data), today);
   if (chat.format == ChatFormat::kNone) chat.format = ChatFormat::kPlain;
   chat.begins_with_bos = config.data.add_bos;
   return chat;
 }
 
 TranscriptMaker make_transcripts(const Config& config, const Tokenizer& tokenizer) {
-  const auto chat = template_of_records(config, kDay);
+  const auto chat = template_of_records(config, kFixedDay);
   const bool has_none =
       config.data.record_template == RecordTemplate::kAuto && chat.format == ChatFormat::kPlain;
   if (has_none) log_info("data.template: the model has no chat template; records are plain text");
@@ -66,12 +66,14 @@ void naming_key(const std::string& key, const std::function<void()>& body) {
 
 std::vector<RecordSet> open_record_sets(const Config& config, const std::string& key,
                                         const std::vector<DataSource>& sources,
-                                        const Tokenizer* tokenizer) {
+                                        const Tokenizer* tokenizer,
+                                        const std::optional<ChatTemplate>& chat) {
   if (tokenizer == nullptr) {
     throw UserError(key +
                     ": records need a tokenizer, and the model has none; give data.tokenizer");
   }
-  const auto maker = make_transcripts(config, *tokenizer);
+  const auto maker =
+      chat ? TranscriptMaker(*chat, *tokenizer) : make_transcripts(config, *tokenizer);
   std::vector<RecordSet> sets;
   naming_key(key, [&] {
     for (const DataSource& source : sources) {

@@ -14,6 +14,7 @@
 #include "setup/gpu_architecture.h"
 #include "setup/model_parts.h"
 #include "setup/model_positions.h"
+#include "setup/taught_template.h"
 #include "setup/training_sources.h"
 #include "tensor/attention/attention.h"
 
@@ -132,7 +133,7 @@ std::vector<std::shared_ptr<const TokenFile>> open_validation_data(const Config&
 std::vector<RecordSet> open_validation_records(const Config& config, int64_t vocab_size) {
   const auto tokenizer = open_tokenizer(config, vocab_size);
   return open_record_sets(config, "data.validation_records", config.data.validation_records,
-                          tokenizer.get());
+                          tokenizer.get(), template_of_evaluation(config));
 }
 
 TrainingData open_training_data(const Config& config, const Session& session, int64_t vocab_size) {

@@ -81,7 +81,7 @@ struct TrainingData {
 /// UserError.
 TrainingData open_training_data(const Config& config, const Session& session, int64_t vocab_size);
 
-/// data.validation_records alone.
+/// data.validation_records alone, in template_of_evaluation().
 std::vector<RecordSet> open_validation_records(const Config& config, int64_t vocab_size);
 
 /// The same for data.validation alone.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "records/record_messages.h"
 #include "setup/model_positions.h"
 #include "setup/session.h"
+#include "setup/taught_template.h"
 
 namespace lococo {
 namespace {
@@ -91,8 +93,8 @@ struct Reader {
 /// With the template in which they are asked.
 void look_at_records(const Config& config, const std::string& key,
                      const std::vector<DataSource>& sources, const Tokenizer* tokenizer,
-                     Faults* faults) {
-  faults->look([&] { open_record_sets(config, key, {}, tokenizer); });
+                     const std::optional<ChatTemplate>& chat, Faults* faults) {
+  faults->look([&] { open_record_sets(config, key, {}, tokenizer, chat); });
   for (const DataSource& source : sources) {
     const auto read = [&] { for_each_json_record(source.path, record_messages); };
     faults->look([&] { naming_key(key, read); });
@@ -126,7 +128,7 @@ void check_training_sources(const Config& config) {
   const Reader reader = {data, tokenizer.get(), vocab_size};
   Faults faults;
   if (!data.records.empty()) {
-    look_at_records(config, "data.records", data.records, tokenizer.get(), &faults);
+    look_at_records(config, "data.records", data.records, tokenizer.get(), /*chat=*/{}, &faults);
   } else {
     if (data.lesson_share > 0.0) reader.look_at_lessons(config, &faults);
     reader.look_at_trained(data.train, &faults);
@@ -135,7 +137,7 @@ void check_training_sources(const Config& config) {
   if (config.eval.every == 0) faults.look([&] { check_validation_paths(config); });
   if (evaluates_records(config)) {
     look_at_records(config, "data.validation_records", data.validation_records, tokenizer.get(),
-                    &faults);
+                    /*chat=*/{}, &faults);
   }
   faults.throw_if_any();
   if (config.eval.every > 0 || !config.eval.after_training) return;
@@ -151,8 +153,11 @@ void check_evaluation_sources(const Config& config) {
   const auto tokenizer = open_tokenizer(config, vocab_size);
   Faults faults;
   if (!data.validation_records.empty()) {
-    look_at_records(config, "data.validation_records", data.validation_records, tokenizer.get(),
-                    &faults);
+    faults.look([&] {
+      const auto chat = template_of_evaluation(config);
+      look_at_records(config, "data.validation_records", data.validation_records, tokenizer.get(),
+                      chat, &faults);
+    });
   } else {
     check_validation_given(data);
     const Reader reader = {data, tokenizer.get(), vocab_size};

@@ -56,7 +56,7 @@ std::vector<int32_t> BpeTokenizer::encode(const std::string& text, bool ordinary
   }
   std::string repaired;
   const std::string* valid = &text;
-  if (valid_utf8_prefix(text) < text.size()) {
+  if (find_invalid_utf8(text) != std::string::npos) {
     repaired = replace_invalid_utf8(text);
     valid = &repaired;
   }

@@ -12,7 +12,7 @@ std::string shortened(const std::string& text) {
   constexpr size_t kMost = 600;
   if (text.size() <= kMost) return text;
   const std::string begin = text.substr(0, kMost);
-  return begin.substr(0, valid_utf8_prefix(begin)) + "...";
+  return begin.substr(0, find_invalid_utf8(begin)) + "...";
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/error.h"
+
 namespace lococo {
 namespace {
 
@@ -57,7 +59,7 @@ bool eight_ascii(const char* bytes) {
 
 }  // namespace
 
-size_t valid_utf8_prefix(std::string_view text) {
+size_t find_invalid_utf8(std::string_view text) {
   size_t at = 0;
   while (at < text.size()) {
     if (at + 8 <= text.size() && eight_ascii(text.data() + at)) {
@@ -68,18 +70,28 @@ size_t valid_utf8_prefix(std::string_view text) {
     if (!sequence.valid) return at;
     at += sequence.size;
   }
-  return at;
+  return std::string_view::npos;
+}
+
+void check_utf8(std::string_view text, const std::string& place) {
+  const size_t bad = find_invalid_utf8(text);
+  if (bad != std::string_view::npos) fail_invalid_utf8(place, bad);
+}
+
+void fail_invalid_utf8(const std::string& place, uint64_t byte) {
+  throw UserError(place + ": byte " + std::to_string(byte) +
+                  " of the text is not UTF-8; convert it, for example with iconv");
 }
 
 std::string replace_invalid_utf8(std::string_view text) {
   std::string valid;
   valid.reserve(text.size());
   while (true) {
-    const size_t good = valid_utf8_prefix(text);
-    valid += text.substr(0, good);
-    if (good == text.size()) return valid;
+    const size_t bad = find_invalid_utf8(text);
+    valid += text.substr(0, bad);
+    if (bad == std::string_view::npos) return valid;
     valid += kReplacement;
-    text.remove_prefix(good + sequence_at(text, good).size);
+    text.remove_prefix(bad + sequence_at(text, bad).size);
   }
 }
 

@@ -170,7 +170,7 @@ TEST_CASE("A cache folder that is a file is refused by name", "[data]") {
 TEST_CASE("A bad document stops preparing and leaves no token file", "[data]") {
   const PreparePlace place;
   write_text_file(place.folder / "books/d.txt", "bad \xFF");
-  CHECK_CONTAINS(user_error_of([&] { place.prepare(); }), "d.txt: byte 4 is not UTF-8");
+  CHECK_CONTAINS(user_error_of([&] { place.prepare(); }), "d.txt: byte 4 of the text is not UTF-8");
   CHECK(place.num_cached() == 0);
 }
 

@@ -102,6 +102,34 @@ TEST_CASE("a decoder goes back to where it was saved", "[decode]") {
   }
 }
 
+TEST_CASE("where every token stays a snapshot copies nothing, and is good until it is written over",
+          "[decode]") {
+  const auto tokens = random_tokens(1, 40, 1);
+  const auto part = [&](int64_t begin, int64_t count) {
+    return std::vector<torch::Tensor>{tokens[0].narrow(/*dim=*/0, begin, count)};
+  };
+  Decoder compressing(tiny_llama(3, tiny_cache()), decoder_options(1, 4, 40));
+  compressing.prefill(tokens.narrow(1, 0, 19));
+  CHECK_FALSE(compressing.save().rows.caches.empty());
+
+  Decoder decoder(tiny_llama(3), decoder_options(1, 0, 40));
+  decoder.prefill(tokens.narrow(1, 0, 19));
+  const auto early = decoder.save();
+  CHECK(early.rows.caches.empty());
+  const auto want = decoder.extend(part(19, 6)).clone();
+  const auto late = decoder.save();
+  decoder.extend(part(30, 10));
+  decoder.restore(late);
+  CHECK((decoder.row(0) == RowState{25, 25}));
+  decoder.restore(early);
+  decoder.extend(part(30, 7));
+  CHECK_THROWS_AS(decoder.restore(late), c10::Error);
+  decoder.restore(early);
+  CHECK_SAME(decoder.extend(part(19, 6)), want);
+  decoder.reset();
+  CHECK_THROWS_AS(decoder.restore(early), c10::Error);
+}
+
 TEST_CASE("a decoder compresses when it is told to", "[decode]") {
   const auto tokens = random_tokens(2, 40, 1);
   for (const auto& policy_case : policies_and_none()) {

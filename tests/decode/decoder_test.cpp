@@ -106,7 +106,7 @@ TEST_CASE("without a policy keys are cached as they stand in the text", "[decode
     auto model = tiny_llama(3, cache);
     Decoder decoder(model, decoder_options(1, 0, /*max_tokens=*/30));
     decode(decoder, random_tokens(1, 12, 1), /*prompt=*/9);
-    return decoder.save().caches[0].k_BGSD;
+    return decoder.cache(0).k_BGCD.narrow(/*dim=*/2, 0, decoder.row(0).size).clone();
   };
   CHECK(torch::equal(keys_of(KeyKind::kUnrotated), keys_of(KeyKind::kRotated)));
 }
@@ -129,6 +129,44 @@ TEST_CASE("without a policy decoding is one long forward up to max_tokens", "[de
   CHECK_CLOSE(decode(decoder, tokens, 11), want, kThroughModel);
   CHECK_THROWS(decoder.step(tokens.select(1, 0)));
   CHECK_THROWS(decoder.prefill(random_tokens(1, 31, 1)));
+}
+
+TEST_CASE("without a policy memory grows with the tokens, and changes nothing", "[decode]") {
+  auto shape = tiny_shape();
+  if (GENERATE(false, true)) {
+    shape.rope_scaling.type = RopeType::kDynamic;
+    shape.max_position_embeddings = 12;
+  }
+  auto model = tiny_llama(3, CacheConfig(), shape);
+  const auto tokens = random_tokens(2, 60, 1);
+  auto growing = decoder_options(2, 0, /*max_tokens=*/60);
+  Decoder whole(model, growing);
+  growing.first_tokens = 10;
+  Decoder decoder(model, growing);
+  CHECK(decoder.capacity() == 10);
+  CHECK(decoder.cache_bytes() == whole.cache_bytes() / 6);
+  // In a step, within a prompt, and for one row before the other.
+  const auto talk = [&](Decoder& one) {
+    std::vector<torch::Tensor> seen = {decode(one, tokens.narrow(1, 0, 12), 9)};
+    const auto saved = one.save();
+    for (int again = 0; again < 2; ++again) {
+      seen.push_back(one.extend({tokens[0].narrow(0, 12, 11), tokens[1].narrow(0, 12, 3)})
+                         .unsqueeze(1)
+                         .clone());
+      for (int64_t t = 23; t < 40; ++t)
+        seen.push_back(one.step(tokens.select(1, t)).unsqueeze(1).clone());
+      one.restore(saved);
+    }
+    return torch::cat(seen, /*dim=*/1);
+  };
+  const auto want = talk(whole);
+  CHECK_CLOSE(talk(decoder), want, kThroughModel);
+  CHECK(decoder.capacity() >= 40);
+  CHECK(decoder.capacity() <= 60);
+  decoder.prefill(tokens);
+  CHECK(decoder.capacity() == 60);
+  CHECK_THROWS(decoder.step(tokens.select(1, 0)));
+  CHECK_THROWS(decoder.prefill(random_tokens(2, 61, 1)));
 }
 
 TEST_CASE("dynamic RoPE scaling follows the length at every token", "[decode]") {

@@ -166,6 +166,27 @@ TEST_CASE("whoever looks may end the answer, whose last token is not read", "[ge
   CHECK(decoder.row(0).position == kPrompt + 5);
 }
 
+TEST_CASE("what an answer may have at most takes no memory, what it has does", "[generate]") {
+  auto model = tiny_llama(3, tiny_cache());
+  Decoder decoder(model, batch_of(2));
+  const auto prompt = random_tokens(2, kPrompt, 1);
+  auto options = tokens(int64_t{1} << 50);
+  options.sampling.temperature = 1.0;
+  int64_t seen = 0;
+  std::vector<torch::Tensor> told;
+  options.on_tokens = [&](const torch::Tensor& new_BT) {
+    told.push_back(new_BT.clone());
+    seen += new_BT.size(1);
+  };
+  options.is_over = [&] { return seen >= 2100; };  // room is made twice
+  const auto made = generate(decoder, prompt, options);
+  CHECK(made.size(1) == 2112);
+  CHECK_SAME(torch::cat(told, /*dim=*/1), made);
+  options.is_over = {};
+  options.max_new_tokens = 1500;
+  CHECK_SAME(generate(decoder, prompt, options), made.narrow(/*dim=*/1, 0, 1500));
+}
+
 TEST_CASE("a penalty holds for the prompt and the answer of each row alone", "[generate]") {
   auto model = tiny_llama(3, tiny_cache());
   Decoder decoder(model, batch_of(2));

@@ -9,6 +9,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/stderr_of.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_base.h"
+#include "tests/support/tiny_bpe.h"
 #include "tests/support/tiny_llama.h"
 #include "tests/support/tiny_tokenizer.h"
 #include "tests/support/user_error.h"
@@ -92,6 +94,39 @@ TEST_CASE("a model without a template has a plain form for documents alone", "[g
   config.generate.document = folder / "book.txt";
   write_text_file(config.generate.document, "a long story of nothing");
   CHECK(printed(config, "who\n").size() > 1);
+}
+
+TEST_CASE("a conversation's template is told once, in the form that an adapter brings too",
+          "[generate]") {
+  const TemporaryFolder folder;
+  auto shape = tiny_shape();
+  shape.vocab_size = kBpeVocabulary;
+  auto config = config_on(write_base(folder.make("base"), shape));
+  write_json(config.model.path + "/tokenizer.json", tiny_bpe());
+  config.generate.max_new_tokens = 2;
+  const auto template_lines = [&] {
+    std::vector<std::string> lines;
+    std::istringstream log(stderr_of([&] {
+      configure_log(LogLevel::kInfo, /*is_main_rank=*/true);
+      printed(config, "hello\n");
+      configure_log(LogLevel::kError, /*is_main_rank=*/true);
+    }));
+    for (std::string line; std::getline(log, line);) {
+      const size_t begin = line.find("chat template ");
+      if (begin != std::string::npos) lines.push_back(line.substr(begin));
+    }
+    return lines;
+  };
+  config.generate.chat_template = "plain";
+  CHECK(template_lines() == std::vector<std::string>{"chat template plain"});
+  auto run = config;
+  run.tune.lora = 1e-3;
+  run.data.records = {{"a.jsonl", 1.0}};
+  run.data.record_template = RecordTemplate::kPlain;
+  config.model.adapter = write_checkpoint(run, folder / "run");
+  config.generate.chat_template = "auto";
+  CHECK(template_lines() == std::vector<std::string>{"chat template plain, which " +
+                                                     config.model.adapter + " was tuned with"});
 }
 
 TEST_CASE("what is no conversation is the user's line", "[generate]") {

@@ -59,6 +59,18 @@ TEST_CASE("a text is continued under every policy, the same every time", "[gener
   }
 }
 
+TEST_CASE("an answer that may be endless takes the memory of the one that it is", "[generate]") {
+  const TemporaryFolder folder;
+  auto config = tiny_generation(folder);
+  config.cache = CacheConfig();
+  const auto whole = text_of(config);
+  REQUIRE(whole.size() >= 20);
+  const auto stop = whole.substr(whole.size() / 2, 4);
+  config.generate.stop = {stop};
+  config.generate.max_new_tokens = int64_t{1} << 50;
+  CHECK(text_of(config) == whole.substr(0, whole.find(stop)));
+}
+
 TEST_CASE("a prompt may come from a file", "[generate]") {
   const TemporaryFolder folder;
   auto config = tiny_generation(folder);

@@ -82,7 +82,7 @@ Llama model_on(torch::Device device, torch::ScalarType dtype, bool lora) {
 torch::Tensor first_scores(Llama model, const torch::Tensor& tokens_BL, int64_t prompt) {
   Decoder decoder(model, short_buffer(tokens_BL.size(0), true));
   decode(decoder, tokens_BL, prompt);
-  return decoder.save().caches.front().score_BGS.cpu();
+  return decoder.save().rows.caches.front().score_BGS.cpu();
 }
 
 }  // namespace

@@ -139,7 +139,8 @@ class LococoFolders(MemoryCase):
             "cache.slots: expected an integer, got \"many\"": make_export(self.fresh(), slots="many"),
             "cache.policy is lococo, only retention": make_export(self.fresh(), policy="lococo"),
             "cache.keys is rotated, only unrotated": make_export(self.fresh(), keys="rotated"),
-            "cache.mixing is conv, only none": make_export(self.fresh(), mixing="conv"),
+            "cache.mixing is conv, only none can be run here; cache.mixing=none": make_export(
+                self.fresh(), mixing="conv"),
             "lococo.safetensors: not a valid safetensors file": cut,
             "out_weight is [4, 16], the model needs [2, 16]": make_export(self.fresh(), kv_heads=4),
             f"{GATE[:-1]}: out_bias is not finite": poisoned,

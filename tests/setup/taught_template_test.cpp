@@ -1,10 +1,16 @@
 #include "setup/taught_template.h"
 
+#include <filesystem>
+
 #include "chat/model_template.h"
 #include "chat/template_text.h"
 #include "core/files.h"
+#include "core/log.h"
 #include "setup/companion_files.h"
+#include "setup/session.h"
+#include "setup/training_sources.h"
 #include "tests/support/catch.h"
+#include "tests/support/stderr_of.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_base.h"
 #include "tests/support/tiny_bpe.h"
@@ -18,7 +24,9 @@ constexpr const char* kJinja = "chat_template.jinja";
 /// A base with a tokenizer, and what was tuned on records of some template.
 struct Tuned {
   explicit Tuned(RecordTemplate form) {
-    run = config_on(write_base(folder.make("base")));
+    auto shape = tiny_shape();
+    shape.vocab_size = kBpeVocabulary;
+    run = config_on(write_base(folder.make("base"), shape));
     write_json(run.model.path + "/tokenizer.json", tiny_bpe());
     run.cache = {};
     run.tune.lora = 1e-3;
@@ -69,6 +77,26 @@ TEST_CASE("Records in the model's own form have that of the base, or plain lines
   CHECK(tuned.taught() == "chatml");
 }
 
+TEST_CASE("A tokenizer that is gone with the template beside it is missed by its path", "[setup]") {
+  Tuned tuned(RecordTemplate::kAuto);
+  const std::string place = tuned.folder.make("tokenizer");
+  write_json(place + "/tokenizer.json", tiny_bpe());
+  write_text_file(place + "/" + kJinja, template_text(ChatFormat::kChatml));
+  tuned.run.model.path.clear();  // random weights
+  tuned.run.model.init = tiny_shape();
+  tuned.run.data.tokenizer = place + "/tokenizer.json";
+  tuned.use.model.path.clear();
+  tuned.train();
+  CHECK(tuned.taught() == "chatml");
+  const std::string moved = tuned.folder / "moved";
+  std::filesystem::rename(place, moved);
+  const std::string line = user_error_of([&] { tuned.taught(); });
+  CHECK_CONTAINS(line, place + "/tokenizer.json, and no such file is here; give data.tokenizer");
+  CHECK(user_error_of([&] { tuned.exported(ExportKind::kAdapter); }) == line);
+  tuned.use.data.tokenizer = moved + "/tokenizer.json";
+  CHECK(tuned.taught() == "chatml");
+}
+
 TEST_CASE("What was tuned on texts says nothing of conversations", "[setup]") {
   Tuned tuned(RecordTemplate::kLlama2);
   tuned.run.data.records.clear();
@@ -106,6 +134,46 @@ TEST_CASE("A folder of an adapter brings its template", "[setup]") {
   CHECK(tuned.exported(ExportKind::kMerged) == template_text(ChatFormat::kPlain));
   write_text_file(path, "{{ messages }}");
   CHECK_CONTAINS(user_error_of([&] { tuned.taught(); }), path + ": is none of the templates");
+}
+
+TEST_CASE("An adapter is evaluated in the template of its records, unless one is named",
+          "[setup]") {
+  Tuned tuned(RecordTemplate::kPlain);
+  tuned.train();
+  tuned.put_template(ChatFormat::kChatml);  // the base's own, which its tokenizer lacks a token of
+  const std::string path = tuned.folder / "b.jsonl";
+  write_text_file(path, R"({"instruction": "hello", "output": "hell"})");
+  Config config = tuned.use;
+  config.data.validation_records = {{path, 1.0}};
+  config.data.context_length = 32;
+  const auto fingerprint = [&] {
+    return open_validation_records(config, kBpeVocabulary).at(0).fingerprint();
+  };
+  const auto log_of = [&] {
+    return stderr_of([&] {
+      configure_log(LogLevel::kInfo, /*is_main_rank=*/true);
+      template_of_evaluation(config);
+      configure_log(LogLevel::kError, /*is_main_rank=*/true);
+    });
+  };
+  const auto asked_as_taught = fingerprint();
+  CHECK_NOTHROW(check_evaluation_sources(config));
+  const std::string& adapter = config.model.adapter;
+  CHECK_CONTAINS(log_of(), "chat template plain, which " + adapter + " was tuned with");
+  config.data.record_template = RecordTemplate::kLlama2;
+  CHECK_CONTAINS(log_of(),
+                 "data.template: llama-2 is given, but " + adapter + " was tuned with plain");
+  config.data.record_template = RecordTemplate::kPlain;
+  CHECK(fingerprint() == asked_as_taught);
+  CHECK(log_of().empty());
+  config.data.record_template = RecordTemplate::kAuto;
+  config.model.adapter.clear();
+  CHECK_CONTAINS(user_error_of(fingerprint), "<|im_start|>");
+  CHECK_CONTAINS(user_error_of([&] { check_evaluation_sources(config); }), "<|im_start|>");
+  // One that nobody here can read leaves data.template to the user.
+  config.model.adapter = tuned.folder.make("adapter");
+  write_text_file(config.model.adapter + "/" + kJinja, "{{ messages }}");
+  CHECK_CONTAINS(user_error_of(fingerprint), "set data.template to plain");
 }
 
 }  // namespace lococo::testing

@@ -104,7 +104,7 @@ TEST_CASE("what the beginning of a text tells is refused in the run's words", "[
                                          "fa\xE7"
                                          "ade"),
                               1.0}};
-  CHECK_CONTAINS(place.refusal_of_run(), "a.txt: byte 2 is not UTF-8");
+  CHECK_CONTAINS(place.refusal_of_run(), "a.txt: byte 2 of the text is not UTF-8");
   place.config.data.train = {{place.file("a.jsonl", "\n{\"story\": \"Once.\"}\n"), 1.0}};
   CHECK_CONTAINS(place.refusal_of_run(), "a.jsonl:2: the record has no key 'text'");
 }
