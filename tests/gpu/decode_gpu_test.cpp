@@ -140,6 +140,33 @@ TEST_CASE("without a policy the blocks of a second prompt are recorded", "[gpu]"
   }
 }
 
+TEST_CASE("without a policy growing memory changes no bit of recorded work", "[gpu]") {
+  require_cuda();
+  CacheConfig cache;
+  cache.block = 8;
+  auto model = kernel_model(kGpu, cache, torch::kBFloat16);
+  auto settings = short_buffer(2, true);
+  settings.decode_buffer = 0;
+  settings.max_tokens = 40;
+  settings.cuda_graphs = false;
+  Decoder plain(model, settings);
+  const auto first = random_tokens(2, 40, 1).to(kGpu), second = random_tokens(2, 40, 2).to(kGpu);
+  settings.cuda_graphs = true;
+  settings.first_tokens = 16;
+  Decoder growing(model, settings);
+  for (const int64_t prompt : {9, 9, 9}) {  // run, recorded, replayed: within what there is
+    CHECK_CLOSE(decode(growing, first.narrow(1, 0, 14), prompt),
+                decode(plain, first.narrow(1, 0, 14), prompt));
+  }
+  CHECK(growing.capacity() == 16);
+  // In a step and within a prompt. A cache of another capacity is divided otherwise among blocks.
+  for (const auto& tokens : {first, second, first}) {
+    CHECK_CLOSE(decode(growing, tokens, 9), decode(plain, tokens, 9), /*factor=*/4.0);
+    CHECK_CLOSE(decode(growing, tokens, 27), decode(plain, tokens, 27), /*factor=*/4.0);
+  }
+  CHECK(growing.capacity() == 40);
+}
+
 TEST_CASE("a GPU's memory does not grow while it decodes", "[gpu]") {
   require_cuda();
   const auto tokens = random_tokens(2, 400, 1).to(kGpu);
