@@ -104,6 +104,14 @@ class Builder : public nlohmann::json_sax<Json> {
   Json* value_ = nullptr;    ///< in the innermost object: of the last key
 };
 
+/// The parser takes a NUL byte for the end of the text, and would drop what stands behind it.
+void refuse_nul_bytes(std::string_view text, const std::string& name) {
+  const size_t at = text.find('\0');
+  if (at == std::string_view::npos) return;
+  throw UserError(name + ": holds a NUL byte (at byte " + std::to_string(at + 1) +
+                  "), which no JSON does; the file is damaged or not text");
+}
+
 }  // namespace
 
 std::string quoted_name(const std::string& name) {
@@ -113,12 +121,14 @@ std::string quoted_name(const std::string& name) {
 
 Json parse_json(std::string_view text, const std::string& name) {
   refuse_lfs_pointer(text, name);
+  refuse_nul_bytes(text, name);
   Builder builder(name);
   Json::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();
 }
 
 Json parse_json_line(std::string_view line, const std::string& place) {
+  refuse_nul_bytes(line, place);
   Builder builder(place, line.size());
   Json::sax_parse(line.begin(), line.end(), &builder);
   return builder.take();

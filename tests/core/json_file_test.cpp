@@ -79,6 +79,16 @@ TEST_CASE("What is not JSON is refused with its place and without an exception o
   CHECK_CONTAINS(error_of("[1e999]"), "holds a number out of range");
 }
 
+TEST_CASE("What stands behind a NUL byte is not dropped", "[core][json]") {
+  using namespace std::string_literals;
+  for (const std::string& text : {"{}\0"s, "[1]\0[2]"s, "[1, \0 2]"s, "[\"a\0b\"]"s, "\0"s}) {
+    const std::string at = std::to_string(text.find('\0') + 1);
+    CHECK_CONTAINS(error_of(text), "x.json: holds a NUL byte (at byte " + at + ")");
+    CHECK_CONTAINS(user_error_of([&] { lococo::parse_json_line(text, "x.jsonl:7"); }),
+                   "x.jsonl:7: holds a NUL byte (at byte " + at + ")");
+  }
+}
+
 TEST_CASE("A JSON file that is a FIFO or too large is refused at once", "[core][json]") {
   const TemporaryFolder folder;
   REQUIRE(mkfifo((folder / "pipe.json").c_str(), 0600) == 0);
