@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/error.h"
 #include "questions/draws.h"
 #include "tasks/record_file.h"
 
@@ -37,6 +38,7 @@ std::vector<ChoiceItem> read_choice_file(const std::string& path) {
     ChoiceItem item{record.text("context"), record.optional_text("question"),
                     record.texts("options", 2)};
     item.correct = record.index("answer", item.options);
+    item.place = record.place();
     items.push_back(std::move(item));
   });
   return items;
@@ -68,6 +70,11 @@ TaskSample ChoiceSource::sample(int64_t index) {
     // In a conversation the option is an answer, in plain text it goes on from the context.
     before = ids.question.empty() ? last_word(item.context) : "";
     keep_one_for_the_question(&ids);
+    if (ids.context.empty()) {
+      throw UserError(item.place +
+                      ": the context is a single token, which leaves none to read before the "
+                      "options; give a longer \"context\", or a \"question\" beside it");
+    }
   } else {
     ids = form_.ids(item.context + "\n", "Question: " + item.question, kAnswerPrefix);
   }

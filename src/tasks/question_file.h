@@ -15,6 +15,7 @@ struct ChoiceItem {
   std::string context, question;
   std::vector<std::string> options;
   int64_t correct = 0;
+  std::string place = {};  ///< file and line
 };
 
 /// A line of a qa file: {"context": text, "question": text, "answers": [text, ...]}.
@@ -31,7 +32,8 @@ std::vector<QaItem> read_qa_file(const std::string& path);
 /// Asks all questions of the file: trial is the record's number from 0, length 0. The prompt is the
 /// context, a line "Question: ..." and "Answer:", after which an option or the answer comes.
 /// A choice without a question goes on with an option right behind the context, whose last token
-/// then is all of question_ids, so that there is something to go on from.
+/// then is all of question_ids, so that there is something to go on from; a context of one token,
+/// which leaves none to be read before, is a UserError.
 /// Chance: 1 / options. qa: the guess is the first answer of another question of the file, and its
 /// chance is taken as 0; 32 tokens are generated, or what the longest answer has if that is more.
 class ChoiceSource final : public TaskSource {

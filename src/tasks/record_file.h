@@ -21,6 +21,8 @@ class Record {
   std::vector<std::string> texts(const char* key, size_t fewest) const;
   /// The index of one of `options`: a number under `key`, or the option itself.
   int64_t index(const char* key, const std::vector<std::string>& options) const;
+  /// File and line, for messages.
+  const std::string& place() const { return place_; }
 
  private:
   const nlohmann::json& at(const char* key) const;

@@ -139,6 +139,22 @@ TEST_CASE("A bad line of a choice file is refused with its number", "[tasks]") {
                  "is not UTF-8");
 }
 
+TEST_CASE("A choice whose context leaves nothing to read before its options is refused",
+          "[tasks]") {
+  const Files files;
+  const auto config =
+      files.config(EvalTask::kChoice,
+                   "{\"context\": \"It is\", \"options\": [\"a\", \"b\"], \"answer\": 1}\n"
+                   "{\"context\": \"It\", \"question\": \"Is it?\", \"options\": [\"a\", \"b\"], "
+                   "\"answer\": 1}\n"
+                   "{\"context\": \"It\", \"options\": [\"a\", \"b\"], \"answer\": 1}\n");
+  ChoiceSource source(config, files.form);
+  CHECK(source.sample(0).context_ids.size() == 1);
+  CHECK_FALSE(source.sample(1).context_ids.empty());
+  const std::string error = user_error_of([&] { source.sample(2); });
+  CHECK_CONTAINS(error, "q.jsonl:3: the context is a single token");
+}
+
 TEST_CASE("A bad line of a qa file is refused with its number", "[tasks]") {
   const Files files;
   const auto error_of = [&](const std::string& lines) {
