@@ -5,6 +5,7 @@
 #include <torch/custom_class.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace lococo {
 namespace {
@@ -28,16 +29,31 @@ std::vector<Tensor> trainable_parameters(const std::vector<Tensor>& parameters) 
 struct KeptLayer : torch::CustomClassHolder {
   DecoderLayer layer{nullptr};
   AttentionInput input;
-  PatternMemo memo;
+  bool recompute_attention = false;
+  PatternMemo memo;  ///< empty where attention is recomputed
   std::vector<Tensor> parameters;
 };
 
-/// hidden + attention(norm(hidden)): the first half of a layer.
-Tensor attend(KeptLayer& kept, const Tensor& hidden_BLE) {
+/// hidden + attention(norm(hidden)): the first half of a layer. `memo` as in SelfAttention.
+Tensor attend(KeptLayer& kept, const Tensor& hidden_BLE, PatternMemo& memo) {
   auto& layer = kept.layer;
   const auto normed_BLE = layer->input_layernorm->forward(hidden_BLE);
-  return hidden_BLE +
-         layer->self_attn->forward(normed_BLE, kept.input, /*state=*/nullptr, &kept.memo);
+  return hidden_BLE + layer->self_attn->forward(normed_BLE, kept.input, /*state=*/nullptr, &memo);
+}
+
+/// The same before gradients are known.
+Tensor attend_first(KeptLayer& kept, const Tensor& hidden_BLE) {
+  PatternMemo memo;
+  const auto attended_BLE = attend(kept, hidden_BLE, memo);
+  if (!kept.recompute_attention) kept.memo = std::move(memo);
+  return attended_BLE;
+}
+
+/// The same in the backward pass, with a graph. The memo is given to that graph and goes with it,
+/// while `kept` lives as long as the loss does: a second backward pass recomputes attention.
+Tensor attend_again(KeptLayer& kept, const Tensor& hidden_BLE) {
+  auto memo = std::exchange(kept.memo, {});
+  return attend(kept, hidden_BLE, memo);
 }
 
 /// attended + mlp(norm(attended)), without gradients.
@@ -89,7 +105,7 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
     torch::NoGradGuard no_grad;
     context->save_for_backward({hidden_BLE});
     context->saved_data["kept"] = c10::IValue::make_capsule(kept);
-    return feed_forward(kept->layer, attend(*kept, hidden_BLE));
+    return feed_forward(kept->layer, attend_first(*kept, hidden_BLE));
   }
 
   static variable_list backward(AutogradContext* context, variable_list output_gradients) {
@@ -98,7 +114,7 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
     const auto saved = context->get_saved_variables()[0];
     torch::AutoGradMode with_grad(true);
     const auto hidden_BLE = saved.detach().requires_grad_(saved.requires_grad());
-    auto attended_BLE = attend(kept, hidden_BLE);
+    auto attended_BLE = attend_again(kept, hidden_BLE);
     variable_list sums(kept.parameters.size());
     const auto d_attended_BLE =
         feed_forward_gradient(kept, attended_BLE, output_gradients[0], sums);
@@ -123,10 +139,12 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
 
 }  // namespace
 
-Tensor checkpoint_layer(DecoderLayer layer, const Tensor& hidden_BLE, const AttentionInput& input) {
+Tensor checkpoint_layer(DecoderLayer layer, const Tensor& hidden_BLE, const AttentionInput& input,
+                        bool recompute_attention) {
   auto kept = c10::make_intrusive<KeptLayer>();
   kept->layer = layer;
   kept->input = input;
+  kept->recompute_attention = recompute_attention;
   kept->parameters = trainable_parameters(layer->parameters());
   return CheckpointFunction::apply(kept, hidden_BLE, at::TensorList(kept->parameters));
 }

@@ -114,10 +114,11 @@ std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool c
 }
 
 WholeOptions whole_options(const Config& config) {
-  return {config.train.loss_chunk,
-          config.train.activation_checkpointing,
-          {config.attention, config.data.context_length,
-           config.eval.pattern == EvalPattern::kTraining}};
+  return {
+      config.train.loss_chunk,
+      config.train.activation_checkpointing,
+      {config.attention, config.data.context_length, config.eval.pattern == EvalPattern::kTraining},
+      config.train.recompute_attention};
 }
 
 bool has_kinds(const Config& config) {

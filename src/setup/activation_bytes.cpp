@@ -95,7 +95,12 @@ int64_t recomputation_bytes(const PassShape& run, const TrainedMatrices& trained
   const int64_t E = run.shape.hidden_size;
   int64_t elements = 3 * E + 3 * run.q_width + 4 * run.q_width + segment_elements(run);
   if (trained.any({"q_proj", "k_proj", "v_proj"})) elements += E;
-  return run.B * run.L * (elements * run.element + run.q_width * kFloatBytes);
+  const int64_t again = run.config.train.recompute_attention ? attention_bytes_per_token(run) : 0;
+  return run.B * run.L * (elements * run.element + run.q_width * kFloatBytes + again);
+}
+
+int64_t attention_bytes_per_token(const PassShape& run) {
+  return run.q_width * run.element + run.shape.num_heads * kFloatBytes;
 }
 
 int64_t loss_bytes(const PassShape& run, const TrainedMatrices& trained) {

@@ -63,8 +63,13 @@ int64_t teaching_bytes(const PassShape& run);
 
 /// What one layer's recomputation and its backward pass need at the peak, in attention: gradients
 /// of the layer's output and of its first half, the first half again with what it keeps (normed,
-/// q, k, v), the gradients of attention's output, q, k and v, and that of q in float32.
+/// q, k, v, and attention's output where that is recomputed), the gradients of attention's output,
+/// q, k and v, and that of q in float32.
 int64_t recomputation_bytes(const PassShape& run, const TrainedMatrices& trained);
+
+/// Bytes for each token of what one layer's attention leaves for its gradient: output and
+/// log-sum-exp.
+int64_t attention_bytes_per_token(const PassShape& run);
 
 /// Logits of one chunk and their gradient, and the gradients of what goes in.
 int64_t loss_bytes(const PassShape& run, const TrainedMatrices& trained);

@@ -89,9 +89,10 @@ void add_caches(const PassShape& run, int64_t layers, MemoryEstimate& estimate) 
 int64_t add_layers(const PassShape& run, const TrainedMatrices& trained, int64_t layers,
                    MemoryEstimate& estimate) {
   const int64_t E = run.shape.hidden_size, tokens = run.B * run.L;
-  if (run.recompute) {  // of each layer its input, attention's output and log-sum-exp
-    estimate.activations_bytes +=
-        tokens * layers * ((E + run.q_width) * run.element + run.shape.num_heads * kFloatBytes);
+  if (run.recompute) {  // of each layer its input, and what attention leaves
+    const int64_t attention =
+        run.config.train.recompute_attention ? 0 : attention_bytes_per_token(run);
+    estimate.activations_bytes += tokens * layers * (E * run.element + attention);
     return recomputation_bytes(run, trained);
   }
   estimate.activations_bytes += tokens * layers * layer_bytes_per_token(run, trained);

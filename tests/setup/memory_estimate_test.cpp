@@ -243,6 +243,16 @@ TEST_CASE("activation checkpointing and a smaller micro-batch need less", "[setu
   CHECK(2 * estimate(config).activations_bytes == plain.activations_bytes);
 }
 
+TEST_CASE("attention outputs that are not kept are needed for one layer at a time", "[setup]") {
+  std::vector<std::string> options = {"cache.policy=none", "tune.conv=null", "tune.lora=5e-5",
+                                      "train.activation_checkpointing=true"};
+  const double kept = estimate_7b(options);
+  options.push_back("train.recompute_attention=true");
+  // 32,768 tokens of 4,096 channels and 32 numbers, 31 times.
+  const double bytes = 31.0 * 32768 * (4096 * 2 + 32 * 4);
+  CHECK(estimate_7b(options) == Approx(kept - bytes / (1 << 30)).epsilon(1e-6));
+}
+
 TEST_CASE("segments need memory for the gradients of a call, and repeat no keys for good",
           "[setup]") {
   Config config;
