@@ -74,12 +74,13 @@ void add_gradients(variable_list& sums, const variable_list& more, size_t first)
   }
 }
 
-/// Of feed_forward(): the gradient of `attended`; those of the parameters are added to `sums`.
-Tensor feed_forward_gradient(KeptLayer& kept, const Tensor& attended_BLE, const Tensor& dy_BLE,
-                             variable_list& sums) {
+/// Of feed_forward(): makes the gradient of the output, which is contiguous, that of `attended`;
+/// those of the parameters are added to `sums`.
+void feed_forward_gradient(KeptLayer& kept, const Tensor& attended_BLE, const Tensor& gradient_BLE,
+                           variable_list& sums) {
   auto& layer = kept.layer;
   const auto attended_XE = attended_BLE.detach().flatten(0, 1);
-  auto gradient_XE = dy_BLE.clone(at::MemoryFormat::Contiguous).flatten(0, 1);
+  const auto gradient_XE = gradient_BLE.view(attended_XE.sizes());
   for (int64_t begin = 0; begin < attended_XE.size(0); begin += kRows) {
     const int64_t rows = std::min(kRows, attended_XE.size(0) - begin);
     auto x_XE = attended_XE.narrow(/*dim=*/0, begin, rows).detach().requires_grad_(true);
@@ -96,7 +97,6 @@ Tensor feed_forward_gradient(KeptLayer& kept, const Tensor& attended_BLE, const 
     add_gradients(sums, gradients, /*first=*/1);
     dy_XE.add_(gradients[0]);
   }
-  return gradient_XE.view(dy_BLE.sizes());
 }
 
 struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
@@ -108,7 +108,8 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
     return feed_forward(kept->layer, attend_first(*kept, hidden_BLE));
   }
 
-  static variable_list backward(AutogradContext* context, variable_list output_gradients) {
+  /// Takes the gradient out of autograd's own list, where it would live until the layer is done.
+  static variable_list backward(AutogradContext* context, variable_list& output_gradients) {
     auto capsule = context->saved_data["kept"].toCapsule();
     auto& kept = *static_cast<KeptLayer*>(capsule.get());
     const auto saved = context->get_saved_variables()[0];
@@ -116,8 +117,10 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
     const auto hidden_BLE = saved.detach().requires_grad_(saved.requires_grad());
     auto attended_BLE = attend_again(kept, hidden_BLE);
     variable_list sums(kept.parameters.size());
-    const auto d_attended_BLE =
-        feed_forward_gradient(kept, attended_BLE, output_gradients[0], sums);
+    // A copy to be changed: others may hold the gradient too.
+    const auto d_attended_BLE = output_gradients[0].clone(at::MemoryFormat::Contiguous);
+    output_gradients[0].reset();
+    feed_forward_gradient(kept, attended_BLE, d_attended_BLE, sums);
     variable_list result(2);  // the layer itself, and hidden
     if (attended_BLE.requires_grad()) {
       // From here on only its place in the graph is needed, while the attention's gradient needs
