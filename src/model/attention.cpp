@@ -66,6 +66,7 @@ torch::Tensor SelfAttentionImpl::attend_whole(const torch::Tensor& q_BHLD,
     *memo = input.pattern->remember(q_BHLD, k_BGLD, v_BGLD, documents);
     if (!torch::GradMode::is_enabled()) return memo->out_BHLD;
   }
+  memo->overwrites = true;  // q, k and v were made for this attention alone
   return input.pattern->recall(q_BHLD, k_BGLD, v_BGLD, documents, *memo);
 }
 

@@ -14,9 +14,6 @@ using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// Rows of the feed-forward that exist at one time.
-constexpr int64_t kRows = 4096;
-
 std::vector<Tensor> trainable_parameters(const std::vector<Tensor>& parameters) {
   std::vector<Tensor> result;
   for (const auto& parameter : parameters) {
@@ -59,8 +56,9 @@ Tensor attend_again(KeptLayer& kept, const Tensor& hidden_BLE) {
 /// attended + mlp(norm(attended)), without gradients.
 Tensor feed_forward(DecoderLayer& layer, const Tensor& attended_BLE) {
   auto out_XE = attended_BLE.clone().flatten(0, 1);
-  for (int64_t begin = 0; begin < out_XE.size(0); begin += kRows) {
-    auto rows_XE = out_XE.narrow(/*dim=*/0, begin, std::min(kRows, out_XE.size(0) - begin));
+  for (int64_t begin = 0; begin < out_XE.size(0); begin += kFeedForwardRows) {
+    auto rows_XE =
+        out_XE.narrow(/*dim=*/0, begin, std::min(kFeedForwardRows, out_XE.size(0) - begin));
     rows_XE.add_(layer->mlp->forward(layer->post_attention_layernorm->forward(rows_XE)));
   }
   return out_XE.view(attended_BLE.sizes());
@@ -81,8 +79,8 @@ void feed_forward_gradient(KeptLayer& kept, const Tensor& attended_BLE, const Te
   auto& layer = kept.layer;
   const auto attended_XE = attended_BLE.detach().flatten(0, 1);
   const auto gradient_XE = gradient_BLE.view(attended_XE.sizes());
-  for (int64_t begin = 0; begin < attended_XE.size(0); begin += kRows) {
-    const int64_t rows = std::min(kRows, attended_XE.size(0) - begin);
+  for (int64_t begin = 0; begin < attended_XE.size(0); begin += kFeedForwardRows) {
+    const int64_t rows = std::min(kFeedForwardRows, attended_XE.size(0) - begin);
     auto x_XE = attended_XE.narrow(/*dim=*/0, begin, rows).detach().requires_grad_(true);
     auto dy_XE = gradient_XE.narrow(/*dim=*/0, begin, rows);
     const auto normed_XE = layer->post_attention_layernorm->forward(x_XE);

@@ -8,6 +8,9 @@
 
 namespace lococo {
 
+/// Rows of a recomputed layer's feed-forward that exist at one time.
+constexpr int64_t kFeedForwardRows = 4096;
+
 /// layer(hidden_BLE) for a whole sequence, the last addition done. Kept for the backward pass:
 /// hidden, and unless `recompute_attention` the attention's output, as large as hidden, and its
 /// log-sum-exp. The backward pass recomputes norms, projections, an attention that was not kept,

@@ -256,7 +256,7 @@ TEST_CASE("attention outputs that are not kept are needed for one layer at a tim
 TEST_CASE("segments need memory for the gradients of a call, and repeat no keys for good",
           "[setup]") {
   Config config;
-  config.data.context_length = 512;
+  config.data.context_length = 65536;
   config.tune.norm = 1.0;
   config.train.loss_chunk = 1;
   const auto kept = estimate(config);
