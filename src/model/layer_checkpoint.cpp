@@ -5,6 +5,7 @@
 #include <torch/custom_class.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace lococo {
@@ -53,13 +54,22 @@ Tensor attend_again(KeptLayer& kept, const Tensor& hidden_BLE) {
   return attend(kept, hidden_BLE, memo);
 }
 
+/// The feed-forward's weights for all its rows, if it is frozen.
+std::optional<FrozenMlp> frozen_mlp_of(const DecoderLayer& layer, torch::ScalarType dtype) {
+  if (!layer->mlp->is_frozen(dtype)) return std::nullopt;
+  return layer->mlp->frozen(dtype);
+}
+
 /// attended + mlp(norm(attended)), without gradients.
 Tensor feed_forward(DecoderLayer& layer, const Tensor& attended_BLE) {
+  const auto frozen = frozen_mlp_of(layer, attended_BLE.scalar_type());
   auto out_XE = attended_BLE.clone().flatten(0, 1);
   for (int64_t begin = 0; begin < out_XE.size(0); begin += kFeedForwardRows) {
     auto rows_XE =
         out_XE.narrow(/*dim=*/0, begin, std::min(kFeedForwardRows, out_XE.size(0) - begin));
-    rows_XE.add_(layer->mlp->forward(layer->post_attention_layernorm->forward(rows_XE)));
+    const auto normed_XE = layer->post_attention_layernorm->forward(rows_XE);
+    rows_XE.add_(frozen ? frozen_mlp(normed_XE, frozen->gate_FE, frozen->up_FE, frozen->down_EF)
+                        : layer->mlp->forward(normed_XE));
   }
   return out_XE.view(attended_BLE.sizes());
 }
@@ -79,6 +89,7 @@ void feed_forward_gradient(KeptLayer& kept, const Tensor& attended_BLE, const Te
   auto& layer = kept.layer;
   const auto attended_XE = attended_BLE.detach().flatten(0, 1);
   const auto gradient_XE = gradient_BLE.view(attended_XE.sizes());
+  const auto frozen = frozen_mlp_of(layer, attended_XE.scalar_type());
   for (int64_t begin = 0; begin < attended_XE.size(0); begin += kFeedForwardRows) {
     const int64_t rows = std::min(kFeedForwardRows, attended_XE.size(0) - begin);
     auto x_XE = attended_XE.narrow(/*dim=*/0, begin, rows).detach().requires_grad_(true);
@@ -86,9 +97,10 @@ void feed_forward_gradient(KeptLayer& kept, const Tensor& attended_BLE, const Te
     const auto normed_XE = layer->post_attention_layernorm->forward(x_XE);
     std::vector<Tensor> inputs = {x_XE};
     inputs.insert(inputs.end(), kept.parameters.begin(), kept.parameters.end());
-    const bool frozen = layer->mlp->is_frozen(normed_XE.scalar_type());
     const auto out = frozen ? normed_XE : layer->mlp->forward(normed_XE);
-    const auto d_out = frozen ? layer->mlp->input_gradient(normed_XE.detach(), dy_XE) : dy_XE;
+    const auto d_out = frozen ? frozen_mlp_gradient(dy_XE, normed_XE.detach(), frozen->gate_FE,
+                                                    frozen->up_FE, frozen->down_EF)
+                              : dy_XE;
     const auto gradients = torch::autograd::grad({out}, inputs, {d_out}, /*retain_graph=*/false,
                                                  /*create_graph=*/false, /*allow_unused=*/true);
     torch::NoGradGuard no_grad;

@@ -34,11 +34,14 @@ int64_t attention_gradient_bytes(const PassShape& run) {
 
 /// Bytes of the feed-forward's rows that go backward at one time: gate, up and their product's
 /// gradient, those of gate and up, where it is trained the product and more beside them; the norm's
-/// output, and gradients of input and output.
+/// output, and gradients of input and output. A frozen one in 4 bits is dense meanwhile: two
+/// matrices beside the largest, which memory_estimate.cpp counts.
 int64_t feed_forward_rows_bytes(const PassShape& run, const TrainedMatrices& trained) {
   const bool frozen = !trained.any({"gate_proj", "up_proj", "down_proj"});
+  const bool nf4 = run.config.model.base_precision == BasePrecision::kNf4;
+  const int64_t F = run.shape.intermediate_size, E = run.shape.hidden_size;
   const int64_t rows = std::min(kFeedForwardRows, run.B * run.L);
-  return rows * ((frozen ? 5 : 8) * run.shape.intermediate_size + 4 * run.shape.hidden_size) *
+  return (rows * ((frozen ? 5 : 8) * F + 4 * E) + (frozen && nf4 ? 2 * F * E : int64_t{0})) *
          run.element;
 }
 
