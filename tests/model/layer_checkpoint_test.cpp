@@ -89,3 +89,25 @@ TEST_CASE("recomputed layers keep their inputs, and attention's outputs unless t
   CHECK(kept_by(false) - kept_by(true) >= outputs);
   CHECK(kept_by(false) - kept_by(true) <= outputs + 2 * numbers);
 }
+
+TEST_CASE("a recomputed layer's backward pass needs memory for few hidden states", "[model]") {
+  const int64_t L = 4 * kFeedForwardRows;
+  auto shape = tiny_shape();
+  shape.num_kv_heads = shape.num_heads;
+  shape.intermediate_size = 8;
+  auto model = tiny_llama(3, {}, shape);
+  model->add_lora(/*rank=*/2, /*alpha=*/4.0, {"q_proj", "k_proj", "v_proj", "o_proj"}, /*seed=*/5);
+  train_only(model, {"lora", "norm"});
+  auto how = recomputed_layers(/*attention=*/true);
+  how.pattern = make_segment_pattern({L / 16, shape.num_heads / 2, 0}, AttentionBackend::kFlash);
+  const auto d_out = normal({1, L, shape.hidden_size}, 9);
+  const MemoryMeter meter;
+  auto out = model->forward(random_tokens(1, L, 1), how);
+  const int64_t kept = meter.live_bytes();
+  const auto loss = (out * d_out).sum();
+  out.reset();
+  loss.backward();
+  const auto states = static_cast<double>(meter.peak_bytes() - kept) /
+                      static_cast<double>(L * shape.hidden_size * 4);
+  CHECK(states < 8.5);
+}
