@@ -53,6 +53,7 @@ const Keys kTextEvalKeys = {
     "eval.max_tokens", "eval.far",     "eval.segments_per_document"};
 const Keys kPatternKeys = {"attention.group_tokens", "attention.group_fraction",
                            "attention.shift_fraction", "attention.sinks"};
+const Keys kRecomputationKeys = {"train.activation_checkpointing", "train.recompute_attention"};
 const Keys kBlockTrainingKeys = {"cache.boundary_targets", "cache.first_block_gradient"};
 
 bool ends_with_one_of(const std::string& path, const Keys& endings) {
@@ -130,7 +131,7 @@ class Finder {
   void check_training() {
     const TrainConfig& train = config_.train;
     if (is_blockwise(config_)) {
-      add({"train.activation_checkpointing"}, "the blockwise pass keeps one block's activations");
+      add(kRecomputationKeys, "the blockwise pass keeps one block's activations");
     } else {
       add({"train.cuda_graphs"}, "only the blockwise pass is recorded");
     }
@@ -142,10 +143,12 @@ class Finder {
           "half a segment holds the data.context_length tokens, so that attention is full");
     if (resolved_pass(config_) == PassKind::kTeach) {
       const std::string reason = "train.pass teach sees whole sequences";
-      add({"train.activation_checkpointing"}, "train.pass teach keeps all activations");
+      add(kRecomputationKeys, "train.pass teach keeps all activations");
       add(kBlockTrainingKeys, reason);
       add({"cache.bptt_blocks"}, reason);
     } else {
+      if (!is_blockwise(config_) && !train.activation_checkpointing)
+        add({"train.recompute_attention"}, "train.activation_checkpointing is off");
       add(kTeachKeys, "train.pass is not teach");
     }
     if (config_.cache.bptt_blocks > 1)

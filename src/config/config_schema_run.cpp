@@ -35,6 +35,8 @@ void add_train(SchemaBuilder& add, TrainConfig& train) {
           "learning rate at the last step, as a share of the peak");
   add.add("activation_checkpointing", BoolField{&train.activation_checkpointing},
           "full_sequence: recompute each layer in the backward pass, to save memory");
+  add.add("recompute_attention", BoolField{&train.recompute_attention},
+          "with activation_checkpointing: keep no attention outputs either, and recompute them");
   add.add("loss_chunk", count(&train.loss_chunk, 1, kManyHeld),
           "tokens whose logits exist at one time");
   add.add("cuda_graphs", BoolField{&train.cuda_graphs},

@@ -59,7 +59,8 @@ struct TrainConfig {
   double final_lr_fraction = 0.0;  ///< of the peak, at the last step
   /// full_sequence: recompute each layer in the backward pass.
   bool activation_checkpointing = false;
-  int64_t loss_chunk = 2048;  ///< tokens whose logits exist at one time
+  bool recompute_attention = false;  ///< with it: the attention too
+  int64_t loss_chunk = 2048;         ///< tokens whose logits exist at one time
   /// Blockwise on a GPU: record each kind of block as a CUDA graph and replay it.
   bool cuda_graphs = true;
   /// Asks for kernels whose sums repeat, slower ones; full fine-tuning was seen to differ all the

@@ -62,10 +62,12 @@ torch::Tensor SelfAttentionImpl::attend_whole(const torch::Tensor& q_BHLD,
   const Documents whole_rows;
   const Documents& documents = input.documents ? *input.documents : whole_rows;
   if (memo == nullptr) return input.pattern->attend(q_BHLD, k_BGLD, v_BGLD, documents);
-  if (memo->out_BHLD.defined())
-    return input.pattern->recall(q_BHLD, k_BGLD, v_BGLD, documents, *memo);
-  *memo = input.pattern->remember(q_BHLD, k_BGLD, v_BGLD, documents);
-  return memo->out_BHLD;
+  if (!memo->out_BHLD.defined()) {
+    *memo = input.pattern->remember(q_BHLD, k_BGLD, v_BGLD, documents);
+    if (!torch::GradMode::is_enabled()) return memo->out_BHLD;
+  }
+  memo->overwrites = true;  // q, k and v were made for this attention alone
+  return input.pattern->recall(q_BHLD, k_BGLD, v_BGLD, documents, *memo);
 }
 
 /// The cache that the block meets: compressed where the plan says so, its places in the block's

@@ -49,8 +49,8 @@ class SelfAttentionImpl : public torch::nn::Module {
   /// `state` becomes the cache after the block, detached unless input.carry_gradient. Gradients
   /// reach the block's own q, k, v (k and v unless step.detach_keys), the policy's parameters if
   /// the cache was compressed at this block, and the state's keys and values if they require one.
-  /// Without a state a `memo` may be given: an empty one is filled (no gradients then), a filled
-  /// one stands in for the attention that it remembers.
+  /// Without a state a `memo` may be given: an empty one is filled, a filled one stands in for the
+  /// attention that it remembers.
   torch::Tensor forward(const torch::Tensor& hidden_BLE, const AttentionInput& input,
                         CacheState* state, PatternMemo* memo = nullptr);
 

@@ -5,6 +5,8 @@
 #include <torch/custom_class.h>
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 namespace lococo {
 namespace {
@@ -12,9 +14,6 @@ namespace {
 using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-/// Rows of the feed-forward that exist at one time.
-constexpr int64_t kRows = 4096;
 
 std::vector<Tensor> trainable_parameters(const std::vector<Tensor>& parameters) {
   std::vector<Tensor> result;
@@ -28,24 +27,49 @@ std::vector<Tensor> trainable_parameters(const std::vector<Tensor>& parameters) 
 struct KeptLayer : torch::CustomClassHolder {
   DecoderLayer layer{nullptr};
   AttentionInput input;
-  PatternMemo memo;
+  bool recompute_attention = false;
+  PatternMemo memo;  ///< empty where attention is recomputed
   std::vector<Tensor> parameters;
 };
 
-/// hidden + attention(norm(hidden)): the first half of a layer.
-Tensor attend(KeptLayer& kept, const Tensor& hidden_BLE) {
+/// hidden + attention(norm(hidden)): the first half of a layer. `memo` as in SelfAttention.
+Tensor attend(KeptLayer& kept, const Tensor& hidden_BLE, PatternMemo& memo) {
   auto& layer = kept.layer;
   const auto normed_BLE = layer->input_layernorm->forward(hidden_BLE);
-  return hidden_BLE +
-         layer->self_attn->forward(normed_BLE, kept.input, /*state=*/nullptr, &kept.memo);
+  return hidden_BLE + layer->self_attn->forward(normed_BLE, kept.input, /*state=*/nullptr, &memo);
+}
+
+/// The same before gradients are known.
+Tensor attend_first(KeptLayer& kept, const Tensor& hidden_BLE) {
+  PatternMemo memo;
+  const auto attended_BLE = attend(kept, hidden_BLE, memo);
+  if (!kept.recompute_attention) kept.memo = std::move(memo);
+  return attended_BLE;
+}
+
+/// The same in the backward pass, with a graph. The memo is given to that graph and goes with it,
+/// while `kept` lives as long as the loss does: a second backward pass recomputes attention.
+Tensor attend_again(KeptLayer& kept, const Tensor& hidden_BLE) {
+  auto memo = std::exchange(kept.memo, {});
+  return attend(kept, hidden_BLE, memo);
+}
+
+/// The feed-forward's weights for all its rows, if it is frozen.
+std::optional<FrozenMlp> frozen_mlp_of(const DecoderLayer& layer, torch::ScalarType dtype) {
+  if (!layer->mlp->is_frozen(dtype)) return std::nullopt;
+  return layer->mlp->frozen(dtype);
 }
 
 /// attended + mlp(norm(attended)), without gradients.
 Tensor feed_forward(DecoderLayer& layer, const Tensor& attended_BLE) {
+  const auto frozen = frozen_mlp_of(layer, attended_BLE.scalar_type());
   auto out_XE = attended_BLE.clone().flatten(0, 1);
-  for (int64_t begin = 0; begin < out_XE.size(0); begin += kRows) {
-    auto rows_XE = out_XE.narrow(/*dim=*/0, begin, std::min(kRows, out_XE.size(0) - begin));
-    rows_XE.add_(layer->mlp->forward(layer->post_attention_layernorm->forward(rows_XE)));
+  for (int64_t begin = 0; begin < out_XE.size(0); begin += kFeedForwardRows) {
+    auto rows_XE =
+        out_XE.narrow(/*dim=*/0, begin, std::min(kFeedForwardRows, out_XE.size(0) - begin));
+    const auto normed_XE = layer->post_attention_layernorm->forward(rows_XE);
+    rows_XE.add_(frozen ? frozen_mlp(normed_XE, frozen->gate_FE, frozen->up_FE, frozen->down_EF)
+                        : layer->mlp->forward(normed_XE));
   }
   return out_XE.view(attended_BLE.sizes());
 }
@@ -58,29 +82,31 @@ void add_gradients(variable_list& sums, const variable_list& more, size_t first)
   }
 }
 
-/// Of feed_forward(): the gradient of `attended`; those of the parameters are added to `sums`.
-Tensor feed_forward_gradient(KeptLayer& kept, const Tensor& attended_BLE, const Tensor& dy_BLE,
-                             variable_list& sums) {
+/// Of feed_forward(): makes the gradient of the output, which is contiguous, that of `attended`;
+/// those of the parameters are added to `sums`.
+void feed_forward_gradient(KeptLayer& kept, const Tensor& attended_BLE, const Tensor& gradient_BLE,
+                           variable_list& sums) {
   auto& layer = kept.layer;
   const auto attended_XE = attended_BLE.detach().flatten(0, 1);
-  auto gradient_XE = dy_BLE.clone(at::MemoryFormat::Contiguous).flatten(0, 1);
-  for (int64_t begin = 0; begin < attended_XE.size(0); begin += kRows) {
-    const int64_t rows = std::min(kRows, attended_XE.size(0) - begin);
+  const auto gradient_XE = gradient_BLE.view(attended_XE.sizes());
+  const auto frozen = frozen_mlp_of(layer, attended_XE.scalar_type());
+  for (int64_t begin = 0; begin < attended_XE.size(0); begin += kFeedForwardRows) {
+    const int64_t rows = std::min(kFeedForwardRows, attended_XE.size(0) - begin);
     auto x_XE = attended_XE.narrow(/*dim=*/0, begin, rows).detach().requires_grad_(true);
     auto dy_XE = gradient_XE.narrow(/*dim=*/0, begin, rows);
     const auto normed_XE = layer->post_attention_layernorm->forward(x_XE);
     std::vector<Tensor> inputs = {x_XE};
     inputs.insert(inputs.end(), kept.parameters.begin(), kept.parameters.end());
-    const bool frozen = layer->mlp->is_frozen(normed_XE.scalar_type());
     const auto out = frozen ? normed_XE : layer->mlp->forward(normed_XE);
-    const auto d_out = frozen ? layer->mlp->input_gradient(normed_XE.detach(), dy_XE) : dy_XE;
+    const auto d_out = frozen ? frozen_mlp_gradient(dy_XE, normed_XE.detach(), frozen->gate_FE,
+                                                    frozen->up_FE, frozen->down_EF)
+                              : dy_XE;
     const auto gradients = torch::autograd::grad({out}, inputs, {d_out}, /*retain_graph=*/false,
                                                  /*create_graph=*/false, /*allow_unused=*/true);
     torch::NoGradGuard no_grad;
     add_gradients(sums, gradients, /*first=*/1);
     dy_XE.add_(gradients[0]);
   }
-  return gradient_XE.view(dy_BLE.sizes());
 }
 
 struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
@@ -89,19 +115,22 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
     torch::NoGradGuard no_grad;
     context->save_for_backward({hidden_BLE});
     context->saved_data["kept"] = c10::IValue::make_capsule(kept);
-    return feed_forward(kept->layer, attend(*kept, hidden_BLE));
+    return feed_forward(kept->layer, attend_first(*kept, hidden_BLE));
   }
 
-  static variable_list backward(AutogradContext* context, variable_list output_gradients) {
+  /// Takes the gradient out of autograd's own list, where it would live until the layer is done.
+  static variable_list backward(AutogradContext* context, variable_list& output_gradients) {
     auto capsule = context->saved_data["kept"].toCapsule();
     auto& kept = *static_cast<KeptLayer*>(capsule.get());
     const auto saved = context->get_saved_variables()[0];
     torch::AutoGradMode with_grad(true);
     const auto hidden_BLE = saved.detach().requires_grad_(saved.requires_grad());
-    auto attended_BLE = attend(kept, hidden_BLE);
+    auto attended_BLE = attend_again(kept, hidden_BLE);
     variable_list sums(kept.parameters.size());
-    const auto d_attended_BLE =
-        feed_forward_gradient(kept, attended_BLE, output_gradients[0], sums);
+    // A copy to be changed: others may hold the gradient too.
+    const auto d_attended_BLE = output_gradients[0].clone(at::MemoryFormat::Contiguous);
+    output_gradients[0].reset();
+    feed_forward_gradient(kept, attended_BLE, d_attended_BLE, sums);
     variable_list result(2);  // the layer itself, and hidden
     if (attended_BLE.requires_grad()) {
       // From here on only its place in the graph is needed, while the attention's gradient needs
@@ -123,10 +152,12 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
 
 }  // namespace
 
-Tensor checkpoint_layer(DecoderLayer layer, const Tensor& hidden_BLE, const AttentionInput& input) {
+Tensor checkpoint_layer(DecoderLayer layer, const Tensor& hidden_BLE, const AttentionInput& input,
+                        bool recompute_attention) {
   auto kept = c10::make_intrusive<KeptLayer>();
   kept->layer = layer;
   kept->input = input;
+  kept->recompute_attention = recompute_attention;
   kept->parameters = trainable_parameters(layer->parameters());
   return CheckpointFunction::apply(kept, hidden_BLE, at::TensorList(kept->parameters));
 }

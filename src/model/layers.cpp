@@ -3,7 +3,6 @@
 #include <torch/types.h>
 
 #include "tensor/layers/embedding.h"
-#include "tensor/layers/frozen_mlp.h"
 #include "tensor/layers/swiglu.h"
 
 namespace lococo {
@@ -42,12 +41,12 @@ bool MlpImpl::is_frozen(torch::ScalarType dtype) const {
   return true;
 }
 
-torch::Tensor MlpImpl::input_gradient(const torch::Tensor& x_BLE,
-                                      const torch::Tensor& d_out_BLE) const {
-  const auto dtype = x_BLE.scalar_type();
-  TORCH_CHECK(is_frozen(dtype), "input_gradient is that of a frozen feed-forward");
-  return frozen_mlp_gradient(d_out_BLE, x_BLE, gate_proj->frozen_weight(dtype),
-                             up_proj->frozen_weight(dtype), down_proj->frozen_weight(dtype));
+FrozenMlp MlpImpl::frozen(torch::ScalarType dtype) const {
+  TORCH_CHECK(is_frozen(dtype), "this feed-forward is not frozen");
+  const auto weight = [dtype](const Linear& layer) {
+    return layer->frozen_weight(dtype).for_products(dtype);
+  };
+  return {weight(gate_proj), weight(up_proj), weight(down_proj)};
 }
 
 torch::Tensor MlpImpl::forward(const torch::Tensor& x_BLE) {

@@ -6,6 +6,7 @@
 
 #include "core/model_shape.h"
 #include "model/linear.h"
+#include "tensor/layers/frozen_mlp.h"
 #include "tensor/layers/rms_norm.h"
 
 namespace lococo {
@@ -51,8 +52,8 @@ class MlpImpl : public torch::nn::Module {
 
   /// Whether no weight is trained and none has LoRA, and all have the dtype given.
   bool is_frozen(torch::ScalarType dtype) const;
-  /// The gradient of x from that of the output, of a feed-forward that is frozen in the dtype of x.
-  torch::Tensor input_gradient(const torch::Tensor& x_BLE, const torch::Tensor& d_out_BLE) const;
+  /// The weights of one that is frozen in `dtype`, for several products (for_products()).
+  FrozenMlp frozen(torch::ScalarType dtype) const;
 
   Linear gate_proj{nullptr};
   Linear up_proj{nullptr};

@@ -119,14 +119,14 @@ void LlamaImpl::check_entering(const torch::Tensor& entering) const {
 }
 
 torch::Tensor LlamaImpl::run_layers(const torch::Tensor& entering, const AttentionInput& input,
-                                    std::vector<CacheState>* caches, bool checkpoint_layers) {
+                                    std::vector<CacheState>* caches, const WholeSequence& how) {
   DeferredSum hidden = {
       range_.begins_model() ? model->embed_tokens->forward(entering, compute_dtype_) : entering};
   for (size_t n = 0; n < model->layers.size(); ++n) {
     auto& layer = model->layers[n];
     CacheState* state = caches == nullptr ? nullptr : &(*caches)[n];
-    if (checkpoint_layers && torch::GradMode::is_enabled()) {
-      hidden = {checkpoint_layer(layer, hidden.sum(), input)};
+    if (how.checkpoint_layers && torch::GradMode::is_enabled()) {
+      hidden = {checkpoint_layer(layer, hidden.sum(), input, how.recompute_attention)};
     } else {
       hidden = layer->forward(hidden, input, state);
     }
@@ -171,7 +171,7 @@ torch::Tensor LlamaImpl::forward(const torch::Tensor& entering, const WholeSeque
   if (packed) input.place_BL = document_places(*how.documents, L).to(entering.device());
   input.pattern = how.pattern ? how.pattern : full_;
   input.documents = how.documents;
-  return run_layers(entering, input, /*caches=*/nullptr, how.checkpoint_layers);
+  return run_layers(entering, input, /*caches=*/nullptr, how);
 }
 
 torch::Tensor LlamaImpl::forward_softly(const torch::Tensor& tokens_BL, const SoftCache& cache) {
@@ -182,7 +182,7 @@ torch::Tensor LlamaImpl::forward_softly(const torch::Tensor& tokens_BL, const So
   input.queries = rope_.table(0, L, tokens_BL.device());
   input.keys = input.queries;
   input.soft_cache = &cache;
-  return run_layers(tokens_BL, input, /*caches=*/nullptr, /*checkpoint_layers=*/false);
+  return run_layers(tokens_BL, input, /*caches=*/nullptr);
 }
 
 RopeTable LlamaImpl::frame_table(int64_t end, int64_t room, torch::Device device) const {
@@ -251,7 +251,7 @@ torch::Tensor LlamaImpl::forward_block(const torch::Tensor& tokens_BL, const Att
   TORCH_CHECK(tokens_BL.size(1) == input.step.length(), "not a block of ", input.step.length(),
               " tokens: ", tokens_BL.sizes());
   TORCH_CHECK(caches.size() == model->layers.size(), "want a cache for each layer");
-  return run_layers(tokens_BL, input, &caches, /*checkpoint_layers=*/false);
+  return run_layers(tokens_BL, input, &caches);
 }
 
 torch::Tensor LlamaImpl::forward_block(const torch::Tensor& tokens_BL, const BlockStep& step,

@@ -71,6 +71,8 @@ struct WholeSequence {
   /// Of the rows; nullptr: every row is one. Each begins at position 0; with dynamic RoPE scaling
   /// the longest one sets the angles.
   std::shared_ptr<const Documents> documents = nullptr;
+  /// With checkpoint_layers: keep no attention output either.
+  bool recompute_attention = false;
 };
 
 class LlamaImpl : public torch::nn::Module {
@@ -161,7 +163,7 @@ class LlamaImpl : public torch::nn::Module {
  private:
   void check_entering(const torch::Tensor& entering) const;
   torch::Tensor run_layers(const torch::Tensor& entering, const AttentionInput& input,
-                           std::vector<CacheState>* caches, bool checkpoint_layers);
+                           std::vector<CacheState>* caches, const WholeSequence& how = {});
 
   ModelShape shape_;
   LayerRange range_;

@@ -77,8 +77,9 @@ class FullSequencePass : public SequencePass {
   bool wants_kinds() const override { return wants_kinds_; }
 
   PassResult train(Llama& model, const Batch& batch) override {
-    const auto hidden_BTE = runner_.train(model, inputs_of(batch.tokens_BT), batch.documents);
-    const PassResult result = runner_.loss(model, hidden_BTE, batch);
+    // Nobody holds the hidden states during the backward pass.
+    const PassResult result = runner_.loss(
+        model, runner_.train(model, inputs_of(batch.tokens_BT), batch.documents), batch);
     if (result.loss_sum.requires_grad()) result.loss_sum.backward();
     return {result.loss_sum.detach(), result.targets};
   }
@@ -114,10 +115,11 @@ std::unique_ptr<SequencePass> make_full_sequence_pass(int64_t loss_chunk, bool c
 }
 
 WholeOptions whole_options(const Config& config) {
-  return {config.train.loss_chunk,
-          config.train.activation_checkpointing,
-          {config.attention, config.data.context_length,
-           config.eval.pattern == EvalPattern::kTraining}};
+  return {
+      config.train.loss_chunk,
+      config.train.activation_checkpointing,
+      {config.attention, config.data.context_length, config.eval.pattern == EvalPattern::kTraining},
+      config.train.recompute_attention};
 }
 
 bool has_kinds(const Config& config) {

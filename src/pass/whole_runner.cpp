@@ -19,7 +19,8 @@ torch::Tensor inputs_of(const torch::Tensor& tokens_BT) {
 
 torch::Tensor WholeRunner::train(Llama& model, const torch::Tensor& entering,
                                  const std::shared_ptr<const Documents>& documents) {
-  return model->forward(entering, {options_.checkpoint_layers, pattern_of(model), documents});
+  return model->forward(entering, {options_.checkpoint_layers, pattern_of(model), documents,
+                                   options_.recompute_attention});
 }
 
 torch::Tensor WholeRunner::evaluate(Llama& model, const torch::Tensor& entering) {

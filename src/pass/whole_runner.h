@@ -24,6 +24,7 @@ struct WholeOptions {
   int64_t loss_chunk = 2048;
   bool checkpoint_layers = false;  ///< in training: layer_checkpoint.h
   PassPattern pattern;
+  bool recompute_attention = false;  ///< with checkpoint_layers: attention's output too
 };
 
 /// Forward passes of one model, or of a part of it: `entering` are tokens [B, T] (int64) where it

@@ -3,18 +3,46 @@
 #include <algorithm>
 
 #include "lococo/step_plan.h"
+#include "model/layer_checkpoint.h"
 #include "pass/sequence_pass.h"
 #include "soft/soft_sequence.h"
+#include "tensor/attention/attention_recall.h"
 
 namespace lococo {
 namespace {
 
-/// Elements for each token beside those of full attention while segments go backward: a call's own
-/// output in q's order and its gradients of q, k and v, of the larger part of the heads.
-int64_t segment_elements(const PassShape& run) {
-  if (!run.has_segments()) return 0;
+/// Heads that go backward through attention in one call of a kernel.
+int64_t heads_of_a_call(const PassShape& run) {
   const int64_t H = run.shape.num_heads, shifted = run.config.attention.shifted_heads(H);
-  return 4 * run.q_width * std::max(shifted, H - shifted) / H;
+  if (run.has_segments()) return std::max(shifted, H - shifted);
+  return run.has_documents() ? H : std::min(H, heads_at_once(run.B, run.L));
+}
+
+/// Bytes for each token that attention's backward pass needs beside q, k, v, its output and the
+/// gradient of that. Of a call: that output, that gradient unless of all heads, as the kernel wants
+/// them, the gradients of q, k and v, that of q in float32 too. The calls' gradients are collected
+/// in the memory of q, k and v where nothing is in two calls.
+int64_t attention_gradient_bytes(const PassShape& run) {
+  const int64_t heads = heads_of_a_call(run), width = heads * run.shape.head_dim;
+  const bool calls = run.has_segments() || heads < run.shape.num_heads;
+  const bool sinks = run.has_segments() && run.config.attention.sink_tokens() > 0;
+  const bool overwrites = !run.has_documents() && !sinks;
+  const int64_t elements =
+      (calls ? 5 : 4) * width + (calls && !overwrites ? 3 * run.q_width : int64_t{0});
+  return elements * run.element + width * kFloatBytes;
+}
+
+/// Bytes of the feed-forward's rows that go backward at one time: gate, up and their product's
+/// gradient, those of gate and up, where it is trained the product and more beside them; the norm's
+/// output, and gradients of input and output. A frozen one in 4 bits is dense meanwhile: two
+/// matrices beside the largest, which memory_estimate.cpp counts.
+int64_t feed_forward_rows_bytes(const PassShape& run, const TrainedMatrices& trained) {
+  const bool frozen = !trained.any({"gate_proj", "up_proj", "down_proj"});
+  const bool nf4 = run.config.model.base_precision == BasePrecision::kNf4;
+  const int64_t F = run.shape.intermediate_size, E = run.shape.hidden_size;
+  const int64_t rows = std::min(kFeedForwardRows, run.B * run.L);
+  return (rows * ((frozen ? 5 : 8) * F + 4 * E) + (frozen && nf4 ? 2 * F * E : int64_t{0})) *
+         run.element;
 }
 
 }  // namespace
@@ -92,10 +120,17 @@ int64_t teaching_bytes(const PassShape& run) {
 }
 
 int64_t recomputation_bytes(const PassShape& run, const TrainedMatrices& trained) {
-  const int64_t E = run.shape.hidden_size;
-  int64_t elements = 3 * E + 3 * run.q_width + 4 * run.q_width + segment_elements(run);
+  const int64_t E = run.shape.hidden_size, tokens = run.B * run.L;
+  int64_t elements = E + 3 * run.q_width;
   if (trained.any({"q_proj", "k_proj", "v_proj"})) elements += E;
-  return run.B * run.L * (elements * run.element + run.q_width * kFloatBytes);
+  const int64_t again = run.config.train.recompute_attention ? attention_bytes_per_token(run) : 0;
+  const int64_t in_attention = tokens * (run.q_width * run.element + attention_gradient_bytes(run));
+  const int64_t in_feed_forward = tokens * E * run.element + feed_forward_rows_bytes(run, trained);
+  return tokens * (elements * run.element + again) + std::max(in_attention, in_feed_forward);
+}
+
+int64_t attention_bytes_per_token(const PassShape& run) {
+  return run.q_width * run.element + run.shape.num_heads * kFloatBytes;
 }
 
 int64_t loss_bytes(const PassShape& run, const TrainedMatrices& trained) {

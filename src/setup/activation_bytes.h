@@ -28,6 +28,8 @@ struct PassShape {
   bool recompute = false;            ///< activation checkpointing
   int64_t q_width = 0, k_width = 0;  ///< elements of a token's queries and of its keys
 
+  /// Rows packed with documents, which are calls of their own.
+  bool has_documents() const { return !config.data.records.empty(); }
   bool has_segments() const { return !blockwise && config.attention.pattern != PatternKind::kFull; }
 };
 
@@ -61,10 +63,15 @@ int64_t mixture_bytes(const PassShape& run);
 /// have the most blocks.
 int64_t teaching_bytes(const PassShape& run);
 
-/// What one layer's recomputation and its backward pass need at the peak, in attention: gradients
-/// of the layer's output and of its first half, the first half again with what it keeps (normed,
-/// q, k, v), the gradients of attention's output, q, k and v, and that of q in float32.
+/// What one layer's recomputation and its backward pass need at the peak: the gradient of its first
+/// half, the first half again with what it keeps (normed, q, k, v, and attention's output where
+/// that is recomputed), and either attention's backward pass or the feed-forward's, some rows at a
+/// time.
 int64_t recomputation_bytes(const PassShape& run, const TrainedMatrices& trained);
+
+/// Bytes for each token of what one layer's attention leaves for its gradient: output and
+/// log-sum-exp.
+int64_t attention_bytes_per_token(const PassShape& run);
 
 /// Logits of one chunk and their gradient, and the gradients of what goes in.
 int64_t loss_bytes(const PassShape& run, const TrainedMatrices& trained);

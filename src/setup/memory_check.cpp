@@ -29,6 +29,10 @@ constexpr Remedy kRemedies[] = {
        const bool whole = resolved_pass(*config) == PassKind::kFullSequence;
        config->train.activation_checkpointing |= whole;
      }},
+    {"train.recompute_attention: true",
+     [](Config* config) {
+       config->train.recompute_attention |= config->train.activation_checkpointing;
+     }},
     {"a smaller train.loss_chunk", [](Config* config) { config->train.loss_chunk = 256; }},
     {"model.dtype: bfloat16", [](Config* config) { config->model.dtype = DType::kBFloat16; }},
     {"model.base_precision: nf4",

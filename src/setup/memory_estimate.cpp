@@ -59,6 +59,12 @@ int64_t hidden_states_between_stages(const PassShape& run, const TrainingLoad& l
   return leaving * load.in_flight + entering + leaving;
 }
 
+/// Whether the last norm's output is gone when the backward pass begins: one process needs it for a
+/// whole sequence's loss alone.
+bool drops_last_states(const TrainingLoad& load) {
+  return resolved_pass(load.config) == PassKind::kFullSequence && load.part.is_whole();
+}
+
 /// Weights, and of those in training gradients and moments.
 void add_parameters(const TrainingLoad& load, MemoryEstimate& estimate) {
   for (const auto& parameter : load.parameters) {
@@ -89,9 +95,10 @@ void add_caches(const PassShape& run, int64_t layers, MemoryEstimate& estimate) 
 int64_t add_layers(const PassShape& run, const TrainedMatrices& trained, int64_t layers,
                    MemoryEstimate& estimate) {
   const int64_t E = run.shape.hidden_size, tokens = run.B * run.L;
-  if (run.recompute) {  // of each layer its input, attention's output and log-sum-exp
-    estimate.activations_bytes +=
-        tokens * layers * ((E + run.q_width) * run.element + run.shape.num_heads * kFloatBytes);
+  if (run.recompute) {  // of each layer its input, and what attention leaves
+    const int64_t attention =
+        run.config.train.recompute_attention ? 0 : attention_bytes_per_token(run);
+    estimate.activations_bytes += tokens * layers * (E * run.element + attention);
     return recomputation_bytes(run, trained);
   }
   estimate.activations_bytes += tokens * layers * layer_bytes_per_token(run, trained);
@@ -119,15 +126,19 @@ MemoryEstimate estimate_memory(const TrainingLoad& load) {
   add_parameters(load, estimate);
   if (run.blockwise) add_caches(run, layers, estimate);
   const int64_t of_a_layer = add_layers(run, trained, layers, estimate);
-  // Hidden states: those between stages; the last norm's output, and its input, which is gone when
-  // a layer is recomputed; the teacher's.
-  const int64_t states = hidden_states_between_stages(run, load) +
-                         (ends ? (run.recompute ? 1 : 2) : 0) + (teaches ? 1 : 0);
-  estimate.activations_bytes += states * run.B * run.L * load.shape.hidden_size * run.element;
+  // Hidden states: those between stages; the last norm's output, unless it goes with the loss, and
+  // its input, which is gone when a layer is recomputed; the teacher's.
+  const bool drops = drops_last_states(load);
+  const int64_t last = (drops ? 0 : 1) + (run.recompute ? 0 : 1);
+  const int64_t states =
+      hidden_states_between_stages(run, load) + (ends ? last : 0) + (teaches ? 1 : 0);
+  const int64_t state_bytes = run.B * run.L * load.shape.hidden_size * run.element;
+  estimate.activations_bytes += states * state_bytes;
   if (!run.recompute && run.element < kFloatBytes)
     estimate.activations_bytes += load.in_flight * trained.cast_elements * run.element;
 
-  estimate.workspace_bytes = std::max(ends ? loss_bytes(run, trained) : 0, of_a_layer);
+  const int64_t of_loss = ends ? loss_bytes(run, trained) + (drops ? state_bytes : 0) : 0;
+  estimate.workspace_bytes = std::max(of_loss, of_a_layer);
   const bool records = run.blockwise && config.train.cuda_graphs && config.cache.bptt_blocks == 1;
   estimate.workspace_bytes += (records ? 4 : 2) * kLibraryWorkspace;
   estimate.workspace_bytes += quantised_product_bytes(run, load.parameters);

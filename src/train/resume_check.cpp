@@ -25,9 +25,10 @@ const Names kTokenKeys = {
 /// model.path is judged by the base's fingerprint. The last two matter only at the start of a run.
 const Names kNone = {"data.validation", "data.validation_records", "data.cache_dir", "model.path",
                      "cache.init",      "cache.normalizer_init"};
-const Names kRounding = {"attention.backend", "train.micro_batch",
-                         "train.loss_chunk",  "train.activation_checkpointing",
-                         "train.cuda_graphs", "train.deterministic"};
+const Names kRounding = {"attention.backend",         "train.micro_batch",
+                         "train.loss_chunk",          "train.activation_checkpointing",
+                         "train.recompute_attention", "train.cuda_graphs",
+                         "train.deterministic"};
 /// Shapes of what is trained, and the compression that it was trained for.
 const Names kWeights = {"cache.policy",         "cache.slots",
                         "cache.keep_fraction",  "cache.kernel_size",

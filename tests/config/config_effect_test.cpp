@@ -40,6 +40,9 @@ TEST_CASE("training options without effect are named", "[config]") {
   CHECK_CONTAINS(warning_of({"cache.policy=lococo", checkpointing}),
                  "train.activation_checkpointing (");
   CHECK(warning_of({checkpointing}).empty());
+  CHECK(warning_of({checkpointing, "train.recompute_attention=true"}).empty());
+  CHECK_CONTAINS(warning_of({"train.recompute_attention=true"}),
+                 "train.recompute_attention (train.activation_checkpointing is off)");
   CHECK_CONTAINS(warning_of({"tune.lora_rank=4"}), "tune.lora_rank (tune.lora is not trained)");
   CHECK(warning_of({"tune.lora_rank=4", "tune.lora=1e-3"}).empty());
   CHECK_CONTAINS(warning_of({"train.decay=constant", "train.final_lr_fraction=0.1"}),

@@ -60,7 +60,7 @@ tune: {conv: 1e-3, normalizer: 2e-3, lora: 3e-4, embed: 1e-5, norm: 5e-5, all: 0
 train: {steps: 20, sequences_per_step: 32, micro_batch: 2, seed: 18446744073709551615, output: out,
         resume: out/step-10, resume_changed: accept, deterministic: true, pass: blockwise, beta1: 0.8, beta2: 0.95, epsilon: 1e-6,
         weight_decay: 0.1, clip: 0, warmup_steps: 5, decay: cosine, final_lr_fraction: 0.1,
-        activation_checkpointing: true, loss_chunk: 512, cuda_graphs: false}
+        activation_checkpointing: true, recompute_attention: true, loss_chunk: 512, cuda_graphs: false}
 checkpoint: {every: 10, keep_last: 3}
 log: {level: debug, every: 10, tensorboard: false}
 distributed: {backend: mpi, device: "cuda:1", threads: 4, shard_optimizer: true, timeout_s: 60}

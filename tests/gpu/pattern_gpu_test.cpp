@@ -62,6 +62,10 @@ void compare(const PatternCase& c, AttentionBackend backend) {
     for (size_t i = 0; i < want.size(); ++i) CHECK_CLOSE(got[i], want[i], /*factor=*/4.0);
   }
   compare_in_float32(c, x, d_out, fast, got);
+  auto last = memo;
+  last.overwrites = true;
+  got = gradients(pattern->recall(x.q_BHLD, x.k_BGLD, x.v_BGLD, c.documents, last), x, d_out);
+  for (size_t i = 0; i < want.size(); ++i) CHECK_CLOSE(got[i], want[i], /*factor=*/4.0);
 }
 
 }  // namespace
@@ -93,6 +97,25 @@ TEST_CASE("segments and full attention of the same strides do not disturb each o
       const auto out = pattern->attend(x.q_BHLD, x.k_BGLD, x.v_BGLD, {});
       CHECK_CLOSE(out, slow);
       const auto got = gradients(out, x, d_out);
+      for (size_t i = 0; i < want.size(); ++i) CHECK_CLOSE(got[i], want[i], /*factor=*/4.0);
+    }
+  }
+}
+
+TEST_CASE("full attention goes backward on a GPU over some heads at a time", "[gpu]") {
+  require_cuda();
+  PatternCase c;
+  c.B = 2, c.H = 6, c.G = 6, c.L = 300, c.D = 128;
+  for (const auto backend : {AttentionBackend::kFlash, AttentionBackend::kCudnn}) {
+    for (const int64_t heads : {1, 4}) {
+      INFO("backend " << static_cast<int>(backend) << " heads " << heads);
+      const auto x = random_qkv(c, torch::kBFloat16, torch::kCUDA);
+      const auto d_out = normal({c.B, c.H, c.L, c.D}, 9, torch::kBFloat16).to(torch::kCUDA);
+      const auto memo = remember_attention(x.q_BHLD, x.k_BGLD, x.v_BGLD, backend);
+      const auto all = recall_attention(x.q_BHLD, x.k_BGLD, x.v_BGLD, memo);
+      const auto want = gradients(all, x, d_out);
+      const auto few = recall_attention(x.q_BHLD, x.k_BGLD, x.v_BGLD, memo, heads);
+      const auto got = gradients(few, x, d_out);
       for (size_t i = 0; i < want.size(); ++i) CHECK_CLOSE(got[i], want[i], /*factor=*/4.0);
     }
   }

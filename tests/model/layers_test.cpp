@@ -95,7 +95,9 @@ TEST_CASE(
   CHECK(mlp->is_frozen(torch::kFloat32));
   CHECK_FALSE(mlp->is_frozen(torch::kBFloat16));
   const auto d_out = normal({2, 3, 6}, /*seed=*/1);  // what weighted_sum gives
-  CHECK_CLOSE(mlp->input_gradient(x, d_out), frozen_gradient);
+  const auto weights = mlp->frozen(torch::kFloat32);
+  CHECK_CLOSE(frozen_mlp_gradient(d_out, x, weights.gate_FE, weights.up_FE, weights.down_EF),
+              frozen_gradient);
 }
 
 TEST_CASE("LoRA beside a frozen feed-forward is trained", "[model]") {

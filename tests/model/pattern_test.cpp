@@ -126,11 +126,14 @@ TEST_CASE("recomputed layers have the same gradients with every pattern", "[mode
   for (const Pattern& pattern : patterns) {
     const auto kept = gradients_of(model, tokens, {false, pattern, documents});
     const auto recomputed = gradients_of(model, tokens, {true, pattern, documents});
+    const auto attention_too = gradients_of(model, tokens, {true, pattern, documents, true});
     REQUIRE(recomputed.size() == kept.size());
+    REQUIRE(attention_too.size() == kept.size());
     for (const auto& [name, gradient] : kept) {
       INFO(name);
       CHECK(gradient.abs().max().item<double>() > 0);
       CHECK_CLOSE(recomputed.at(name), gradient, /*factor=*/10.0);  // through all layers
+      CHECK_SAME(attention_too.at(name), recomputed.at(name));
     }
   }
 }

@@ -25,6 +25,15 @@ TEST_CASE("blocks without compression score like the whole sequence", "[pass]") 
   CHECK_CLOSE(nll_BT, full->evaluate(model, tokens), kThroughModel);
 }
 
+TEST_CASE("what a config asks to recompute reaches the pass", "[pass]") {
+  Config config;
+  config.train.activation_checkpointing = true;
+  CHECK(whole_options(config).checkpoint_layers);
+  CHECK_FALSE(whole_options(config).recompute_attention);
+  config.train.recompute_attention = true;
+  CHECK(whole_options(config).recompute_attention);
+}
+
 TEST_CASE("ignored targets count neither in the loss nor in the gradients", "[pass]") {
   const auto tokens = random_tokens(2, 25, 1);
   auto kinds_BT = torch::full({2, 24}, static_cast<int64_t>(TargetKind::kText), torch::kUInt8);

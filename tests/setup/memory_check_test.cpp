@@ -79,9 +79,13 @@ TEST_CASE("only what is not done yet is advised against too little memory", "[se
   const auto lacks = [&](const std::string& part) {
     return teaching.warning(kGiB).find(part) == std::string::npos;
   };
+  CHECK(lacks("recompute_attention"));  // without activation_checkpointing it changes nothing
   CHECK(lacks("distributed.shard_optimizer"));  // of one rank it changes nothing
   config.train.activation_checkpointing = true;
   CHECK(lacks("activation_checkpointing"));
+  CHECK_CONTAINS(teaching.warning(kGiB), "train.recompute_attention: true");
+  config.train.recompute_attention = true;
+  CHECK(lacks("recompute_attention"));
   config.model.dtype = DType::kBFloat16;
   CHECK(lacks("bfloat16"));
   config.train.micro_batch = 1;

@@ -56,6 +56,10 @@ torch::Tensor FrozenMatrix::dequantised(torch::ScalarType dtype) const {
   return is_fp8() ? fp8_dequantise(fp8_.rows_OE, dtype) : nf4_dequantise(nf4_, dtype);
 }
 
+FrozenMatrix FrozenMatrix::for_products(torch::ScalarType dtype) const {
+  return is_nf4() ? FrozenMatrix(dequantised(dtype)) : *this;
+}
+
 bool FrozenMatrix::takes_fp8(const torch::Tensor& x) const {
   return is_fp8() && fp8_takes(x, out_features(), in_features());
 }

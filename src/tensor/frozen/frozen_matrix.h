@@ -47,6 +47,10 @@ class FrozenMatrix {
   /// [O, E] in `dtype`; the matrix itself where it is kept so.
   torch::Tensor dequantised(torch::ScalarType dtype) const;
 
+  /// The same for several products with inputs of `dtype`: in 4 bits, of which each would make it
+  /// dense, it is made dense now.
+  FrozenMatrix for_products(torch::ScalarType dtype) const;
+
   /// Whether products with x are those of 8-bit numbers.
   bool takes_fp8(const torch::Tensor& x) const;
 

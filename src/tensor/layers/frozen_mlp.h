@@ -14,6 +14,11 @@ torch::Tensor frozen_mlp(const torch::Tensor& x_XE, const FrozenMatrix& gate_FE,
                          const FrozenMatrix& up_FE, const FrozenMatrix& down_EF,
                          bool recompute = false);
 
+/// The weights of one.
+struct FrozenMlp {
+  FrozenMatrix gate_FE, up_FE, down_EF;
+};
+
 /// The gradient of x of the same from that of its output, d_out_XE, for Functions that contain it:
 /// gate x and up x are made again. Itself not differentiable.
 torch::Tensor frozen_mlp_gradient(const torch::Tensor& d_out_XE, const torch::Tensor& x_XE,

@@ -71,7 +71,8 @@ class FullPattern : public AttentionPattern {
   Tensor recall(const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents,
                 const PatternMemo& memo) const override {
     if (!documents.empty()) return one_segment(q)->recall(q, k, v, documents, memo);
-    return recall_attention(q, k, v, memo.calls.at(0));
+    return recall_attention(q, k, v, memo.calls.at(0),
+                            memo.overwrites ? heads_at_once(q.size(0), q.size(2)) : kAllHeads);
   }
 
  private:

@@ -19,6 +19,9 @@ struct PatternMemo {
   torch::Tensor out_BHLD;            ///< undefined: nothing is kept yet
   torch::Tensor lse_BHL;             ///< of all that a query saw; undefined where `calls` say it
   std::vector<AttentionMemo> calls;  ///< of the kernels that ran, in order; their outputs left out
+  /// Nobody needs q, k and v after the backward pass of recall(): their gradients may overwrite
+  /// them, where that saves memory.
+  bool overwrites = false;
 };
 
 /// Shapes, dtypes, devices and backends as in causal_attention() with L = S. `documents` names

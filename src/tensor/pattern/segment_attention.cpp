@@ -82,6 +82,7 @@ struct KeptCalls : torch::CustomClassHolder {
   std::vector<SegmentCall> calls;
   std::vector<AttentionMemo> memos;  ///< without outputs and log-sum-exps
   bool tiled = false;                ///< each query, key and value is in exactly one causal call
+  bool overwrites = false;           ///< each is in one call alone, and needed by nobody afterwards
 };
 
 AttentionGradients gradients_of(const SegmentCall& call, AttentionMemo memo, const Tensor& d_out,
@@ -107,8 +108,10 @@ struct SegmentFunction : torch::autograd::Function<SegmentFunction> {
     const auto capsule = context->saved_data["kept"].toCapsule();
     const auto& kept = *static_cast<KeptCalls*>(capsule.get());
     const auto d_out = gradients[0].stride(3) == 1 ? gradients[0] : gradients[0].contiguous();
-    auto dq = empty_in_token_order(saved[0]), dk = empty_in_token_order(saved[1]),
-         dv = empty_in_token_order(saved[2]);
+    const auto room = [&](const Tensor& x) {
+      return kept.overwrites ? x.detach() : empty_in_token_order(x);
+    };
+    auto dq = room(saved[0]), dk = room(saved[1]), dv = room(saved[2]);
     if (!kept.tiled) {
       for (auto* gradient : {&dq, &dk, &dv}) gradient->zero_();
     }
@@ -177,6 +180,7 @@ Tensor recall_segment_attention(const Tensor& q_BHLD, const Tensor& k_BGLD, cons
   TORCH_CHECK(kept->calls.size() == kept->memos.size(), "these are not the calls of this memo");
   const int64_t shared = q_BHLD.size(1) / k_BGLD.size(1);
   kept->tiled = documents.empty() && (form.shifted_heads % shared == 0);
+  kept->overwrites = memo.overwrites && kept->tiled && form.sinks == 0;
   return SegmentFunction::apply(q_BHLD, k_BGLD, v_BGLD, kept, memo.out_BHLD, memo.lse_BHL);
 }
 

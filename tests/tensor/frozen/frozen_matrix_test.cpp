@@ -71,6 +71,15 @@ TEST_CASE("base_precision auto leaves a matrix as it is", "[tensor]") {
   CHECK(matrix_bytes(4, 6, 2, BasePrecision::kAuto, true) == 48);
 }
 
+TEST_CASE("for several products a matrix in NF4 is made dense once, others stay", "[tensor]") {
+  const auto w = normal({6, 64}, 1);
+  CHECK(FrozenMatrix(w).for_products(torch::kFloat32).dense().is_same(w));
+  const auto dtype = GENERATE(torch::kFloat32, torch::kBFloat16);
+  const auto nf4 = quantise(w, BasePrecision::kNf4);
+  CHECK_SAME(nf4.for_products(dtype).dense(), nf4.dequantised(dtype));
+  CHECK(quantise(w, BasePrecision::kFp8).for_products(dtype).is_fp8());
+}
+
 TEST_CASE("a matrix in FP8 multiplies as its dequantised values do where nothing is faster",
           "[tensor]") {
   const auto dtype = GENERATE(torch::kFloat32, torch::kBFloat16, torch::kFloat64);
