@@ -61,6 +61,17 @@ TEST_CASE("a list of records may be longer than what is read at once", "[records
       "a.json:3001: byte " + std::to_string(list.size() + 9) + " of the text is not UTF-8");
 }
 
+TEST_CASE("records are read behind a byte order mark", "[records]") {
+  Places places;
+  const std::string mark = "\xEF\xBB\xBF";
+  CHECK(places.of(mark + "[{\"a\": 1},\r\n{\"b\": 2}]\r\n") == "1a 2b ");
+  CHECK(places.of(mark + " \n[{\"a\": 1}]") == "2a ");
+  CHECK(places.of(mark + "{\"a\": 1}\n{\"b\": 2}\n", "a.jsonl") == "1a 2b ");
+  CHECK_CONTAINS(places.error_of(mark + "[{\"a\": \"\xFF\"}]"), "a.json:1: byte 11 of the text");
+  CHECK_CONTAINS(places.error_of(mark), "a.json:");
+  CHECK_CONTAINS(places.error_of("[" + mark + "{}]"), "a.json:1: a record should begin here");
+}
+
 TEST_CASE("a broken file of records is refused with its line", "[records]") {
   Places places;
   CHECK(places.error_of("[{\"a\": 1},\n {\"b\": }]") == "a.json:2: is not JSON (at byte 7)");
