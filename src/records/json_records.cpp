@@ -132,7 +132,7 @@ bool is_list(const std::string& path) {
 }  // namespace
 
 void for_each_json_record(const std::string& path, const JsonCallback& callback) {
-  if (!path.ends_with(".zst") && is_list(path)) {
+  if (is_list(path)) {
     ListReader(path, callback).run();
   } else {
     for_each_json_line(path, callback);
