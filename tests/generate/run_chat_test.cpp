@@ -157,6 +157,9 @@ TEST_CASE("what is no conversation is the user's line", "[generate]") {
   config.generate.question = "who";
   CHECK_CONTAINS(user_error_of([&] { generate_text(config, torch::kCPU, ignore); }),
                  "empty.txt is empty");
+  write_text_file(config.generate.document, "\xff\xfe");
+  CHECK_CONTAINS(user_error_of([&] { generate_text(config, torch::kCPU, ignore); }),
+                 "empty.txt: byte 0 of the text is not UTF-8");
 }
 
 TEST_CASE("a person with a full cache is told and goes on", "[generate]") {
