@@ -90,6 +90,10 @@ class Finder {
     if (!given.empty()) found_.push_back(given + " (" + reason + ")");
   }
 
+  /// Whether the config is a training's, and perhaps its evaluation's: which tool reads it is not
+  /// known here.
+  bool is_training() const { return !config_.data.train.empty() || !config_.data.records.empty(); }
+
   void check_policy() {
     switch (config_.cache.policy) {
       case CachePolicyKind::kNone:
@@ -178,7 +182,13 @@ class Finder {
     if (config_.data.lesson_share > 0.0) {
       for (const std::string& path : config_.data.lesson_texts) sources.push_back({path, 1.0});
     }
-    if (sources.empty()) return;
+    if (sources.empty()) {
+      const bool has_records =
+          !config_.data.records.empty() || !config_.data.validation_records.empty();
+      if (has_records)
+        add({"data.text_field", "data.raw_dtype"}, "there are records, and no texts");
+      return;
+    }
     const auto all_end_with = [&](const Keys& endings) {
       return std::all_of(sources.begin(), sources.end(), [&](const DataSource& source) {
         return ends_with_one_of(source.path, endings);
@@ -216,9 +226,11 @@ class Finder {
       add(kQuestionKeys, "eval.task perplexity asks nothing");
       if (config_.attention.pattern == PatternKind::kFull)
         add({"eval.pattern"}, "attention.pattern full is dense anyway");
-      if (!config_.data.validation_records.empty())
-        add(kTextEvalKeys, "data.validation_records are scored record by record");
+      check_scored_records();
     } else {
+      // A training scores them whatever is asked after it.
+      if (!is_training())
+        add({"data.validation_records"}, "only eval.task perplexity scores records");
       add({"eval.per_token", "eval.position_buckets", "eval.per_segment", "eval.windows",
            "eval.pattern", "eval.max_tokens", "eval.stride", "eval.segments_per_document",
            "eval.far"},
@@ -230,6 +242,14 @@ class Finder {
       if (config_.eval.task.hay == HayKind::kLongLora)
         add({"eval.seed", "eval.depths", "eval.distance"}, "eval.hay longlora draws as its code");
     }
+  }
+
+  void check_scored_records() {
+    if (config_.data.validation_records.empty()) return;
+    // A training scores texts beside records, an evaluation records alone.
+    if (is_training() && !config_.data.validation.empty()) return;
+    add({"data.validation"}, "data.validation_records are scored alone");
+    add(kTextEvalKeys, "data.validation_records are scored record by record");
   }
 
   void check_other_tools() {

@@ -46,6 +46,20 @@ std::string remedy_for(int error) {
                   remedy_for(error));
 }
 
+/// Throws UserError where `path`, or a folder on the way to it, is a link that leads nowhere: what
+/// the system says of one is that it exists.
+void refuse_dangling_link(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  for (fs::path at = path; !at.empty() && at != at.root_path(); at = at.parent_path()) {
+    if (!fs::is_symlink(at, error) || fs::exists(at, error) || error) continue;
+    const std::string target = fs::read_symlink(at, error).string();
+    throw UserError(path + ": cannot create the folder: " + (at == path ? "it" : at.string()) +
+                    " is a symbolic link to " + target +
+                    ", which is not there; create that folder or remove the link");
+  }
+}
+
 void require_regular(const std::string& path, const struct stat& status) {
   if (S_ISREG(status.st_mode)) return;
   const char* kind = S_ISDIR(status.st_mode)    ? "folder"
@@ -142,6 +156,7 @@ void sync_directory(const std::string& path) {
 
 void make_directories(const std::string& path) {
   if (path.empty()) throw UserError("cannot create a folder without a name");
+  refuse_dangling_link(path);
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (!error && !std::filesystem::is_directory(path, error) && !error) {
@@ -152,6 +167,7 @@ void make_directories(const std::string& path) {
 
 void check_can_make_directories(const std::string& path) {
   if (path.empty()) throw UserError("cannot create a folder without a name");
+  refuse_dangling_link(path);
   std::string there = path;  // in the end the nearest that is there
   struct stat status {};
   while (::stat(there.c_str(), &status) != 0) {

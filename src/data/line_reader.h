@@ -10,10 +10,8 @@ namespace lococo {
 /// The longest line; a longer one is hardly a record, and tokenising takes many times its bytes.
 inline constexpr uint64_t kLongestLine = uint64_t{256} << 20;
 
-/// Reads `path` line by line; a name that ends in ".zst" is decompressed on the way. Throws
-/// UserError naming the file for what is not a regular file, a damaged or cut zstd stream or one
-/// that asks for a window above 2 GiB; with the line's number for a line above `max_line_bytes` or
-/// one that does not fit into memory.
+/// Reads `path`, as TextFile does, line by line. Throws UserError as that; with the line's number
+/// for a line above `max_line_bytes` or one that does not fit into memory.
 class LineReader {
  public:
   explicit LineReader(const std::string& path, uint64_t max_line_bytes = kLongestLine);

@@ -36,8 +36,9 @@ ChatPrompt conversation_form(const Config& config, const Tokenizer& tokenizer) {
 
 std::string document_text(const GenerateConfig& config) {
   const std::string text = read_text_or_standard_input(config.document);
-  check_utf8(text, "generate.document");
-  if (text.empty()) throw UserError("generate.document: " + config.document + " is empty");
+  const std::string place = "generate.document: " + config.document;
+  check_utf8(text, place);
+  if (text.empty()) throw UserError(place + " is empty");
   return text;
 }
 

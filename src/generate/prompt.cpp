@@ -112,7 +112,8 @@ std::vector<int32_t> prompt_tokens(const Config& config, const Tokenizer* tokeni
                     std::string(kWithoutTokenizer));
   }
   const std::string text = prompt_text(config.generate);
-  check_utf8(text, "generate.prompt");
+  const std::string& file = config.generate.prompt_file;
+  check_utf8(text, file.empty() ? "generate.prompt" : "generate.prompt_file: " + file);
   auto ids = tokenizer->encode(text);
   if (config.data.add_bos && tokenizer->bos_id() >= 0) ids.insert(ids.begin(), tokenizer->bos_id());
   if (ids.empty())

@@ -43,8 +43,8 @@ void check_form(const Config& config, const Tokenizer* tokenizer) {
   }
 }
 
-/// Tokens that caches without a policy have room for: as many as the base has positions, and behind
-/// a document that fills them some for questions.
+/// Tokens that caches without a policy have room for, as a conversation has no end of its own: as
+/// many as the base has positions, and behind a document that fills them some for questions.
 std::optional<int64_t> room(const Config& config, const ModelShape& shape, int64_t document) {
   constexpr int64_t kForQuestions = 4096;
   if (config.cache.compresses()) return std::nullopt;

@@ -2,26 +2,37 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/error.h"
-#include "core/files.h"
 #include "data/json_lines.h"
 #include "data/line_reader.h"
+#include "data/text_file.h"
 
 namespace lococo {
 namespace {
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
-/// The characters of a file with their line numbers.
+/// What editors on Windows begin a text in UTF-8 with.
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+/// The characters of a file, behind the mark that it may begin with, with their line numbers.
 class Characters {
  public:
-  explicit Characters(const std::string& path) : file_(path), buffer_(1 << 20) {}
+  explicit Characters(const std::string& path) : file_(path), buffer_(1 << 20) {
+    while (filled_ < kByteOrderMark.size() && fill()) continue;
+    if (std::string_view(buffer_.data(), filled_).starts_with(kByteOrderMark))
+      offset_ = at_ = kByteOrderMark.size();
+  }
 
   /// False at the end of the file.
   bool next(char* c) {
-    if (at_ == filled_ && !fill()) return false;
+    if (at_ == filled_) {
+      at_ = filled_ = 0;
+      if (!fill()) return false;
+    }
     *c = buffer_[at_++];
     line_ += *c == '\n';
     ++offset_;
@@ -32,13 +43,14 @@ class Characters {
   uint64_t offset() const { return offset_; }  ///< its byte in the file
 
  private:
+  /// Adds to the buffer; false at the end of the file.
   bool fill() {
-    filled_ = file_.read(buffer_.data(), buffer_.size());
-    at_ = 0;
-    return filled_ > 0;
+    const size_t got = file_.read(buffer_.data() + filled_, buffer_.size() - filled_);
+    filled_ += got;
+    return got > 0;
   }
 
-  InputFile file_;
+  TextFile file_;
   std::vector<char> buffer_;
   size_t at_ = 0, filled_ = 0;
   int64_t line_ = 1;
@@ -120,7 +132,7 @@ bool is_list(const std::string& path) {
 }  // namespace
 
 void for_each_json_record(const std::string& path, const JsonCallback& callback) {
-  if (!path.ends_with(".zst") && is_list(path)) {
+  if (is_list(path)) {
     ListReader(path, callback).run();
   } else {
     for_each_json_line(path, callback);

@@ -132,7 +132,7 @@ void check_export_output(const ExportConfig& config) {
   if (path_exists(output)) {
     throw UserError(output + ": exists already; choose a new folder for export.output");
   }
-  check_can_make_directories(parent_folder(output));
+  check_can_make_directories(output);
 }
 
 void check_export_kind(const ExportConfig& config, const CacheConfig& cache,

@@ -60,6 +60,14 @@ TEST_CASE("training options without effect are named", "[config]") {
   CHECK(warning_of({"data.on_too_long=drop", "data.validation_records=a.json"}).empty());
   CHECK_CONTAINS(warning_of({"data.records=a.json", "data.group_by_length=true"}),
                  "data.group_by_length (a micro-batch of one");
+  const std::string field = "data.text_field=body";
+  for (const char* key : {"data.records=a.json", "data.validation_records=a.json"}) {
+    CHECK(warning_of({key, field, "data.raw_dtype=uint16"}) ==
+          "without effect in this run: data.text_field, data.raw_dtype (there are records, and no "
+          "texts)");
+  }
+  CHECK(warning_of({"data.records=a.json", "data.validation=a.jsonl", field}).empty());
+  CHECK(warning_of({field}).empty());
   CHECK_CONTAINS(warning_of({"distributed.shard_optimizer=true", "distributed.backend=single"}),
                  "distributed.shard_optimizer (distributed.backend single has one rank)");
   CHECK_CONTAINS(warning_of({"distributed.timeout_s=60", "distributed.backend=single"}),
@@ -123,6 +131,21 @@ TEST_CASE("options of questions do nothing for NLL, and the other way round", "[
 TEST_CASE("records are scored one by one, and full attention has one pattern", "[config]") {
   CHECK_CONTAINS(warning_of({"data.validation_records=x.jsonl", "eval.per_token=nll.bin"}),
                  "eval.per_token (data.validation_records are scored record by record)");
+  const std::string texts = "data.validation=a.txt", records = "data.validation_records=x.jsonl";
+  CHECK(warning_of({texts, records, "eval.lengths=[64]"}) ==
+        "without effect in this run: data.validation (data.validation_records are scored alone); "
+        "eval.lengths (data.validation_records are scored record by record)");
+  // A training scores both.
+  for (const char* trained : {"data.train=a.txt", "data.records=a.json"})
+    CHECK(warning_of({trained, texts, records, "eval.lengths=[64]", "eval.max_tokens=99"}).empty());
+  CHECK_CONTAINS(warning_of({"data.records=a.json", records, "eval.lengths=[64]"}),
+                 "eval.lengths (data.validation_records are scored");
+  // A task scores neither.
+  CHECK(warning_of({"eval.task=passkey", texts, records}) ==
+        "without effect in this run: data.validation_records (only eval.task perplexity scores "
+        "records)");
+  CHECK(warning_of({"eval.task=passkey", "data.records=a.json", texts, records}).empty());
+
   CHECK_CONTAINS(warning_of({"eval.pattern=training"}), "eval.pattern (attention.pattern full");
   CHECK(warning_of({"eval.pattern=training", "attention.pattern=s2"}).empty());
 }

@@ -188,6 +188,25 @@ TEST_CASE("folders are made with their parents, but not over a file", "[core][fi
   CHECK_CONTAINS(user_error_of([&] { lococo::sync_directory(folder / "none"); }), "No such file");
 }
 
+TEST_CASE("a folder is not made of a link that leads nowhere", "[core][files]") {
+  const TemporaryFolder folder;
+  const std::string link = folder / "link", target = folder / "none/there";
+  std::filesystem::create_symlink(target, link);
+  const std::string what = "is a symbolic link to " + target + ", which is not there; create that";
+  for (const auto& make : {lococo::make_directories, lococo::check_can_make_directories}) {
+    CHECK_CONTAINS(user_error_of([&] { make(link); }),
+                   link + ": cannot create the folder: it " + what);
+    CHECK_CONTAINS(user_error_of([&] { make(link + "/"); }), link + " " + what);
+    CHECK_CONTAINS(user_error_of([&] { make(link + "/a/b"); }),
+                   link + "/a/b: cannot create the folder: " + link + " " + what);
+  }
+  CHECK_FALSE(lococo::path_exists(folder / "none"));
+  lococo::make_directories(target);
+  for (const auto& make : {lococo::check_can_make_directories, lococo::make_directories})
+    make(link + "/a/b");
+  CHECK(lococo::is_folder(target + "/a/b"));
+}
+
 TEST_CASE("Whether a folder can be made is told without making it", "[core]") {
   const TemporaryFolder folder;
   const auto refusal = [](const std::string& path) {

@@ -10,6 +10,7 @@
 #include "data/line_reader.h"
 #include "tests/support/catch.h"
 #include "tests/support/child_process.h"
+#include "tests/support/compressed.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/user_error.h"
 
@@ -30,12 +31,6 @@ Documents documents_of(const std::string& path, const std::string& text_field = 
 
 std::string error_of(const std::string& path) {
   return user_error_of([&] { documents_of(path); });
-}
-
-std::string compressed(const std::string& text) {
-  std::string out(ZSTD_compressBound(text.size()), '\0');
-  out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 3));
-  return out;
 }
 
 }  // namespace

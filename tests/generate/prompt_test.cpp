@@ -67,7 +67,10 @@ TEST_CASE("a prompt is one text or its ids, as they are", "[generate]") {
   CHECK_CONTAINS(line([](auto& c) { c.prompt = "abc", c.prompt_ids = "5"; }, &tokenizer),
                  "generate.prompt_ids: generate.prompt is given too; remove one");
   CHECK_CONTAINS(line([](auto& c) { c.prompt = "a\xE2\x82"; }, &tokenizer),
-                 "byte 1 of the text is not UTF-8");
+                 "generate.prompt: byte 1 of the text is not UTF-8");
+  write_text_file(folder / "latin.txt", "caf\xE9");
+  CHECK_CONTAINS(line([&](auto& c) { c.prompt_file = folder / "latin.txt"; }, &tokenizer),
+                 "generate.prompt_file: " + (folder / "latin.txt") + ": byte 3 of the text");
   CHECK_CONTAINS(line([](auto& c) { c.prompt = "abc"; }, nullptr), "--prompt-ids");
 }
 

@@ -157,6 +157,9 @@ TEST_CASE("what is no conversation is the user's line", "[generate]") {
   config.generate.question = "who";
   CHECK_CONTAINS(user_error_of([&] { generate_text(config, torch::kCPU, ignore); }),
                  "empty.txt is empty");
+  write_text_file(config.generate.document, "\xff\xfe");
+  CHECK_CONTAINS(user_error_of([&] { generate_text(config, torch::kCPU, ignore); }),
+                 "empty.txt: byte 0 of the text is not UTF-8");
 }
 
 TEST_CASE("a person with a full cache is told and goes on", "[generate]") {
@@ -185,4 +188,31 @@ TEST_CASE("a person with a full cache is told and goes on", "[generate]") {
   CHECK_CONTAINS(line, "there is room for");
   CHECK_CONTAINS(line, "(and 1 more turns had no answer)");
   CHECK(piped == text);
+}
+
+TEST_CASE("what is given whole is read beyond the positions, a later turn only so far",
+          "[generate]") {
+  const TemporaryFolder folder;
+  auto config = chat_config(folder);
+  config.cache = CacheConfig();
+  config.model.init.rope_scaling = RopeScaling();
+  config.model.init.max_position_embeddings = 60;
+  config.generate.document = folder / "book.txt";
+  write_text_file(config.generate.document, std::string(100, 'a'));
+  config.generate.question = "who";
+  configure_log(LogLevel::kWarn, /*is_main_rank=*/true);
+  std::string once, first;
+  config.generate.chat = false;
+  const auto told_once = stderr_of([&] {
+    generate_text(config, torch::kCPU, [&](const std::string& piece) { once += piece; });
+  });
+  CHECK_CONTAINS(told_once, "more than the 60 positions of the base");
+  config.generate.chat = true;
+  const auto told_first = stderr_of([&] { first = printed(config, ""); });
+  CHECK_CONTAINS(told_first, "generate.document: ");
+  CHECK_CONTAINS(told_first, "more than the 60 positions of the base");
+  CHECK(first == once + "\n");
+  configure_log(LogLevel::kError, /*is_main_rank=*/true);
+  const auto refusal = user_error_of([&] { printed(config, std::string(5000, 'a')); });
+  CHECK_CONTAINS(refusal, "line 1: the conversation has");
 }

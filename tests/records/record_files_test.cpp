@@ -4,6 +4,7 @@
 #include "records/json_records.h"
 #include "records/record_messages.h"
 #include "tests/support/catch.h"
+#include "tests/support/compressed.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/user_error.h"
 
@@ -59,6 +60,36 @@ TEST_CASE("a list of records may be longer than what is read at once", "[records
   CHECK_CONTAINS(
       places.error_of(list + ",\n{\"a\": \"\xFF\"}]"),
       "a.json:3001: byte " + std::to_string(list.size() + 9) + " of the text is not UTF-8");
+}
+
+TEST_CASE("records are read behind a byte order mark", "[records]") {
+  Places places;
+  const std::string mark = "\xEF\xBB\xBF";
+  CHECK(places.of(mark + "[{\"a\": 1},\r\n{\"b\": 2}]\r\n") == "1a 2b ");
+  CHECK(places.of(mark + " \n[{\"a\": 1}]") == "2a ");
+  CHECK(places.of(mark + "{\"a\": 1}\n{\"b\": 2}\n", "a.jsonl") == "1a 2b ");
+  CHECK_CONTAINS(places.error_of(mark + "[{\"a\": \"\xFF\"}]"), "a.json:1: byte 11 of the text");
+  CHECK_CONTAINS(places.error_of(mark), "a.json:");
+  CHECK_CONTAINS(places.error_of("[" + mark + "{}]"), "a.json:1: a record should begin here");
+}
+
+TEST_CASE("a compressed list of records reads like a plain one", "[records]") {
+  Places places;
+  const std::string name = "a.json.zst", mark = "\xEF\xBB\xBF";
+  CHECK(places.of(compressed("[{\"a\": 1},\n{\"b\": 2}]"), name) == "1a 2b ");
+  CHECK(places.of(compressed("{\"a\": 1}\n{\"b\": 2}"), name) == "1a 2b ");
+  // As programs that compress in parts leave it.
+  CHECK(places.of(compressed("\xEF") + compressed("\xBB\xBF[{\"a\": 1},") + compressed("\n{}]"),
+                  name) == "1a 2 ");
+  std::string list = mark + "[", expected;
+  for (int i = 0; i < 3000; ++i) {
+    list += (i > 0 ? "," : "") + ("{\"a\": \"" + std::string(1000, 'x') + "\"}");
+    expected += "1a ";
+  }
+  const std::string good = compressed(list + "]");
+  CHECK(places.of(good, name) == expected);
+  CHECK_CONTAINS(places.error_of(good.substr(0, good.size() - 5), name), "cut off");
+  CHECK_CONTAINS(places.error_of("[{\"a\": 1}]", name), "damaged zstd file");
 }
 
 TEST_CASE("a broken file of records is refused with its line", "[records]") {

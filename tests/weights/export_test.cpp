@@ -193,6 +193,10 @@ TEST_CASE("What cannot be exported is refused and leaves nothing behind", "[weig
     ExportConfig config;
     config.output = tuned.base + "/config.json/out";
     CHECK_CONTAINS(user_error_of([&] { check_export_output(config); }), "cannot create the folder");
+    const TemporaryFolder folder;
+    config.output = folder / "link/";
+    fs::create_directory_symlink(folder / "none", folder / "link");
+    CHECK_CONTAINS(user_error_of([&] { check_export_output(config); }), "is a symbolic link to");
   }
   SECTION("official arguments of options that the official code lacks") {
     CHECK_CONTAINS(Tuned(true, tiny_cache()).error_of(ExportKind::kOfficialConv), "cache.");
