@@ -194,6 +194,10 @@ class MeasureSft(Folder):
                 measure_sft.main(["--texts", "texts", "--train", "novels", "--output",
                                   str(self.folder)])
 
+    def test_a_seed_that_the_tools_refuse_is_refused(self):
+        with self.assertRaisesRegex(Fault, "--seed -1: is out of range"):
+            measure_sft.main(["--texts", "texts", "--train", "novels", "--seed", "-1", "--dry-run"])
+
     def test_everything_runs_on_a_tiny_model_and_once(self):
         model = tiny_files.make_model(str(self.folder / "model"),
                                       max_position_embeddings=TINY.base)
