@@ -65,11 +65,11 @@ def threads_of_each(runs):
 
 def run_missing(plan, arguments):
     """Returns what went wrong."""
+    check_inputs(arguments.texts, arguments.train, arguments.model)
     jobs = plan.missing()
     announce(jobs, arguments)
     if arguments.dry_run:
         return []
-    check_inputs(arguments.texts, arguments.train, arguments.model)
     queue = Queue(jobs, plan.output, arguments.gpus, arguments.jobs, arguments.minutes)
     problems = queue.run()
     if queue.not_started():

@@ -189,10 +189,12 @@ class MeasureSft(Folder):
         self.assertTrue(row.endswith("| -4.0 |"), row)
 
     def test_texts_that_are_not_there_are_named(self):
-        with self.assertRaisesRegex(Fault, "texts: no such file"):
-            with contextlib.redirect_stdout(io.StringIO()):
-                measure_sft.main(["--texts", "texts", "--train", "novels", "--output",
-                                  str(self.folder)])
+        for more in ([], ["--dry-run"]):
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                with self.assertRaisesRegex(Fault, "texts: no such file"):
+                    measure_sft.main(["--texts", "texts", "--train", "novels", "--output",
+                                      str(self.folder), *more])
+            self.assertEqual(printed.getvalue(), "")
 
     def test_a_seed_that_the_tools_refuse_is_refused(self):
         with self.assertRaisesRegex(Fault, "--seed -1: is out of range"):
