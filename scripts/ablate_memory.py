@@ -17,7 +17,7 @@ import pathlib
 import statistics
 
 from intervals import half_width
-from tool_runs import (Fault, Job, add_options_of_runs, check_inputs, is_trained,
+from tool_runs import (Fault, Job, add_options_of_runs, check_inputs, check_seeds, is_trained,
                        is_written, run_all, run_as_script, show_table)
 
 STEPS, SLOTS, LENGTH, SEGMENTS = 122, 256, 4096, 48
@@ -171,6 +171,7 @@ def parse_arguments(words=None):
 
 def main(words=None):
     arguments = parse_arguments(words)
+    check_seeds("--seeds", arguments.seeds)
     ablation = Ablation(arguments)
     ablation.check()
     check_inputs(arguments.texts, arguments.train, arguments.model)

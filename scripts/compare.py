@@ -11,42 +11,50 @@ the first file closes on far repeats is printed too.
 """
 
 import argparse
-import json
 import sys
 
 try:
     import numpy
 except ImportError:
-    sys.exit("compare: error: numpy is missing; run .venv/bin/python scripts/compare.py")
+    sys.exit("compare: numpy is missing; run .venv/bin/python scripts/compare.py")
 
+from script_files import read_json, taken_for
+from tool_runs import Fault, run_as_script
+
+GIVE = "give what lococo-eval with eval.per_segment=true wrote to eval.output"
 KINDS = {"all": ("nll", None), "far": ("far_nll", "far_targets")}
-
-
-def fail(message):
-    print(f"compare: error: {message}", file=sys.stderr)
-    sys.exit(2)
 
 
 def load(path, length):
     """{segment: {kind: (sum of NLL, targets)}} of one length."""
-    try:
-        with open(path) as file:
-            results = json.load(file)["results"]
-    except (OSError, ValueError, KeyError) as error:
-        fail(f"{path}: is no output of lococo-eval ({error})")
-    chosen = [result for result in results if length in (None, result["length"])]
-    if len(chosen) != 1:
-        fail(f"{path}: holds lengths {[r['length'] for r in results]}; choose one with --length")
-    if "per_segment" not in chosen[0]:
-        fail(f"{path}: has no figures of single segments; evaluate with eval.per_segment=true")
-    segments = {}
-    for row in chosen[0]["per_segment"]:
-        targets = {"all": sum(row[f"{part}_targets"] for part in ("far", "near", "new")),
-                   "far": row["far_targets"]}
-        segments[(row["source"], row["document"], row["begin"])] = {
-            kind: ((row[value] or 0.0) * targets[kind], targets[kind])
-            for kind, (value, _) in KINDS.items()}
+    report = read_json(path, GIVE)
+    with taken_for("a file of NLL by length", path, GIVE):
+        results = {int(result["length"]): result for result in report["results"]}
+        chosen = [result for n, result in results.items() if length in (None, n)]
+        if len(chosen) != 1:
+            raise Fault(f"{path}: holds lengths {list(results)}; choose one with --length")
+        segments = dict(map(segment_of, chosen[0].get("per_segment", [])))
+    if not segments:
+        raise Fault(f"{path}: has no figures of single segments; {GIVE}")
     return segments
+
+
+def segment_of(row):
+    """(segment, {kind: (sum of NLL, targets)})."""
+    targets = {"all": sum(row[f"{part}_targets"] for part in ("far", "near", "new")),
+               "far": row["far_targets"]}
+    return (row["source"], row["document"], row["begin"]), {
+        kind: (float(row[value] or 0.0) * targets[kind], targets[kind])
+        for kind, (value, _) in KINDS.items()}
+
+
+def load_other(path, first, options):
+    """Of the same segments as the first file."""
+    other = load(path, options.length)
+    if set(other) != set(first):
+        raise Fault(f"{path}: was evaluated on other segments than {options.first}; evaluate both "
+                    "with the same texts and eval.* options")
+    return other
 
 
 def pooled(segments, keys, kind):
@@ -96,15 +104,13 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     if not options.others and not options.gap:
-        fail("give a second file, or --gap")
+        raise Fault("give a second file, or --gap")
 
     first = load(options.first, options.length)
     keys = sorted(first)
     print(f"{options.first}: {len(keys)} segments")
     for path in options.others:
-        other = load(path, options.length)
-        if set(other) != set(keys):
-            fail(f"{path}: was evaluated on other segments than {options.first}")
+        other = load_other(path, first, options)
         for kind in KINDS:
             if not any(first[key][kind][1] for key in keys):
                 print(f"  minus {path}, {kind:4} no such targets in these segments")
@@ -113,11 +119,11 @@ def main():
             verdict = "better" if high < 0 else "worse" if low > 0 else "no difference"
             print(f"  minus {path}, {kind:4} {mean:+.4f}  [{low:+.4f}, {high:+.4f}]  {verdict}")
     if options.gap:
-        streaming, full = (load(path, options.length) for path in options.gap)
+        streaming, full = (load_other(path, first, options) for path in options.gap)
         mean, (low, high) = gap_closed(first, streaming, full, keys, options.draws, options.seed)
         print(f"  share of the gap on far repeats  {100 * mean:.1f} %  "
               f"[{100 * low:.1f}, {100 * high:.1f}]")
 
 
 if __name__ == "__main__":
-    main()
+    run_as_script(main)

@@ -23,8 +23,8 @@ from compare_pictures import pictures
 from compare_plan import Comparison
 from compare_settings import SETTINGS
 from compare_table import tables
-from tool_runs import (Fault, Queue, add_options_of_runs, check_inputs, run_as_script, show_table,
-                       what_is_to_do)
+from tool_runs import (Fault, Queue, add_options_of_runs, check_inputs, check_seeds, run_as_script,
+                       show_table, what_is_to_do)
 
 
 def parse_arguments(words=None):
@@ -55,6 +55,7 @@ def show(comparison):
 
 def main(words=None, settings=None):
     arguments = parse_arguments(words)
+    check_seeds("--seeds", arguments.seeds or ())
     chosen = settings or {name: SETTINGS[name] for name in SETTINGS
                           if arguments.setting in (None, name)}
     ends, problems = time.time() + 60 * arguments.minutes, []

@@ -20,34 +20,38 @@ same seed writes the same bytes.
 import argparse
 import collections
 import json
-import os
-import pathlib
 import random
 
+from script_files import check_output, new_file, read_json, read_json_lines, taken_for
 from tool_runs import Fault, run_as_script
 
 END = "?"  # of every question; behind it a plain prompt has the beginning of the answer
+GIVE_SAMPLES = "give what lococo-eval wrote to eval.samples, whole"
+GIVE_TOKENIZER = "give the tokenizer.json of the model that the samples were made with"
 
 
 class ByteLevelTokens:
     """Ids of a byte-level BPE as text; special tokens are none."""
 
     def __init__(self, path):
-        try:
-            tokenizer = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise Fault(f"{path}: no tokenizer.json ({error})") from error
-        if (tokenizer.get("decoder") or {}).get("type") != "ByteLevel":
-            raise Fault(f"{path}: no byte-level BPE; other tokenizers are not read here")
-        letters = {letter: byte for byte, letter in enumerate(byte_letters())}
-        self.bytes = {number: bytes(letters[letter] for letter in token)
-                      for token, number in tokenizer["model"]["vocab"].items()
-                      if all(letter in letters for letter in token)}
-        for token in tokenizer.get("added_tokens", []):
-            self.bytes[token["id"]] = b"" if token["special"] else token["content"].encode("utf-8")
+        self.path = path
+        tokenizer = read_json(path, GIVE_TOKENIZER)
+        with taken_for("a tokenizer.json", path, GIVE_TOKENIZER):
+            if (tokenizer.get("decoder") or {}).get("type") != "ByteLevel":
+                raise Fault(f"{path}: no byte-level BPE; other tokenizers are not read here")
+            letters = {letter: byte for byte, letter in enumerate(byte_letters())}
+            self.bytes = {number: bytes(letters[letter] for letter in token)
+                          for token, number in tokenizer["model"]["vocab"].items()
+                          if all(letter in letters for letter in token)}
+            for token in tokenizer.get("added_tokens", []):
+                self.bytes[token["id"]] = (b"" if token["special"] else
+                                           token["content"].encode("utf-8"))
 
-    def text(self, ids):
-        return b"".join(self.bytes[number] for number in ids).decode("utf-8")
+    def text(self, ids, place):
+        try:
+            return b"".join(self.bytes[number] for number in ids).decode("utf-8")
+        except (KeyError, UnicodeDecodeError):
+            raise Fault(f"{place}: its tokens are no text with {self.path}; {GIVE_TOKENIZER}") from None
 
 
 def byte_letters():
@@ -61,18 +65,22 @@ def byte_letters():
 Piece = collections.namedtuple("Piece", "text question prefix answer")
 
 
-def piece_of(sample, tokens):
-    question, found, prefix = tokens.text(sample["question_ids"]).partition(END)
+def piece_of(sample, tokens, place):
+    with taken_for("a sample of lococo-eval", place, GIVE_SAMPLES):
+        asked = tokens.text(sample["question_ids"], place)
+        text = tokens.text(sample["context_ids"], place)
+        answer = sample["answers"][0]
+        answer.encode("utf-8")  # a text, and one that can be written
+    question, found, prefix = asked.partition(END)
     if not found or not prefix.startswith(" "):
-        raise Fault("the samples are no needles in plain text; make them with eval.task=needle and "
-                    "generate.chat_template=none")
-    return Piece(tokens.text(sample["context_ids"]), question.strip() + END, prefix.strip(),
-                 sample["answers"][0])
+        raise Fault(f"{place}: is no needle in plain text; make the samples with eval.task=needle "
+                    "and generate.chat_template=none")
+    return Piece(text, question.strip() + END, prefix.strip(), answer)
 
 
 def read_pieces(path, tokens):
-    with open(path, encoding="utf-8") as file:
-        return [piece_of(json.loads(line), tokens) for line in file if line.strip()]
+    return [piece_of(sample, tokens, place)
+            for place, sample in read_json_lines(path, GIVE_SAMPLES)]
 
 
 def documents_of(pieces, count):
@@ -117,11 +125,8 @@ def make_records(samples, tokenizer, count, seed):
 
 
 def write_records(path, records):
-    """The file appears whole or not at all."""
-    unfinished = f"{path}.unfinished"
-    with open(unfinished, "w", encoding="utf-8") as file:
+    with new_file(path) as file:
         file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    os.replace(unfinished, path)
 
 
 def main():
@@ -136,11 +141,15 @@ def main():
     arguments = parser.parse_args()
     if arguments.pieces < 1:
         raise Fault("--pieces: a document has at least one")
+    if arguments.most < 0:
+        raise Fault(f"--most {arguments.most}: give a number of documents, or 0 for all")
+    check_output(arguments.output, [*arguments.samples, arguments.tokenizer])
     records, samples = make_records(arguments.samples, arguments.tokenizer, arguments.pieces,
                                     arguments.seed)
     records = records[:arguments.most or None]
     if not records:
-        raise Fault("there is no sample that a document can be made of")
+        raise Fault(f"{', '.join(arguments.samples)}: no question there that a document can be made "
+                    f"of; {GIVE_SAMPLES}")
     write_records(arguments.output, records)
     questions = sum(len(record["messages"]) // 2 for record in records)
     print(f"{len(records)} documents with {questions} of {samples} questions")

@@ -26,8 +26,8 @@ import os
 from measure_sft_plan import Plan
 from measure_sft_sizes import SCALE
 from measure_sft_table import table
-from tool_runs import (Fault, Queue, add_options_of_runs, check_inputs, run_as_script, show_table,
-                       what_is_to_do)
+from tool_runs import (Fault, Queue, add_options_of_runs, check_inputs, check_seeds, run_as_script,
+                       show_table, what_is_to_do)
 
 
 def parse_arguments(words=None):
@@ -65,11 +65,11 @@ def threads_of_each(runs):
 
 def run_missing(plan, arguments):
     """Returns what went wrong."""
+    check_inputs(arguments.texts, arguments.train, arguments.model)
     jobs = plan.missing()
     announce(jobs, arguments)
     if arguments.dry_run:
         return []
-    check_inputs(arguments.texts, arguments.train, arguments.model)
     queue = Queue(jobs, plan.output, arguments.gpus, arguments.jobs, arguments.minutes)
     problems = queue.run()
     if queue.not_started():
@@ -79,6 +79,7 @@ def run_missing(plan, arguments):
 
 def main(words=None, scale=SCALE):
     arguments = parse_arguments(words)
+    check_seeds("--seed", [arguments.seed])
     plan = Plan(arguments, scale, threads_of_each(arguments.gpus * arguments.jobs))
     problems = [] if arguments.table else run_missing(plan, arguments)
     if arguments.dry_run:

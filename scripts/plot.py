@@ -15,6 +15,10 @@ import pathlib
 import re
 import sys
 
+from plot_kit import NO_PICTURE, save, short, show_usage
+from script_files import check_output, read_json, taken_for
+from tool_runs import Fault, run_as_script
+
 POLICIES = ["base", "full", "streaming", "h2o", "lococo", "memory"]
 COMPARED = ["lococo", "memory"]  # with all others, at the longest context
 LABELS = {"base": "base, not tuned", "full": "full attention, keeps everything",
@@ -24,8 +28,8 @@ LABELS = {"base": "base, not tuned", "full": "full attention, keeps everything",
 STYLES = {"base": ("#888888", "o", "--"), "full": ("#E69F00", "^", ":"),
           "streaming": ("#56B4E9", "s", "-"), "h2o": ("#009E73", "D", "-"),
           "lococo": ("#D55E00", "o", "-"), "memory": ("#CC79A7", "v", "-")}
-NO_PICTURE = ("plot: no picture: {}; install matplotlib (scripts/requirements.txt, or the package "
-              "python3-matplotlib)")
+GIVE_RESULTS = "give what lococo-eval with eval.task=perplexity wrote to eval.output"
+GIVE_SPEED = "give what lococo-bench wrote to bench.output, or bench_peer.py to --output"
 KEPT = ["length", "nll", "nll_se", "far_nll", "far_se", "far_targets", "near_nll", "new_nll",
         "segments", "tokens", "tokens_per_s"]
 
@@ -34,10 +38,22 @@ def read_results(folder, policies):
     """{policy: {length: row of lococo-eval}}."""
     results = {}
     for policy in policies:
-        with open(folder / f"{policy}.json", encoding="utf-8") as file:
-            rows = json.load(file)["results"]
-        results[policy] = {row["length"]: row for row in rows}
+        path = folder / f"{policy}.json"
+        report = read_json(path, GIVE_RESULTS)
+        with taken_for("a file of NLL by length", path, GIVE_RESULTS):
+            results[policy] = {int(row["length"]): checked(row) for row in report["results"]}
+        if not results[policy]:
+            raise Fault(f"{path}: has no results; {GIVE_RESULTS}")
     return results
+
+
+def checked(row):
+    """A row whose figures that are drawn or compared are numbers, where they are there."""
+    for some in (row, *row.get("per_segment", [])):
+        for key in ("nll", "far_nll", "far_targets"):
+            if some.get(key) is not None:
+                some[key] + 0.0
+    return row
 
 
 def paired_difference(row, other):
@@ -83,7 +99,7 @@ def comparisons(results, compared):
         other = rows.get(longest)
         if policy == compared or not row or not other:
             continue
-        if not row["far_targets"] or "per_segment" not in row or "per_segment" not in other:
+        if not row.get("far_targets") or "per_segment" not in row or "per_segment" not in other:
             continue
         mean, error = paired_difference(row, other)
         lines.append({"policy": policy, "length": longest, "far_nll_difference": mean,
@@ -103,9 +119,12 @@ def spread(values, gap):
 def read_speed(path):
     """(series, [{"context", "slots", "batch", "us"}]) of a file; us: microseconds for each token of
     the batch. Cases that failed are left out."""
-    with open(path, encoding="utf-8") as file:
-        report = json.load(file)
+    report = read_json(path, GIVE_SPEED)
+    with taken_for("a file of lococo-bench", path, GIVE_SPEED):
+        return speed_of(report)
 
+
+def speed_of(report):
     def setting(section, key):
         block = re.search(rf"^{section}:\n((?:  .*\n)*)", report.get("config", ""), re.MULTILINE)
         value = re.search(rf"^  {key}: (.*)$", block.group(1), re.MULTILINE) if block else None
@@ -113,7 +132,7 @@ def read_speed(path):
 
     series, policy = report["benchmark"], setting("cache", "policy")
     if policy is not None:
-        series += ", full attention" if policy == "none" else ", " + LABELS[policy]
+        series += ", full attention" if policy == "none" else ", " + LABELS.get(policy, policy)
     if series.startswith("train-step") and setting("tune", "lora") not in (None, "null"):
         series += ", LoRA"
     slots = int(setting("cache", "slots")) if policy not in (None, "none") else None
@@ -124,7 +143,7 @@ def read_speed(path):
         rate = rates[0] if rates else case.get("tokens_per_s")
         context = case.get("tokens", case.get("prompt"))
         if rate and context:
-            points.append({"context": context, "slots": slots, "batch": case["batch"],
+            points.append({"context": int(context), "slots": slots, "batch": int(case["batch"]),
                            "us": 1e6 / rate})
     return series, points
 
@@ -142,14 +161,6 @@ def curve(points, axis):
     # Of equally long curves the one at the smaller batch, slots and context.
     best = min(groups, key=lambda others: (-len(groups[others]), others[::-1]))
     return sorted(groups[best].items())
-
-
-def short(count):
-    """4,096 as 4K, 1,048,576 as 1M; other numbers as they are."""
-    for size, letter in ((1 << 20, "M"), (1 << 10, "K")):
-        if count >= size and count % size == 0:
-            return f"{count // size}{letter}"
-    return str(count)
 
 
 def readable_ticks(low, high):
@@ -190,16 +201,14 @@ def draw_speed(series, path):
     figure.tight_layout(rect=(0, 0.13, 1, 1))
     figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=4, frameon=False,
                   fontsize=9)
-    figure.savefig(path)
+    save(figure, path)
 
 
 def plot_speed(path, files):
+    check_output(path, files)
     series = collections.defaultdict(list)
     for name in files:
-        try:
-            label, points = read_speed(name)
-        except (OSError, ValueError, KeyError) as error:
-            sys.exit(f"plot: {name}: {error}; want a file that lococo-bench wrote")
+        label, points = read_speed(name)
         series[label] += points
     draw_speed(series, path)
     for label, points in series.items():
@@ -241,24 +250,20 @@ def draw(results, path):
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     figure.tight_layout()
-    figure.savefig(path)
+    save(figure, path)
 
 
 def main():
-    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
-        sys.exit(__doc__.strip())
-    if sys.argv[1] == "--speed":
-        if len(sys.argv) < 4:
-            sys.exit(__doc__.strip())
+    is_speed = sys.argv[1:2] == ["--speed"]
+    show_usage(__doc__, least=4 if is_speed else 2, options=["--speed"])
+    if is_speed:
         try:
             return plot_speed(sys.argv[2], sys.argv[3:])
         except ImportError as error:
             sys.exit(NO_PICTURE.format(error))
     folder = pathlib.Path(sys.argv[1])
-    try:
-        results = read_results(folder, sys.argv[2:] or POLICIES)
-    except OSError as error:
-        sys.exit(f"plot: {error.filename}: {error.strerror}; run lococo-eval with eval.output")
+    results = read_results(folder, sys.argv[2:] or POLICIES)
+    check_output(folder / "results.json")
     rows = [{"policy": policy, **{key: row[key] for key in KEPT if key in row}}
             for policy, by_length in results.items() for row in by_length.values()]
     differences = {policy: comparisons(results, policy) for policy in COMPARED}
@@ -280,4 +285,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_as_script(main)

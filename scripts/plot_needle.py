@@ -8,24 +8,21 @@ Prints each kind's share over all cells. The picture needs matplotlib.
 """
 
 import collections
-import json
 import pathlib
 import sys
 
-from plot import NO_PICTURE, short
+from plot_kit import NO_PICTURE, save, short, show_usage
+from script_files import check_output, read_json, taken_for
+from tool_runs import Fault, run_as_script
 
-
-class BadInput(Exception):
-    """One readable line."""
+GIVE = "give what lococo-eval with eval.task=needle and eval.depths wrote to eval.output"
 
 
 def read_grids(path):
     """{kind: {(length, depth): (right answers, trials)}} of a file."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            cells = json.load(file)["cells"]
-        grids = collections.defaultdict(dict)
-        for cell in cells:
+    report, grids = read_json(path, GIVE), collections.defaultdict(dict)
+    with taken_for("a file of answers to needles", path, GIVE):
+        for cell in report["cells"]:
             depth, trials = cell.get("depth"), cell["trials"]
             if depth is None or depth < 0 or trials < 1:
                 continue  # drawn at random, or nothing was asked
@@ -33,14 +30,8 @@ def read_grids(path):
             before = grids[cell["kind"] or "needle"].get(place, (0.0, 0))
             grids[cell["kind"] or "needle"][place] = (before[0] + cell["correct"],
                                                       before[1] + trials)
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}; run lococo-eval with eval.output") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path}: no file that lococo-eval wrote for needles "
-                       f"({type(error).__name__}: {error})") from error
     if not grids:
-        raise BadInput(f"{path}: no cell has a depth; run lococo-eval with eval.task=needle and "
-                       "eval.depths")
+        raise Fault(f"{path}: no cell has a depth; {GIVE}")
     return dict(grids)
 
 
@@ -88,30 +79,24 @@ def draw(results, path):
                 axes.set_ylabel(name)
     figure.supxlabel("context length in tokens")
     figure.colorbar(image, ax=panels, label="share of right answers; rows: depth of the needle")
-    figure.savefig(path)
+    save(figure, path)
 
 
 def main():
-    if len(sys.argv) < 3 or sys.argv[1].startswith("-"):
-        sys.exit(__doc__.strip())
+    show_usage(__doc__, least=3)
     picture, files = sys.argv[1], sys.argv[2:]
+    check_output(picture, files)
+    results = {pathlib.Path(name).stem: read_grids(name) for name in files}
+    if len(results) < len(files):
+        raise Fault("two files have the same name; rows are named by them")
+    for name, grids in results.items():
+        print(f"{name}: " + ", ".join(f"{kind} {100 * share(grid.values()):.1f} %"
+                                      for kind, grid in grids.items()))
     try:
-        results = {pathlib.Path(name).stem: read_grids(name) for name in files}
-        if len(results) < len(files):
-            raise BadInput("two files have the same name; rows are named by them")
-        for name, grids in results.items():
-            print(f"{name}: " + ", ".join(f"{kind} {100 * share(grid.values()):.1f} %"
-                                          for kind, grid in grids.items()))
         draw(results, picture)
-    except BadInput as error:
-        print(f"plot_needle: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"plot_needle: {picture}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
     except ImportError as error:
         sys.exit(NO_PICTURE.format(error))
 
 
 if __name__ == "__main__":
-    main()
+    run_as_script(main)

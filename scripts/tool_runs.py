@@ -31,6 +31,15 @@ def check_inputs(*paths):
             raise Fault(f"{path}: no such file or folder")
 
 
+def check_seeds(option, seeds):
+    """That the tools take them, and that no two runs have one name."""
+    for i, seed in enumerate(seeds):
+        if not 0 <= seed < 2**64:
+            raise Fault(f"{option} {seed}: is out of range; use an integer from 0 to {2**64 - 1}")
+        if seed in seeds[:i]:
+            raise Fault(f"{option} {seed}: is given twice; give each seed once")
+
+
 def show_table(folder, text):
     """Prints it, and keeps it in the folder."""
     folder.mkdir(parents=True, exist_ok=True)

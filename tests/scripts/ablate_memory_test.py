@@ -95,6 +95,11 @@ class AblateMemory(unittest.TestCase):
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
         self.assertEqual(list(self.folder.iterdir()), [])
 
+    def test_seeds_that_cannot_be_run_are_refused(self):
+        for seeds in (("-1",), ("1", "1")):
+            with self.assertRaisesRegex(Fault, "--seeds -?1: is"):
+                ablate.main(self.words("--dry-run", "--seeds", *seeds))
+
     def test_the_whole_may_be_left_out_where_its_results_are_there(self):
         some = self.of("--variants", NO_LORA, "--seeds", "1", "2")
         self.write(ablate.WHOLE, 1, 2.0, 50)

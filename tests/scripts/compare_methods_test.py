@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -213,6 +214,14 @@ class CompareMethods(unittest.TestCase):
         with self.assertRaisesRegex(Fault, "no/model: no such file"):
             with contextlib.redirect_stdout(io.StringIO()):
                 compare.main(["--output", str(self.folder / "out")], {"books": setting})
+
+    def test_seeds_that_cannot_be_run_are_refused_in_one_line(self):
+        for seeds, says in (("-1", "--seeds -1: is out of range"), ("2 2", "--seeds 2: is given twice")):
+            done = subprocess.run([sys.executable, compare.__file__, "--dry-run", "--output",
+                                   self.folder, "--seeds", *seeds.split()], capture_output=True,
+                                  text=True, check=False)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertRegex(done.stderr, f"^compare_methods: {says}; .*\n$")
 
     def run_tiny(self, name, setting, keys, *options):
         """The rows of the first table; a second call finds nothing to do."""

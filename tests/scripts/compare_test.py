@@ -72,11 +72,18 @@ class Compare(unittest.TestCase):
         base = self.write("base.json", evaluation(lambda i: 0, lambda i: 0))
         moved = self.write("moved.json", evaluation(lambda i: 0, lambda i: 0, begin=7))
         bare = self.write("bare.json", {"results": [{"length": 4096}]})
+        other = self.write("other.json", {"cells": []})
+        spoilt = self.write("spoilt.json", {"results": [{"length": 4096, "per_segment": [{"nll": 1}]}]})
         for arguments, word in (((base, moved), "other segments"), ((base, bare), "per_segment"),
-                                ((base, base + "x"), "no output"), ((base,), "second file")):
+                                ((base, base + "x"), "base.jsonx: cannot be read (No such file"),
+                                ((base, other), "other.json: is not a file of NLL by length; give "),
+                                ((base, spoilt), "spoilt.json: is not a file of NLL by length; give "),
+                                ((base, "--gap", base, moved), "moved.json: was evaluated on other"),
+                                ((base,), "second file")):
             result = self.run_script(*arguments)
             self.assertEqual(result.returncode, 2)
             self.assertIn(word, result.stderr)
+            self.assertTrue(result.stderr.startswith("compare: "))
             self.assertEqual(len(result.stderr.splitlines()), 1)
 
 

@@ -97,6 +97,70 @@ class MakeRecords(Folder):
         sizes = [len(json.loads(line)["messages"]) for line in output.read_text().splitlines()]
         self.assertEqual(sizes, [6, 4])
 
+    def refusal(self, *, samples="samples.jsonl", output="pairs.jsonl", tokenizer=None, more=()):
+        """What the script says of these, in one line; it leaves nothing behind."""
+        before = sorted(self.folder.iterdir())
+        done = subprocess.run(
+            [sys.executable, records.__file__, self.folder / samples, "--tokenizer",
+             tokenizer or self.tokenizer, "--pieces", "2", "--output", self.folder / output, *more],
+            capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertEqual(sorted(self.folder.iterdir()), before)
+        return done.stderr.replace(str(self.folder), "F")
+
+    def samples_file(self, second):
+        """Of a good sample and a second line of bytes."""
+        first = json.dumps(self.sample("a is 1.\n", "What is a? a is", "1")).encode() + b"\n"
+        (self.folder / "samples.jsonl").write_bytes(first + second)
+        return json.loads(first)
+
+    def test_a_line_that_is_no_sample_is_named(self):
+        good = self.samples_file(b"")
+        for line, says in (
+                (b'{"question_ids": [1, 2', "is not JSON, or was cut short"),
+                (b'{"answers": ["caf\xe9"]}', "is not UTF-8"),
+                (b"[1]", "is not a JSON object"),
+                (b'{"messages": [{"role": "user"}]}', "is not a sample of lococo-eval"),
+                (json.dumps(good | {"answers": []}).encode(), "is not a sample of lococo-eval"),
+                (json.dumps(good | {"answers": ["\ud800"]}).encode(), "is not a sample of"),
+                (json.dumps(good | {"context_ids": [99999]}).encode(), "its tokens are no text with"),
+                (json.dumps(good | {"context_ids": 1}).encode(), "is not a sample of lococo-eval")):
+            self.samples_file(line)
+            self.assertRegex(self.refusal(), f"^make_sft_records: F/samples.jsonl:2: {says}.*; give ")
+
+    def test_what_cannot_be_read_is_named(self):
+        self.assertIn("F/gone.jsonl: cannot be read (No such file or directory); give what lococo-eval",
+                      self.refusal(samples="gone.jsonl"))
+        self.samples_file(b"")
+        for content in ("[]", "{", '{"decoder": {"type": "ByteLevel"}}'):
+            other = tiny_files.write_text(str(self.folder / "other.json"), content)
+            self.assertRegex(self.refusal(tokenizer=other),
+                             "F/other.json: is not .*; give the tokenizer.json of the model")
+
+    def test_samples_of_which_no_document_can_be_made_are_named(self):
+        (self.folder / "samples.jsonl").write_bytes(b"\n")
+        self.assertIn("F/samples.jsonl: no question there", self.refusal())
+
+    def test_an_output_that_cannot_be_is_refused_before_the_samples_are_read(self):
+        (self.folder / "there").mkdir()
+        self.samples_file(b"{")
+        for output, says in (("there", "F/there: is a folder; name a file"),
+                             ("no/pairs.jsonl", "F/no/pairs.jsonl: there is no folder F/no; make it"),
+                             ("/dev/null", "/dev/null: is no plain file"),
+                             ("samples.jsonl", "F/samples.jsonl: is one of the files that are read")):
+            self.assertIn(says, self.refusal(output=output))
+        self.assertIn("--most -1: give a number", self.refusal(more=("--most", "-1")))
+
+    def test_a_file_that_could_not_be_written_whole_is_not_there(self):
+        def cut_off():
+            yield {"messages": []}
+            raise OSError(28, "No space left on device")
+        before = sorted(self.folder.iterdir())
+        with self.assertRaisesRegex(Fault, "pairs.jsonl: cannot be written .No space left"):
+            records.write_records(str(self.folder / "pairs.jsonl"), cut_off())
+        self.assertEqual(sorted(self.folder.iterdir()), before)
+
     def test_prompts_of_a_template_are_refused(self):
         with self.assertRaisesRegex(Fault, "chat_template=none"):
             self.made([self.sample("a is 1.\n", "What is a?\nassistant\na is", "1")], 1)
@@ -189,10 +253,16 @@ class MeasureSft(Folder):
         self.assertTrue(row.endswith("| -4.0 |"), row)
 
     def test_texts_that_are_not_there_are_named(self):
-        with self.assertRaisesRegex(Fault, "texts: no such file"):
-            with contextlib.redirect_stdout(io.StringIO()):
-                measure_sft.main(["--texts", "texts", "--train", "novels", "--output",
-                                  str(self.folder)])
+        for more in ([], ["--dry-run"]):
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                with self.assertRaisesRegex(Fault, "texts: no such file"):
+                    measure_sft.main(["--texts", "texts", "--train", "novels", "--output",
+                                      str(self.folder), *more])
+            self.assertEqual(printed.getvalue(), "")
+
+    def test_a_seed_that_the_tools_refuse_is_refused(self):
+        with self.assertRaisesRegex(Fault, "--seed -1: is out of range"):
+            measure_sft.main(["--texts", "texts", "--train", "novels", "--seed", "-1", "--dry-run"])
 
     def test_everything_runs_on_a_tiny_model_and_once(self):
         model = tiny_files.make_model(str(self.folder / "model"),

@@ -57,18 +57,25 @@ class Needles(FolderCase):
 
     def test_what_is_no_result_is_named_in_one_line(self):
         for name, content, says in (
-                ("a.json", "{", "no file that lococo-eval wrote"),
-                ("b.json", {"results": []}, "(KeyError: 'cells')"),
-                ("c.json", {"cells": [{"kind": "digits", "trials": "x", "depth": 1}]}, "TypeError"),
+                ("a.json", "{", "is not JSON, or was cut short"),
+                ("b.json", {"results": []}, "is not a file of answers to needles"),
+                ("c.json", {"cells": [{"kind": "digits", "trials": "x", "depth": 1}]},
+                 "is not a file of answers to needles"),
                 ("d.json", {"cells": [cell("digits", 1024, -1.0, 4, 4)]}, "no cell has a depth")):
             done, picture = self.plot(self.write(name, content))
             self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
             self.assertIn(f"{name}: ", done.stderr)
-            self.assertIn(says, done.stderr)
+            self.assertIn(f"{says}; give what lococo-eval with eval.task=needle", done.stderr)
             self.assertFalse(picture.exists())
         done, _ = self.plot(self.folder / "gone.json")
         self.assertEqual(done.returncode, 2)
-        self.assertIn("gone.json: No such file", done.stderr)
+        self.assertIn("gone.json: cannot be read (No such file", done.stderr)
+
+    def test_a_picture_in_no_folder_is_refused_before_anything_is_read(self):
+        done = subprocess.run([sys.executable, SCRIPT, self.folder / "no" / "a.png", "gone.json"],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
+        self.assertIn("there is no folder", done.stderr)
 
 
 if __name__ == "__main__":

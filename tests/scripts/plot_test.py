@@ -54,11 +54,37 @@ class Speed(FolderCase):
         self.assertEqual(picture.read_bytes()[1:4], b"PNG")
         self.assertLess(picture.stat().st_size, 100_000)
 
-    def test_what_is_no_report_is_named(self):
-        done, picture = self.plot(self.write("x.json", {"results": []}))
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("x.json", done.stderr)
-        self.assertFalse(picture.exists())
+    def test_what_is_no_report_is_named_in_one_line(self):
+        for content, says in (
+                ("{", "is not JSON, or was cut short"),
+                ({"results": []}, "is not a file of lococo-bench"),
+                ({"benchmark": "decode", "cases": [{"tokens": 8, "tokens_per_s": "x"}]},
+                 "is not a file of lococo-bench")):
+            done, picture = self.plot(self.write("x.json", content))
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertRegex(done.stderr, f"^plot: .*/x.json: {says}; give what lococo-bench .*\n$")
+            self.assertFalse(picture.exists())
+        done, _ = self.plot(self.folder / "gone.json")
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stderr, "^plot: .*/gone.json: cannot be read .*; give what .*\n$")
+
+    def test_a_picture_that_cannot_be_written_is_named(self):
+        file = self.write("a.json", report("decode", "none", 512, [(1, 100, 250.0)]))
+        for name, says in (("no/a.png", "there is no folder"), ("", "is a folder"),
+                           ("a.json", "is one of the files that are read"),
+                           ("a.word", "Format 'word' is not supported")):
+            done = subprocess.run([sys.executable, SCRIPT, "--speed", self.folder / name, file],
+                                  capture_output=True, text=True, check=False)
+            self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
+            self.assertIn(says, done.stderr)
+        self.assertEqual(list(self.folder.iterdir()), [file])
+
+    def test_words_that_say_nothing_get_the_usage(self):
+        for words, code in ((["--help"], 0), ([], 2), (["--speed", "a.png"], 2), (["--sped", "a"], 2)):
+            done = subprocess.run([sys.executable, SCRIPT, *words], capture_output=True, text=True,
+                                  check=False)
+            self.assertEqual(done.returncode, code)
+            self.assertIn("Usage: plot.py FOLDER", done.stderr if code else done.stdout)
 
 
 def evaluation(*far_nll):
@@ -91,8 +117,17 @@ class Policies(FolderCase):
 
     def test_a_policy_without_a_result_is_named(self):
         done = self.plot("memory")
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("memory.json", done.stderr)
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stderr, "^plot: .*/memory.json: cannot be read .*; give what .*\n$")
+
+    def test_a_file_of_something_else_is_named_in_one_line(self):
+        text = evaluation(2.0, 2.2)
+        text["results"][0]["far_nll"] = "low"
+        for content in ({"cells": []}, {"results": [7]}, {"results": []}, text):
+            done = self.plot("memory", memory=content)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertRegex(done.stderr, "^plot: .*/memory.json: (is not a file of NLL|has no results)"
+                             ".*; give what lococo-eval .*\n$")
 
 
 if __name__ == "__main__":

@@ -179,6 +179,14 @@ class ToolRuns(unittest.TestCase):
                       tool_runs.what_is_to_do(jobs, 4))
         self.assertIn("about 11 minutes of one H200", tool_runs.what_is_to_do(jobs, 1))
 
+    def test_seeds_that_the_tools_refuse_and_those_given_twice_are_refused(self):
+        tool_runs.check_seeds("--seeds", [3, 0, 2**64 - 1])
+        for seeds, says in (([1, -1], "--seeds -1: is out of range; use an integer from 0"),
+                            ([2**64], f"--seeds {2**64}: is out of range"),
+                            ([2, 1, 2], "--seeds 2: is given twice")):
+            with self.assertRaisesRegex(Fault, says):
+                tool_runs.check_seeds("--seeds", seeds)
+
 
 if __name__ == "__main__":
     main()
