@@ -145,14 +145,17 @@ TEST_CASE("A choice whose context leaves nothing to read before its options is r
   const auto config =
       files.config(EvalTask::kChoice,
                    "{\"context\": \"It is\", \"options\": [\"a\", \"b\"], \"answer\": 1}\n"
-                   "{\"context\": \"It\", \"question\": \"Is it?\", \"options\": [\"a\", \"b\"], "
+                   "{\"context\": \"I\", \"question\": \"Is it?\", \"options\": [\"a\", \"b\"], "
                    "\"answer\": 1}\n"
-                   "{\"context\": \"It\", \"options\": [\"a\", \"b\"], \"answer\": 1}\n");
-  ChoiceSource source(config, files.form);
-  CHECK(source.sample(0).context_ids.size() == 1);
+                   "{\"context\": \"I\", \"options\": [\"a\", \"b\"], \"answer\": 1}\n");
+  const ChunkTokenizer without_bos(/*with_bos=*/false);
+  const PlainForm form{without_bos};
+  ChoiceSource source(config, form);
+  CHECK_FALSE(source.sample(0).context_ids.empty());
   CHECK_FALSE(source.sample(1).context_ids.empty());
   const std::string error = user_error_of([&] { source.sample(2); });
   CHECK_CONTAINS(error, "q.jsonl:3: the context is a single token");
+  CHECK(ChoiceSource(config, files.form).sample(2).context_ids.size() == 1);  // BOS is read before
 }
 
 TEST_CASE("A bad line of a qa file is refused with its number", "[tasks]") {
